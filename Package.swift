@@ -1,0 +1,47 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// oneDNN is used when its header is installed; `VQSWIFT_ONEDNN=0` leaves it out.
+let hasOneDNN: Bool = {
+  if let choice = Context.environment["VQSWIFT_ONEDNN"] { return choice != "0" }
+  return access("/usr/include/oneapi/dnnl/dnnl.h", R_OK) == 0
+}()
+
+let oneDNN: [Target.Dependency] = hasOneDNN ? ["COneDNN"] : []
+let conditions: [SwiftSetting] = hasOneDNN ? [.define("VQ_ONEDNN")] : []
+
+/// The loops over elements are optimized in debug builds too, so that tests train real networks.
+let kernelSettings: [SwiftSetting] = [.unsafeFlags(["-Ounchecked"])] + conditions
+
+let package = Package(
+  name: "vqswift",
+  products: [
+    .library(name: "VQSwift", targets: ["VQTensor", "VQNN", "VQQuantizers", "VQModels"]),
+    .library(name: "VQSwiftC", type: .static, targets: ["VQSwiftC"]),
+    .library(name: "vqswift", type: .dynamic, targets: ["VQSwiftC"]),
+  ],
+  targets: [
+    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+    .target(name: "CPlatform", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("gomp")]),
+    .target(name: "VQKernels", dependencies: ["CPlatform"], swiftSettings: kernelSettings),
+    .target(
+      name: "VQTensor", dependencies: ["CPlatform", "COpenBLAS", "VQKernels"] + oneDNN,
+      swiftSettings: conditions),
+    .target(name: "VQNN", dependencies: ["VQTensor", "VQKernels"], swiftSettings: conditions),
+    .target(name: "VQQuantizers", dependencies: ["VQNN"], swiftSettings: conditions),
+    .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
+    .target(name: "CVQSwift"),
+    .target(name: "VQSwiftC", dependencies: ["CVQSwift", "VQModels"], swiftSettings: conditions),
+    .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
+    .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),
+    .testTarget(
+      name: "VQQuantizersTests", dependencies: ["VQQuantizers"], swiftSettings: conditions),
+    .testTarget(name: "VQModelsTests", dependencies: ["VQModels"], swiftSettings: conditions),
+    .testTarget(name: "VQSwiftCTests", dependencies: ["VQSwiftC"], swiftSettings: conditions),
+  ] + (hasOneDNN ? [.systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])])] : []),
+  swiftLanguageModes: [.v5]
+)

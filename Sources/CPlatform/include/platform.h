@@ -1,0 +1,30 @@
+/// What Swift cannot say itself: the OpenMP pool, thread-local flags and atomics.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+/// Runs `body(context)` on `threads` threads of libgomp's pool, the caller among them.
+void vq_parallel(void (*body)(void *), void *context, int threads);
+
+/// Threads that a parallel loop uses; 1 inside a parallel region and in a forked child.
+int vq_thread_count(void);
+
+/// Sets the thread count of every later loop; `count` is at least 1.
+void vq_set_thread_count(int count);
+
+/// Makes libgomp's per-thread setting, which oneDNN reads, equal to `vq_thread_count()`.
+void vq_adopt_thread_count(void);
+
+/// Gradient recording of the calling thread.
+bool vq_gradients_enabled(void);
+void vq_set_gradients_enabled(bool enabled);
+
+typedef struct { int64_t value; } vq_atomic;
+
+/// Adds and returns the value from before.
+int64_t vq_atomic_add(vq_atomic *counter, int64_t amount);
+int64_t vq_atomic_load(vq_atomic *counter);
+
+/// Sets 1 where there was 0; false where it was taken already.
+bool vq_atomic_try_take(vq_atomic *flag);
+void vq_atomic_release(vq_atomic *flag);

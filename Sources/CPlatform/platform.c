@@ -1,0 +1,59 @@
+#include "platform.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+void GOMP_parallel(void (*body)(void *), void *context, unsigned threads, unsigned flags);
+int omp_get_max_threads(void);
+void omp_set_num_threads(int count);
+int omp_in_parallel(void);
+
+static _Atomic(int) configured_threads;
+static _Thread_local bool gradients_disabled;
+
+// libgomp's pool does not survive fork: a child that starts a region waits for threads that are gone.
+static void after_fork_in_child(void) { vq_set_thread_count(1); }
+
+__attribute__((constructor)) static void start(void) {
+  atomic_store(&configured_threads, omp_get_max_threads());
+  pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+int vq_thread_count(void) { return omp_in_parallel() ? 1 : atomic_load(&configured_threads); }
+
+void vq_set_thread_count(int count) {
+  atomic_store(&configured_threads, count);
+  omp_set_num_threads(count);
+}
+
+void vq_adopt_thread_count(void) {
+  int count = atomic_load(&configured_threads);
+  if (omp_get_max_threads() != count) omp_set_num_threads(count);
+}
+
+void vq_parallel(void (*body)(void *), void *context, int threads) {
+  if (threads <= 1) {
+    body(context);
+  } else {
+    GOMP_parallel(body, context, (unsigned)threads, 0);
+  }
+}
+
+bool vq_gradients_enabled(void) { return !gradients_disabled; }
+void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
+
+int64_t vq_atomic_add(vq_atomic *counter, int64_t amount) {
+  return __atomic_fetch_add(&counter->value, amount, __ATOMIC_SEQ_CST);
+}
+int64_t vq_atomic_load(vq_atomic *counter) {
+  return __atomic_load_n(&counter->value, __ATOMIC_SEQ_CST);
+}
+
+bool vq_atomic_try_take(vq_atomic *flag) {
+  int64_t expected = 0;
+  return __atomic_compare_exchange_n(&flag->value, &expected, 1, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST);
+}
+void vq_atomic_release(vq_atomic *flag) {
+  __atomic_store_n(&flag->value, 0, __ATOMIC_SEQ_CST);
+}

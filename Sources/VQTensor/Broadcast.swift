@@ -1,0 +1,26 @@
+import VQKernels
+
+extension Tensor {
+  /// Repeats axes of size 1 (and missing leading ones) up to `target`.
+  public func broadcast(to target: [Int]) throws -> Tensor {
+    try requireFloat("broadcast_to")
+    guard try Shape.broadcast(shape, target, "broadcast_to") == target else {
+      throw VQError.shape("broadcast_to", [shape, target], "the first must broadcast to the second")
+    }
+    if shape == target { return self }
+    return try Tensor("broadcast_to", shape: target) { out in
+      stridedCopy(
+        storage.floats, shape: target, strides: Shape.broadcastStrides(shape, to: target), out)
+    }.recorded("broadcast_to", inputs: [self]) { [shape] g, _ in [try g.summed(to: shape)] }
+  }
+
+  /// Sums over the axes that broadcasting `target` to this shape repeats: the pullback of broadcasting.
+  func summed(to target: [Int]) throws -> Tensor {
+    if shape == target { return detached() }
+    let result = try Tensor.zeros(target)
+    stridedAdd(
+      storage.floats, result.storage.floats, shape: shape,
+      strides: Shape.broadcastStrides(target, to: shape))
+    return result
+  }
+}

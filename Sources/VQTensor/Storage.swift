@@ -1,0 +1,80 @@
+import CPlatform
+import Glibc
+
+/// Element types of a tensor.
+public enum DType: Int32, CustomStringConvertible {
+  case float32 = 0
+  case int32 = 1
+
+  public var byteCount: Int { 4 }
+  public var description: String { self == .float32 ? "float32" : "int32" }
+}
+
+/// Reused 64-byte aligned buffers, by size class.
+final class BufferPool: @unchecked Sendable {
+  static let shared = BufferPool()
+
+  private var free: [Int: [UnsafeMutableRawPointer]] = [:]
+  private var heldBytes = 0
+  private var lock = pthread_mutex_t()
+  private let limit = 1 << 30
+
+  private init() { pthread_mutex_init(&lock, nil) }
+
+  /// Rounds up to an eighth of the next lower power of two, so that sizes close to each other share.
+  static func sizeClass(_ bytes: Int) -> Int {
+    let bytes = max(bytes, 64)
+    let step = max(64, 1 << (Int.bitWidth - 1 - bytes.leadingZeroBitCount - 3))
+    return (bytes + step - 1) / step * step
+  }
+
+  func take(_ bytes: Int) throws -> UnsafeMutableRawPointer {
+    pthread_mutex_lock(&lock)
+    if let pointer = free[bytes]?.popLast() {
+      heldBytes -= bytes
+      pthread_mutex_unlock(&lock)
+      return pointer
+    }
+    pthread_mutex_unlock(&lock)
+    var pointer: UnsafeMutableRawPointer?
+    guard posix_memalign(&pointer, 64, bytes) == 0, let pointer else {
+      throw VQError.memory(bytes: bytes)
+    }
+    return pointer
+  }
+
+  func give(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+    pthread_mutex_lock(&lock)
+    defer { pthread_mutex_unlock(&lock) }
+    guard heldBytes + bytes <= limit else {
+      Glibc.free(pointer)
+      return
+    }
+    heldBytes += bytes
+    free[bytes, default: []].append(pointer)
+  }
+}
+
+/// A contiguous 64-byte aligned buffer of one element type. `version` counts writes in place.
+public final class Storage {
+  public let dtype: DType
+  public let count: Int
+  public internal(set) var version = 0
+  let base: UnsafeMutableRawPointer
+  private let capacity: Int
+
+  /// Uninitialized elements.
+  init(_ dtype: DType, count: Int) throws {
+    self.dtype = dtype
+    self.count = count
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    guard !overflow, bytes < 1 << 46 else { throw VQError.overflow("allocate", [count]) }
+    capacity = BufferPool.sizeClass(bytes)
+    base = try BufferPool.shared.take(capacity)
+  }
+
+  deinit { BufferPool.shared.give(base, capacity) }
+
+  var floats: UnsafeMutablePointer<Float> { base.assumingMemoryBound(to: Float.self) }
+  var ints: UnsafeMutablePointer<Int32> { base.assumingMemoryBound(to: Int32.self) }
+}

@@ -1,0 +1,153 @@
+import CPlatform
+
+/// One recorded operation: where its inputs came from and how a gradient goes back to them.
+///
+/// Pullbacks hold values (`Saved`), never tensors of the tape, so that the only links are `inputs`
+/// and release can be iterative.
+final class Node {
+  /// Gradient of the output and which inputs need one, to the gradients of the inputs.
+  typealias Pullback = (_ gradient: Tensor, _ needs: [Bool]) throws -> [Tensor?]
+
+  let operation: String
+  let leaf: Leaf?
+  var inputs: [Node?]
+  var pullback: Pullback?
+  var gradient: Tensor?
+
+  init(_ operation: String, inputs: [Node?], pullback: @escaping Pullback) {
+    self.operation = operation
+    self.inputs = inputs
+    self.pullback = pullback
+    leaf = nil
+  }
+
+  init(leaf: Leaf) {
+    operation = "leaf"
+    self.leaf = leaf
+    inputs = []
+  }
+
+  deinit {
+    var pending: [Node] = []
+    func take(_ nodes: inout [Node?]) {
+      for case let node? in nodes where node.leaf == nil { pending.append(node) }
+      nodes = []
+    }
+    take(&inputs)
+    while var node = pending.popLast() {
+      if isKnownUniquelyReferenced(&node) { take(&node.inputs) }
+    }
+  }
+}
+
+/// A value that a pullback needs later; reading it checks that nobody wrote it in between.
+struct Saved {
+  private let value: Tensor
+  private let version: Int
+
+  init(_ tensor: Tensor) {
+    value = tensor.detached()
+    version = tensor.storage.version
+  }
+
+  func tensor(_ operation: String) throws -> Tensor {
+    guard value.storage.version == version else {
+      throw VQError.misuse(
+        "backward",
+        "a tensor that \(operation) saved, shape \(value.shape), was changed in place since the forward")
+    }
+    return value
+  }
+}
+
+extension Tensor {
+  /// The result of an operation. With recording on and an input that requires a gradient, `pullback`
+  /// goes on the tape; it is called with recording off.
+  static func recorded(
+    _ operation: String, shape: [Int], storage: Storage, inputs: [Tensor],
+    pullback: @escaping Node.Pullback
+  ) -> Tensor {
+    guard vq_gradients_enabled(), inputs.contains(where: \.requiresGrad) else {
+      return Tensor(shape: shape, storage: storage)
+    }
+    return Tensor(
+      shape: shape, storage: storage,
+      node: Node(operation, inputs: inputs.map(\.node), pullback: pullback))
+  }
+
+  /// The same, for a result that already stands in a tensor of its own.
+  func recorded(
+    _ operation: String, inputs: [Tensor], pullback: @escaping Node.Pullback
+  ) -> Tensor {
+    Tensor.recorded(operation, shape: shape, storage: storage, inputs: inputs, pullback: pullback)
+  }
+}
+
+/// Runs `body` without recording on this thread.
+public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+  let before = vq_gradients_enabled()
+  vq_set_gradients_enabled(false)
+  defer { vq_set_gradients_enabled(before) }
+  return try body()
+}
+
+extension Tensor {
+  /// Adds the gradient of this tensor to `grad` of every leaf that it depends on.
+  ///
+  /// - Parameters:
+  ///   - seed: gradient of this tensor, its shape; 1 for a tensor of one element.
+  ///   - retainGraph: keeps the tape for another backward.
+  public func backward(_ seed: Tensor? = nil, retainGraph: Bool = false) throws {
+    guard let root = node else {
+      throw VQError.misuse("backward", "the tensor does not depend on any that requires a gradient")
+    }
+    if let seed, seed.shape != shape || seed.dtype != .float32 {
+      throw VQError.shape("backward", [seed.shape, shape], "the gradient must have the tensor's shape")
+    }
+    guard seed != nil || count == 1 else {
+      throw VQError.shape("backward", [shape], "a gradient must be given unless there is one element")
+    }
+    try withoutGradients {
+      let order = Tensor.reverseTopologicalOrder(root)
+      defer { for node in order { node.gradient = nil } }
+      root.gradient = try seed ?? Tensor.full(shape, 1)
+      for node in order {
+        guard let gradient = node.gradient else { continue }
+        node.gradient = nil
+        if let leaf = node.leaf {
+          leaf.gradient = try leaf.gradient.map { try $0 + gradient } ?? gradient
+          continue
+        }
+        guard let pullback = node.pullback else {
+          throw VQError.misuse(
+            "backward", "the tape of \(node.operation) was freed by an earlier backward; pass retain_graph")
+        }
+        let needs = node.inputs.map { $0 != nil }
+        let results = try pullback(gradient, needs)
+        for case (let input?, let result?) in zip(node.inputs, results) {
+          input.gradient = try input.gradient.map { try $0 + result } ?? result
+        }
+        if !retainGraph { node.pullback = nil }
+      }
+    }
+  }
+
+  /// Every node before its inputs.
+  private static func reverseTopologicalOrder(_ root: Node) -> [Node] {
+    var order: [Node] = []
+    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
+    var stack: [(node: Node, next: Int)] = [(root, 0)]
+    while let (node, next) = stack.last {
+      if next == node.inputs.count {
+        order.append(node)
+        stack.removeLast()
+        continue
+      }
+      stack[stack.count - 1].next += 1
+      if let input = node.inputs[next], seen.insert(ObjectIdentifier(input)).inserted {
+        stack.append((input, 0))
+      }
+    }
+    return order.reversed()
+  }
+}

@@ -1,0 +1,165 @@
+import CPlatform
+import VQKernels
+
+/// What an optimizer knows of a parameter beyond its value.
+public enum ParameterRole: Int32 {
+  case weight = 0
+  case bias = 1
+  case norm = 2
+  case codebook = 3
+}
+
+/// The place where backward leaves the gradient of a tensor that the user made.
+public final class Leaf {
+  public internal(set) var gradient: Tensor?
+  public let role: ParameterRole
+  /// Called when rows of a codebook are written anew, so that optimizers forget their moments.
+  public var rowObservers: [(_ rows: [Int]) -> Void] = []
+
+  init(role: ParameterRole) { self.role = role }
+}
+
+/// An immutable, contiguous, row-major array that records how it was computed.
+///
+/// Only optimizers and codebook updates write in place (`mutate`), which bumps the storage's version.
+public final class Tensor {
+  public let shape: [Int]
+  public let storage: Storage
+  public let leaf: Leaf?
+  let node: Node?
+
+  public var dtype: DType { storage.dtype }
+  public var rank: Int { shape.count }
+  public var count: Int { storage.count }
+  public var requiresGrad: Bool { node != nil }
+
+  init(shape: [Int], storage: Storage, node: Node? = nil, leaf: Leaf? = nil) {
+    self.shape = shape
+    self.storage = storage
+    self.node = node
+    self.leaf = leaf
+  }
+
+  /// The gradient that backward accumulated; nil before, and for computed tensors.
+  public var grad: Tensor? {
+    get { leaf?.gradient }
+    set { leaf?.gradient = newValue }
+  }
+
+  /// The same values, cut from the tape.
+  public func detached() -> Tensor { Tensor(shape: shape, storage: storage) }
+
+  /// A leaf that shares this tensor's values and collects a gradient.
+  public func requiringGrad(_ role: ParameterRole = .weight) throws -> Tensor {
+    guard dtype == .float32 else {
+      throw VQError.type("requires_grad", [dtype], "only float32 tensors have gradients")
+    }
+    let leaf = Leaf(role: role)
+    return Tensor(shape: shape, storage: storage, node: Node(leaf: leaf), leaf: leaf)
+  }
+}
+
+// MARK: - Making and reading
+
+extension Tensor {
+  /// A float32 tensor whose elements `fill` writes, all of them.
+  public convenience init(
+    _ operation: String = "tensor", shape: [Int],
+    fill: (UnsafeMutablePointer<Float>) throws -> Void
+  ) throws {
+    let storage = try Storage(.float32, count: Shape.count(shape, operation))
+    try fill(storage.floats)
+    self.init(shape: shape, storage: storage)
+  }
+
+  public convenience init(_ values: [Float], shape: [Int]) throws {
+    let count = try Shape.count(shape, "tensor")
+    guard count == values.count else {
+      throw VQError.shape("tensor", [shape], "\(values.count) values do not fill \(count) elements")
+    }
+    try self.init(shape: shape) { target in
+      values.withUnsafeBufferPointer { source in
+        if count > 0 { target.update(from: source.baseAddress!, count: count) }
+      }
+    }
+  }
+
+  public convenience init(codes values: [Int32], shape: [Int]) throws {
+    let count = try Shape.count(shape, "tensor")
+    guard count == values.count else {
+      throw VQError.shape("tensor", [shape], "\(values.count) values do not fill \(count) elements")
+    }
+    try self.init("tensor", codeShape: shape) { target in
+      values.withUnsafeBufferPointer { source in
+        if count > 0 { target.update(from: source.baseAddress!, count: count) }
+      }
+    }
+  }
+
+  /// An int32 tensor whose elements `fill` writes, all of them.
+  public convenience init(
+    _ operation: String, codeShape shape: [Int],
+    fill: (UnsafeMutablePointer<Int32>) throws -> Void
+  ) throws {
+    let storage = try Storage(.int32, count: Shape.count(shape, operation))
+    try fill(storage.ints)
+    self.init(shape: shape, storage: storage)
+  }
+
+  public convenience init(scalar value: Float) throws {
+    try self.init(shape: []) { $0[0] = value }
+  }
+
+  public static func full(_ shape: [Int], _ value: Float) throws -> Tensor {
+    let count = try Shape.count(shape, "full")
+    return try Tensor("full", shape: shape) { $0.update(repeating: value, count: count) }
+  }
+
+  public static func zeros(_ shape: [Int]) throws -> Tensor { try full(shape, 0) }
+  public static func ones(_ shape: [Int]) throws -> Tensor { try full(shape, 1) }
+
+  /// The elements of a float32 tensor, in row-major order.
+  public var values: [Float] {
+    dtype == .float32
+      ? Array(UnsafeBufferPointer(start: storage.floats, count: count))
+      : Array(UnsafeBufferPointer(start: storage.ints, count: count)).map(Float.init)
+  }
+
+  /// The elements of an int32 tensor, in row-major order.
+  public var codes: [Int32] {
+    dtype == .int32
+      ? Array(UnsafeBufferPointer(start: storage.ints, count: count))
+      : Array(UnsafeBufferPointer(start: storage.floats, count: count)).map { Int32($0) }
+  }
+
+  /// The only element.
+  public func item() throws -> Float {
+    guard count == 1 else { throw VQError.shape("item", [shape], "exactly one element is required") }
+    return dtype == .float32 ? storage.floats[0] : Float(storage.ints[0])
+  }
+
+  /// Writes in place and bumps the version: for optimizers and codebook updates.
+  public func mutate(_ body: (UnsafeMutablePointer<Float>) throws -> Void) rethrows {
+    storage.version += 1
+    try body(storage.floats)
+  }
+
+  /// Reads the elements of a float32 tensor.
+  public func read<Result>(_ body: (UnsafePointer<Float>) throws -> Result) rethrows -> Result {
+    try body(UnsafePointer(storage.floats))
+  }
+
+  /// Reads the elements of an int32 tensor.
+  public func readCodes<Result>(_ body: (UnsafePointer<Int32>) throws -> Result) rethrows -> Result {
+    try body(UnsafePointer(storage.ints))
+  }
+}
+
+extension Tensor {
+  /// Throws unless the element type is float32.
+  func requireFloat(_ operation: String) throws {
+    guard dtype == .float32 else {
+      throw VQError.type(operation, [dtype], "float32 is required")
+    }
+  }
+}
