@@ -35,7 +35,7 @@ let package = Package(
     .target(name: "VQQuantizers", dependencies: ["VQNN"], swiftSettings: conditions),
     .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
     .target(name: "CVQSwift"),
-    .target(name: "VQSwiftC", dependencies: ["CVQSwift", "VQModels"], swiftSettings: conditions),
+    .target(name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels"], swiftSettings: conditions),
     .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
     .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),
     .testTarget(
