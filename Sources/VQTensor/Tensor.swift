@@ -157,7 +157,7 @@ extension Tensor {
 
 extension Tensor {
   /// Throws unless the element type is float32.
-  func requireFloat(_ operation: String) throws {
+  package func requireFloat(_ operation: String) throws {
     guard dtype == .float32 else {
       throw VQError.type(operation, [dtype], "float32 is required")
     }
