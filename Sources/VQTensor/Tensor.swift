@@ -144,6 +144,12 @@ extension Tensor {
     try body(storage.floats)
   }
 
+  /// Writes an int32 tensor in place and bumps the version.
+  public func mutateCodes(_ body: (UnsafeMutablePointer<Int32>) throws -> Void) rethrows {
+    storage.version += 1
+    try body(storage.ints)
+  }
+
   /// Reads the elements of a float32 tensor.
   public func read<Result>(_ body: (UnsafePointer<Float>) throws -> Result) rethrows -> Result {
     try body(UnsafePointer(storage.floats))
