@@ -5,7 +5,7 @@ Sets are read from the first folder that has them: the ``root`` argument or, wit
 Nothing is downloaded.
 """
 
-from ._batches import Batches
+from ._batches import Batches, unit_range
 from ._files import has, search_roots
 from ._photos import PHOTO_CREDITS, photos
 from ._sets import ImageSet, cifar10, fashion_mnist, mnist
@@ -20,4 +20,5 @@ __all__ = [
     "mnist",
     "photos",
     "search_roots",
+    "unit_range",
 ]

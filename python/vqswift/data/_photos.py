@@ -16,7 +16,7 @@ PHOTO_CREDITS = (
     "(creativecommons.org/licenses/by/2.0), cropped"
 )
 
-_TRAIN_SHARE = 0.75
+_BORDER = 400  # column at which the test part begins; the photographs are 640 wide
 
 
 def photos(
@@ -24,14 +24,14 @@ def photos(
 ) -> ImageSet:
     """Random square crops of ``china.jpg`` and ``flower.jpg`` (scikit-learn's sample images).
 
-    The left three quarters of each photograph are for training and the right quarter for test;
-    no crop crosses the border. Every position of both photographs is equally likely, and the
+    The left 400 columns of each photograph are for training and the right 240 for test; no crop
+    crosses the border. Every position of both photographs is equally likely, and the
     label tells the photograph. Show ``PHOTO_CREDITS`` beside any picture of them.
 
     Args:
         split: "train" or "test".
         count: the number of crops; 20000 for training and 2000 for test by default.
-        size: the side of a crop in pixels, at most 160.
+        size: the side of a crop in pixels, at most 240.
         seed: of the positions; the splits draw independently.
 
     Returns:
@@ -46,8 +46,8 @@ def photos(
         count = 20_000 if split == "train" else 2_000
     if count < 1:
         raise ValueError(f"[photos] count {count}: must be at least 1")
-    if not 1 <= size <= 160:
-        raise ValueError(f"[photos] size {size}: must be from 1 to 160, the width of the test part")
+    if not 1 <= size <= 240:
+        raise ValueError(f"[photos] size {size}: must be from 1 to 240, the width of the test part")
     random = np.random.default_rng([seed, split == "test"])
     pictures = _load()
     # A picture is drawn with the probability of its number of positions.
@@ -67,8 +67,7 @@ def photos(
 
 
 def _part(picture: NDArray[np.uint8], split: str) -> NDArray[np.uint8]:
-    border = int(picture.shape[1] * _TRAIN_SHARE)
-    return picture[:, :border] if split == "train" else picture[:, border:]
+    return picture[:, :_BORDER] if split == "train" else picture[:, _BORDER:]
 
 
 def _load() -> list[NDArray[np.uint8]]:

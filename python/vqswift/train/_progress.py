@@ -44,9 +44,7 @@ def _bar(steps: Iterable[StepMetrics], total: int, label: str) -> Iterator[StepM
 
 def _lines(steps: Iterable[StepMetrics], total: int, label: str) -> Iterator[StepMetrics]:
     due = 0.0
-    done = 0
-    for metrics in steps:
-        done += 1
+    for done, metrics in enumerate(steps, start=1):
         if time.monotonic() >= due or done == total:
             print(f"{label:>8} {done:>4}/{total}  {_text(metrics)}", flush=True)
             due = time.monotonic() + _LINE_SECONDS
