@@ -1,6 +1,9 @@
 import CPlatform
 import CVQSwift
 import VQModels
+import VQNN
+import VQQuantizers
+import VQTensor
 
 typealias Out = UnsafeMutablePointer<OpaquePointer?>
 

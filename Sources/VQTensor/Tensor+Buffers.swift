@@ -19,7 +19,7 @@ extension Tensor {
   }
 
   /// Copies `source` into this tensor in place.
-  public func assign(_ source: Tensor) throws {
+  public func copyElements(from source: Tensor) throws {
     guard shape == source.shape else {
       throw VQError.shape("assign", [shape, source.shape], "the shapes must be equal")
     }
