@@ -135,3 +135,29 @@ private func store(_ value: SIMD8<Float>, _ pointer: UnsafeMutablePointer<Float>
 public func clearRows(_ matrix: UnsafeMutablePointer<Float>, _ rows: [Int], columns: Int) {
   for row in rows { (matrix + row * columns).update(repeating: 0, count: columns) }
 }
+
+/// The sum of squares in Float64: chunks of fixed borders, combined in order.
+public func sumOfSquares(_ values: UnsafePointer<Float>, count: Int) -> Double {
+  let chunks = (count + elementGrain - 1) / elementGrain
+  return withUnsafeTemporaryAllocation(of: Double.self, capacity: max(chunks, 1)) { partials in
+    let partials = partials.baseAddress!
+    parallelFor(count, grain: elementGrain) { range in
+      var sums = SIMD8<Double>()
+      var i = range.lowerBound
+      while i + 8 <= range.upperBound {
+        let x = SIMD8<Double>(load(values + i))
+        sums += x * x
+        i += 8
+      }
+      var sum = sums.sum()
+      while i < range.upperBound {
+        sum += Double(values[i]) * Double(values[i])
+        i += 1
+      }
+      partials[range.lowerBound / elementGrain] = sum
+    }
+    var total = 0.0
+    for chunk in 0..<chunks { total += partials[chunk] }
+    return total
+  }
+}
