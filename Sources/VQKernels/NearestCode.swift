@@ -210,7 +210,7 @@ private struct ChunkSearch {
       let row = x + (range.lowerBound + r) * d
       let out = points + r * d
       for i in 0..<d { out[i] = row[i] - codebook.center[i] }
-      let squares = sumOfSquares(out, count: d)
+      let squares = squaredLength(out, count: d)
       if !squares.isFinite, let bad = firstNonFinite(row, count: d) {
         return (range.lowerBound + r) * d + bad
       }
