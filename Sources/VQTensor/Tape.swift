@@ -5,9 +5,9 @@ import VQKernels
 ///
 /// Pullbacks hold values (`Saved`), never tensors of the tape, so that the only links are `inputs`
 /// and release can be iterative.
-final class Node {
+package final class Node {
   /// Gradient of the output and which inputs need one, to the gradients of the inputs.
-  typealias Pullback = (_ gradient: Tensor, _ needs: [Bool]) throws -> [Tensor?]
+  package typealias Pullback = (_ gradient: Tensor, _ needs: [Bool]) throws -> [Tensor?]
 
   let operation: String
   let leaf: Leaf?
@@ -42,16 +42,16 @@ final class Node {
 }
 
 /// A value that a pullback needs later; reading it checks that nobody wrote it in between.
-struct Saved {
+package struct Saved {
   private let value: Tensor
   private let version: Int
 
-  init(_ tensor: Tensor) {
+  package init(_ tensor: Tensor) {
     value = tensor.detached()
     version = tensor.storage.version
   }
 
-  func tensor(_ operation: String) throws -> Tensor {
+  package func tensor(_ operation: String) throws -> Tensor {
     guard value.storage.version == version else {
       throw VQError.misuse(
         "backward",
@@ -65,7 +65,7 @@ struct Saved {
 extension Tensor {
   /// The result of an operation. With recording on and an input that requires a gradient, `pullback`
   /// goes on the tape; it is called with recording off.
-  static func recorded(
+  package static func recorded(
     _ operation: String, shape: [Int], storage: Storage, inputs: [Tensor],
     pullback: @escaping Node.Pullback
   ) -> Tensor {
@@ -78,7 +78,7 @@ extension Tensor {
   }
 
   /// The same, for a result that already stands in a tensor of its own.
-  func recorded(
+  package func recorded(
     _ operation: String, inputs: [Tensor], pullback: @escaping Node.Pullback
   ) -> Tensor {
     Tensor.recorded(operation, shape: shape, storage: storage, inputs: inputs, pullback: pullback)
@@ -89,6 +89,14 @@ extension Tensor {
 public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
   let before = vq_gradients_enabled()
   vq_set_gradients_enabled(false)
+  defer { vq_set_gradients_enabled(before) }
+  return try body()
+}
+
+/// Runs `body` with recording on this thread, whatever its caller chose.
+package func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+  let before = vq_gradients_enabled()
+  vq_set_gradients_enabled(true)
   defer { vq_set_gradients_enabled(before) }
   return try body()
 }

@@ -146,6 +146,12 @@ extension Tensor {
     try body(storage.floats)
   }
 
+  /// Writes an int32 tensor in place and bumps the version.
+  public func mutateCodes(_ body: (UnsafeMutablePointer<Int32>) throws -> Void) rethrows {
+    storage.version += 1
+    try body(storage.ints)
+  }
+
   /// Reads the elements of a float32 tensor.
   public func read<Result>(_ body: (UnsafePointer<Float>) throws -> Result) rethrows -> Result {
     try body(UnsafePointer(storage.floats))
@@ -170,7 +176,7 @@ extension Tensor {
   }
 
   /// Throws unless the element type is float32.
-  func requireFloat(_ operation: String) throws {
+  package func requireFloat(_ operation: String) throws {
     guard dtype == .float32 else {
       throw VQError.type(operation, [dtype], "float32 is required")
     }
