@@ -14,7 +14,7 @@ public func clipGradientNorm(_ parameters: [Tensor], maximum: Float) throws -> F
   let parameters = distinct(parameters)
   var total = 0.0
   for case let gradient? in parameters.map(\.grad) {
-    total += gradient.read { sumOfSquares($0, count: gradient.count) }
+    total += gradient.read { squaredNorm($0, count: gradient.count) }
   }
   let norm = Float(total.squareRoot())
   guard norm.isFinite else {

@@ -23,14 +23,14 @@ extension Module {
   }
 
   /// What the generators need to go on from here: `rng.*` of a checkpoint.
-  public var generatorState: [NamedTensor] {
+  public var generatorStates: [NamedTensor] {
     get throws { try namedGenerators.map { ($0.name, try $0.generator.state) } }
   }
 
   /// Sets the counters of the generators from `state`, or throws and changes nothing.
   ///
   /// - Throws: `.value` unless every generator is given once, with its own seed and stream.
-  public func load(generatorState state: [NamedTensor]) throws {
+  public func load(generatorStates state: [NamedTensor]) throws {
     let operation = "load_generators"
     let own = namedGenerators
     guard Set(own.map(\.name)) == Set(state.map(\.name)), own.count == state.count else {

@@ -155,8 +155,10 @@
         (DNNL_ARG_DIFF_SRC, plan.input, UnsafeMutableRawPointer(out)),
       ])
       if let bias {
-        binaryRows(
-          .add, out, bias.storage.floats, out, rows: g.inputCount / bias.count, columns: bias.count)
+        let columns = bias.count
+        binary(
+          .add, out, strides: [columns, 1], bias.storage.floats, strides: [0, 1], out,
+          shape: [g.inputCount / columns, columns])
       }
     }
   }
