@@ -22,7 +22,6 @@ let package = Package(
   products: [
     .library(name: "VQSwift", targets: ["VQTensor", "VQNN", "VQQuantizers", "VQModels"]),
     .library(name: "VQSwiftC", type: .static, targets: ["VQSwiftC"]),
-    .library(name: "vqswift", type: .dynamic, targets: ["VQSwiftC"]),
   ],
   targets: [
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),

@@ -54,7 +54,7 @@ class BuildCore(build_ext):
         exports = objects / "exports.map"
         exports.write_text("{ global: PyInit__core; local: *; };\n")
         link = ["swiftc", "-emit-library", "-static-stdlib", *compiled, str(library)]
-        link += ["-o", str(target), "-Xlinker", f"--version-script={exports}", "-Xlinker", "-s"]
+        link += ["-o", str(target), "-Xlinker", f"--version-script={exports}", "-Xlinker", "-S"]
         link += ["-lopenblas", "-lgomp"] + (["-ldnnl"] if uses_onednn() else [])
         self.run_tool(link, environment)
 
