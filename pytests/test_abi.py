@@ -19,7 +19,6 @@ EXTENSION = Path(_core.__file__)
 
 # What a Python program reaches another way, or never needs.
 C_ONLY = {
-    "vq_last_error",  # the text of the exception
     "vq_tensor_create_borrowed",  # Python copies
 }
 
