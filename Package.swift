@@ -43,7 +43,7 @@ let package = Package(
     .testTarget(
       name: "VQQuantizersTests", dependencies: ["VQQuantizers"], swiftSettings: conditions),
     .testTarget(name: "VQModelsTests", dependencies: ["VQModels"], swiftSettings: conditions),
-    .testTarget(name: "VQSwiftCTests", dependencies: ["VQSwiftC"], swiftSettings: conditions),
+    .testTarget(name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"], swiftSettings: conditions),
   ] + (hasOneDNN ? [.systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])])] : []),
   swiftLanguageModes: [.v5]
 )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from vqswift import _core, get_threads, set_threads
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,9 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-
 import vqswift
+from conftest import ROOT
 from vqswift import _core
 
 HEADER = ROOT / "Sources/CVQSwift/include/vqswift.h"
@@ -132,6 +131,9 @@ def test_every_native_call_is_used() -> None:
     package = Path(vqswift.__file__).parent
     text = "\n".join(path.read_text() for path in package.rglob("*.py"))
     unused = {name for name in stub_names() if f"_core.{name}" not in text}
-    assert unused <= {"OptimizerHandle", "GeneratorHandle", "live_handles", "module_is_training"} | {
-        "grad_enabled"
-    }
+    assert unused <= {
+        "OptimizerHandle",
+        "GeneratorHandle",
+        "live_handles",
+        "module_is_training",
+    } | {"grad_enabled"}

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_python
-
 import vqswift as vq
+from conftest import run_python
 from vqswift import _core, nn, optim
 
 pytestmark = pytest.mark.usefixtures("no_leak")

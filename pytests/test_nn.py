@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 import vqswift as vq
 from vqswift import Tensor, nn, optim
 from vqswift.nn import functional as F
@@ -186,7 +185,9 @@ def test_native_sequential_equals_its_composition(training: bool) -> None:
         gradients.append([p.grad.numpy() for p in network.parameters()])  # type: ignore[union-attr]
     # The fused batch norm and ReLU order their sums as the separate ones do, up to 144 rows.
     tolerance = 144 * EPSILON
-    np.testing.assert_allclose(native(x).numpy(), composed(x).numpy(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        native(x).numpy(), composed(x).numpy(), rtol=tolerance, atol=tolerance
+    )
     scale = max(np.abs(g).max() for g in gradients[0])
     for mine, theirs in zip(*gradients, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=tolerance * scale)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 import vqswift as vq
 from vqswift import Tensor, nn, optim
 
@@ -80,7 +79,9 @@ def test_a_parameter_without_gradient_stays() -> None:
 
 def test_groups_override_rate_and_decay() -> None:
     a, b = (Tensor(np.ones(2), requires_grad=True) for _ in range(2))
-    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 1.0, "weight_decay": 0.5}], lr=0.1)
+    optimizer = optim.SGD(
+        [{"params": [a]}, {"params": [b], "lr": 1.0, "weight_decay": 0.5}], lr=0.1
+    )
     assert optimizer.lrs == [0.1, 1.0] and optimizer.lr == 0.1
     for parameter in (a, b):
         parameter.grad = Tensor(np.ones(2))
@@ -166,7 +167,9 @@ def test_clip_by_norm_scales_jointly() -> None:
     assert optim.clip_grad_norm(parameters, 10.0) == 5
     assert joint(parameters) == [3, 4, 0]
     assert optim.clip_grad_norm(parameters, 1.0) == 5
-    np.testing.assert_allclose(joint(parameters), [0.6, 0.8, 0], rtol=1e-6)  # torch's norm + 1e-6 below
+    np.testing.assert_allclose(
+        joint(parameters), [0.6, 0.8, 0], rtol=1e-6
+    )  # torch's norm + 1e-6 below
 
 
 def test_clip_by_value_clamps() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 import vqswift as vq
 from vqswift import Tensor, nn, optim
 
@@ -287,7 +286,7 @@ def test_nearest_codes_equal_brute_force(n: int, k: int, d: int) -> None:
 
 def test_the_lowest_of_equal_codes_wins() -> None:
     codebook = np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
-    assert np.asarray(vq.nearest_codes([[0.0, 3.0], [1.0, 0.0]], codebook)).tolist() == [0, 0]
+    assert vq.nearest_codes([[0.0, 3.0], [1.0, 0.0]], codebook).tolist() == [0, 0]
 
 
 def test_nearest_codes_far_from_the_origin() -> None:

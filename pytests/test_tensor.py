@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import run_python
-
 import vqswift as vq
+from conftest import run_python
 from vqswift import Tensor
 
 EPSILON = 2.0**-23
@@ -188,7 +187,9 @@ def test_argmax_maximum_minimum_clamp(rng: np.random.Generator) -> None:
     assert np.array_equal(Tensor(a).argmax(0).numpy(), a.argmax(0))
     assert np.array_equal(vq.maximum(a, b).numpy(), np.maximum(a, b))
     assert np.array_equal(vq.minimum(Tensor(a), 1.0).numpy(), np.minimum(a, np.float32(1)))
-    assert np.array_equal(Tensor(a).clamp(0.8, 1.2).numpy(), a.clip(np.float32(0.8), np.float32(1.2)))
+    assert np.array_equal(
+        Tensor(a).clamp(0.8, 1.2).numpy(), a.clip(np.float32(0.8), np.float32(1.2))
+    )
     assert np.array_equal(Tensor(a).clamp(minimum=1.0).numpy(), a.clip(1))
 
 
@@ -348,7 +349,9 @@ def test_gradients_equal_central_differences(
     # Truncation: step^2 times a third derivative that 1/x^4 bounds by some hundreds on [0.5, 2];
     # rounding: an ulp of the value over the step.
     size = np.abs(x.grad.numpy()).max() + abs(value.item())
-    np.testing.assert_allclose(numeric, x.grad.numpy(), atol=size * (60 * step**2 + 8 * EPSILON / step))
+    np.testing.assert_allclose(
+        numeric, x.grad.numpy(), atol=size * (60 * step**2 + 8 * EPSILON / step)
+    )
 
 
 # Generators

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import run_python
-
 import vqswift as vq
+from conftest import run_python
 from vqswift import nn, optim
 
 
@@ -156,9 +155,7 @@ def test_parallel_forwards_equal_those_alone() -> None:
     x = generator.normal((8, 32, 32, 3))
     alone = [layer(x).numpy() for layer in layers]
     results: dict[int, np.ndarray] = {}
-    threads = [
-        started(lambda i=i: results.__setitem__(i, layers[i](x).numpy())) for i in range(4)
-    ]
+    threads = [started(lambda i=i: results.__setitem__(i, layers[i](x).numpy())) for i in range(4)]
     for thread in threads:
         thread.join()
     for index, expected in enumerate(alone):
@@ -231,7 +228,7 @@ def test_codes_do_not_depend_on_threads(threads: Callable[[int], None]) -> None:
     x, codebook = generator.normal((20_000, 16)), generator.normal((300, 16))
 
     def search() -> tuple[np.ndarray, np.ndarray]:
-        return vq.nearest_codes(x, codebook, True)  # type: ignore[return-value]
+        return vq.nearest_codes(x, codebook, True)
 
     one, two = on(threads, 1, search), on(threads, 2, search)
     assert np.array_equal(one[0], two[0]) and np.array_equal(one[1], two[1])  # type: ignore[index]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 import vqswift as vq
 
 MODULES = {
@@ -92,6 +91,7 @@ if gradient is not None:
     values: np.ndarray = gradient.numpy()
 with vq.no_grad():
     perplexity: float = info.perplexity
+nearest: np.ndarray = vq.nearest_codes(np.zeros((4, 2)), np.zeros((3, 2)))
 found = vq.kmeans(np.zeros((4, 2), np.float32), 2).centroids
 '''
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,9 @@ class VectorQuant(Native):
     ) -> None:
         for name, value in (("norm", norm), ("cb_norm", cb_norm)):
             if value not in _NORMS:
-                raise ValueError(f"[vector_quant] {name} = {value!r}: it must be one of {[*_NORMS]}")
+                raise ValueError(
+                    f"[vector_quant] {name} = {value!r}: it must be one of {[*_NORMS]}"
+                )
         if affine != "learned":
             raise ValueError(f"[vector_quant] affine = {affine!r}: it must be 'learned'")
         check_word("vector_quant", "seed", seed)
@@ -143,9 +146,7 @@ class VectorQuant(Native):
         parts = _core.quantizer_forward(self._handle, self._channels_last(z)._handle)
         z_q, codes, distances, loss, compared = (Tensor._wrap(handle) for handle in parts[:5])
         z_q = self._channels_back(z_q)
-        info = QuantizerInfo(
-            codes, distances, loss, self._channels_back(compared), z_q, *parts[5:]
-        )
+        info = QuantizerInfo(codes, distances, loss, self._channels_back(compared), z_q, *parts[5:])
         return z_q, info
 
     def encode(self, z: Tensor | npt.ArrayLike) -> Tensor:
@@ -178,6 +179,16 @@ class VectorQuant(Native):
         return z.permute(order)
 
 
+@overload
+def nearest_codes(
+    x: npt.ArrayLike | Tensor,
+    codebook: npt.ArrayLike | Tensor,
+    return_distances: Literal[False] = False,
+) -> np.ndarray: ...
+@overload
+def nearest_codes(
+    x: npt.ArrayLike | Tensor, codebook: npt.ArrayLike | Tensor, return_distances: Literal[True]
+) -> tuple[np.ndarray, np.ndarray]: ...
 def nearest_codes(
     x: npt.ArrayLike | Tensor, codebook: npt.ArrayLike | Tensor, return_distances: bool = False
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -186,9 +197,10 @@ def nearest_codes(
     The code is the arg-min of the squared distance in Float64, the lowest index on equality, the same
     for every thread count. ValueError for NaN, infinity, no rows or no codes.
     """
-    found = _core.nearest_codes(as_tensor(x)._handle, as_tensor(codebook)._handle, return_distances)
+    points, codes = as_tensor(x)._handle, as_tensor(codebook)._handle
     if not return_distances:
-        return Tensor._wrap(found).numpy()
+        return Tensor._wrap(_core.nearest_codes(points, codes, False)).numpy()
+    found = _core.nearest_codes(points, codes, True)
     return Tensor._wrap(found[0]).numpy(), Tensor._wrap(found[1]).numpy()
 
 

@@ -107,7 +107,8 @@ class Tensor:
         """The only element."""
         if self.size != 1:
             raise ValueError(f"[item] shape {list(self.shape)}: exactly one element is required")
-        return self.numpy().reshape(()).item()
+        value: float | int = self.numpy().reshape(()).item()
+        return value
 
     def __float__(self) -> float:
         return float(self.item())

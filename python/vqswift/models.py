@@ -52,4 +52,5 @@ class SQVAE(Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """int32 codes [n, s/4, s/4] -> images."""
-        return self.decoder(self.quantizer.decode(codes))
+        images: Tensor = self.decoder(self.quantizer.decode(codes))
+        return images

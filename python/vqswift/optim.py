@@ -44,8 +44,10 @@ class Optimizer:
         eps: float = 1e-8,
         decay_biases_and_norms: bool = True,
     ) -> None:
-        items = list(params)
-        groups = items if items and isinstance(items[0], Mapping) else [{"params": items}]
+        items: list[Any] = list(params)
+        groups: list[Mapping[str, Any]] = (
+            items if items and isinstance(items[0], Mapping) else [{"params": items}]
+        )
         for group in groups:
             unknown = set(group) - {"params", "lr", "weight_decay"}
             if unknown:

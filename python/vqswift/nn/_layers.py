@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from .. import _core
 from .._random import Generator, layer_generator
@@ -200,8 +200,9 @@ class Sequential(Module):
         for index, module in enumerate(modules):
             self._children[str(index)] = module
         handles = [_plain_handle(module) for module in modules]
-        native = all(handle is not None for handle in handles)
-        self._handle = _core.sequential_create(handles) if native else None
+        native = [handle for handle in handles if handle is not None]
+        plain = len(native) == len(handles)
+        self._handle = _core.sequential_create(native) if plain else None
 
     def forward(self, x: Any) -> Any:
         """The last module's output."""
@@ -211,7 +212,7 @@ class Sequential(Module):
             x = module(x)
         return x
 
-    def train(self, mode: bool = True) -> Sequential:
+    def train(self, mode: bool = True) -> Self:
         if self._handle is not None:
             _core.module_set_training(self._handle, mode)
         return super().train(mode)
@@ -240,7 +241,8 @@ class Residual(Module):
         """x plus the body's output."""
         if self._handle is not None:
             return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
-        return as_tensor(x) + self.body(x)
+        body: Tensor = self.body(x)
+        return as_tensor(x) + body
 
 
 def _plain_handle(module: Module) -> _core.ModuleHandle | None:

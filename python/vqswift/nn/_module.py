@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
 from .. import _core
 from .._tensor import Tensor, as_tensor
-
-Self = TypeVar("Self", bound="Module")
 
 
 class Module:
@@ -32,7 +30,11 @@ class Module:
         kind = None
         if isinstance(value, Module):
             kind = "_children"
-        elif isinstance(value, Tensor) and value.requires_grad and _core.tensor_is_leaf(value._handle):
+        elif (
+            isinstance(value, Tensor)
+            and value.requires_grad
+            and _core.tensor_is_leaf(value._handle)
+        ):
             kind = "_parameters"
         if kind is not None:
             self._registry(kind)[name] = value
@@ -51,11 +53,12 @@ class Module:
 
     def _registry(self, kind: str) -> dict[str, Any]:
         try:
-            return self.__dict__[kind]
+            registry: dict[str, Any] = self.__dict__[kind]
         except KeyError:
             raise AttributeError(
                 f"{type(self).__name__}: call super().__init__() before assigning layers"
             ) from None
+        return registry
 
     def register_buffer(self, name: str, value: Tensor) -> None:
         """Keep `value` in the state, as the attribute `name`, without training it."""
@@ -180,14 +183,14 @@ class Module:
 
     # Mode
 
-    def train(self: Self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> Self:
         """Switch this module and all below it to training; returns it."""
         object.__setattr__(self, "training", mode)
         for _, child in self.named_children():
             child.train(mode)
         return self
 
-    def eval(self: Self) -> Self:
+    def eval(self) -> Self:
         """Switch this module and all below it to evaluation; returns it."""
         return self.train(False)
 
@@ -213,7 +216,7 @@ class Native(Module):
         pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
         _core.module_load(self._handle, pairs, False)
 
-    def train(self: Self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> Self:
         _core.module_set_training(self._handle, mode)
         return super().train(mode)
 

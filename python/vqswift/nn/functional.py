@@ -29,7 +29,13 @@ def conv2d(
     """x [n, h, w, i], weight [o, i, kh, kw] -> [n, h', w', o]."""
     offset = None if bias is None else as_tensor(bias)._handle
     return Tensor._wrap(
-        _core.conv2d(as_tensor(x)._handle, as_tensor(weight)._handle, offset, as_pair(stride), as_pair(padding))
+        _core.conv2d(
+            as_tensor(x)._handle,
+            as_tensor(weight)._handle,
+            offset,
+            as_pair(stride),
+            as_pair(padding),
+        )
     )
 
 
@@ -44,7 +50,9 @@ def conv_transpose2d(
     """x [n, h, w, i], weight [i, o, kh, kw] -> [n, h', w', o]."""
     offset = None if bias is None else as_tensor(bias)._handle
     sizes = as_pair(stride), as_pair(padding), as_pair(output_padding)
-    return Tensor._wrap(_core.conv_transpose2d(as_tensor(x)._handle, as_tensor(weight)._handle, offset, *sizes))
+    return Tensor._wrap(
+        _core.conv_transpose2d(as_tensor(x)._handle, as_tensor(weight)._handle, offset, *sizes)
+    )
 
 
 def max_pool2d(
@@ -81,8 +89,18 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """x [..., c] normalized over all axes but the last; training moves the running statistics."""
-    handles = (as_tensor(t)._handle for t in (x, scale, shift, running_mean, running_var))
-    return Tensor._wrap(_core.batch_norm(*handles, training, momentum, eps))
+    return Tensor._wrap(
+        _core.batch_norm(
+            as_tensor(x)._handle,
+            as_tensor(scale)._handle,
+            as_tensor(shift)._handle,
+            running_mean._handle,
+            running_var._handle,
+            training,
+            momentum,
+            eps,
+        )
+    )
 
 
 def dropout(x: Tensor, p: float, generator: Generator) -> Tensor:
