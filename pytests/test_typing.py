@@ -65,7 +65,8 @@ from vqswift import nn, optim
 class Encoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm(width), nn.ReLU())
+        stem = nn.Conv2d(3, width, 3, padding=1)
+        self.layers = nn.Sequential(stem, nn.BatchNorm(width), nn.ReLU())
 
     def forward(self, x: vq.Tensor) -> vq.Tensor:
         y: vq.Tensor = self.layers(x)

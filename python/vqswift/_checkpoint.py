@@ -19,8 +19,8 @@ def save(
 ) -> None:
     """Write named float32 and int32 arrays as safetensors.
 
-    Goes to a temporary file beside `path` first, is synced, then renamed: an interrupted write leaves
-    the old file. OSError names the path.
+    Goes to a temporary file beside `path` first, is synced, then renamed: an interrupted write
+    leaves the old file. OSError names the path.
     """
     pairs = [(name, Tensor(value)._handle) for name, value in tensors.items()]
     _core.archive_save(_path("save", path), pairs, list((metadata or {}).items()))

@@ -22,8 +22,8 @@ _NORMS = {"none": 0, "l2": 1}
 class QuantizerInfo:
     """What a quantizer's forward tells beside its output.
 
-    With z [..., d]: `q` int32 [...] codes, `d` [...] squared distances, `loss` scalar without alpha,
-    `z` the vectors as compared (after the norm), `z_q` the output, the two parts of the loss,
+    With z [..., d]: `q` int32 [...] codes, `d` [...] squared distances, `loss` scalar without
+    alpha, `z` the vectors as compared (after the norm), `z_q` the output, the two parts of the loss,
     `perplexity` 2^entropy of the batch's code usage and `active_codes` that it uses.
     """
 
@@ -41,8 +41,8 @@ class QuantizerInfo:
 class VectorQuant(Native):
     """Replaces each vector of z by the nearest of `num_codes` codes.
 
-    Huh et al., "Straightening Out the Straight-Through Estimator", ICML 2023. Calling the layer gives
-    `(z_q, info)`. The gradient passes straight through; `info.loss` is
+    Huh et al., "Straightening Out the Straight-Through Estimator", ICML 2023. Calling the layer
+    gives `(z_q, info)`. The gradient passes straight through; `info.loss` is
     `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, to be added to the task loss times alpha.
 
     Args:
@@ -55,9 +55,9 @@ class VectorQuant(Native):
         affine: "learned", the form that this layer has.
         replace_freq: a code unused for so many training steps becomes a random vector of the batch
             plus noise; 0 is off.
-        inplace_optimizer: a callable `parameters -> optimizer`: alternating optimization. The optimizer
-            it gives owns the raw codebook and steps inside training forwards; the codebook is then not
-            in `parameters()`.
+        inplace_optimizer: a callable `parameters -> optimizer`: alternating optimization. The
+            optimizer it gives owns the raw codebook and steps inside training forwards; the codebook
+            is then not in `parameters()`.
         kmeans_init: k-means with k-means++ seeds on the first training batch.
         norm, cb_norm: "none" or "l2", of z and of the codebook.
         dim: channel axis of z; 1 for channels-first.
@@ -140,7 +140,7 @@ class VectorQuant(Native):
     def forward(self, z: Tensor) -> tuple[Tensor, QuantizerInfo]:  # type: ignore[override]
         """z, channels on axis `dim` -> (z_q of z's shape, info); `info.q` lacks the channel axis.
 
-        ValueError for a wrong channel count, for NaN or infinity, and in training for an empty batch.
+        ValueError for a wrong channel count, NaN or infinity, and in training for an empty batch.
         """
         z = as_tensor(z)
         parts = _core.quantizer_forward(self._handle, self._channels_last(z)._handle)
@@ -194,8 +194,8 @@ def nearest_codes(
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """x [n, d], codebook [k, d] -> codes int32 [n], and squared distances float32 [n] if asked.
 
-    The code is the arg-min of the squared distance in Float64, the lowest index on equality, the same
-    for every thread count. ValueError for NaN, infinity, no rows or no codes.
+    The code is the arg-min of the squared distance in Float64, the lowest index on equality, the
+    same for every thread count. ValueError for NaN, infinity, no rows or no codes.
     """
     points, codes = as_tensor(x)._handle, as_tensor(codebook)._handle
     if not return_distances:
@@ -224,8 +224,8 @@ def kmeans(
 ) -> KMeansResult:
     """Lloyd's k-means of x [n, d].
 
-    `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k. ValueError
-    for NaN, infinity, no rows or k < 1.
+    `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k.
+    ValueError for NaN, infinity, no rows or k < 1.
     """
     check_word("kmeans", "seed", seed)
     kinds = {"kmeans++": 0, "random": 1}

@@ -26,9 +26,9 @@ def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorH
 class Optimizer:
     """What SGD, Adam and AdamW share.
 
-    `params`: tensors made with `requires_grad`, or groups `{"params": ..., "lr": ..., "weight_decay":
-    ...}` whose settings override the optimizer's. Codebooks never decay; biases and norms decay
-    unless `decay_biases_and_norms=False`. No parameter may stand in two groups.
+    `params`: tensors made with `requires_grad`, or groups `{"params": ..., "lr": ...,
+    "weight_decay": ...}` whose settings override the optimizer's. Codebooks never decay; biases and
+    norms decay unless `decay_biases_and_norms=False`. No parameter may stand in two groups.
     """
 
     def __init__(

@@ -14,8 +14,8 @@ from .._tensor import Tensor, as_tensor
 class Module:
     """A network or a part of one: subclass it, assign layers in `__init__`, write `forward`.
 
-    Attributes that are modules become children, attributes that are `Tensor(..., requires_grad=True)`
-    become parameters; both keep their attribute's name, dotted where they nest. `state_dict` is in
+    Attributes that are modules become children, those that are `Tensor(..., requires_grad=True)`
+    parameters; both keep their attribute's name, dotted where they nest. `state_dict` is in
     torch's layouts, so weights move both ways.
     """
 
@@ -117,8 +117,8 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Pairs (dotted name, tensor) for the optimizer.
 
-        What stands under several names comes once. A codebook that an in-place optimizer owns is not
-        among them; it is in `state_dict`.
+        What stands under several names comes once. A codebook that an in-place optimizer owns is
+        not among them; it is in `state_dict`.
         """
         yield from self._walk_parameters(False, set())
 
@@ -145,7 +145,8 @@ class Module:
         """Copy arrays into parameters and buffers by name.
 
         `strict`: every name must be there and no other. ValueError names what is missing or
-        unexpected or a shape that differs, TypeError a dtype that does not fit; nothing changes then.
+        unexpected or a shape that differs, TypeError a dtype that does not fit; nothing changes
+        then.
         """
         own = dict(self._walk_parameters(True)) | dict(self.named_buffers())
         arrays = {name: np.asarray(value) for name, value in state.items()}

@@ -1,0 +1,1 @@
+"""Calls that must raise: cases for test_bad_input."""

@@ -1,0 +1,145 @@
+"""Layers and losses."""
+
+from __future__ import annotations
+
+import vqswift as vq
+from vqswift import nn
+from vqswift.nn import functional as F
+
+from .case import NAN, Case, ints, ones
+
+LAYER: dict[str, Case] = {
+    "linear sizes": (lambda: nn.Linear(0, 3), ValueError, ["linear", "0", "at least 1"]),
+    "linear negative": (lambda: nn.Linear(-2, 3), ValueError, ["linear", "-2", "at least 1"]),
+    "linear channels": (lambda: nn.Linear(4, 3)(ones(2, 5)), ValueError, ["linear", "[2, 5]", "4"]),
+    "linear of codes": (
+        lambda: nn.Linear(1, 3)(ints(1)),
+        TypeError,
+        ["matmul", "int32", "float32"],
+    ),
+    "conv channels": (
+        lambda: nn.Conv2d(3, 4, 3)(ones(1, 8, 8, 2)),
+        ValueError,
+        ["conv2d", "[1, 8, 8, 2]", "3"],
+    ),
+    "conv rank": (lambda: nn.Conv2d(3, 4, 3)(ones(8, 8, 3)), ValueError, ["conv2d", "[8, 8, 3]"]),
+    "conv too small": (
+        lambda: nn.Conv2d(3, 4, 5)(ones(1, 4, 4, 3)),
+        ValueError,
+        ["conv2d", "5x5", "4x4"],
+    ),
+    "conv stride": (
+        lambda: nn.Conv2d(3, 4, 3, stride=0),
+        ValueError,
+        ["conv2d", "stride", "(0, 0)"],
+    ),
+    "conv padding": (
+        lambda: nn.Conv2d(3, 4, 3, padding=-1),
+        ValueError,
+        ["conv2d", "padding", "(-1, -1)"],
+    ),
+    "conv kernel": (lambda: nn.Conv2d(3, 4, 0), ValueError, ["conv2d", "kernel", "(0, 0)"]),
+    "conv pair": (lambda: nn.Conv2d(3, 4, (1, 2, 3)), ValueError, ["pair", "(1, 2, 3)"]),
+    "conv weight rank": (
+        lambda: F.conv2d(ones(1, 4, 4, 1), ones(1, 1)),
+        ValueError,
+        ["conv2d", "[1, 1]"],
+    ),
+    "conv bias": (
+        lambda: F.conv2d(ones(1, 4, 4, 1), ones(2, 1, 1, 1), ones(3)),
+        ValueError,
+        ["conv2d", "[3]"],
+    ),
+    "transposed channels": (
+        lambda: nn.ConvTranspose2d(3, 4, 2)(ones(1, 8, 8, 2)),
+        ValueError,
+        ["conv_transpose2d", "[1, 8, 8, 2]"],
+    ),
+    "transposed output padding": (
+        lambda: nn.ConvTranspose2d(3, 4, 2, stride=2, output_padding=2)(ones(1, 8, 8, 3)),
+        ValueError,
+        ["conv_transpose2d", "output_padding", "2"],
+    ),
+    "pool stride": (
+        lambda: F.max_pool2d(ones(1, 4, 4, 1), 2, 0),
+        ValueError,
+        ["max_pool2d", "stride", "(0, 0)"],
+    ),
+    "pool padding": (
+        lambda: F.avg_pool2d(ones(1, 4, 4, 1), 2, 2, 2),
+        ValueError,
+        ["average_pool2d", "padding", "half"],
+    ),
+    "pool rank": (lambda: nn.MaxPool2d(2)(ones(4, 4)), ValueError, ["max_pool2d", "[4, 4]"]),
+    "upsample": (lambda: F.upsample_nearest2d(ones(1, 2, 2, 1), 0), ValueError, ["upsample", "0"]),
+    "batch norm channels": (
+        lambda: nn.BatchNorm(3)(ones(4, 2)),
+        ValueError,
+        ["batch_norm", "[4, 2]", "[2]"],
+    ),
+    "batch norm of one": (
+        lambda: nn.BatchNorm(3)(ones(1, 3)),
+        ValueError,
+        ["batch_norm", "[1, 3]", "more than one"],
+    ),
+    "batch norm empty": (
+        lambda: nn.BatchNorm(3)(ones(0, 3)),
+        ValueError,
+        ["batch_norm", "[0, 3]", "training"],
+    ),
+    "batch norm momentum": (
+        lambda: nn.BatchNorm(3, momentum=1.5),
+        ValueError,
+        ["batch_norm", "momentum = 1.5", "1"],
+    ),
+    "layer norm": (lambda: nn.LayerNorm(3)(ones(2, 4)), ValueError, ["layer_norm", "[2, 4]", "3"]),
+    "embedding": (lambda: nn.Embedding(3, 2)(ints(3)), IndexError, ["3", "0..<3"]),
+    "dropout": (lambda: nn.Dropout(1.5), ValueError, ["dropout", "1.5", "1"]),
+    "dropout nan": (lambda: nn.Dropout(NAN), ValueError, ["dropout", "nan"]),
+    "dropout below": (
+        lambda: F.dropout(ones(2), -0.1, vq.Generator()),
+        ValueError,
+        ["dropout", "-0.1", "0...1"],
+    ),
+    "labels": (
+        lambda: F.cross_entropy(ones(2, 3), ints(0, 3)),
+        IndexError,
+        ["cross_entropy", "3", "0..<3"],
+    ),
+    "labels shape": (
+        lambda: F.cross_entropy(ones(2, 3), ints(0)),
+        ValueError,
+        ["cross_entropy", "[2, 3]", "[1]"],
+    ),
+    "labels dtype": (
+        lambda: F.cross_entropy(ones(1, 3), ones(1)),
+        TypeError,
+        ["cross_entropy", "float32", "int32"],
+    ),
+    "smoothing": (
+        lambda: F.cross_entropy(ones(1, 3), ints(0), 1.5),
+        ValueError,
+        ["label_smoothing = 1.5"],
+    ),
+    "loss of nothing": (
+        lambda: F.mse_loss(ones(0), ones(0)),
+        ValueError,
+        ["mean_squared_error", "[0]", "one"],
+    ),
+    "loss shapes": (
+        lambda: F.l1_loss(ones(2), ones(3)),
+        ValueError,
+        ["mean_absolute_error", "[2]", "[3]"],
+    ),
+    "image size": (
+        lambda: vq.models.SQVAE(vq.VectorQuant(4, 4), image_size=30),
+        ValueError,
+        ["sqvae", "30", "32 and 28"],
+    ),
+    "image channels": (
+        lambda: vq.models.SQVAE(vq.VectorQuant(8, 4), width=8)(ones(2, 32, 32, 1)),
+        ValueError,
+        ["conv2d", "[2, 32, 32, 1]"],
+    ),
+    "no forward": (lambda: nn.Module()(ones(1)), NotImplementedError, ["Module", "forward"]),
+}
