@@ -14,6 +14,7 @@ package final class Node {
   var inputs: [Node?]
   var pullback: Pullback?
   var gradient: Tensor?
+  private var claimed = vq_atomic(value: 0)
 
   init(_ operation: String, inputs: [Node?], pullback: @escaping Pullback) {
     self.operation = operation
@@ -27,6 +28,10 @@ package final class Node {
     self.leaf = leaf
     inputs = []
   }
+
+  /// Gives one backward the node alone; false when another has it.
+  func claim() -> Bool { vq_atomic_try_take(&claimed) }
+  func release() { vq_atomic_release(&claimed) }
 
   deinit {
     var pending: [Node] = []
@@ -121,13 +126,21 @@ extension Tensor {
     }
     try withoutGradients {
       let order = Tensor.reverseTopologicalOrder(root)
-      defer { for node in order { node.gradient = nil } }
+      try Tensor.claim(order)
+      defer {
+        for node in order {
+          node.gradient = nil
+          node.release()
+        }
+      }
       root.gradient = try seed ?? Tensor.full(shape, 1)
       for node in order {
         guard let gradient = node.gradient else { continue }
         node.gradient = nil
         if let leaf = node.leaf {
-          try Tensor.accumulate(gradient, into: &leaf.gradient)
+          var sum = leaf.exchange(nil)
+          try Tensor.accumulate(gradient, into: &sum)
+          leaf.gradient = sum
           continue
         }
         guard let pullback = node.pullback else {
@@ -143,6 +156,15 @@ extension Tensor {
         if !retainGraph { node.pullback = nil }
       }
     }
+  }
+
+  /// Claims every node, or none and throws.
+  private static func claim(_ nodes: [Node]) throws {
+    guard let taken = nodes.firstIndex(where: { !$0.claim() }) else { return }
+    for node in nodes[..<taken] { node.release() }
+    throw VQError.misuse(
+      "backward",
+      "another thread runs backward through \(nodes[taken].operation): one graph, one thread at a time")
   }
 
   /// Adds to a gradient: in place where nothing else refers to its elements.

@@ -1,4 +1,5 @@
 import CPlatform
+import Glibc
 import VQKernels
 
 /// What an optimizer knows of a parameter beyond its value.
@@ -11,12 +12,33 @@ public enum ParameterRole: Int32 {
 
 /// The place where backward leaves the gradient of a tensor that the user made.
 public final class Leaf {
-  public internal(set) var gradient: Tensor?
   public let role: ParameterRole
+  private var stored: Tensor?
+  private var busy = vq_atomic(value: 0)
   /// Called when rows of a codebook are written anew, so that optimizers forget their moments.
   public var rowObservers: [(_ rows: [Int]) -> Void] = []
 
   init(role: ParameterRole) { self.role = role }
+
+  /// The gradient; several threads may read and replace it.
+  public internal(set) var gradient: Tensor? {
+    get { exclusively { stored } }
+    set { _ = exchange(newValue) }
+  }
+
+  /// Puts `gradient` in the place of the one that it gives back.
+  func exchange(_ gradient: Tensor?) -> Tensor? {
+    exclusively {
+      defer { stored = gradient }
+      return stored
+    }
+  }
+
+  private func exclusively(_ body: () -> Tensor?) -> Tensor? {
+    while !vq_atomic_try_take(&busy) { sched_yield() }
+    defer { vq_atomic_release(&busy) }
+    return body()
+  }
 }
 
 /// An immutable, contiguous, row-major array that records how it was computed.

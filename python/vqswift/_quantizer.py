@@ -23,8 +23,8 @@ class QuantizerInfo:
     """What a quantizer's forward tells beside its output.
 
     With z [..., d]: `q` int32 [...] codes, `d` [...] squared distances, `loss` scalar without
-    alpha, `z` the vectors as compared (after the norm), `z_q` the output, the two parts of the loss,
-    `perplexity` 2^entropy of the batch's code usage and `active_codes` that it uses.
+    alpha, `z` the vectors as compared (after the norm), `z_q` the output, the two parts of the
+    loss, `perplexity` 2^entropy of the batch's code usage and `active_codes` that it uses.
     """
 
     q: Tensor
@@ -56,8 +56,8 @@ class VectorQuant(Native):
         replace_freq: a code unused for so many training steps becomes a random vector of the batch
             plus noise; 0 is off.
         inplace_optimizer: a callable `parameters -> optimizer`: alternating optimization. The
-            optimizer it gives owns the raw codebook and steps inside training forwards; the codebook
-            is then not in `parameters()`.
+            optimizer it gives owns the raw codebook and steps inside training forwards; the
+            codebook is then not in `parameters()`.
         kmeans_init: k-means with k-means++ seeds on the first training batch.
         norm, cb_norm: "none" or "l2", of z and of the codebook.
         dim: channel axis of z; 1 for channels-first.
