@@ -20,7 +20,9 @@ import Testing
     expectClose(
       try x.mean(axes: axes), groups.map { $0.reduce(0, +) / Double($0.count) }, relative: 0,
       absolute: bound)
-    #expect(try x.sum(axes: axes, keepDims: true).shape == shape.indices.map { axes.contains($0) ? 1 : shape[$0] })
+    #expect(
+      try x.sum(axes: axes, keepDims: true).shape
+        == shape.indices.map { axes.contains($0) ? 1 : shape[$0] })
   }
 
   @Test(arguments: cases) func extremesEqualReference(_ shape: [Int], _ axes: [Int]) throws {

@@ -30,7 +30,8 @@ import Testing
       points: positive),
     Operation(name: "tanh", ulps: 3, apply: { try $0.tanh() }, reference: { Glibc.tanh($0) }),
     Operation(
-      name: "sigmoid", ulps: 3, apply: { try $0.sigmoid() }, reference: { 1 / (1 + Glibc.exp(-$0)) }),
+      name: "sigmoid", ulps: 3, apply: { try $0.sigmoid() }, reference: { 1 / (1 + Glibc.exp(-$0)) }
+    ),
     Operation(
       name: "relu", ulps: 0, apply: { try $0.relu() }, reference: { $0 < 0 ? 0 : $0 }),
     Operation(name: "gelu", ulps: 5, apply: { try $0.gelu() }, reference: { $0 * normal($0) }),
@@ -55,7 +56,8 @@ import Testing
     var points: [Float] = [0]
     for exponent in -30...6 {
       for step in 0..<16 {
-        let magnitude = Float(16 + step) / 16 * Float(sign: .plus, exponent: exponent, significand: 1)
+        let magnitude =
+          Float(16 + step) / 16 * Float(sign: .plus, exponent: exponent, significand: 1)
         points += [magnitude, -magnitude]
       }
     }
@@ -67,7 +69,9 @@ import Testing
         #expect(value.isNaN == rounded.isNaN && value.isInfinite == rounded.isInfinite, "at \(x)")
         continue
       }
-      let tail = operation.name == "gelu" && x < 0 ? Double(x * x) : 0
+      var tail = operation.name == "gelu" && x < 0 ? Double(x * x) : 0
+      // A denormal sigmoid is rounded to the least denormal, and then multiplied by x.
+      if operation.name == "silu" && x < -80 { tail = Double(-x) }
       let ulps = operation.ulps + tail + (operation.ulps == 0 ? 0 : 0.01)
       // Below the normal numbers an ulp is the least denormal.
       #expect(
@@ -103,8 +107,9 @@ import Testing
     #expect(try ends.sigmoid().values == [0, 1])
     #expect(try ends.relu().values == [0, .infinity])
     #expect(try Tensor([0, .infinity], shape: [2]).log().values == [-.infinity, .infinity])
-    #expect(try Tensor([88.72283, 88.7229, -103.9, -105], shape: [4]).exp().values[1...]
-      == [.infinity, .leastNonzeroMagnitude, 0])
+    #expect(
+      try Tensor([88.72283, 88.7229, -103.9, -105], shape: [4]).exp().values[1...]
+        == [.infinity, .leastNonzeroMagnitude, 0])
     #expect(try Tensor([.leastNonzeroMagnitude], shape: [1]).log().values == [-103.27893])
   }
 
