@@ -17,6 +17,17 @@ import VQKernels
         == SIMD4(0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1))
   }
 
+  @Test(arguments: [1, 4, 15, 18, 1023, 5000])
+  func elementsAreTheWordsOfTheirBlocks(_ count: Int) throws {
+    let state = RandomState(seed: 5, stream: 1 << 40, counter: 0xFFFF_FFFE)
+    let g = Generator(seed: state.seed, stream: state.stream)
+    g.counter = state.counter
+    let expected = (0..<count).map {
+      Float(philox(state, UInt64($0 / 4))[$0 % 4] >> 8) * 0x1p-24
+    }
+    #expect(try g.uniform([count]).values == expected)
+  }
+
   @Test func equalStatesDrawEqualNumbers() throws {
     let (a, b) = (Generator(seed: 7, stream: 2), Generator(seed: 7, stream: 2))
     _ = try a.normal([5])
