@@ -155,8 +155,7 @@
         (DNNL_ARG_DIFF_SRC, plan.input, UnsafeMutableRawPointer(out)),
       ])
       if let bias {
-        binaryRows(
-          .add, out, bias.storage.floats, out, rows: g.inputCount / bias.count, columns: bias.count)
+        addRow(bias.storage.floats, rows: g.inputCount / bias.count, columns: bias.count, out)
       }
     }
   }
