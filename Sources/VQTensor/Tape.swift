@@ -1,4 +1,5 @@
 import CPlatform
+import VQKernels
 
 /// One recorded operation: where its inputs came from and how a gradient goes back to them.
 ///
@@ -54,7 +55,8 @@ struct Saved {
     guard value.storage.version == version else {
       throw VQError.misuse(
         "backward",
-        "a tensor that \(operation) saved, shape \(value.shape), was changed in place since the forward")
+        "a tensor that \(operation) saved, shape \(value.shape), was changed in place since the forward"
+      )
     }
     return value
   }
@@ -102,10 +104,12 @@ extension Tensor {
       throw VQError.misuse("backward", "the tensor does not depend on any that requires a gradient")
     }
     if let seed, seed.shape != shape || seed.dtype != .float32 {
-      throw VQError.shape("backward", [seed.shape, shape], "the gradient must have the tensor's shape")
+      throw VQError.shape(
+        "backward", [seed.shape, shape], "the gradient must have the tensor's shape")
     }
     guard seed != nil || count == 1 else {
-      throw VQError.shape("backward", [shape], "a gradient must be given unless there is one element")
+      throw VQError.shape(
+        "backward", [shape], "a gradient must be given unless there is one element")
     }
     try withoutGradients {
       let order = Tensor.reverseTopologicalOrder(root)
@@ -115,20 +119,36 @@ extension Tensor {
         guard let gradient = node.gradient else { continue }
         node.gradient = nil
         if let leaf = node.leaf {
-          leaf.gradient = try leaf.gradient.map { try $0 + gradient } ?? gradient
+          try Tensor.accumulate(gradient, into: &leaf.gradient)
           continue
         }
         guard let pullback = node.pullback else {
           throw VQError.misuse(
-            "backward", "the tape of \(node.operation) was freed by an earlier backward; pass retain_graph")
+            "backward",
+            "the tape of \(node.operation) was freed by an earlier backward; pass retain_graph")
         }
         let needs = node.inputs.map { $0 != nil }
         let results = try pullback(gradient, needs)
         for case (let input?, let result?) in zip(node.inputs, results) {
-          input.gradient = try input.gradient.map { try $0 + result } ?? result
+          try Tensor.accumulate(result, into: &input.gradient)
         }
         if !retainGraph { node.pullback = nil }
       }
+    }
+  }
+
+  /// Adds to a gradient: in place where nothing else refers to its elements.
+  private static func accumulate(_ addend: Tensor, into gradient: inout Tensor?) throws {
+    guard var sum = gradient else {
+      gradient = addend
+      return
+    }
+    gradient = nil
+    if isKnownUniquelyReferenced(&sum), isKnownUniquelyReferenced(&sum.storage) {
+      VQKernels.accumulate(addend.storage.floats, into: sum.storage.floats, count: sum.count)
+      gradient = sum
+    } else {
+      gradient = try sum + addend
     }
   }
 
