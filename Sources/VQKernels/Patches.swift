@@ -47,7 +47,7 @@ public func scatterPatches(
     for ky in window.kernelRows(y) {
       let pixel = target + ((top + ky) * window.width + left) * c
       let source = patch + ky * row + columns.lowerBound * c
-      for i in 0..<columns.count * c { pixel[i] += source[i] }
+      addElements(source, pixel, columns.count * c)
     }
   }
 }
@@ -95,10 +95,10 @@ public func sumPartials(
   _ partials: UnsafePointer<Float>, parts: Int, count: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   parallelFor(count, grain: elementGrain) { range in
-    for i in range { out[i] = partials[i] }
+    (out + range.lowerBound).update(from: partials + range.lowerBound, count: range.count)
     for part in 1..<max(parts, 1) {
       let x = partials + part * count
-      for i in range { out[i] += x[i] }
+      addElements(x + range.lowerBound, out + range.lowerBound, range.count)
     }
   }
 }
@@ -108,4 +108,18 @@ public func repeatRow(
   _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   for row in 0..<rows { (out + row * columns).update(from: value, count: columns) }
+}
+
+/// Adds the row `value` to every row of `out` `[rows, columns]`.
+public func addRow(
+  _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  parallelFor(rows, grain: max(1, elementGrain / max(1, columns))) { range in
+    for row in range { addElements(value, out + row * columns, columns) }
+  }
+}
+
+/// `out[i] += x[i]`; a function of its own, so that no captured variable keeps it from vectorising.
+func addElements(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int) {
+  for i in 0..<count { out[i] += x[i] }
 }

@@ -17,7 +17,8 @@
 
     private static let cache = OneDNNCache<Key, ConvolutionPlan>()
 
-    static func of(_ pass: Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws -> ConvolutionPlan {
+    static func of(_ pass: Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws -> ConvolutionPlan
+    {
       vq_adopt_thread_count()
       let key = Key(pass: pass, geometry: g, hasBias: hasBias, threads: threadCount)
       return try cache.value(key) { try ConvolutionPlan(key) }
@@ -155,10 +156,7 @@
         (DNNL_ARG_DIFF_SRC, plan.input, UnsafeMutableRawPointer(out)),
       ])
       if let bias {
-        let columns = bias.count
-        binary(
-          .add, out, strides: [columns, 1], bias.storage.floats, strides: [0, 1], out,
-          shape: [g.inputCount / columns, columns])
+        addRow(bias.storage.floats, rows: g.inputCount / bias.count, columns: bias.count, out)
       }
     }
   }
