@@ -47,7 +47,7 @@ public func scatterPatches(
     for ky in window.kernelRows(y) {
       let pixel = target + ((top + ky) * window.width + left) * c
       let source = patch + ky * row + columns.lowerBound * c
-      for i in 0..<columns.count * c { pixel[i] += source[i] }
+      accumulate(source, pixel, count: columns.count * c)
     }
   }
 }
@@ -95,10 +95,10 @@ public func sumPartials(
   _ partials: UnsafePointer<Float>, parts: Int, count: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   parallelFor(count, grain: elementGrain) { range in
-    for i in range { out[i] = partials[i] }
+    (out + range.lowerBound).update(from: partials + range.lowerBound, count: range.count)
     for part in 1..<max(parts, 1) {
       let x = partials + part * count
-      for i in range { out[i] += x[i] }
+      accumulate(x + range.lowerBound, out + range.lowerBound, count: range.count)
     }
   }
 }
@@ -108,4 +108,19 @@ public func repeatRow(
   _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   for row in 0..<rows { (out + row * columns).update(from: value, count: columns) }
+}
+
+/// Adds the row `value` to every row of `out` `[rows, columns]`.
+public func addRow(
+  _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  parallelFor(rows, grain: max(1, elementGrain / max(1, columns))) { range in
+    for row in range { accumulate(value, out + row * columns, count: columns) }
+  }
+}
+
+/// `out[i] += x[i]`. A function of its own, as a closure's captures would keep the loop from
+/// vectorising.
+func accumulate(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, count: Int) {
+  for i in 0..<count { out[i] += x[i] }
 }

@@ -155,10 +155,7 @@
         (DNNL_ARG_DIFF_SRC, plan.input, UnsafeMutableRawPointer(out)),
       ])
       if let bias {
-        let columns = bias.count
-        binary(
-          .add, out, strides: [columns, 1], bias.storage.floats, strides: [0, 1], out,
-          shape: [g.inputCount / columns, columns])
+        addRow(bias.storage.floats, rows: g.inputCount / bias.count, columns: bias.count, out)
       }
     }
   }
