@@ -60,7 +60,9 @@ import Testing
     layer.inplaceOptimizer = try SGD([layer.codebook], learningRate: 50)
     let result = try layer.quantize(Tensor([0, 2.2], shape: [2, 1]))
     #expect(result.q.codes == (reassign ? [1, 1] : [0, 0]))
-    #expect(result.zq.values == (reassign ? [3.5, 3.5] : [layer.codebook.values[0], layer.codebook.values[0]]))
+    #expect(
+      result.zq.values
+        == (reassign ? [3.5, 3.5] : [layer.codebook.values[0], layer.codebook.values[0]]))
   }
 
   @Test func synchronizedGradientReachesTheNextInPlaceStep() throws {
@@ -71,6 +73,7 @@ import Testing
     // nu g = 2, and z stands on its code.
     #expect(layer.codebook.grad!.values == [2, 0])
     #expect(layer.codebook.values == [1, 5])
+    layer.zeroGrad()
     _ = try layer.quantize(z)
     #expect(layer.codebook.values == [-1, 5])
     #expect(layer.codebook.grad == nil)
@@ -135,7 +138,9 @@ import Testing
     try ((z - e.gatherRows(codes)).square().mean() * beta).backward()
     let inE = try (synchronized + e.grad!).values
     let raw = layer.codebook.values
-    var (scale, bias, inC) = ([Float](repeating: 0, count: 2), [Float](repeating: 0, count: 2), [Float]())
+    var (scale, bias, inC) = (
+      [Float](repeating: 0, count: 2), [Float](repeating: 0, count: 2), [Float]()
+    )
     for row in 0..<4 {
       for l in 0..<2 {
         scale[l] += 2 * inE[row * 2 + l] * raw[row * 2 + l]
@@ -160,7 +165,8 @@ import Testing
   @Test func refusesAnOptimizerOfOtherParameters() throws {
     let layer = try layer([0, 1], width: 1)
     let other = try Tensor.ones([1]).requiringGrad()
-    let rule = "[vector_quant] the in-place optimizer must own the layer's codebook and nothing else"
+    let rule =
+      "[vector_quant] the in-place optimizer must own the layer's codebook and nothing else"
     layer.inplaceOptimizer = try SGD([other], learningRate: 1)
     #expect(errorText { try layer.quantize(Tensor([0], shape: [1, 1])) } == rule)
     layer.inplaceOptimizer = try SGD([layer.codebook, other], learningRate: 1)
@@ -240,7 +246,8 @@ import Testing
 
   // MARK: Initialization
 
-  @Test(arguments: [VectorNorm.none, .l2]) func kMeansBeforeTheFirstAssignment(norm: VectorNorm) throws
+  @Test(arguments: [VectorNorm.none, .l2]) func kMeansBeforeTheFirstAssignment(norm: VectorNorm)
+    throws
   {
     let layer = try layer([Float](repeating: 1e6, count: 16), width: 2) {
       $0.kMeansInit = true
