@@ -15,45 +15,41 @@ public func binary(
   _ b: UnsafePointer<Float>, strides bStrides: [Int], _ out: UnsafeMutablePointer<Float>,
   shape: [Int]
 ) {
-  switch kernel {
-  case .add: apply(a, aStrides, b, bStrides, out, shape) { $0 + $1 }
-  case .subtract: apply(a, aStrides, b, bStrides, out, shape) { $0 - $1 }
-  case .multiply: apply(a, aStrides, b, bStrides, out, shape) { $0 * $1 }
-  case .divide: apply(a, aStrides, b, bStrides, out, shape) { $0 / $1 }
-  // NaN in either operand gives NaN, as NumPy does.
-  case .maximum:
-    apply(a, aStrides, b, bStrides, out, shape) { $0 > $1 || $0 != $0 ? $0 : $1 }
-  case .minimum:
-    apply(a, aStrides, b, bStrides, out, shape) { $0 < $1 || $0 != $0 ? $0 : $1 }
-  case .maximumShare:
-    apply(a, aStrides, b, bStrides, out, shape) { $0 > $1 ? 1 : ($0 == $1 ? 0.5 : 0) }
-  case .minimumShare:
-    apply(a, aStrides, b, bStrides, out, shape) { $0 < $1 ? 1 : ($0 == $1 ? 0.5 : 0) }
-  }
-}
-
-@inline(__always)
-private func apply(
-  _ a: UnsafePointer<Float>, _ aStrides: [Int], _ b: UnsafePointer<Float>, _ bStrides: [Int],
-  _ out: UnsafeMutablePointer<Float>, _ shape: [Int], _ body: (Float, Float) -> Float
-) {
   let (shape, strides) = collapse(shape, [aStrides, bStrides])
   let (aStep, bStep) = (strides[0].last!, strides[1].last!)
   let columns = shape.last!
   if shape.count == 1 {
     parallelFor(columns, grain: elementGrain) { range in
       let start = range.lowerBound
-      applyRow(a + start * aStep, aStep, b + start * bStep, bStep, out + start, range.count, body)
+      binaryRow(
+        kernel, a + start * aStep, aStep, b + start * bStep, bStep, out + start, range.count)
     }
     return
   }
   forEachRow(shape, strides[0], strides[1], rowCost: columns) { aOffset, bOffset, row in
-    applyRow(a + aOffset, aStep, b + bOffset, bStep, out + row * columns, columns, body)
+    binaryRow(kernel, a + aOffset, aStep, b + bOffset, bStep, out + row * columns, columns)
+  }
+}
+
+private func binaryRow(
+  _ kernel: BinaryKernel, _ a: UnsafePointer<Float>, _ aStep: Int, _ b: UnsafePointer<Float>,
+  _ bStep: Int, _ out: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  switch kernel {
+  case .add: combine(a, aStep, b, bStep, out, count) { $0 + $1 }
+  case .subtract: combine(a, aStep, b, bStep, out, count) { $0 - $1 }
+  case .multiply: combine(a, aStep, b, bStep, out, count) { $0 * $1 }
+  case .divide: combine(a, aStep, b, bStep, out, count) { $0 / $1 }
+  // NaN in either operand gives NaN, as NumPy does.
+  case .maximum: combine(a, aStep, b, bStep, out, count) { $0 > $1 || $0 != $0 ? $0 : $1 }
+  case .minimum: combine(a, aStep, b, bStep, out, count) { $0 < $1 || $0 != $0 ? $0 : $1 }
+  case .maximumShare: combine(a, aStep, b, bStep, out, count) { $0 > $1 ? 1 : ($0 == $1 ? 0.5 : 0) }
+  case .minimumShare: combine(a, aStep, b, bStep, out, count) { $0 < $1 ? 1 : ($0 == $1 ? 0.5 : 0) }
   }
 }
 
 @inline(__always)
-private func applyRow(
+private func combine(
   _ a: UnsafePointer<Float>, _ aStep: Int, _ b: UnsafePointer<Float>, _ bStep: Int,
   _ out: UnsafeMutablePointer<Float>, _ count: Int, _ body: (Float, Float) -> Float
 ) {

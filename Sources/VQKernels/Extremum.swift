@@ -4,30 +4,15 @@ public func extremumAxis(
   largest: Bool, _ x: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>,
   _ indices: UnsafeMutablePointer<Int32>?, outer: Int, length: Int, inner: Int
 ) {
-  if largest {
-    extremum(x, values, indices, outer, length, inner, vector: { $0 .> $1 }) { $0 > $1 }
-  } else {
-    extremum(x, values, indices, outer, length, inner, vector: { $0 .< $1 }) { $0 < $1 }
-  }
-}
-
-@inline(__always)
-private func extremum(
-  _ x: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>,
-  _ indices: UnsafeMutablePointer<Int32>?, _ outer: Int, _ length: Int, _ inner: Int,
-  vector: (SIMD16<Float>, SIMD16<Float>) -> SIMDMask<SIMD16<Int32>>,
-  _ better: (Float, Float) -> Bool
-) {
+  // The smallest is the negated largest of the negated numbers.
+  let sign: Float = largest ? 1 : -1
   if inner == 1 {
     parallelFor(outer, grain: max(1, elementGrain / length)) { range in
       for o in range {
         let row = x + o * length
-        let best = rowExtremum(row, length, vector: vector, better)
+        let best = rowMaximum(row, length, sign: sign) * sign
         values[o] = best
-        guard let indices else { continue }
-        var index = 0
-        while row[index] != best && row[index] == row[index] { index += 1 }
-        indices[o] = Int32(truncatingIfNeeded: index)
+        if let indices { indices[o] = Int32(truncatingIfNeeded: firstIndex(of: best, row)) }
       }
     }
     return
@@ -37,61 +22,67 @@ private func extremum(
   parallelFor(outer * blocks, grain: max(1, elementGrain / (length * min(inner, width)))) { range in
     for unit in range {
       let (o, start) = (unit / blocks, unit % blocks * width)
-      let count = min(width, inner - start)
-      let best = values + o * inner + start
-      best.update(from: x + o * length * inner + start, count: count)
-      indices.map { ($0 + o * inner + start).update(repeating: 0, count: count) }
-      for l in 1..<max(length, 1) {
-        let row = x + (o * length + l) * inner + start
-        if let index = indices.map({ $0 + o * inner + start }) {
-          let position = Int32(truncatingIfNeeded: l)
-          for i in 0..<count {
-            let wins = better(row[i], best[i]) || (row[i] != row[i] && best[i] == best[i])
-            best[i] = wins ? row[i] : best[i]
-            index[i] = wins ? position : index[i]
-          }
-        } else {
-          for i in 0..<count {
-            best[i] = better(row[i], best[i]) || row[i] != row[i] ? row[i] : best[i]
-          }
-        }
+      columnMaximum(
+        x + o * length * inner + start, values + o * inner + start,
+        indices.map { $0 + o * inner + start }, rows: length, rowStride: inner,
+        columns: min(width, inner - start), sign: sign)
+    }
+  }
+}
+
+private func columnMaximum(
+  _ x: UnsafePointer<Float>, _ best: UnsafeMutablePointer<Float>,
+  _ index: UnsafeMutablePointer<Int32>?, rows: Int, rowStride: Int, columns: Int, sign: Float
+) {
+  best.update(from: x, count: columns)
+  index?.update(repeating: 0, count: columns)
+  for l in 1..<max(rows, 1) {
+    let row = x + l * rowStride
+    if let index {
+      let position = Int32(truncatingIfNeeded: l)
+      for i in 0..<columns {
+        let wins = (row[i] * sign > best[i] * sign) || (row[i] != row[i] && best[i] == best[i])
+        best[i] = wins ? row[i] : best[i]
+        index[i] = wins ? position : index[i]
+      }
+    } else {
+      for i in 0..<columns {
+        best[i] = row[i] * sign > best[i] * sign || row[i] != row[i] ? row[i] : best[i]
       }
     }
   }
 }
 
-@inline(__always)
-private func rowExtremum(
-  _ row: UnsafePointer<Float>, _ count: Int,
-  vector: (SIMD16<Float>, SIMD16<Float>) -> SIMDMask<SIMD16<Int32>>,
-  _ better: (Float, Float) -> Bool
-) -> Float {
-  var best = row[0]
+/// The largest of `count` numbers times `sign`, at least one; NaN if any is.
+func rowMaximum(_ row: UnsafePointer<Float>, _ count: Int, sign: Float = 1) -> Float {
+  var best = row[0] * sign
   var i = 0
   if count >= 16 {
-    var wide = load16(row)
+    var wide = load16(row) * sign
     i = 16
     while i + 16 <= count {
-      let next = load16(row + i)
-      wide.replace(with: next, where: vector(next, wide) .| (next .!= next))
+      let next = load16(row + i) * sign
+      wide.replace(with: next, where: (next .> wide) .| (next .!= next))
       i += 16
     }
-    best = wide[0]
-    for lane in 1..<16 {
-      best = better(wide[lane], best) || wide[lane] != wide[lane] ? wide[lane] : best
+    for lane in 0..<16 {
+      best = wide[lane] > best || wide[lane] != wide[lane] ? wide[lane] : best
     }
   }
   while i < count {
-    best = better(row[i], best) || row[i] != row[i] ? row[i] : best
+    let next = row[i] * sign
+    best = next > best || next != next ? next : best
     i += 1
   }
   return best
 }
 
-/// The largest of `count` numbers, at least one; NaN if any is.
+/// The first position of `value`, or of a NaN if it is one; it is there.
 @inline(__always)
-func rowMaximum(_ row: UnsafePointer<Float>, _ count: Int) -> Float {
-  rowExtremum(row, count, vector: { $0 .> $1 }) { $0 > $1 }
+private func firstIndex(of value: Float, _ row: UnsafePointer<Float>) -> Int {
+  var index = 0
+  while row[index] != value && row[index] == row[index] { index += 1 }
+  return index
 }
 
 /// `out[o, indices[o, i], i] = g[o, i]`, 0 elsewhere.

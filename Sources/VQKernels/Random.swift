@@ -36,15 +36,14 @@ public func philox(_ state: RandomState, _ index: UInt64) -> SIMD4<UInt32> {
   return SIMD4(x0, x1, x2, x3)
 }
 
-/// Calls `body(i, words, length)` for each group of up to four elements, one block a group.
+/// Calls `body(i, words, length)` for each group of up to four of `count` elements, one block a group.
 @inline(__always)
 private func forEachBlock(
-  _ state: RandomState, _ count: Int, _ body: (Int, SIMD4<UInt32>, Int) -> Void
+  _ state: RandomState, _ blocks: Range<Int>, _ count: Int,
+  _ body: (Int, SIMD4<UInt32>, Int) -> Void
 ) {
-  parallelFor((count + 3) / 4, grain: elementGrain / 4) { range in
-    for block in range {
-      body(block * 4, philox(state, UInt64(block)), min(4, count - block * 4))
-    }
+  for block in blocks {
+    body(block * 4, philox(state, UInt64(block)), min(4, count - block * 4))
   }
 }
 
@@ -54,10 +53,12 @@ public func uniformFill(
 ) {
   let width = to - from
   let last = to.nextDown
-  forEachBlock(state, count) { start, words, length in
-    for lane in 0..<length {
-      let value = from + Float(words[lane] &>> 8) * 0x1p-24 * width
-      out[start + lane] = value < to ? value : last
+  parallelFor((count + 3) / 4, grain: elementGrain / 4) { range in
+    forEachBlock(state, range, count) { start, words, length in
+      for lane in 0..<length {
+        let value = from + Float(words[lane] &>> 8) * 0x1p-24 * width
+        out[start + lane] = value < to ? value : last
+      }
     }
   }
 }
@@ -67,14 +68,16 @@ public func normalFill(
   _ state: RandomState, _ out: UnsafeMutablePointer<Float>, count: Int, mean: Float,
   standardDeviation: Float
 ) {
-  forEachBlock(state, count) { start, words, length in
-    for pair in stride(from: 0, to: length, by: 2) {
-      // The radius' uniform number lies in (0, 1], in steps that shrink towards 0.
-      let u = (Float(words[pair]) + 0.5) * 0x1p-32
-      let radius = standardDeviation * (-2 * logarithm(u)).squareRoot()
-      let (sine, cosine) = sineCosine(turns: words[pair + 1])
-      out[start + pair] = mean + radius * cosine
-      if pair + 1 < length { out[start + pair + 1] = mean + radius * sine }
+  parallelFor((count + 3) / 4, grain: elementGrain / 4) { range in
+    forEachBlock(state, range, count) { start, words, length in
+      for pair in stride(from: 0, to: length, by: 2) {
+        // The radius' uniform number lies in (0, 1], in steps that shrink towards 0.
+        let u = (Float(words[pair]) + 0.5) * 0x1p-32
+        let radius = standardDeviation * (-2 * logarithm(u)).squareRoot()
+        let (sine, cosine) = sineCosine(turns: words[pair + 1])
+        out[start + pair] = mean + radius * cosine
+        if pair + 1 < length { out[start + pair + 1] = mean + radius * sine }
+      }
     }
   }
 }
@@ -152,9 +155,11 @@ public func dropoutApply(
   _ state: RandomState, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
   count: Int, threshold: UInt64, scale: Float
 ) {
-  forEachBlock(state, count) { start, words, length in
-    for lane in 0..<length {
-      out[start + lane] = UInt64(words[lane]) >= threshold ? x[start + lane] * scale : 0
+  parallelFor((count + 3) / 4, grain: elementGrain / 4) { range in
+    forEachBlock(state, range, count) { start, words, length in
+      for lane in 0..<length {
+        out[start + lane] = UInt64(words[lane]) >= threshold ? x[start + lane] * scale : 0
+      }
     }
   }
 }

@@ -19,6 +19,14 @@ public enum UnaryKernel {
 public func unary(
   _ kernel: UnaryKernel, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, count: Int
 ) {
+  parallelFor(count, grain: elementGrain) { range in
+    unaryRow(kernel, x + range.lowerBound, out + range.lowerBound, range.count)
+  }
+}
+
+private func unaryRow(
+  _ kernel: UnaryKernel, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int
+) {
   switch kernel {
   case .exp: map(x, out, count, exponential)
   case .log: map(x, out, count, logarithm)
@@ -43,6 +51,16 @@ public func unary(
 public func unaryGradient(
   _ kernel: UnaryKernel, _ saved: UnsafePointer<Float>, _ g: UnsafePointer<Float>,
   _ out: UnsafeMutablePointer<Float>, count: Int
+) {
+  parallelFor(count, grain: elementGrain) { range in
+    let start = range.lowerBound
+    unaryGradientRow(kernel, saved + start, g + start, out + start, range.count)
+  }
+}
+
+private func unaryGradientRow(
+  _ kernel: UnaryKernel, _ saved: UnsafePointer<Float>, _ g: UnsafePointer<Float>,
+  _ out: UnsafeMutablePointer<Float>, _ count: Int
 ) {
   switch kernel {
   case .exp: map(saved, g, out, count) { y, g in g * y }
@@ -79,9 +97,7 @@ private func map(
   _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int,
   _ body: (Float) -> Float
 ) {
-  parallelFor(count, grain: elementGrain) { range in
-    for i in range { out[i] = body(x[i]) }
-  }
+  for i in 0..<count { out[i] = body(x[i]) }
 }
 
 @inline(__always)
@@ -89,7 +105,5 @@ private func map(
   _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
   _ count: Int, _ body: (Float, Float) -> Float
 ) {
-  parallelFor(count, grain: elementGrain) { range in
-    for i in range { out[i] = body(a[i], b[i]) }
-  }
+  for i in 0..<count { out[i] = body(a[i], b[i]) }
 }
