@@ -20,25 +20,41 @@ public func gradientDescent(
   _ step: GradientDescentStep, _ parameter: UnsafeMutablePointer<Float>,
   gradient: UnsafePointer<Float>, buffer: UnsafeMutablePointer<Float>?, count: Int
 ) {
-  let (rate, decay, momentum) = (step.rate, step.decay, step.momentum)
   parallelFor(count, grain: elementGrain) { range in
+    let start = range.lowerBound
     if let buffer {
-      if step.nesterov {
-        for i in range {
-          let g = gradient[i] + decay * parameter[i]
-          let b = momentum * buffer[i] + g
-          buffer[i] = b
-          parameter[i] -= rate * (g + momentum * b)
-        }
-      } else {
-        for i in range {
-          let b = momentum * buffer[i] + (gradient[i] + decay * parameter[i])
-          buffer[i] = b
-          parameter[i] -= rate * b
-        }
-      }
+      descend(step, parameter + start, gradient + start, buffer + start, range.count)
     } else {
-      for i in range { parameter[i] -= rate * (gradient[i] + decay * parameter[i]) }
+      descend(step, parameter + start, gradient + start, range.count)
+    }
+  }
+}
+
+private func descend(
+  _ step: GradientDescentStep, _ p: UnsafeMutablePointer<Float>, _ g: UnsafePointer<Float>,
+  _ count: Int
+) {
+  let (rate, decay) = (step.rate, step.decay)
+  for i in 0..<count { p[i] -= rate * (g[i] + decay * p[i]) }
+}
+
+private func descend(
+  _ step: GradientDescentStep, _ p: UnsafeMutablePointer<Float>, _ g: UnsafePointer<Float>,
+  _ b: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  let (rate, decay, momentum) = (step.rate, step.decay, step.momentum)
+  if step.nesterov {
+    for i in 0..<count {
+      let gradient = g[i] + decay * p[i]
+      let velocity = momentum * b[i] + gradient
+      b[i] = velocity
+      p[i] -= rate * (gradient + momentum * velocity)
+    }
+  } else {
+    for i in 0..<count {
+      let velocity = momentum * b[i] + (g[i] + decay * p[i])
+      b[i] = velocity
+      p[i] -= rate * velocity
     }
   }
 }
@@ -81,44 +97,52 @@ public func adam(
   _ step: AdamStep, _ parameter: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
   first: UnsafeMutablePointer<Float>, second: UnsafeMutablePointer<Float>, count: Int
 ) {
-  let lanes = 8
-  // Interpolates from the nearer end, where the rounding error is smaller.
-  let fromGradient = step.firstWeight >= 0.5
-  @inline(__always) func update<V: SIMD>(
-    _ p: inout V, _ g: V, _ m: inout V, _ v: inout V, _ root: (V) -> V
-  ) where V.Scalar == Float {
-    let g = g + step.decay * p
-    if fromGradient {
-      m = g - (g - m) * (1 - step.firstWeight)
-    } else {
-      m = m + step.firstWeight * (g - m)
-    }
-    v = v * step.beta2 + step.secondWeight * g * g
-    p = p * step.shrink - step.rate * m / (root(v) / step.correction + step.epsilon)
-  }
   parallelFor(count, grain: elementGrain) { range in
-    var i = range.lowerBound
-    while i + lanes <= range.upperBound {
-      var p = load(parameter + i)
-      var m = load(first + i)
-      var v = load(second + i)
-      update(&p, load(gradient + i), &m, &v) { $0.squareRoot() }
-      store(p, parameter + i)
-      store(m, first + i)
-      store(v, second + i)
-      i += lanes
-    }
-    while i < range.upperBound {
-      var p = SIMD2(parameter[i], 0)
-      var m = SIMD2(first[i], 0)
-      var v = SIMD2(second[i], 0)
-      update(&p, SIMD2(gradient[i], 0), &m, &v) { $0.squareRoot() }
-      parameter[i] = p[0]
-      first[i] = m[0]
-      second[i] = v[0]
-      i += 1
-    }
+    let start = range.lowerBound
+    adamRow(
+      step, parameter + start, gradient + start, first + start, second + start, range.count)
   }
+}
+
+private func adamRow(
+  _ step: AdamStep, _ parameter: UnsafeMutablePointer<Float>, _ gradient: UnsafePointer<Float>,
+  _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  var i = 0
+  while i + 8 <= count {
+    var (p, m, v) = (load(parameter + i), load(first + i), load(second + i))
+    adamUpdate(step, &p, load(gradient + i), &m, &v)
+    store(p, parameter + i)
+    store(m, first + i)
+    store(v, second + i)
+    i += 8
+  }
+  while i < count {
+    var p = SIMD8<Float>(repeating: parameter[i])
+    var m = SIMD8<Float>(repeating: first[i])
+    var v = SIMD8<Float>(repeating: second[i])
+    adamUpdate(step, &p, SIMD8(repeating: gradient[i]), &m, &v)
+    parameter[i] = p[0]
+    first[i] = m[0]
+    second[i] = v[0]
+    i += 1
+  }
+}
+
+@inline(__always)
+private func adamUpdate(
+  _ step: AdamStep, _ p: inout SIMD8<Float>, _ gradient: SIMD8<Float>, _ m: inout SIMD8<Float>,
+  _ v: inout SIMD8<Float>
+) {
+  let g = gradient + step.decay * p
+  // From the nearer end, where the rounding error is smaller.
+  if step.firstWeight < 0.5 {
+    m = m + step.firstWeight * (g - m)
+  } else {
+    m = g - (g - m) * (1 - step.firstWeight)
+  }
+  v = v * step.beta2 + step.secondWeight * g * g
+  p = p * step.shrink - step.rate * m / (v.squareRoot() / step.correction + step.epsilon)
 }
 
 @inline(__always)
@@ -134,4 +158,30 @@ private func store(_ value: SIMD8<Float>, _ pointer: UnsafeMutablePointer<Float>
 /// Sets `rows` of a matrix with `columns` to zero.
 public func clearRows(_ matrix: UnsafeMutablePointer<Float>, _ rows: [Int], columns: Int) {
   for row in rows { (matrix + row * columns).update(repeating: 0, count: columns) }
+}
+
+/// The sum of squares in Float64: chunks of fixed borders, combined in order.
+public func squaredNorm(_ values: UnsafePointer<Float>, count: Int) -> Double {
+  let chunks = (count + elementGrain - 1) / elementGrain
+  return withUnsafeTemporaryAllocation(of: Double.self, capacity: max(chunks, 1)) { partials in
+    let partials = partials.baseAddress!
+    parallelFor(count, grain: elementGrain) { range in
+      var sums = SIMD8<Double>()
+      var i = range.lowerBound
+      while i + 8 <= range.upperBound {
+        let x = SIMD8<Double>(load(values + i))
+        sums += x * x
+        i += 8
+      }
+      var sum = sums.sum()
+      while i < range.upperBound {
+        sum += Double(values[i]) * Double(values[i])
+        i += 1
+      }
+      partials[range.lowerBound / elementGrain] = sum
+    }
+    var total = 0.0
+    for chunk in 0..<chunks { total += partials[chunk] }
+    return total
+  }
 }

@@ -29,6 +29,9 @@ open class Module {
   /// State that is written without gradients, without that of children.
   open var ownBuffers: [NamedTensor] { [] }
 
+  /// Generators that forwards draw from, without those of children.
+  open var ownGenerators: [(name: String, generator: Generator)] { [] }
+
   open var children: [(name: String, module: Module)] { [] }
 
   /// Called on every module of the tree after its parameters and buffers were loaded.
