@@ -27,15 +27,18 @@ let package = Package(
   targets: [
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
     .target(name: "CPlatform", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("gomp")]),
-    .target(name: "VQKernels", dependencies: ["CPlatform"], swiftSettings: kernelSettings),
+    .target(
+      name: "VQKernels", dependencies: ["CPlatform", "COpenBLAS"], swiftSettings: kernelSettings),
     .target(
       name: "VQTensor", dependencies: ["CPlatform", "COpenBLAS", "VQKernels"] + oneDNN,
       swiftSettings: conditions),
     .target(name: "VQNN", dependencies: ["VQTensor", "VQKernels"], swiftSettings: conditions),
-    .target(name: "VQQuantizers", dependencies: ["VQNN"], swiftSettings: conditions),
+    .target(
+      name: "VQQuantizers", dependencies: ["VQNN", "VQTensor", "VQKernels"],
+      swiftSettings: conditions),
     .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
     .target(name: "CVQSwift"),
-    .target(name: "VQSwiftC", dependencies: ["CVQSwift", "VQModels"], swiftSettings: conditions),
+    .target(name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels"], swiftSettings: conditions),
     .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
     .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),
     .testTarget(

@@ -1,66 +1,113 @@
-/// Copies the elements that `shape` and `strides` select in `source` to contiguous `out`.
-/// Strides are in elements, 0 along repeated axes.
-public func stridedCopy(
-  _ source: UnsafePointer<Float>, shape: [Int], strides: [Int], _ out: UnsafeMutablePointer<Float>
-) {
-  forEachRow(shape, strides) { offset, row, columns, stride in
-    let x = source + offset
-    let y = out + row * columns
-    if stride == 1 {
-      y.update(from: x, count: columns)
+/// Axes of size 1 dropped and neighbours merged wherever every operand walks them as one.
+/// The result has at least one axis.
+func collapse(_ shape: [Int], _ strides: [[Int]]) -> (shape: [Int], strides: [[Int]]) {
+  var sizes: [Int] = []
+  var steps = [[Int]](repeating: [], count: strides.count)
+  for axis in shape.indices where shape[axis] != 1 {
+    let mergeable =
+      !sizes.isEmpty
+      && strides.indices.allSatisfy { steps[$0].last! == strides[$0][axis] * shape[axis] }
+    if mergeable {
+      sizes[sizes.count - 1] *= shape[axis]
+      for operand in strides.indices { steps[operand][sizes.count - 1] = strides[operand][axis] }
     } else {
-      for i in 0..<columns { y[i] = x[i * stride] }
+      sizes.append(shape[axis])
+      for operand in strides.indices { steps[operand].append(strides[operand][axis]) }
     }
   }
+  if sizes.isEmpty { return ([1], strides.map { _ in [1] }) }
+  return (sizes, steps)
 }
 
-/// Adds contiguous `source` to the elements that `shape` and `strides` select in `out`, in row-major
-/// order on one thread, so that repeated positions sum in a fixed order.
-public func stridedAdd(
-  _ source: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, shape: [Int], strides: [Int]
+/// Copies `source` to `out`, both walked by `shape` with strides in elements (0 along repeated axes of
+/// the source). No element of `out` may be addressed twice.
+public func stridedCopy(
+  _ source: UnsafePointer<Float>, strides sourceStrides: [Int],
+  _ out: UnsafeMutablePointer<Float>, outStrides: [Int], shape: [Int]
 ) {
-  forEachRow(shape, strides, parallel: false) { offset, row, columns, stride in
-    let x = source + row * columns
-    let y = out + offset
-    for i in 0..<columns { y[i * stride] += x[i] }
+  let (shape, strides) = collapse(shape, [sourceStrides, outStrides])
+  let (from, to) = (strides[0].last!, strides[1].last!)
+  let columns = shape.last!
+  if shape.count == 1 {
+    parallelFor(columns, grain: elementGrain) { range in
+      copyRow(
+        source + range.lowerBound * from, from, out + range.lowerBound * to, to, range.count)
+    }
+    return
+  }
+  // A transposition: whole lines of 16 source elements are read for every column.
+  if from != 1, let axis = strides[0].dropLast().firstIndex(of: 1), shape[axis] >= 8 {
+    var (outer, outerStrides) = (shape.dropLast(), strides.map { $0.dropLast() })
+    outer.remove(at: axis)
+    for operand in 0...1 { outerStrides[operand].remove(at: axis) }
+    let step = strides[1][axis]
+    let rows = shape[axis]
+    let tiles = (rows + 15) / 16
+    forEachRow(
+      outer + [tiles, 1], outerStrides[0] + [16, 0], outerStrides[1] + [16 * step, 0],
+      rowCost: 16 * columns
+    ) { offset, outOffset, index in
+      let x = source + offset
+      let y = out + outOffset
+      let height = min(16, rows - index % tiles * 16)
+      for column in 0..<columns {
+        for row in 0..<height { y[row * step + column * to] = x[row + column * from] }
+      }
+    }
+    return
+  }
+  forEachRow(shape, strides[0], strides[1], rowCost: columns) { offset, outOffset, _ in
+    copyRow(source + offset, from, out + outOffset, to, columns)
   }
 }
 
-/// Calls `body(offset, row, columns, stride)` for every innermost row.
-private func forEachRow(
-  _ shape: [Int], _ strides: [Int], parallel: Bool = true,
-  _ body: (_ offset: Int, _ row: Int, _ columns: Int, _ stride: Int) -> Void
+@inline(__always)
+private func copyRow(
+  _ x: UnsafePointer<Float>, _ xStride: Int, _ y: UnsafeMutablePointer<Float>, _ yStride: Int,
+  _ count: Int
 ) {
-  let columns = shape.last ?? 1
-  let stride = strides.last ?? 1
-  let outer = shape.dropLast()
-  let rows = outer.reduce(1, *)
-  if columns == 0 || rows == 0 { return }
-  func visit(_ range: Range<Int>) {
-    var index = [Int](repeating: 0, count: outer.count)
+  if xStride == 1 && yStride == 1 {
+    y.update(from: x, count: count)
+  } else if xStride == 0 && yStride == 1 {
+    y.update(repeating: x[0], count: count)
+  } else {
+    for i in 0..<count { y[i * yStride] = x[i * xStride] }
+  }
+}
+
+/// Calls `body` with the offsets of two operands for every index of all axes of `shape` but the last,
+/// and that index's row-major number, `rowCost` elements of work each.
+@inline(__always)
+func forEachRow(
+  _ shape: [Int], _ aStrides: [Int], _ bStrides: [Int], rowCost: Int,
+  _ body: (_ aOffset: Int, _ bOffset: Int, _ row: Int) -> Void
+) {
+  let outer = shape.count - 1
+  let rows = shape.dropLast().reduce(1, *)
+  if rows == 0 || rowCost == 0 { return }
+  parallelFor(rows, grain: max(1, elementGrain / rowCost)) { range in
+    var index = [Int](repeating: 0, count: outer)
     var remainder = range.lowerBound
-    var offset = 0
-    for axis in Swift.stride(from: outer.count - 1, through: 0, by: -1) {
+    var (a, b) = (0, 0)
+    for axis in stride(from: outer - 1, through: 0, by: -1) {
       index[axis] = remainder % shape[axis]
       remainder /= shape[axis]
-      offset += index[axis] * strides[axis]
+      a += index[axis] * aStrides[axis]
+      b += index[axis] * bStrides[axis]
     }
     for row in range {
-      body(offset, row, columns, stride)
-      var axis = outer.count - 1
+      body(a, b, row)
+      var axis = outer - 1
       while axis >= 0 {
         index[axis] += 1
-        offset += strides[axis]
+        a += aStrides[axis]
+        b += bStrides[axis]
         if index[axis] < shape[axis] { break }
-        offset -= index[axis] * strides[axis]
+        a -= index[axis] * aStrides[axis]
+        b -= index[axis] * bStrides[axis]
         index[axis] = 0
         axis -= 1
       }
     }
-  }
-  if parallel {
-    parallelFor(rows, grain: max(1, elementGrain / columns), visit)
-  } else {
-    visit(0..<rows)
   }
 }

@@ -1,1 +1,2 @@
 @_exported import VQNN
+@_exported import VQTensor

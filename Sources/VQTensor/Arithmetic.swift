@@ -4,27 +4,12 @@ import VQKernels
 private func compute(
   _ kernel: BinaryKernel, _ operation: String, _ a: Tensor, _ b: Tensor
 ) throws -> Tensor {
-  guard a.dtype == .float32, b.dtype == .float32 else {
-    throw VQError.type(operation, [a.dtype, b.dtype], "float32 is required")
-  }
+  try Tensor.requireFloats(operation, a, b)
   let shape = try Shape.broadcast(a.shape, b.shape, operation)
   return try Tensor(operation, shape: shape) { out in
-    let count = shape.reduce(1, *)
-    guard count > 0 else { return }
-    let (x, y) = (a.storage.floats, b.storage.floats)
-    if a.count == count && b.count == count {
-      binary(kernel, x, y, out, count: count)
-    } else if a.count == count && b.count == 1 {
-      binary(kernel, x, y, bStride: 0, out, count: count)
-    } else if a.count == 1 && b.count == count {
-      binary(kernel, x, aStride: 0, y, out, count: count)
-    } else if a.count == count && Array(b.shape.drop { $0 == 1 }) == Array(shape.suffix(b.shape.drop { $0 == 1 }.count)) {
-      binaryRows(kernel, x, y, out, rows: count / b.count, columns: b.count)
-    } else {
-      binary(
-        kernel, try a.broadcast(to: shape).storage.floats,
-        try b.broadcast(to: shape).storage.floats, out, count: count)
-    }
+    binary(
+      kernel, a.storage.floats, strides: Shape.broadcastStrides(a.shape, to: shape),
+      b.storage.floats, strides: Shape.broadcastStrides(b.shape, to: shape), out, shape: shape)
   }
 }
 
@@ -43,7 +28,8 @@ extension Tensor {
 
   public static func * (a: Tensor, b: Tensor) throws -> Tensor {
     let (x, y) = (Saved(a), Saved(b))
-    return try compute(.multiply, "multiply", a, b).recorded("multiply", inputs: [a, b]) { g, needs in
+    return try compute(.multiply, "multiply", a, b).recorded("multiply", inputs: [a, b]) {
+      g, needs in
       let (a, b) = (try x.tensor("multiply"), try y.tensor("multiply"))
       return [
         needs[0] ? try (g * b).summed(to: a.shape) : nil,
@@ -69,4 +55,29 @@ extension Tensor {
   public static func - (a: Tensor, b: Float) throws -> Tensor { try a - Tensor(scalar: b) }
   public static func * (a: Tensor, b: Float) throws -> Tensor { try a * Tensor(scalar: b) }
   public static func / (a: Tensor, b: Float) throws -> Tensor { try a / Tensor(scalar: b) }
+}
+
+extension Tensor {
+  /// The larger of each pair, with broadcasting; equal ones share the gradient evenly.
+  public static func maximum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    try extreme(.maximum, .maximumShare, "maximum", a, b)
+  }
+
+  /// The smaller of each pair, with broadcasting; equal ones share the gradient evenly.
+  public static func minimum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    try extreme(.minimum, .minimumShare, "minimum", a, b)
+  }
+
+  private static func extreme(
+    _ kernel: BinaryKernel, _ share: BinaryKernel, _ operation: String, _ a: Tensor, _ b: Tensor
+  ) throws -> Tensor {
+    let (x, y) = (Saved(a), Saved(b))
+    return try compute(kernel, operation, a, b).recorded(operation, inputs: [a, b]) { g, needs in
+      let (a, b) = (try x.tensor(operation), try y.tensor(operation))
+      return [
+        needs[0] ? try (g * compute(share, operation, a, b)).summed(to: a.shape) : nil,
+        needs[1] ? try (g * compute(share, operation, b, a)).summed(to: b.shape) : nil,
+      ]
+    }
+  }
 }

@@ -1,12 +1,13 @@
 import CPlatform
+import VQKernels
 
 /// One recorded operation: where its inputs came from and how a gradient goes back to them.
 ///
 /// Pullbacks hold values (`Saved`), never tensors of the tape, so that the only links are `inputs`
 /// and release can be iterative.
-final class Node {
+package final class Node {
   /// Gradient of the output and which inputs need one, to the gradients of the inputs.
-  typealias Pullback = (_ gradient: Tensor, _ needs: [Bool]) throws -> [Tensor?]
+  package typealias Pullback = (_ gradient: Tensor, _ needs: [Bool]) throws -> [Tensor?]
 
   let operation: String
   let leaf: Leaf?
@@ -41,20 +42,21 @@ final class Node {
 }
 
 /// A value that a pullback needs later; reading it checks that nobody wrote it in between.
-struct Saved {
+package struct Saved {
   private let value: Tensor
   private let version: Int
 
-  init(_ tensor: Tensor) {
+  package init(_ tensor: Tensor) {
     value = tensor.detached()
     version = tensor.storage.version
   }
 
-  func tensor(_ operation: String) throws -> Tensor {
+  package func tensor(_ operation: String) throws -> Tensor {
     guard value.storage.version == version else {
       throw VQError.misuse(
         "backward",
-        "a tensor that \(operation) saved, shape \(value.shape), was changed in place since the forward")
+        "a tensor that \(operation) saved, shape \(value.shape), was changed in place since the forward"
+      )
     }
     return value
   }
@@ -63,7 +65,7 @@ struct Saved {
 extension Tensor {
   /// The result of an operation. With recording on and an input that requires a gradient, `pullback`
   /// goes on the tape; it is called with recording off.
-  static func recorded(
+  package static func recorded(
     _ operation: String, shape: [Int], storage: Storage, inputs: [Tensor],
     pullback: @escaping Node.Pullback
   ) -> Tensor {
@@ -76,7 +78,7 @@ extension Tensor {
   }
 
   /// The same, for a result that already stands in a tensor of its own.
-  func recorded(
+  package func recorded(
     _ operation: String, inputs: [Tensor], pullback: @escaping Node.Pullback
   ) -> Tensor {
     Tensor.recorded(operation, shape: shape, storage: storage, inputs: inputs, pullback: pullback)
@@ -87,6 +89,14 @@ extension Tensor {
 public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
   let before = vq_gradients_enabled()
   vq_set_gradients_enabled(false)
+  defer { vq_set_gradients_enabled(before) }
+  return try body()
+}
+
+/// Runs `body` with recording on this thread, whatever its caller chose.
+package func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+  let before = vq_gradients_enabled()
+  vq_set_gradients_enabled(true)
   defer { vq_set_gradients_enabled(before) }
   return try body()
 }
@@ -102,10 +112,12 @@ extension Tensor {
       throw VQError.misuse("backward", "the tensor does not depend on any that requires a gradient")
     }
     if let seed, seed.shape != shape || seed.dtype != .float32 {
-      throw VQError.shape("backward", [seed.shape, shape], "the gradient must have the tensor's shape")
+      throw VQError.shape(
+        "backward", [seed.shape, shape], "the gradient must have the tensor's shape")
     }
     guard seed != nil || count == 1 else {
-      throw VQError.shape("backward", [shape], "a gradient must be given unless there is one element")
+      throw VQError.shape(
+        "backward", [shape], "a gradient must be given unless there is one element")
     }
     try withoutGradients {
       let order = Tensor.reverseTopologicalOrder(root)
@@ -115,20 +127,36 @@ extension Tensor {
         guard let gradient = node.gradient else { continue }
         node.gradient = nil
         if let leaf = node.leaf {
-          leaf.gradient = try leaf.gradient.map { try $0 + gradient } ?? gradient
+          try Tensor.accumulate(gradient, into: &leaf.gradient)
           continue
         }
         guard let pullback = node.pullback else {
           throw VQError.misuse(
-            "backward", "the tape of \(node.operation) was freed by an earlier backward; pass retain_graph")
+            "backward",
+            "the tape of \(node.operation) was freed by an earlier backward; pass retain_graph")
         }
         let needs = node.inputs.map { $0 != nil }
         let results = try pullback(gradient, needs)
         for case (let input?, let result?) in zip(node.inputs, results) {
-          input.gradient = try input.gradient.map { try $0 + result } ?? result
+          try Tensor.accumulate(result, into: &input.gradient)
         }
         if !retainGraph { node.pullback = nil }
       }
+    }
+  }
+
+  /// Adds to a gradient: in place where nothing else refers to its elements.
+  private static func accumulate(_ addend: Tensor, into gradient: inout Tensor?) throws {
+    guard var sum = gradient else {
+      gradient = addend
+      return
+    }
+    gradient = nil
+    if isKnownUniquelyReferenced(&sum), isKnownUniquelyReferenced(&sum.storage) {
+      VQKernels.accumulate(addend.storage.floats, into: sum.storage.floats, count: sum.count)
+      gradient = sum
+    } else {
+      gradient = try sum + addend
     }
   }
 

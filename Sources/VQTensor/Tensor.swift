@@ -24,7 +24,7 @@ public final class Leaf {
 /// Only optimizers and codebook updates write in place (`mutate`), which bumps the storage's version.
 public final class Tensor {
   public let shape: [Int]
-  public let storage: Storage
+  public internal(set) var storage: Storage
   public let leaf: Leaf?
   let node: Node?
 
@@ -134,7 +134,9 @@ extension Tensor {
 
   /// The only element.
   public func item() throws -> Float {
-    guard count == 1 else { throw VQError.shape("item", [shape], "exactly one element is required") }
+    guard count == 1 else {
+      throw VQError.shape("item", [shape], "exactly one element is required")
+    }
     return dtype == .float32 ? storage.floats[0] : Float(storage.ints[0])
   }
 
@@ -144,22 +146,56 @@ extension Tensor {
     try body(storage.floats)
   }
 
+  /// Writes an int32 tensor in place and bumps the version.
+  public func mutateCodes(_ body: (UnsafeMutablePointer<Int32>) throws -> Void) rethrows {
+    storage.version += 1
+    try body(storage.ints)
+  }
+
   /// Reads the elements of a float32 tensor.
   public func read<Result>(_ body: (UnsafePointer<Float>) throws -> Result) rethrows -> Result {
     try body(UnsafePointer(storage.floats))
   }
 
   /// Reads the elements of an int32 tensor.
-  public func readCodes<Result>(_ body: (UnsafePointer<Int32>) throws -> Result) rethrows -> Result {
+  public func readCodes<Result>(_ body: (UnsafePointer<Int32>) throws -> Result) rethrows -> Result
+  {
     try body(UnsafePointer(storage.ints))
   }
 }
 
 extension Tensor {
+  /// A tensor of either element type, both of four bytes, whose elements `fill` writes.
+  convenience init(
+    _ operation: String, _ dtype: DType, shape: [Int],
+    fill: (UnsafeMutablePointer<Float>) throws -> Void
+  ) throws {
+    let storage = try Storage(dtype, count: Shape.count(shape, operation))
+    try fill(storage.floats)
+    self.init(shape: shape, storage: storage)
+  }
+
   /// Throws unless the element type is float32.
-  func requireFloat(_ operation: String) throws {
+  package func requireFloat(_ operation: String) throws {
     guard dtype == .float32 else {
       throw VQError.type(operation, [dtype], "float32 is required")
+    }
+  }
+
+  /// Throws unless both element types are float32.
+  static func requireFloats(_ operation: String, _ a: Tensor, _ b: Tensor) throws {
+    guard a.dtype == .float32, b.dtype == .float32 else {
+      throw VQError.type(operation, [a.dtype, b.dtype], "float32 is required")
+    }
+  }
+
+  /// Throws unless the elements are int32 in `0..<bound`.
+  func requireCodes(_ operation: String, below bound: Int) throws {
+    guard dtype == .int32 else {
+      throw VQError.type(operation, [dtype], "codes must be int32")
+    }
+    if let position = firstOutside(storage.ints, count: count, bound: bound) {
+      throw VQError.index(operation, value: Int(storage.ints[position]), bound: bound)
     }
   }
 }

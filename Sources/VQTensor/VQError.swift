@@ -38,7 +38,8 @@ extension VQError: CustomStringConvertible {
       let list = found.map { "\($0)" }.joined(separator: " and ")
       return "[\(operation)] \(found.count == 1 ? "dtype" : "dtypes") \(list): \(rule)"
     case .nonFinite(let operation, let name, let value, let index):
-      return "[\(operation)] \(name) holds \(value) at flat index \(index): every element must be finite"
+      return
+        "[\(operation)] \(name) holds \(value) at flat index \(index): every element must be finite"
     case .empty(let operation, let shape, let rule):
       return "[\(operation)] shape \(shape) has no elements: \(rule)"
     case .index(let operation, let value, let bound):

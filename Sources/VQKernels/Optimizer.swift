@@ -1,0 +1,187 @@
+/// Constants of one step of gradient descent with momentum.
+public struct GradientDescentStep {
+  public var rate: Float
+  /// L2 penalty, added to the gradient.
+  public var decay: Float
+  public var momentum: Float
+  public var nesterov: Bool
+
+  public init(rate: Float, decay: Float, momentum: Float, nesterov: Bool) {
+    self.rate = rate
+    self.decay = decay
+    self.momentum = momentum
+    self.nesterov = nesterov
+  }
+}
+
+/// `g += decay p; b = momentum b + g; p -= rate (nesterov ? g + momentum b : b)`, and
+/// `p -= rate g` when there is no momentum `buffer`.
+public func gradientDescent(
+  _ step: GradientDescentStep, _ parameter: UnsafeMutablePointer<Float>,
+  gradient: UnsafePointer<Float>, buffer: UnsafeMutablePointer<Float>?, count: Int
+) {
+  parallelFor(count, grain: elementGrain) { range in
+    let start = range.lowerBound
+    if let buffer {
+      descend(step, parameter + start, gradient + start, buffer + start, range.count)
+    } else {
+      descend(step, parameter + start, gradient + start, range.count)
+    }
+  }
+}
+
+private func descend(
+  _ step: GradientDescentStep, _ p: UnsafeMutablePointer<Float>, _ g: UnsafePointer<Float>,
+  _ count: Int
+) {
+  let (rate, decay) = (step.rate, step.decay)
+  for i in 0..<count { p[i] -= rate * (g[i] + decay * p[i]) }
+}
+
+private func descend(
+  _ step: GradientDescentStep, _ p: UnsafeMutablePointer<Float>, _ g: UnsafePointer<Float>,
+  _ b: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  let (rate, decay, momentum) = (step.rate, step.decay, step.momentum)
+  if step.nesterov {
+    for i in 0..<count {
+      let gradient = g[i] + decay * p[i]
+      let velocity = momentum * b[i] + gradient
+      b[i] = velocity
+      p[i] -= rate * (gradient + momentum * velocity)
+    }
+  } else {
+    for i in 0..<count {
+      let velocity = momentum * b[i] + (g[i] + decay * p[i])
+      b[i] = velocity
+      p[i] -= rate * velocity
+    }
+  }
+}
+
+/// Constants of one step of Adam.
+public struct AdamStep {
+  /// Learning rate over the bias correction of the first moment.
+  public var rate: Float
+  /// L2 penalty, added to the gradient (Adam).
+  public var decay: Float
+  /// Factor on the parameter before the step (AdamW): `1 - rate * decay`.
+  public var shrink: Float
+  /// `1 - beta1`
+  public var firstWeight: Float
+  public var beta2: Float
+  /// `1 - beta2`
+  public var secondWeight: Float
+  /// Square root of the bias correction of the second moment.
+  public var correction: Float
+  public var epsilon: Float
+
+  public init(
+    rate: Float, decay: Float, shrink: Float, firstWeight: Float, beta2: Float,
+    secondWeight: Float, correction: Float, epsilon: Float
+  ) {
+    self.rate = rate
+    self.decay = decay
+    self.shrink = shrink
+    self.firstWeight = firstWeight
+    self.beta2 = beta2
+    self.secondWeight = secondWeight
+    self.correction = correction
+    self.epsilon = epsilon
+  }
+}
+
+/// `m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2; p -= rate m / (sqrt(v) / correction + epsilon)`
+/// with `g` after the L2 penalty and `p` after `shrink`, in one pass.
+public func adam(
+  _ step: AdamStep, _ parameter: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+  first: UnsafeMutablePointer<Float>, second: UnsafeMutablePointer<Float>, count: Int
+) {
+  parallelFor(count, grain: elementGrain) { range in
+    let start = range.lowerBound
+    adamRow(
+      step, parameter + start, gradient + start, first + start, second + start, range.count)
+  }
+}
+
+private func adamRow(
+  _ step: AdamStep, _ parameter: UnsafeMutablePointer<Float>, _ gradient: UnsafePointer<Float>,
+  _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  var i = 0
+  while i + 8 <= count {
+    var (p, m, v) = (load(parameter + i), load(first + i), load(second + i))
+    adamUpdate(step, &p, load(gradient + i), &m, &v)
+    store(p, parameter + i)
+    store(m, first + i)
+    store(v, second + i)
+    i += 8
+  }
+  while i < count {
+    var p = SIMD8<Float>(repeating: parameter[i])
+    var m = SIMD8<Float>(repeating: first[i])
+    var v = SIMD8<Float>(repeating: second[i])
+    adamUpdate(step, &p, SIMD8(repeating: gradient[i]), &m, &v)
+    parameter[i] = p[0]
+    first[i] = m[0]
+    second[i] = v[0]
+    i += 1
+  }
+}
+
+@inline(__always)
+private func adamUpdate(
+  _ step: AdamStep, _ p: inout SIMD8<Float>, _ gradient: SIMD8<Float>, _ m: inout SIMD8<Float>,
+  _ v: inout SIMD8<Float>
+) {
+  let g = gradient + step.decay * p
+  // From the nearer end, where the rounding error is smaller.
+  if step.firstWeight < 0.5 {
+    m = m + step.firstWeight * (g - m)
+  } else {
+    m = g - (g - m) * (1 - step.firstWeight)
+  }
+  v = v * step.beta2 + step.secondWeight * g * g
+  p = p * step.shrink - step.rate * m / (v.squareRoot() / step.correction + step.epsilon)
+}
+
+@inline(__always)
+private func load(_ pointer: UnsafePointer<Float>) -> SIMD8<Float> {
+  UnsafeRawPointer(pointer).loadUnaligned(as: SIMD8<Float>.self)
+}
+
+@inline(__always)
+private func store(_ value: SIMD8<Float>, _ pointer: UnsafeMutablePointer<Float>) {
+  UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: SIMD8<Float>.self)
+}
+
+/// Sets `rows` of a matrix with `columns` to zero.
+public func clearRows(_ matrix: UnsafeMutablePointer<Float>, _ rows: [Int], columns: Int) {
+  for row in rows { (matrix + row * columns).update(repeating: 0, count: columns) }
+}
+
+/// The sum of squares in Float64: chunks of fixed borders, combined in order.
+public func squaredNorm(_ values: UnsafePointer<Float>, count: Int) -> Double {
+  let chunks = (count + elementGrain - 1) / elementGrain
+  return withUnsafeTemporaryAllocation(of: Double.self, capacity: max(chunks, 1)) { partials in
+    let partials = partials.baseAddress!
+    parallelFor(count, grain: elementGrain) { range in
+      var sums = SIMD8<Double>()
+      var i = range.lowerBound
+      while i + 8 <= range.upperBound {
+        let x = SIMD8<Double>(load(values + i))
+        sums += x * x
+        i += 8
+      }
+      var sum = sums.sum()
+      while i < range.upperBound {
+        sum += Double(values[i]) * Double(values[i])
+        i += 1
+      }
+      partials[range.lowerBound / elementGrain] = sum
+    }
+    var total = 0.0
+    for chunk in 0..<chunks { total += partials[chunk] }
+    return total
+  }
+}

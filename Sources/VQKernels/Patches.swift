@@ -1,0 +1,111 @@
+/// Writes the patches `[pixels.count, kernel height, kernel width, channels]` of the output pixels
+/// `pixels` (flat over images, rows, columns), zeros where the window leaves the image.
+public func gatherPatches(
+  _ x: UnsafePointer<Float>, _ window: Window, pixels: Range<Int>,
+  _ out: UnsafeMutablePointer<Float>
+) {
+  let c = window.channels
+  let row = window.kernelWidth * c
+  forEachPixel(window, pixels) { index, image, y, x0 in
+    let source = x + image * window.height * window.width * c
+    let patch = out + index * window.patchCount
+    let rows = window.kernelRows(y)
+    let columns = window.kernelColumns(x0)
+    let left = x0 * window.strideWidth - window.paddingWidth + columns.lowerBound
+    let top = y * window.strideHeight - window.paddingHeight
+    for ky in 0..<window.kernelHeight {
+      let target = patch + ky * row
+      guard rows.contains(ky) else {
+        target.update(repeating: 0, count: row)
+        continue
+      }
+      let pixel = source + ((top + ky) * window.width + left) * c
+      let (first, last) = (columns.lowerBound * c, columns.upperBound * c)
+      for i in 0..<first { target[i] = 0 }
+      if last > first {
+        (target + first).update(from: pixel, count: last - first)
+      }
+      for i in last..<max(last, row) { target[i] = 0 }
+    }
+  }
+}
+
+/// Adds patches to the image elements they came from: the transpose of `gatherPatches`. One image at
+/// a time belongs to one thread.
+public func scatterPatches(
+  _ patches: UnsafePointer<Float>, _ window: Window, pixels: Range<Int>,
+  _ x: UnsafeMutablePointer<Float>
+) {
+  let c = window.channels
+  let row = window.kernelWidth * c
+  forEachPixel(window, pixels) { index, image, y, x0 in
+    let target = x + image * window.height * window.width * c
+    let patch = patches + index * window.patchCount
+    let columns = window.kernelColumns(x0)
+    let left = x0 * window.strideWidth - window.paddingWidth + columns.lowerBound
+    let top = y * window.strideHeight - window.paddingHeight
+    for ky in window.kernelRows(y) {
+      let pixel = target + ((top + ky) * window.width + left) * c
+      let source = patch + ky * row + columns.lowerBound * c
+      for i in 0..<columns.count * c { pixel[i] += source[i] }
+    }
+  }
+}
+
+@inline(__always)
+private func forEachPixel(
+  _ window: Window, _ pixels: Range<Int>,
+  _ body: (_ index: Int, _ image: Int, _ y: Int, _ x: Int) -> Void
+) {
+  let area = window.outHeight * window.outWidth
+  var image = pixels.lowerBound / area
+  var y = pixels.lowerBound % area / window.outWidth
+  var x = pixels.lowerBound % window.outWidth
+  for index in 0..<pixels.count {
+    body(index, image, y, x)
+    x += 1
+    if x == window.outWidth {
+      x = 0
+      y += 1
+      if y == window.outHeight {
+        y = 0
+        image += 1
+      }
+    }
+  }
+}
+
+/// `[outer, channels, area]` to `[outer, area, channels]`: a convolution weight from torch's layout to
+/// the order of a patch, with outer = out, area = kernel height * kernel width.
+public func channelsToLast(
+  _ source: UnsafePointer<Float>, outer: Int, channels: Int, area: Int,
+  _ out: UnsafeMutablePointer<Float>
+) {
+  for o in 0..<outer {
+    let x = source + o * channels * area
+    let y = out + o * channels * area
+    for a in 0..<area {
+      for c in 0..<channels { y[a * channels + c] = x[c * area + a] }
+    }
+  }
+}
+
+/// `out[i] = sum over p of partials[p * count + i]`, in the order of p.
+public func sumPartials(
+  _ partials: UnsafePointer<Float>, parts: Int, count: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  parallelFor(count, grain: elementGrain) { range in
+    for i in range { out[i] = partials[i] }
+    for part in 1..<max(parts, 1) {
+      let x = partials + part * count
+      for i in range { out[i] += x[i] }
+    }
+  }
+}
+
+/// Writes the row `value` into every row of `out` `[rows, columns]`.
+public func repeatRow(
+  _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  for row in 0..<rows { (out + row * columns).update(from: value, count: columns) }
+}

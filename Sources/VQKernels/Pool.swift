@@ -1,0 +1,169 @@
+/// Largest element of each window: `out` `[n, out height, out width, channels]`, and in `positions` its
+/// flat place `y * width + x` in the image. The first of equal ones wins; NaN wins over numbers.
+public func maxPool(
+  _ x: UnsafePointer<Float>, images: Int, _ window: Window,
+  _ out: UnsafeMutablePointer<Float>, positions: UnsafeMutablePointer<Int32>
+) {
+  let c = window.channels
+  forEachOutputRow(images, window) { image, y in
+    let source = x + image * window.height * window.width * c
+    for x0 in 0..<window.outWidth {
+      let index = ((image * window.outHeight + y) * window.outWidth + x0) * c
+      let (best, place) = (out + index, positions + index)
+      var isFirst = true
+      for ky in window.kernelRows(y) {
+        let iy = y * window.strideHeight - window.paddingHeight + ky
+        for kx in window.kernelColumns(x0) {
+          let ix = x0 * window.strideWidth - window.paddingWidth + kx
+          let position = Int32(truncatingIfNeeded: iy * window.width + ix)
+          let pixel = source + Int(position) * c
+          if isFirst {
+            for i in 0..<c {
+              best[i] = pixel[i]
+              place[i] = position
+            }
+            isFirst = false
+          } else {
+            for i in 0..<c {
+              let (new, old) = (pixel[i], best[i])
+              let wins = new > old || (new != new && old == old)
+              best[i] = wins ? new : old
+              place[i] = wins ? position : place[i]
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// Adds each gradient to the element that won: the pullback of `maxPool`.
+public func maxPoolGradient(
+  _ gradient: UnsafePointer<Float>, positions: UnsafePointer<Int32>, images: Int, _ window: Window,
+  _ out: UnsafeMutablePointer<Float>
+) {
+  let c = window.channels
+  let outArea = window.outHeight * window.outWidth
+  forEachImage(images, window) { image in
+    let target = out + image * window.height * window.width * c
+    target.update(repeating: 0, count: window.height * window.width * c)
+    for pixel in 0..<outArea {
+      let index = (image * outArea + pixel) * c
+      for i in 0..<c { target[Int(positions[index + i]) * c + i] += gradient[index + i] }
+    }
+  }
+}
+
+/// Mean over each window; places in the padding count as zeros.
+public func averagePool(
+  _ x: UnsafePointer<Float>, images: Int, _ window: Window, _ out: UnsafeMutablePointer<Float>
+) {
+  let c = window.channels
+  let factor = 1 / Float(window.kernelHeight * window.kernelWidth)
+  forEachOutputRow(images, window) { image, y in
+    let source = x + image * window.height * window.width * c
+    for x0 in 0..<window.outWidth {
+      let sum = out + ((image * window.outHeight + y) * window.outWidth + x0) * c
+      for i in 0..<c { sum[i] = 0 }
+      for ky in window.kernelRows(y) {
+        let iy = y * window.strideHeight - window.paddingHeight + ky
+        for kx in window.kernelColumns(x0) {
+          let ix = x0 * window.strideWidth - window.paddingWidth + kx
+          let pixel = source + (iy * window.width + ix) * c
+          for i in 0..<c { sum[i] += pixel[i] }
+        }
+      }
+      for i in 0..<c { sum[i] *= factor }
+    }
+  }
+}
+
+/// Spreads each gradient evenly over its window: the pullback of `averagePool`.
+public func averagePoolGradient(
+  _ gradient: UnsafePointer<Float>, images: Int, _ window: Window,
+  _ out: UnsafeMutablePointer<Float>
+) {
+  let c = window.channels
+  let factor = 1 / Float(window.kernelHeight * window.kernelWidth)
+  forEachImage(images, window) { image in
+    let target = out + image * window.height * window.width * c
+    target.update(repeating: 0, count: window.height * window.width * c)
+    for y in 0..<window.outHeight {
+      for x0 in 0..<window.outWidth {
+        let g = gradient + ((image * window.outHeight + y) * window.outWidth + x0) * c
+        for ky in window.kernelRows(y) {
+          let iy = y * window.strideHeight - window.paddingHeight + ky
+          for kx in window.kernelColumns(x0) {
+            let ix = x0 * window.strideWidth - window.paddingWidth + kx
+            let pixel = target + (iy * window.width + ix) * c
+            for i in 0..<c { pixel[i] += g[i] * factor }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// Repeats every pixel of `[n, height, width, channels]` `scaleHeight` times down and `scaleWidth`
+/// times across.
+public func repeatPixels(
+  _ x: UnsafePointer<Float>, images: Int, height: Int, width: Int, channels: Int,
+  scaleHeight: Int, scaleWidth: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  let outRow = width * scaleWidth * channels
+  parallelFor(images * height, grain: max(1, elementGrain / max(1, outRow * scaleHeight))) { rows in
+    for row in rows {
+      let source = x + row * width * channels
+      let first = out + row * scaleHeight * outRow
+      for column in 0..<width {
+        let pixel = source + column * channels
+        for copy in 0..<scaleWidth {
+          let target = first + (column * scaleWidth + copy) * channels
+          for i in 0..<channels { target[i] = pixel[i] }
+        }
+      }
+      for copy in 1..<scaleHeight { (first + copy * outRow).update(from: first, count: outRow) }
+    }
+  }
+}
+
+/// Sums the copies of every pixel: the pullback of `repeatPixels`.
+public func sumRepeatedPixels(
+  _ gradient: UnsafePointer<Float>, images: Int, height: Int, width: Int, channels: Int,
+  scaleHeight: Int, scaleWidth: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  let outRow = width * scaleWidth * channels
+  parallelFor(images * height, grain: max(1, elementGrain / max(1, outRow * scaleHeight))) { rows in
+    for row in rows {
+      let first = gradient + row * scaleHeight * outRow
+      for column in 0..<width {
+        let sum = out + (row * width + column) * channels
+        for i in 0..<channels { sum[i] = 0 }
+        for y in 0..<scaleHeight {
+          for copy in 0..<scaleWidth {
+            let pixel = first + y * outRow + (column * scaleWidth + copy) * channels
+            for i in 0..<channels { sum[i] += pixel[i] }
+          }
+        }
+      }
+    }
+  }
+}
+
+@inline(__always)
+private func forEachOutputRow(
+  _ images: Int, _ window: Window, _ body: (_ image: Int, _ y: Int) -> Void
+) {
+  let work = max(1, window.outWidth * window.patchCount)
+  parallelFor(images * window.outHeight, grain: max(1, elementGrain / work)) { rows in
+    for row in rows { body(row / window.outHeight, row % window.outHeight) }
+  }
+}
+
+@inline(__always)
+private func forEachImage(_ images: Int, _ window: Window, _ body: (_ image: Int) -> Void) {
+  let work = max(1, window.height * window.width * window.channels)
+  parallelFor(images, grain: max(1, elementGrain / work)) { range in
+    for image in range { body(image) }
+  }
+}

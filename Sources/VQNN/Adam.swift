@@ -1,0 +1,91 @@
+import Glibc
+import VQKernels
+import VQTensor
+
+/// Adam (Kingma and Ba 2015): bias-corrected first and second moments of the gradient.
+///
+/// Weight decay is an L2 penalty: `g` is the gradient plus decay times the parameter.
+public class Adam: Optimizer {
+  public let betas: (Double, Double)
+  public let epsilon: Double
+
+  init(
+    _ name: String, groups: [ParameterGroup], betas: (Double, Double), epsilon: Double
+  ) throws {
+    try Optimizer.check(name, "betas[0]", betas.0, below: 1)
+    try Optimizer.check(name, "betas[1]", betas.1, below: 1)
+    try Optimizer.check(name, "eps", epsilon)
+    self.betas = betas
+    self.epsilon = epsilon
+    try super.init(name, groups: groups, momentNames: ["exp_avg", "exp_avg_sq"])
+  }
+
+  /// - Throws: `.value` for a beta outside [0, 1) or rates that are not finite.
+  public convenience init(
+    groups: [ParameterGroup], betas: (Double, Double) = (0.9, 0.999), epsilon: Double = 1e-8
+  ) throws {
+    try self.init("adam", groups: groups, betas: betas, epsilon: epsilon)
+  }
+
+  public convenience init(
+    _ parameters: [Tensor], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
+    epsilon: Double = 1e-8, weightDecay: Double = 0, decayBiasesAndNorms: Bool = true
+  ) throws {
+    let group = ParameterGroup(
+      parameters, learningRate: learningRate, weightDecay: weightDecay,
+      decayBiasesAndNorms: decayBiasesAndNorms)
+    try self.init(groups: [group], betas: betas, epsilon: epsilon)
+  }
+
+  /// L2 penalty, and factor on the parameter before the step.
+  func decay(learningRate: Double, weightDecay: Double) -> (penalty: Double, shrink: Double) {
+    (weightDecay, 1)
+  }
+
+  public override func update(
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    weightDecay: Double
+  ) throws {
+    let (penalty, shrink) = decay(learningRate: learningRate, weightDecay: weightDecay)
+    let steps = Double(state.step)
+    let step = AdamStep(
+      rate: Float(learningRate / (1 - pow(betas.0, steps))), decay: Float(penalty),
+      shrink: Float(shrink), firstWeight: Float(1 - betas.0), beta2: Float(betas.1),
+      secondWeight: Float(1 - betas.1), correction: Float((1 - pow(betas.1, steps)).squareRoot()),
+      epsilon: Float(epsilon))
+    parameter.mutate { p in
+      gradient.read { g in
+        state.moments[0].mutate { m in
+          state.moments[1].mutate { v in
+            adam(step, p, gradient: g, first: m, second: v, count: parameter.count)
+          }
+        }
+      }
+    }
+  }
+}
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019): `p *= 1 - rate * decay` before the step.
+public final class AdamW: Adam {
+  public convenience init(
+    groups: [ParameterGroup], betas: (Double, Double) = (0.9, 0.999), epsilon: Double = 1e-8
+  ) throws {
+    try self.init("adamw", groups: groups, betas: betas, epsilon: epsilon)
+  }
+
+  public convenience init(
+    _ parameters: [Tensor], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
+    epsilon: Double = 1e-8, weightDecay: Double = 0.01, decayBiasesAndNorms: Bool = true
+  ) throws {
+    let group = ParameterGroup(
+      parameters, learningRate: learningRate, weightDecay: weightDecay,
+      decayBiasesAndNorms: decayBiasesAndNorms)
+    try self.init(groups: [group], betas: betas, epsilon: epsilon)
+  }
+
+  override func decay(
+    learningRate: Double, weightDecay: Double
+  ) -> (penalty: Double, shrink: Double) {
+    (0, 1 - learningRate * weightDecay)
+  }
+}

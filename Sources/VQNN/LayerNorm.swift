@@ -1,0 +1,38 @@
+import VQTensor
+
+/// Normalizes each sample over its last axes (Ba et al. 2016):
+/// `y = (x - mean) / sqrt(var + epsilon) * weight + bias`, the variance biased.
+public final class LayerNorm: Module {
+  /// The sizes of the axes that are normalized over, which weight and bias have too.
+  public let shape: [Int]
+  public let weight: Tensor
+  public let bias: Tensor
+  public let epsilon: Float
+
+  public init(_ shape: [Int], epsilon: Float = 1e-5) throws {
+    guard !shape.isEmpty, shape.allSatisfy({ $0 >= 1 }) else {
+      throw VQError.value(
+        "layer_norm", "normalized_shape", "\(shape)", "one axis or more, each at least 1, is required")
+    }
+    guard epsilon.isFinite, epsilon >= 0 else {
+      throw VQError.value("layer_norm", "eps", "\(epsilon)", "must be finite and at least 0")
+    }
+    self.shape = shape
+    self.epsilon = epsilon
+    weight = try Tensor.ones(shape).requiringGrad(.norm)
+    bias = try Tensor.zeros(shape).requiringGrad(.norm)
+  }
+
+  public override var ownParameters: [NamedTensor] { [("weight", weight), ("bias", bias)] }
+
+  public override func forward(_ x: Tensor) throws -> Tensor {
+    guard x.shape.suffix(shape.count) == shape[...] else {
+      throw VQError.shape(
+        "layer_norm", [x.shape, shape], "the input must end with the axes that are normalized over")
+    }
+    let axes = Array((x.rank - shape.count)..<x.rank)
+    let centred = try x - x.mean(axes: axes, keepDims: true)
+    let deviation = try (centred.square().mean(axes: axes, keepDims: true) + epsilon).sqrt()
+    return try centred / deviation * weight + bias
+  }
+}

@@ -1,0 +1,122 @@
+import VQTensor
+
+/// A tensor and its dotted name.
+public typealias NamedTensor = (name: String, tensor: Tensor)
+
+/// A layer or network: parameters, buffers, children and a forward.
+///
+/// A subclass lists what it owns explicitly; the dotted names follow from the tree and are PyTorch's.
+open class Module {
+  /// Whether forwards are those of training; setting it reaches every descendant.
+  public var isTraining = true {
+    didSet { for (_, child) in children { child.isTraining = isTraining } }
+  }
+
+  public init() {}
+
+  open func forward(_ x: Tensor) throws -> Tensor {
+    throw VQError.misuse("forward", "\(type(of: self)) defines no forward of one tensor")
+  }
+
+  public final func callAsFunction(_ x: Tensor) throws -> Tensor { try forward(x) }
+
+  /// Leaves that gradients reach, without those of children.
+  open var ownParameters: [NamedTensor] { [] }
+
+  /// Those of `ownParameters` that an outer optimizer may own.
+  open var ownTrainableParameters: [NamedTensor] { ownParameters }
+
+  /// State that is written without gradients, without that of children.
+  open var ownBuffers: [NamedTensor] { [] }
+
+  /// Generators that forwards draw from, without those of children.
+  open var ownGenerators: [(name: String, generator: Generator)] { [] }
+
+  open var children: [(name: String, module: Module)] { [] }
+
+  /// Called on every module of the tree after its parameters and buffers were loaded.
+  open func stateDidLoad() throws {}
+}
+
+// MARK: - Dotted names
+
+extension Module {
+  /// Every parameter once, under its first name.
+  public var namedParameters: [NamedTensor] { distinct(collect(\.ownParameters)) }
+
+  /// Every parameter that an outer optimizer may own, once.
+  public var trainableParameters: [NamedTensor] { distinct(collect(\.ownTrainableParameters)) }
+
+  public var namedBuffers: [NamedTensor] { collect(\.ownBuffers) }
+
+  /// Parameters and buffers, module by module, under every name: PyTorch's `state_dict`.
+  public var state: [NamedTensor] { collect { $0.ownParameters + $0.ownBuffers } }
+
+  /// Forgets the gradient of every parameter.
+  public func zeroGrad() {
+    for (_, parameter) in namedParameters { parameter.grad = nil }
+  }
+
+  private func collect(_ own: (Module) -> [NamedTensor]) -> [NamedTensor] {
+    var result: [NamedTensor] = []
+    visit { prefix, module in
+      for (name, tensor) in own(module) { result.append((prefix + name, tensor)) }
+    }
+    return result
+  }
+
+  /// Calls `body` with every module of the tree, parents first, and its dotted prefix.
+  func visit(_ prefix: String = "", _ body: (_ prefix: String, _ module: Module) throws -> Void)
+    rethrows
+  {
+    try body(prefix, self)
+    for (name, child) in children { try child.visit("\(prefix)\(name).", body) }
+  }
+
+  private func distinct(_ tensors: [NamedTensor]) -> [NamedTensor] {
+    var seen: Set<ObjectIdentifier> = []
+    return tensors.filter { seen.insert(ObjectIdentifier($0.tensor.storage)).inserted }
+  }
+}
+
+// MARK: - Loading
+
+extension Module {
+  /// Copies `state` into the parameters and buffers of the same names, all of them or, when it throws, none.
+  ///
+  /// - Parameter strict: refuses names that are missing or unknown; otherwise they are passed over.
+  /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit.
+  public func load(state: [NamedTensor], strict: Bool = true) throws {
+    let operation = "load_state_dict"
+    var own: [String: Tensor] = [:]
+    let ordered = self.state
+    for (name, tensor) in ordered { own[name] = tensor }
+    var given: [String: Tensor] = [:]
+    for (name, tensor) in state {
+      guard given.updateValue(tensor, forKey: name) == nil else {
+        throw VQError.value(operation, "name", name, "every name must be given once")
+      }
+    }
+    if strict {
+      let missing = ordered.map(\.name).filter { given[$0] == nil }
+      guard missing.isEmpty else {
+        throw VQError.value(
+          operation, "missing", missing.joined(separator: ", "),
+          "every parameter and buffer must be given")
+      }
+      let unexpected = state.map(\.name).filter { own[$0] == nil }
+      guard unexpected.isEmpty else {
+        throw VQError.value(
+          operation, "unexpected", unexpected.joined(separator: ", "),
+          "every name must be that of a parameter or buffer")
+      }
+    }
+    for (name, tensor) in ordered {
+      if let source = given[name] { try tensor.requireMatch(source, name, operation) }
+    }
+    for (name, tensor) in ordered {
+      if let source = given[name] { tensor.assign(source) }
+    }
+    try visit { _, module in try module.stateDidLoad() }
+  }
+}

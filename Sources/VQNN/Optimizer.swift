@@ -1,0 +1,220 @@
+import VQKernels
+import VQTensor
+
+/// Parameters that share a learning rate and a weight decay.
+public struct ParameterGroup {
+  public let parameters: [Tensor]
+  public var learningRate: Double
+  public var weightDecay: Double
+  /// Whether parameters of the roles bias and norm decay as weights do; codebooks never decay.
+  public var decayBiasesAndNorms: Bool
+
+  public init(
+    _ parameters: [Tensor], learningRate: Double, weightDecay: Double = 0,
+    decayBiasesAndNorms: Bool = true
+  ) {
+    self.parameters = parameters
+    self.learningRate = learningRate
+    self.weightDecay = weightDecay
+    self.decayBiasesAndNorms = decayBiasesAndNorms
+  }
+
+  func decay(_ parameter: Tensor) -> Double {
+    switch parameter.leaf?.role ?? .weight {
+    case .weight: weightDecay
+    case .bias, .norm: decayBiasesAndNorms ? weightDecay : 0
+    case .codebook: 0
+    }
+  }
+}
+
+/// Writes parameters in place from their gradients, which it leaves alone.
+///
+/// A subclass names its moments and updates one parameter. A parameter without a gradient is skipped and its
+/// step is not counted. When rows of a parameter are written anew (`Leaf.rowObservers`), their moments become zero.
+open class Optimizer {
+  /// What the optimizer keeps of one parameter.
+  public struct ParameterState {
+    /// Updates so far.
+    public fileprivate(set) var step = 0
+    /// In the order of `momentNames`, the parameter's shape; empty before the first update.
+    public fileprivate(set) var moments: [Tensor] = []
+  }
+
+  /// Name in messages.
+  public let name: String
+  public let momentNames: [String]
+  public private(set) var groups: [ParameterGroup]
+  /// Multiplies the learning rate of every group: what a `Schedule` sets.
+  public var learningRateFactor = 1.0
+  private var states: [ParameterState]
+
+  public init(_ name: String, groups: [ParameterGroup], momentNames: [String]) throws {
+    self.name = name
+    self.momentNames = momentNames
+    self.groups = groups
+    let parameters = groups.flatMap(\.parameters)
+    guard !parameters.isEmpty else {
+      throw VQError.value(name, "parameters", "[]", "at least one parameter is required")
+    }
+    var seen: Set<ObjectIdentifier> = []
+    for (index, parameter) in parameters.enumerated() {
+      guard let leaf = parameter.leaf else {
+        throw VQError.value(
+          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
+          "only leaves that require a gradient can be optimized")
+      }
+      guard seen.insert(ObjectIdentifier(leaf)).inserted else {
+        throw VQError.value(
+          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
+          "a parameter may be given only once")
+      }
+    }
+    states = Array(repeating: ParameterState(), count: parameters.count)
+    try checkGroups()
+    for (index, parameter) in parameters.enumerated() {
+      parameter.leaf?.rowObservers.append { [weak self] rows in self?.forget(rows, of: index) }
+    }
+  }
+
+  /// Updates one parameter from `gradient`; `state.step` counts this update.
+  open func update(
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    weightDecay: Double
+  ) throws {
+    throw VQError.misuse(name, "\(type(of: self)) defines no update")
+  }
+
+  /// The learning rate of the first group; setting it sets every group's.
+  public var learningRate: Double {
+    get { groups[0].learningRate }
+    set { for index in groups.indices { groups[index].learningRate = newValue } }
+  }
+
+  /// Sets the learning rate of one group.
+  public func setLearningRate(_ learningRate: Double, group: Int) throws {
+    guard groups.indices.contains(group) else {
+      throw VQError.index(name, value: group, bound: groups.count)
+    }
+    try Optimizer.check(name, "learning_rate", learningRate)
+    groups[group].learningRate = learningRate
+  }
+
+  public var parameters: [Tensor] { groups.flatMap(\.parameters) }
+
+  /// Updates every parameter that has a gradient.
+  public func step() throws {
+    try checkGroups()
+    for parameter in parameters {
+      guard let gradient = parameter.grad else { continue }
+      guard gradient.dtype == .float32, gradient.shape == parameter.shape else {
+        throw VQError.shape(
+          name, [gradient.shape, parameter.shape], "a gradient must have its parameter's shape")
+      }
+    }
+    var index = 0
+    for group in groups {
+      for parameter in group.parameters {
+        defer { index += 1 }
+        guard let gradient = parameter.grad else { continue }
+        if states[index].moments.isEmpty {
+          states[index].moments = try momentNames.map { _ in try Tensor.zeros(parameter.shape) }
+        }
+        states[index].step += 1
+        try update(
+          parameter, gradient: gradient, state: states[index],
+          learningRate: group.learningRate * learningRateFactor,
+          weightDecay: group.decay(parameter))
+      }
+    }
+  }
+
+  /// Forgets the gradients.
+  public func zeroGrad() {
+    for parameter in parameters { parameter.grad = nil }
+  }
+
+  private func forget(_ rows: [Int], of index: Int) {
+    for moment in states[index].moments {
+      guard let count = moment.shape.first, count > 0 else { continue }
+      let rows = rows.filter { (0..<count).contains($0) }
+      moment.mutate { clearRows($0, rows, columns: moment.count / count) }
+    }
+  }
+
+  private func checkGroups() throws {
+    try Optimizer.check(name, "learning_rate_factor", learningRateFactor)
+    for group in groups {
+      try Optimizer.check(name, "learning_rate", group.learningRate)
+      try Optimizer.check(name, "weight_decay", group.weightDecay)
+    }
+  }
+
+  /// Throws unless `value` is finite, at least 0 and, where `bound` is given, below it.
+  static func check(
+    _ operation: String, _ name: String, _ value: Double, below bound: Double = .infinity
+  ) throws {
+    guard value.isFinite, value >= 0, value < bound else {
+      throw VQError.value(
+        operation, name, "\(value)",
+        bound == .infinity ? "must be finite and at least 0" : "must be at least 0 and below \(bound)")
+    }
+  }
+}
+
+// MARK: - State
+
+extension Optimizer {
+  /// Steps (int32 scalars) and moments of the parameters updated so far: `0.step`, `0.exp_avg`, ...; the number
+  /// is the parameter's position over all groups. Options and learning rates are not part of it.
+  public var state: [NamedTensor] {
+    get throws {
+      var result: [NamedTensor] = []
+      for (index, state) in states.enumerated() where state.step > 0 {
+        result.append(("\(index).step", try Tensor(codes: [Int32(state.step)], shape: [])))
+        for (name, moment) in zip(momentNames, state.moments) {
+          result.append(("\(index).\(name)", moment))
+        }
+      }
+      return result
+    }
+  }
+
+  /// Replaces the state by copies of `state`, or throws and changes nothing.
+  public func load(state: [NamedTensor]) throws {
+    let operation = "load_state_dict"
+    var given: [String: Tensor] = [:]
+    for (name, tensor) in state {
+      guard given.updateValue(tensor, forKey: name) == nil else {
+        throw VQError.value(operation, "name", name, "every name must be given once")
+      }
+    }
+    var loaded = states
+    for (index, parameter) in parameters.enumerated() {
+      guard let step = given.removeValue(forKey: "\(index).step") else {
+        loaded[index] = ParameterState()
+        continue
+      }
+      guard step.dtype == .int32, step.count == 1, step.codes[0] > 0 else {
+        throw VQError.value(
+          operation, "\(index).step", "\(step.dtype) of shape \(step.shape)",
+          "must be one int32 of at least 1")
+      }
+      loaded[index].step = Int(step.codes[0])
+      loaded[index].moments = try momentNames.map { moment in
+        let name = "\(index).\(moment)"
+        guard let tensor = given.removeValue(forKey: name) else {
+          throw VQError.value(operation, "missing", name, "every moment must be given")
+        }
+        try parameter.requireMatch(tensor, name, operation)
+        return try tensor.copied()
+      }
+    }
+    guard given.isEmpty else {
+      throw VQError.value(
+        operation, "unexpected", given.keys.sorted().joined(separator: ", "),
+        "every name must be that of a moment or step")
+    }
+    states = loaded
+  }
+}

@@ -1,0 +1,93 @@
+import VQTensor
+
+/// A checked header: every tensor lies within the data, none overlaps and nothing is left over.
+struct SafetensorsHeader {
+  struct Entry {
+    let name: String
+    let dtype: DType
+    let shape: [Int]
+    /// Byte positions after the header.
+    let begin: Int
+    let end: Int
+  }
+
+  static let metadataName = "__metadata__"
+
+  /// In the order of their elements.
+  let entries: [Entry]
+  let metadata: [String: String]
+
+  init(_ text: [UInt8], dataBytes: Int, _ path: String) throws {
+    let json: JSON
+    do {
+      json = try JSON(parsing: text)
+    } catch let error as JSONError {
+      throw VQError.format(path, "the header is not valid at byte \(error.offset): \(error.rule)")
+    }
+    guard case .object(let members) = json else {
+      throw VQError.format(path, "the header must be an object")
+    }
+    var metadata: [String: String] = [:]
+    var entries: [Entry] = []
+    for member in members {
+      if member.name == SafetensorsHeader.metadataName {
+        guard case .object(let pairs) = member.value else {
+          throw VQError.format(path, "__metadata__ must be an object")
+        }
+        for pair in pairs {
+          guard case .string(let value) = pair.value else {
+            throw VQError.format(path, "__metadata__ must hold strings, and \(pair.name) is none")
+          }
+          metadata[pair.name] = value
+        }
+      } else {
+        entries.append(try SafetensorsHeader.entry(member, path))
+      }
+    }
+    entries.sort { ($0.begin, $0.end) < ($1.begin, $1.end) }
+    var offset = 0
+    for entry in entries {
+      guard entry.begin == offset else {
+        throw VQError.format(
+          path,
+          "tensor \(entry.name) begins at byte \(entry.begin) and the one before ends at \(offset)")
+      }
+      offset = entry.end
+    }
+    guard offset == dataBytes else {
+      throw VQError.format(
+        path, "the header describes \(offset) bytes of elements and the file has \(dataBytes)")
+    }
+    self.entries = entries
+    self.metadata = metadata
+  }
+
+  private static func entry(_ member: JSON.Member, _ path: String) throws -> Entry {
+    func refuse(_ rule: String) -> VQError { .format(path, "tensor \(member.name): \(rule)") }
+    guard case .object(let fields) = member.value, fields.count == 3,
+      case .string(let type)? = fields.first(where: { $0.name == "dtype" })?.value,
+      case .array(let axes)? = fields.first(where: { $0.name == "shape" })?.value,
+      case .array(let offsets)? = fields.first(where: { $0.name == "data_offsets" })?.value,
+      offsets.count == 2, case .integer(let begin) = offsets[0], case .integer(let end) = offsets[1]
+    else { throw refuse("dtype, shape and two data_offsets are required") }
+    let dtype: DType
+    switch type {
+    case "F32": dtype = .float32
+    case "I32": dtype = .int32
+    default: throw refuse("dtype \(type) is not read, only F32 and I32 are")
+    }
+    var shape: [Int] = []
+    var bytes = dtype.byteCount
+    for axis in axes {
+      guard case .integer(let size) = axis else { throw refuse("axes must be integers") }
+      let (product, overflow) = bytes.multipliedReportingOverflow(by: size)
+      guard !overflow else { throw refuse("its size overflows") }
+      bytes = product
+      shape.append(size)
+    }
+    guard begin <= end, end - begin == bytes else {
+      throw refuse("bytes \(begin)..<\(end) do not fit a shape of \(bytes) bytes")
+    }
+    return Entry(name: member.name, dtype: dtype, shape: shape, begin: begin, end: end)
+  }
+}

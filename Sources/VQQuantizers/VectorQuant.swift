@@ -1,0 +1,234 @@
+import VQKernels
+import VQNN
+import VQTensor
+
+/// What a `VectorQuant` makes of vectors `z` [..., d].
+public struct Quantized {
+  /// The codes' values, z's shape; its gradient goes straight through to `z`.
+  public let zq: Tensor
+  /// Codes, int32 [...].
+  public let q: Tensor
+  /// Squared distances `|z - z_q|^2`, [...].
+  public let d: Tensor
+  /// The vectors as they were compared: normalized when the layer has a norm.
+  public let z: Tensor
+  /// `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, a scalar.
+  public let loss: Tensor
+  /// The encoder's part of the loss, `(1 - beta) mse`.
+  public let commitmentLoss: Float
+  /// The codebook's part of the loss, `beta mse`.
+  public let codebookLoss: Float
+  /// `2^H` of the use of codes in this batch, H its entropy in bits.
+  public let perplexity: Float
+  /// Codes in use in this batch.
+  public let activeCodes: Int
+}
+
+/// Vector quantization with a learned codebook (Huh et al., "Straightening Out the Straight-Through
+/// Estimator", ICML 2023): commitment loss, synchronized update (eq. 21), learned affine map, alternating
+/// optimization and replacement of unused codes, in any combination.
+///
+/// The effective codebook is `E = norm((1 + lr s) C + lr b)` with C the raw codebook; codes are nearest in
+/// E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha. Evaluation changes no state.
+public final class VectorQuant: Module {
+  public let options: VectorQuantOptions
+  /// The raw codebook C, [k, d].
+  public let codebook: Tensor
+  /// The affine map's s and b, [groups, d]; nil when its rate is 0.
+  public let affineScale: Tensor?
+  public let affineBias: Tensor?
+  /// Steps C alone in training forwards. C then takes only the gradient of the synchronized update from
+  /// the caller's loss, and is not among `ownTrainableParameters`.
+  public var inplaceOptimizer: Optimizer?
+
+  /// Training forwards since each code was last used, int32 [k].
+  let unusedSteps: Tensor
+  /// 1 once the codebook has its start, int32.
+  let initialized: Tensor
+  /// Training forwards since the last with in-place steps, int32.
+  let innerPhase: Tensor
+  /// Seed, stream and counter of the generator, low words first, int32 [6].
+  let generatorState: Tensor
+
+  let name = "vector_quant"
+
+  public init(_ options: VectorQuantOptions) throws {
+    try options.check(name)
+    self.options = options
+    let (k, d) = (options.codeCount, options.featureSize)
+    let generator = Generator(seed: options.seed, stream: options.stream)
+    codebook = try generator.normal([k, d]).requiringGrad(.codebook)
+    if options.affineLearningRate > 0 {
+      affineScale = try Tensor.zeros([options.affineGroups, d]).requiringGrad(.norm)
+      affineBias = try Tensor.zeros([options.affineGroups, d]).requiringGrad(.norm)
+    } else {
+      affineScale = nil
+      affineBias = nil
+    }
+    unusedSteps = try Tensor(codes: [Int32](repeating: 0, count: k), shape: [k])
+    initialized = try Tensor(codes: [options.kMeansInit ? 0 : 1], shape: [])
+    innerPhase = try Tensor(codes: [0], shape: [])
+    generatorState = try Tensor(codes: generator.stateWords, shape: [6])
+  }
+
+  // MARK: Module
+
+  public override var ownParameters: [NamedTensor] {
+    [("codebook", codebook)] + affineParameters
+  }
+
+  public override var ownTrainableParameters: [NamedTensor] {
+    inplaceOptimizer == nil ? ownParameters : affineParameters
+  }
+
+  /// What an in-place optimizer must own: exactly the raw codebook.
+  public var inplaceParameters: [Tensor] { [codebook] }
+
+  public override var ownBuffers: [NamedTensor] {
+    [
+      ("unused_steps", unusedSteps), ("initialized", initialized), ("inner_phase", innerPhase),
+      ("generator", generatorState),
+    ]
+  }
+
+  public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }
+
+  private var affineParameters: [NamedTensor] {
+    guard let affineScale, let affineBias else { return [] }
+    return [("affine_scale", affineScale), ("affine_bias", affineBias)]
+  }
+
+  // MARK: Quantizing
+
+  /// Quantizes `z` [..., d]. In training this also initializes the codebook, makes the in-place steps and
+  /// replaces unused codes, as the options say.
+  public func quantize(_ z: Tensor) throws -> Quantized {
+    let vectors = try vectors(z)
+    guard vectors.count > 0 else {
+      guard !isTraining else {
+        throw VQError.empty(name, z.shape, "training needs at least one vector")
+      }
+      return try emptyQuantized(z)
+    }
+    let isInner = try isTraining && checkInnerPhase(vectors)
+    if isTraining { try initializeCodebook(vectors) }
+    var codes = isInner ? try innerSteps(vectors.detached()) : nil
+    if options.reassign { codes = nil }
+
+    let (synchronized, compared) = try codebooks()
+    let found = try codes ?? assign(vectors, compared, operation: name, names: ("z", "codebook"))
+    let result = try StraightThrough(
+      vectors, codes: found, synchronized: synchronized, compared: compared,
+      nu: options.syncNu, beta: options.beta)
+
+    let usage = found.readCodes {
+      codeUsage($0, rows: found.count, codeCount: options.codeCount)
+    }
+    if isTraining {
+      advanceInnerPhase()
+      try replaceUnused(usage.counts, vectors)
+    }
+    let lead = Array(z.shape.dropLast())
+    return Quantized(
+      zq: try result.output.reshape(z.shape), q: try found.reshape(lead),
+      d: try result.squaredDistances.reshape(lead), z: try vectors.reshape(z.shape),
+      loss: result.loss,
+      commitmentLoss: Float(result.meanSquaredError * Double(1 - options.beta)),
+      codebookLoss: Float(result.meanSquaredError * Double(options.beta)),
+      perplexity: Float(usage.perplexity), activeCodes: usage.active)
+  }
+
+  /// Codes of `z` [..., d], int32 [...]; changes no state.
+  public func encode(_ z: Tensor) throws -> Tensor {
+    try withoutGradients {
+      let vectors = try vectors(z)
+      let lead = Array(z.shape.dropLast())
+      if vectors.count == 0 { return try Tensor(codes: [], shape: lead) }
+      return try assign(
+        vectors, effectiveCodebook(), operation: name, names: ("z", "codebook")
+      ).reshape(lead)
+    }
+  }
+
+  /// The values of `codes`, int32 [...], as `quantize` gives them in evaluation: [..., d].
+  public func decode(_ codes: Tensor) throws -> Tensor {
+    let operation = "vector_quant.decode"
+    guard codes.dtype == .int32 else {
+      throw VQError.type(operation, [codes.dtype], "codes must be int32")
+    }
+    let k = options.codeCount
+    if let code = codes.readCodes({ firstCodeOutOfRange($0, count: codes.count, bound: k) }) {
+      throw VQError.index(operation, value: Int(code), bound: k)
+    }
+    return try effectiveCodebook().gatherRows(codes)
+  }
+
+  /// The codebook that vectors are compared with, [k, d]: after the affine map and the norm.
+  public func effectiveCodebook() throws -> Tensor {
+    try effectiveCodebook(codebook, affineScale, affineBias)
+  }
+
+  // MARK: Parts
+
+  /// `z` as a finite matrix [n, d], normalized when the layer has a norm.
+  private func vectors(_ z: Tensor) throws -> Tensor {
+    try z.requireFloat(name)
+    guard let width = z.shape.last, width == options.featureSize else {
+      throw VQError.shape(
+        name, [z.shape], "the last axis must be feature_size = \(options.featureSize)")
+    }
+    try z.requireFinite(name, "z")
+    let matrix = try z.reshape([z.count / width, width])
+    return options.norm == .l2 ? try matrix.unitRows() : matrix
+  }
+
+  private func emptyQuantized(_ z: Tensor) throws -> Quantized {
+    let lead = Array(z.shape.dropLast())
+    return Quantized(
+      zq: try Tensor([], shape: z.shape), q: try Tensor(codes: [], shape: lead),
+      d: try Tensor([], shape: lead), z: z, loss: try Tensor(scalar: 0), commitmentLoss: 0,
+      codebookLoss: 0, perplexity: 0, activeCodes: 0)
+  }
+
+  /// `norm((1 + lr s) C + lr b)` of a copy of `codebook`, so that later writes leave the tape valid.
+  func effectiveCodebook(_ codebook: Tensor, _ scale: Tensor?, _ bias: Tensor?) throws -> Tensor {
+    let (k, d, groups) = (options.codeCount, options.featureSize, options.affineGroups)
+    var result = try codebook.recordedCopy()
+    if let scale, let bias {
+      let rate = options.affineLearningRate
+      let factor = try (scale * rate + 1).reshape([groups, 1, d])
+      let offset = try (bias * rate).reshape([groups, 1, d])
+      result = try (result.reshape([groups, k / groups, d]) * factor + offset).reshape([k, d])
+    }
+    return options.codebookNorm == .l2 ? try result.unitRows() : result
+  }
+
+  /// The effective codebook twice: for the synchronized update's gradient and for the loss's.
+  ///
+  /// With an in-place optimizer the loss reaches the affine map alone, and C takes nu's gradient.
+  private func codebooks() throws -> (synchronized: Tensor, compared: Tensor) {
+    guard inplaceOptimizer != nil else {
+      let effective = try effectiveCodebook()
+      return (effective, effective)
+    }
+    let compared = try effectiveCodebook(codebook.detached(), affineScale, affineBias)
+    return (options.syncNu > 0 ? try effectiveCodebook() : compared, compared)
+  }
+}
+
+extension Generator {
+  /// Seed, stream and counter, low words first.
+  var stateWords: [Int32] {
+    [seed, stream, counter].flatMap {
+      [Int32(truncatingIfNeeded: $0), Int32(truncatingIfNeeded: $0 >> 32)]
+    }
+  }
+
+  convenience init(stateWords words: [Int32]) {
+    func word(_ index: Int) -> UInt64 {
+      UInt64(UInt32(bitPattern: words[index])) | UInt64(UInt32(bitPattern: words[index + 1])) << 32
+    }
+    self.init(seed: word(0), stream: word(2))
+    counter = word(4)
+  }
+}

@@ -1,0 +1,76 @@
+import VQKernels
+
+extension Tensor {
+  /// Two-dimensional convolution (cross-correlation, as networks call it).
+  ///
+  /// `[n, h, w, in]` and a weight `[out, in, kernel h, kernel w]` give `[n, oh, ow, out]`,
+  /// oh = (h + 2 * padding - kernel) / stride + 1, rounded down.
+  /// - Throws: `VQError` for ranks, channels or a bias that do not fit, a kernel larger than the padded
+  ///   input, and a stride or padding out of range.
+  public func conv2d(
+    _ weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1),
+    padding: (Int, Int) = (0, 0)
+  ) throws -> Tensor {
+    try conv2d(weight, bias: bias, stride: stride, padding: padding, backend: .standard)
+  }
+
+  func conv2d(
+    _ weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1),
+    padding: (Int, Int) = (0, 0), backend: ConvolutionBackend
+  ) throws -> Tensor {
+    let operation = "conv2d"
+    try checkImages(operation, weight, bias, inputAxis: 1, layout: "[out, in, h, w]")
+    let arguments = WindowArguments(
+      operation: operation, kernel: (weight.shape[2], weight.shape[3]), stride: stride,
+      padding: padding)
+    try arguments.checkAxes(weight.shape)
+    let g = ConvolutionGeometry(
+      images: shape[0], outChannels: weight.shape[0], window: try arguments.window(over: shape))
+    try g.check(operation)
+
+    let (x, w) = (Saved(self), Saved(weight))
+    return try backend.forward(g, self, weight, bias: bias).recorded(
+      operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
+    ) { gradient, needs in
+      let needsBias = needs.count > 2 && needs[2]
+      var results: [Tensor?] = [nil, nil] + (bias == nil ? [] : [nil])
+      if needs[0] { results[0] = try backend.backwardData(g, gradient, w.tensor(operation)) }
+      if needs[1] {
+        let (weight, bias) = try backend.backwardWeights(
+          g, x.tensor(operation), gradient, bias: needsBias)
+        results[1] = weight
+        if needsBias { results[2] = bias }
+      } else if needsBias {
+        results[2] = try gradient.summedOverPixels()
+      }
+      return results
+    }
+  }
+
+  /// Throws unless `self`, `weight` and `bias` are float32 and fit each other. The weight's axis
+  /// `inputAxis` (0 or 1) counts input channels, the other one output channels.
+  func checkImages(
+    _ operation: String, _ weight: Tensor, _ bias: Tensor?, inputAxis: Int, layout: String
+  ) throws {
+    let all = [self, weight] + (bias.map { [$0] } ?? [])
+    guard all.allSatisfy({ $0.dtype == .float32 }) else {
+      throw VQError.type(operation, all.map(\.dtype), "float32 is required")
+    }
+    guard rank == 4 else {
+      throw VQError.shape(operation, [shape], "the input must be [n, h, w, c]")
+    }
+    guard weight.rank == 4 else {
+      throw VQError.shape(operation, [shape, weight.shape], "the weight must be \(layout)")
+    }
+    guard shape[3] == weight.shape[inputAxis] else {
+      throw VQError.shape(
+        operation, [shape, weight.shape],
+        "the input has \(shape[3]) channels and the weight expects \(weight.shape[inputAxis])")
+    }
+    let out = weight.shape[1 - inputAxis]
+    if let bias, bias.shape != [out] {
+      throw VQError.shape(
+        operation, [weight.shape, bias.shape], "the bias must have the shape [\(out)]")
+    }
+  }
+}

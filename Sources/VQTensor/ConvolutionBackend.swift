@@ -1,0 +1,73 @@
+import VQKernels
+
+/// Who computes a convolution. Both give the same to rounding, so each is the other's witness.
+enum ConvolutionBackend {
+  /// Patches of the input as rows of a matrix, multiplied by OpenBLAS.
+  case patches
+  #if VQ_ONEDNN
+    case oneDNN
+    static let standard = ConvolutionBackend.oneDNN
+  #else
+    static let standard = ConvolutionBackend.patches
+  #endif
+
+  /// y = w * x + bias.
+  func forward(_ g: ConvolutionGeometry, _ x: Tensor, _ weight: Tensor, bias: Tensor?) throws
+    -> Tensor
+  {
+    guard !g.isEmpty else { return try filled(g.outputShape, bias) }
+    switch self {
+    case .patches: return try patchForward(g, x, weight, bias: bias)
+    #if VQ_ONEDNN
+      case .oneDNN: return try oneDNNForward(g, x, weight, bias: bias)
+    #endif
+    }
+  }
+
+  /// The input's gradient, which is also the transposed convolution; `bias` is added to every pixel.
+  func backwardData(
+    _ g: ConvolutionGeometry, _ gradient: Tensor, _ weight: Tensor, bias: Tensor? = nil
+  ) throws -> Tensor {
+    guard !g.isEmpty else { return try filled(g.inputShape, bias) }
+    switch self {
+    case .patches: return try patchBackwardData(g, gradient, weight, bias: bias)
+    #if VQ_ONEDNN
+      case .oneDNN: return try oneDNNBackwardData(g, gradient, weight, bias: bias)
+    #endif
+    }
+  }
+
+  /// Gradients of the weight and, where `bias` says so, of the bias of `forward`.
+  func backwardWeights(_ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor, bias: Bool) throws
+    -> (weight: Tensor, bias: Tensor?)
+  {
+    guard !g.isEmpty else {
+      return (try Tensor.zeros(g.weightShape), bias ? try gradient.summedOverPixels() : nil)
+    }
+    switch self {
+    case .patches:
+      return (
+        try patchBackwardWeights(g, x, gradient), bias ? try gradient.summedOverPixels() : nil
+      )
+    #if VQ_ONEDNN
+      case .oneDNN: return try oneDNNBackwardWeights(g, x, gradient, bias: bias)
+    #endif
+    }
+  }
+
+  /// Zeros, or the bias at every pixel.
+  private func filled(_ shape: [Int], _ bias: Tensor?) throws -> Tensor {
+    guard let bias else { return try Tensor.zeros(shape) }
+    return try bias.detached().broadcast(to: shape)
+  }
+}
+
+extension Tensor {
+  /// `[..., c]` to `[c]`: the gradient of a bias that was added to every pixel.
+  func summedOverPixels() throws -> Tensor {
+    let columns = shape[rank - 1]
+    return try Tensor("sum", shape: [columns]) { out in
+      columnSums(storage.floats, rows: columns == 0 ? 0 : count / columns, columns: columns, out)
+    }
+  }
+}

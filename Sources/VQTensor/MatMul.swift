@@ -1,0 +1,125 @@
+import CPlatform
+import VQKernels
+
+/// `op(a) op(b)` for every batch: each operand's matrices stand `aStrides`, `bStrides` apart.
+private struct BatchedProduct {
+  var batch: [Int]
+  var m: Int
+  var n: Int
+  var k: Int
+  var transposeA = false
+  var transposeB = false
+  var aStrides: [Int]
+  var bStrides: [Int]
+  var outStrides: [Int]
+
+  /// Products smaller than this run whole on one thread each, several at a time.
+  private static let parallelWork = 1 << 18
+
+  /// Adds to `out`, which holds zeros, where several batches write the same matrix.
+  func run(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+  ) throws {
+    let count = batch.reduce(1, *)
+    let strides = Shape.strides(batch)
+    func offset(_ operand: [Int], _ index: Int) -> Int {
+      batch.indices.reduce(0) { $0 + index / strides[$1] % batch[$1] * operand[$1] }
+    }
+    func product(_ index: Int, beta: Float) throws {
+      try gemm(
+        transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k,
+        a + offset(aStrides, index), lda: transposeA ? m : k,
+        b + offset(bStrides, index), ldb: transposeB ? k : n,
+        beta: beta, out + offset(outStrides, index), ldc: n)
+    }
+    let shared = zip(batch, outStrides).contains { $0 > 1 && $1 == 0 }
+    if shared || count == 1 || m * n * k >= BatchedProduct.parallelWork {
+      for index in 0..<count { try product(index, beta: shared ? 1 : 0) }
+      return
+    }
+    let failures = try Storage(.int32, count: count)
+    parallelFor(count, grain: Swift.max(1, BatchedProduct.parallelWork / Swift.max(1, m * n * k))) {
+      range in
+      for index in range {
+        failures.ints[index] = 0
+        do { try product(index, beta: 0) } catch { failures.ints[index] = 1 }
+      }
+    }
+    for index in 0..<count where failures.ints[index] != 0 { try product(index, beta: 0) }
+  }
+}
+
+/// `op(a) op(b)`, batch axes broadcast, summed over the batch axes that `target` lacks or repeats.
+private func product(
+  _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false, batch: [Int],
+  target: [Int]
+) throws -> Tensor {
+  let (rows, columns) = (a.shape.suffix(2), b.shape.suffix(2))
+  let m = transposeA ? rows.last! : rows.first!
+  let k = transposeA ? rows.first! : rows.last!
+  let n = transposeB ? columns.first! : columns.last!
+  func strides(_ shape: [Int]) -> [Int] {
+    Array(Shape.broadcastStrides(shape, to: batch + shape.suffix(2)).dropLast(2))
+  }
+  let plan = BatchedProduct(
+    batch: batch, m: m, n: n, k: k, transposeA: transposeA, transposeB: transposeB,
+    aStrides: strides(a.shape), bStrides: strides(b.shape), outStrides: strides(target))
+  let fresh = k > 0 && target.dropLast(2).reduce(1, *) == batch.reduce(1, *)
+  let result = fresh ? try Tensor("matmul", shape: target) { _ in } : try Tensor.zeros(target)
+  if k > 0 && m > 0 && n > 0 {
+    try plan.run(a.storage.floats, b.storage.floats, result.storage.floats)
+  }
+  return result
+}
+
+extension Tensor {
+  /// The matrix product by NumPy's rules: [..., m, k] and [..., k, n] to [..., m, n] with broadcast
+  /// batch axes; a vector stands for a row on the left and a column on the right and its axis goes.
+  public func matmul(_ other: Tensor) throws -> Tensor {
+    try Tensor.requireFloats("matmul", self, other)
+    guard rank >= 1, other.rank >= 1 else {
+      throw VQError.shape("matmul", [shape, other.shape], "both must have at least one axis")
+    }
+    let k = shape[rank - 1]
+    let otherK = other.shape[Swift.max(other.rank - 2, 0)]
+    guard k == otherK else {
+      throw VQError.shape(
+        "matmul", [shape, other.shape], "the inner axes must be equal, and \(k) is not \(otherK)")
+    }
+    if rank == 1 || other.rank == 1 {
+      let left = rank == 1 ? try reshape([1, k]) : self
+      let right = other.rank == 1 ? try other.reshape([k, 1]) : other
+      var target = try left.matrixProduct(right)
+      var kept = target.shape
+      if other.rank == 1 { kept.removeLast() }
+      if rank == 1 { kept.remove(at: kept.count - (other.rank == 1 ? 1 : 2)) }
+      target = try target.reshape(kept)
+      return target
+    }
+    // [..., m, k] times one matrix [k, n] is a single product.
+    if rank > 2 && other.rank == 2 && k > 0 {
+      return try reshape([count / k, k]).matrixProduct(other)
+        .reshape(shape.dropLast() + [other.shape[1]])
+    }
+    return try matrixProduct(other)
+  }
+
+  /// The product of operands that have at least two axes each.
+  private func matrixProduct(_ other: Tensor) throws -> Tensor {
+    let batches = (Array(shape.dropLast(2)), Array(other.shape.dropLast(2)))
+    guard let batch = try? Shape.broadcast(batches.0, batches.1, "matmul") else {
+      throw VQError.shape(
+        "matmul", [shape, other.shape], "the batch axes must be equal or 1 to broadcast")
+    }
+    let (x, y) = (Saved(self), Saved(other))
+    let target = batch + [shape[rank - 2], other.shape[other.rank - 1]]
+    return try product(self, other, batch: batch, target: target)
+      .recorded("matmul", inputs: [self, other]) { g, needs in
+        let (a, b) = (try x.tensor("matmul"), try y.tensor("matmul"))
+        return [
+          needs[0] ? try product(g, b, transposeB: true, batch: batch, target: a.shape) : nil,
+          needs[1] ? try product(a, transposeA: true, g, batch: batch, target: b.shape) : nil,
+        ]
+      }
+  }
+}

@@ -1,0 +1,80 @@
+import VQKernels
+
+extension Tensor {
+  /// Transposed two-dimensional convolution: the linear map whose transpose is `conv2d` with the same
+  /// weight, stride and padding.
+  ///
+  /// `[n, h, w, in]` and a weight `[in, out, kernel h, kernel w]` give `[n, oh, ow, out]`,
+  /// oh = (h - 1) * stride - 2 * padding + kernel + outputPadding.
+  /// - Throws: `VQError` for ranks, channels or a bias that do not fit, an output of no size, an output
+  ///   padding that is not below the stride, and a stride or padding out of range.
+  public func convTranspose2d(
+    _ weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1),
+    padding: (Int, Int) = (0, 0), outputPadding: (Int, Int) = (0, 0)
+  ) throws -> Tensor {
+    try convTranspose2d(
+      weight, bias: bias, stride: stride, padding: padding, outputPadding: outputPadding,
+      backend: .standard)
+  }
+
+  func convTranspose2d(
+    _ weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1),
+    padding: (Int, Int) = (0, 0), outputPadding: (Int, Int) = (0, 0), backend: ConvolutionBackend
+  ) throws -> Tensor {
+    let operation = "conv_transpose2d"
+    try checkImages(operation, weight, bias, inputAxis: 0, layout: "[in, out, h, w]")
+    let g = try transposedGeometry(operation, weight, stride, padding, outputPadding)
+
+    let (x, w) = (Saved(self), Saved(weight))
+    return try backend.backwardData(g, self, weight, bias: bias).recorded(
+      operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
+    ) { gradient, needs in
+      var results: [Tensor?] = [nil, nil] + (bias == nil ? [] : [nil])
+      if needs[0] { results[0] = try backend.forward(g, gradient, w.tensor(operation), bias: nil) }
+      if needs[1] {
+        results[1] = try backend.backwardWeights(g, gradient, x.tensor(operation), bias: false)
+          .weight
+      }
+      if needs.count > 2, needs[2] { results[2] = try gradient.summedOverPixels() }
+      return results
+    }
+  }
+
+  /// The convolution from this operation's output to its input.
+  private func transposedGeometry(
+    _ operation: String, _ weight: Tensor, _ stride: (Int, Int), _ padding: (Int, Int),
+    _ outputPadding: (Int, Int)
+  ) throws -> ConvolutionGeometry {
+    let arguments = WindowArguments(
+      operation: operation, kernel: (weight.shape[2], weight.shape[3]), stride: stride,
+      padding: padding)
+    try arguments.check()
+    try arguments.checkAxes(shape)
+    try arguments.checkAxes(weight.shape)
+    guard outputPadding.0 >= 0, outputPadding.1 >= 0, outputPadding.0 < stride.0,
+      outputPadding.1 < stride.1
+    else {
+      throw VQError.value(
+        operation, "output_padding", "\(outputPadding)",
+        "both must be at least 0 and below the stride \(stride)")
+    }
+    guard shape[1] >= 1, shape[2] >= 1 else {
+      throw VQError.shape(operation, [shape], "height and width must be at least 1")
+    }
+    let height = (shape[1] - 1) * stride.0 - 2 * padding.0 + weight.shape[2] + outputPadding.0
+    let width = (shape[2] - 1) * stride.1 - 2 * padding.1 + weight.shape[3] + outputPadding.1
+    guard height >= 1, width >= 1 else {
+      throw VQError.shape(
+        operation, [shape, weight.shape],
+        "the output would be \(height)x\(width), both must be at least 1")
+    }
+    try arguments.checkAxes([height, width])
+    let g = ConvolutionGeometry(
+      images: shape[0], outChannels: weight.shape[0],
+      window: Window(
+        height: height, width: width, channels: weight.shape[1], outHeight: shape[1],
+        outWidth: shape[2], kernel: arguments.kernel, stride: stride, padding: padding))
+    try g.check(operation)
+    return g
+  }
+}
