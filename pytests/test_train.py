@@ -85,7 +85,7 @@ def test_a_resumed_run_continues_bit_for_bit(tmp_path, taken):
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
-    vq.save(str(path), {"a": np.zeros(2, np.float32)}, {})
+    vq.save(path, {"a": np.zeros(2, np.float32)}, {})
     with pytest.raises(ValueError, match="no batches and no step in it"):
         train.load_trainer(trainer(), path)
 
