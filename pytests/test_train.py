@@ -52,7 +52,7 @@ def test_loss_falls_and_metrics_add_up(tmp_path):
     for metrics in history:
         # The loss is two float32 roundings away from the sum of its parts.
         expected = metrics.mse + 2 * metrics.quantizer_loss
-        assert metrics.loss == pytest.approx(expected, rel=4 * np.finfo(np.float32).eps)
+        assert metrics.loss == pytest.approx(expected, rel=4 * float(np.finfo(np.float32).eps))
         assert 1 <= metrics.perplexity <= metrics.active_codes + 1e-3 <= 16 + 1e-3
         assert metrics.images_per_second == pytest.approx(8 / metrics.seconds)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
