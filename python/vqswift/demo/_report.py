@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ._run import Result
 
 SHOWN = 12  # images in the picture
+_WIDTH = 110  # of the table in a file or a pipe
 
 _HEADER = ("method", "test MSE", "PSNR dB", "perplexity", "active codes", "seconds")
 
@@ -36,7 +37,8 @@ def print_table(results: Sequence[Result]) -> None:
         table.add_column(title, justify="left" if column == 0 else "right")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else _WIDTH)
 
 
 def save_results(path: Path, settings: dict[str, Any], results: Sequence[Result]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,8 +198,10 @@ def _train(
     return Result(method.name, evaluation, seconds, checkpoint), history, pictures
 
 
-def _schedule(steps: int) -> Callable[[int], float]:
-    raise NotImplementedError
+def _schedule(steps: int) -> vq.optim.Schedule:
+    """A linear warm-up over a twentieth of the steps, then half a cosine down to 0."""
+    warmup = max(1, steps // 20)
+    return vq.optim.cosine_schedule(max(1, steps - warmup), warmup_steps=warmup)
 
 
 def _verify(
