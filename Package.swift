@@ -24,7 +24,6 @@ let package = Package(
   products: [
     .library(name: "VQSwift", targets: ["VQTensor", "VQNN", "VQQuantizers", "VQModels"]),
     .library(name: "VQSwiftC", type: .static, targets: ["VQSwiftC"]),
-    .library(name: "vqswift", type: .dynamic, targets: ["VQSwiftC"]),
   ],
   targets: [
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
@@ -42,7 +41,7 @@ let package = Package(
       swiftSettings: conditions),
     .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
     .target(name: "CVQSwift"),
-    .target(name: "VQSwiftC", dependencies: ["CVQSwift", "VQModels"], swiftSettings: conditions),
+    .target(name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels"], swiftSettings: conditions),
     .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
     .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),
     .testTarget(

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 void GOMP_parallel(void (*body)(void *), void *context, unsigned threads, unsigned flags);
 int omp_get_max_threads(void);
@@ -10,6 +11,7 @@ int omp_in_parallel(void);
 
 static _Atomic(int) configured_threads;
 static _Thread_local bool gradients_disabled;
+static _Thread_local char error_text[4096];
 
 // libgomp's pool does not survive fork: a child that starts a region waits for threads that are gone.
 static void after_fork_in_child(void) { vq_set_thread_count(1); }
@@ -41,6 +43,11 @@ void vq_parallel(void (*body)(void *), void *context, int threads) {
 
 bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
+
+const char *vq_error_text(void) { return error_text; }
+void vq_set_error_text(const char *text) {
+  strncpy(error_text, text, sizeof error_text - 1);
+}
 
 int64_t vq_atomic_add(vq_atomic *counter, int64_t amount) {
   return __atomic_fetch_add(&counter->value, amount, __ATOMIC_SEQ_CST);

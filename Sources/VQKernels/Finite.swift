@@ -6,7 +6,7 @@ func loadVector(_ pointer: UnsafePointer<Float>) -> SIMD16<Float> {
 
 /// `sum x[i]^2` in float32, sixteen partial sums.
 @inline(__always)
-func sumOfSquares(_ x: UnsafePointer<Float>, count: Int) -> Float {
+func squaredLength(_ x: UnsafePointer<Float>, count: Int) -> Float {
   var sums = SIMD16<Float>()
   var i = 0
   while i + 16 <= count {

@@ -156,7 +156,8 @@ private final class CenteredCodebook {
     let width = Double(d)
     let first = 0x1p-24 * maximumNorm * ((width + 6) * norm + maximumNorm)
     let reach = norm + maximumNorm
-    return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + (width + 4) * 0x1p-125 * (1 + reach)
+    return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + (width + 4) * 0x1p-125
+      * (1 + reach)
   }
 }
 
@@ -210,7 +211,7 @@ private struct ChunkSearch {
       let row = x + (range.lowerBound + r) * d
       let out = points + r * d
       for i in 0..<d { out[i] = row[i] - codebook.center[i] }
-      let squares = sumOfSquares(out, count: d)
+      let squares = squaredLength(out, count: d)
       if !squares.isFinite, let bad = firstNonFinite(row, count: d) {
         return (range.lowerBound + r) * d + bad
       }

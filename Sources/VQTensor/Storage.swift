@@ -62,6 +62,7 @@ public final class Storage {
   public internal(set) var version = 0
   let base: UnsafeMutableRawPointer
   private let capacity: Int
+  private let owner: AnyObject?
 
   /// Uninitialized elements.
   init(_ dtype: DType, count: Int) throws {
@@ -71,9 +72,21 @@ public final class Storage {
     guard !overflow, bytes < 1 << 46 else { throw VQError.overflow("allocate", [count]) }
     capacity = BufferPool.sizeClass(bytes)
     base = try BufferPool.shared.take(capacity)
+    owner = nil
   }
 
-  deinit { BufferPool.shared.give(base, capacity) }
+  /// Memory that `owner` keeps alive.
+  init(_ dtype: DType, count: Int, base: UnsafeMutableRawPointer, owner: AnyObject) {
+    self.dtype = dtype
+    self.count = count
+    self.base = base
+    self.owner = owner
+    capacity = 0
+  }
+
+  deinit {
+    if owner == nil { BufferPool.shared.give(base, capacity) }
+  }
 
   var floats: UnsafeMutablePointer<Float> { base.assumingMemoryBound(to: Float.self) }
   var ints: UnsafeMutablePointer<Int32> { base.assumingMemoryBound(to: Int32.self) }

@@ -19,6 +19,10 @@ void vq_adopt_thread_count(void);
 bool vq_gradients_enabled(void);
 void vq_set_gradients_enabled(bool enabled);
 
+/// The calling thread's last error text; longer ones are cut.
+const char *vq_error_text(void);
+void vq_set_error_text(const char *text);
+
 typedef struct { int64_t value; } vq_atomic;
 
 /// Adds and returns the value from before.

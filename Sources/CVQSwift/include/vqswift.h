@@ -1,1 +1,440 @@
+/// vqswift.h: the C interface of vqswift, vector-quantized neural networks on the CPU.
+///
+/// Rules that hold for every function:
+/// - Arguments are borrowed. What stands in an out-parameter belongs to the caller, who releases it
+///   once; after a failure it is NULL. `release(NULL)` is allowed.
+/// - A `vq_status` other than `VQ_OK` has a text in `vq_last_error()` of the same thread.
+/// - Shapes are row-major, outermost axis first. Images are [n, h, w, c]. "f32" and "i32" name the
+///   element types. Operators broadcast as NumPy does and record gradients unless that is switched off.
+/// - One handle, one thread at a time, except that tensors may be read by several. Different handles
+///   run in parallel.
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VQ_ABI_VERSION 1
+
+#if defined(__GNUC__)
+#define VQ_CHECKED __attribute__((warn_unused_result))
+#else
+#define VQ_CHECKED
+#endif
+
+typedef struct vq_tensor vq_tensor;
+typedef struct vq_generator vq_generator;
+typedef struct vq_module vq_module;
+typedef struct vq_optimizer vq_optimizer;
+typedef struct vq_archive vq_archive;
+
+typedef int32_t vq_status;
+enum {
+  VQ_OK = 0,
+  VQ_ERROR_VALUE = 1,     ///< shape, range, non-finite, empty
+  VQ_ERROR_TYPE = 2,      ///< element type
+  VQ_ERROR_INDEX = 3,     ///< code, label or position out of range
+  VQ_ERROR_OVERFLOW = 4,  ///< sizes whose product overflows
+  VQ_ERROR_MEMORY = 5,    ///< the system has not enough memory
+  VQ_ERROR_IO = 6,        ///< a file could not be read or written
+  VQ_ERROR_RUNTIME = 7,   ///< misuse: backward twice, concurrent use of one handle
+};
+
+enum { VQ_FLOAT32 = 0, VQ_INT32 = 1 };
+
+/// What an optimizer knows of a parameter: codebooks never decay, biases and norms by option.
+enum { VQ_ROLE_WEIGHT = 0, VQ_ROLE_BIAS = 1, VQ_ROLE_NORM = 2, VQ_ROLE_CODEBOOK = 3 };
+
+// MARK: - The library
+
+/// `VQ_ABI_VERSION` of the library; a caller compares it with the header's.
+uint32_t vq_abi_version(void);
+/// The text of the calling thread's last failure; valid until its next failure.
+const char *vq_last_error(void);
+/// Handles that are not released yet.
+int64_t vq_live_handles(void);
+/// "oneDNN 2.6.3, OpenBLAS ..." : the libraries underneath.
+const char *vq_libraries(void);
+/// Threads of every later call; at least 1.
+VQ_CHECKED vq_status vq_set_threads(int64_t count);
+int64_t vq_get_threads(void);
+/// Switches gradient recording of the calling thread; returns what it was.
+bool vq_set_grad_enabled(bool enabled);
+bool vq_grad_enabled(void);
+
+// MARK: - Tensors
+
+/// Copies `data` ([shape] elements of `dtype`, row-major).
+VQ_CHECKED vq_status vq_tensor_create(int32_t dtype, const int64_t *shape, int64_t rank,
+                                      const void *data, vq_tensor **out);
+/// Reads `data` in place; `release(context)` is called once, when the last user is gone, and at once
+/// after a failure. `data` must be aligned to 64 bytes and stay unchanged until then.
+VQ_CHECKED vq_status vq_tensor_create_borrowed(int32_t dtype, const int64_t *shape, int64_t rank,
+                                               void *data, void (*release)(void *context),
+                                               void *context, vq_tensor **out);
+void vq_tensor_release(vq_tensor *tensor);
+int32_t vq_tensor_dtype(const vq_tensor *tensor);
+int64_t vq_tensor_rank(const vq_tensor *tensor);
+/// Writes `rank` axes.
+void vq_tensor_shape(const vq_tensor *tensor, int64_t *shape);
+/// Copies the elements, row-major, to `data`, which has room for `capacity` bytes.
+VQ_CHECKED vq_status vq_tensor_copy_out(const vq_tensor *tensor, void *data, int64_t capacity);
+/// Copies the elements of `source`, same shape and type, into `tensor` in place.
+VQ_CHECKED vq_status vq_tensor_assign(vq_tensor *tensor, const vq_tensor *source);
+bool vq_tensor_requires_grad(const vq_tensor *tensor);
+/// True for a tensor that collects gradients itself, false for a computed one.
+bool vq_tensor_is_leaf(const vq_tensor *tensor);
+/// A leaf over the same elements; `role` is a `VQ_ROLE_*`.
+VQ_CHECKED vq_status vq_tensor_requiring_grad(const vq_tensor *tensor, int32_t role,
+                                              vq_tensor **out);
+/// The same elements, cut from the tape.
+VQ_CHECKED vq_status vq_tensor_detach(const vq_tensor *tensor, vq_tensor **out);
+/// The accumulated gradient; NULL when there is none.
+VQ_CHECKED vq_status vq_tensor_grad(const vq_tensor *tensor, vq_tensor **out);
+/// Replaces the gradient; NULL clears it.
+VQ_CHECKED vq_status vq_tensor_set_grad(vq_tensor *tensor, const vq_tensor *gradient);
+/// Adds this tensor's gradient to every leaf that it depends on. `gradient` may be NULL for one element.
+VQ_CHECKED vq_status vq_tensor_backward(const vq_tensor *tensor, const vq_tensor *gradient,
+                                        bool retain_graph);
+
+// MARK: - Operators: elements
+
+VQ_CHECKED vq_status vq_tensor_add(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_subtract(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_multiply(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_divide(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_maximum(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_minimum(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_negate(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_exp(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_log(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_sqrt(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_tanh(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_sigmoid(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_relu(const vq_tensor *x, vq_tensor **out);
+/// x Phi(x), the exact form.
+VQ_CHECKED vq_status vq_tensor_gelu(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_silu(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_abs(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_square(const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_pow(const vq_tensor *x, float exponent, vq_tensor **out);
+/// A bound that is NULL does not hold.
+VQ_CHECKED vq_status vq_tensor_clamp(const vq_tensor *x, const float *minimum, const float *maximum,
+                                     vq_tensor **out);
+/// Zeroes elements with `probability`, the others times 1 / (1 - probability).
+VQ_CHECKED vq_status vq_tensor_dropout(const vq_tensor *x, float probability,
+                                       vq_generator *generator, vq_tensor **out);
+
+// MARK: - Operators: reductions. `axes` NULL: over all.
+
+VQ_CHECKED vq_status vq_tensor_sum(const vq_tensor *x, const int64_t *axes, int64_t count,
+                                   bool keep_dims, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_mean(const vq_tensor *x, const int64_t *axes, int64_t count,
+                                    bool keep_dims, vq_tensor **out);
+/// The gradient goes to the first maximum.
+VQ_CHECKED vq_status vq_tensor_max(const vq_tensor *x, const int64_t *axes, int64_t count,
+                                   bool keep_dims, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_min(const vq_tensor *x, const int64_t *axes, int64_t count,
+                                   bool keep_dims, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_variance(const vq_tensor *x, const int64_t *axes, int64_t count,
+                                        bool keep_dims, bool unbiased, vq_tensor **out);
+/// i32 position of the first maximum along `axis`.
+VQ_CHECKED vq_status vq_tensor_argmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
+
+// MARK: - Operators: shape
+
+/// One axis may be -1.
+VQ_CHECKED vq_status vq_tensor_reshape(const vq_tensor *x, const int64_t *shape, int64_t rank,
+                                       vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_permute(const vq_tensor *x, const int64_t *axes, int64_t rank,
+                                       vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_broadcast_to(const vq_tensor *x, const int64_t *shape, int64_t rank,
+                                            vq_tensor **out);
+/// Positions from, from + step, ... below to along `axis`; step at least 1.
+VQ_CHECKED vq_status vq_tensor_slice(const vq_tensor *x, int64_t axis, int64_t from, int64_t to,
+                                     int64_t step, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_concatenate(const vq_tensor *const *tensors, int64_t count,
+                                           int64_t axis, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_stack(const vq_tensor *const *tensors, int64_t count, int64_t axis,
+                                     vq_tensor **out);
+/// x [k, d], codes i32 [...] -> [..., d].
+VQ_CHECKED vq_status vq_tensor_gather_rows(const vq_tensor *x, const vq_tensor *codes,
+                                           vq_tensor **out);
+/// x [..., d], codes i32 [...] -> [rows, d], the sum of the rows of each code.
+VQ_CHECKED vq_status vq_tensor_scatter_add_rows(const vq_tensor *x, const vq_tensor *codes,
+                                                int64_t rows, vq_tensor **out);
+/// codes i32 [...] -> f32 [..., count].
+VQ_CHECKED vq_status vq_tensor_one_hot(const vq_tensor *codes, int64_t count, vq_tensor **out);
+
+// MARK: - Operators: products and networks
+
+/// NumPy's matmul: batch axes broadcast, vectors allowed.
+VQ_CHECKED vq_status vq_tensor_matmul(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_softmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_log_softmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
+/// Mean over all elements of (prediction - target)^2; equal shapes.
+VQ_CHECKED vq_status vq_tensor_mse_loss(const vq_tensor *prediction, const vq_tensor *target,
+                                        vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_l1_loss(const vq_tensor *prediction, const vq_tensor *target,
+                                       vq_tensor **out);
+/// logits [n, k], labels i32 [n] -> mean negative log likelihood.
+VQ_CHECKED vq_status vq_tensor_cross_entropy(const vq_tensor *logits, const vq_tensor *labels,
+                                             float label_smoothing, vq_tensor **out);
+/// x [n, h, w, i], weight [o, i, kh, kw], bias [o] or NULL; pairs are (height, width).
+VQ_CHECKED vq_status vq_tensor_conv2d(const vq_tensor *x, const vq_tensor *weight,
+                                      const vq_tensor *bias, const int64_t stride[2],
+                                      const int64_t padding[2], vq_tensor **out);
+/// x [n, h, w, i], weight [i, o, kh, kw], bias [o] or NULL.
+VQ_CHECKED vq_status vq_tensor_conv_transpose2d(const vq_tensor *x, const vq_tensor *weight,
+                                                const vq_tensor *bias, const int64_t stride[2],
+                                                const int64_t padding[2],
+                                                const int64_t output_padding[2], vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_max_pool2d(const vq_tensor *x, const int64_t kernel[2],
+                                          const int64_t stride[2], const int64_t padding[2],
+                                          vq_tensor **out);
+/// Padding counts as zeros.
+VQ_CHECKED vq_status vq_tensor_average_pool2d(const vq_tensor *x, const int64_t kernel[2],
+                                              const int64_t stride[2], const int64_t padding[2],
+                                              vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_upsample_nearest2d(const vq_tensor *x, const int64_t scale[2],
+                                                  vq_tensor **out);
+/// Over the last axis. In training the running statistics change in place:
+/// running = (1 - momentum) running + momentum batch, the variance unbiased.
+VQ_CHECKED vq_status vq_tensor_batch_norm(const vq_tensor *x, const vq_tensor *scale,
+                                          const vq_tensor *shift, vq_tensor *running_mean,
+                                          vq_tensor *running_variance, bool training,
+                                          float momentum, float epsilon, vq_tensor **out);
+
+// MARK: - Random numbers: Philox 4x32-10
+
+VQ_CHECKED vq_status vq_generator_create(uint64_t seed, uint64_t stream, vq_generator **out);
+void vq_generator_release(vq_generator *generator);
+uint64_t vq_generator_counter(const vq_generator *generator);
+void vq_generator_set_counter(vq_generator *generator, uint64_t counter);
+/// f32 in [from, to).
+VQ_CHECKED vq_status vq_generator_uniform(vq_generator *generator, const int64_t *shape,
+                                          int64_t rank, float from, float to, vq_tensor **out);
+VQ_CHECKED vq_status vq_generator_normal(vq_generator *generator, const int64_t *shape,
+                                         int64_t rank, float mean, float standard_deviation,
+                                         vq_tensor **out);
+/// i32 in 0..<below.
+VQ_CHECKED vq_status vq_generator_integers(vq_generator *generator, const int64_t *shape,
+                                           int64_t rank, int64_t below, vq_tensor **out);
+/// i32 0..<count in random order.
+VQ_CHECKED vq_status vq_generator_permutation(vq_generator *generator, int64_t count,
+                                              vq_tensor **out);
+
+// MARK: - Modules
+
+/// Sizes and flags of a convolution layer; pairs are (height, width).
+typedef struct {
+  size_t struct_size;
+  int64_t input_channels;
+  int64_t output_channels;
+  int64_t kernel[2];
+  int64_t stride[2];
+  int64_t padding[2];
+  int64_t output_padding[2];  ///< transposed convolution only
+  bool bias;
+} vq_conv2d_options;
+
+typedef enum {
+  VQ_RELU, VQ_GELU, VQ_SILU, VQ_TANH, VQ_SIGMOID, VQ_IDENTITY, VQ_FLATTEN
+} vq_activation;
+
+/// Draws initial weights from `generator`.
+VQ_CHECKED vq_status vq_linear_create(int64_t input_features, int64_t output_features, bool bias,
+                                      vq_generator *generator, vq_module **out);
+VQ_CHECKED vq_status vq_conv2d_create(const vq_conv2d_options *options, vq_generator *generator,
+                                      vq_module **out);
+VQ_CHECKED vq_status vq_conv_transpose2d_create(const vq_conv2d_options *options,
+                                                vq_generator *generator, vq_module **out);
+VQ_CHECKED vq_status vq_batch_norm_create(int64_t features, float epsilon, float momentum,
+                                          vq_module **out);
+VQ_CHECKED vq_status vq_layer_norm_create(int64_t features, float epsilon, vq_module **out);
+VQ_CHECKED vq_status vq_embedding_create(int64_t count, int64_t features, vq_generator *generator,
+                                         vq_module **out);
+VQ_CHECKED vq_status vq_activation_create(vq_activation kind, vq_module **out);
+/// Keeps a generator of its own, seeded from `generator`.
+VQ_CHECKED vq_status vq_dropout_create(float probability, vq_generator *generator, vq_module **out);
+VQ_CHECKED vq_status vq_max_pool2d_create(const int64_t kernel[2], const int64_t stride[2],
+                                          const int64_t padding[2], vq_module **out);
+VQ_CHECKED vq_status vq_average_pool2d_create(const int64_t kernel[2], const int64_t stride[2],
+                                              const int64_t padding[2], vq_module **out);
+VQ_CHECKED vq_status vq_upsample_nearest2d_create(const int64_t scale[2], vq_module **out);
+/// Children are named "0", "1", ...
+VQ_CHECKED vq_status vq_sequential_create(const vq_module *const *modules, int64_t count,
+                                          vq_module **out);
+/// x + body(x).
+VQ_CHECKED vq_status vq_residual_create(const vq_module *body, vq_module **out);
+/// The SQ-VAE backbone for `image_size` 32 or 28: [n, s, s, channels] -> [n, s/4, s/4, width].
+VQ_CHECKED vq_status vq_sqvae_encoder_create(int64_t image_size, int64_t channels, int64_t width,
+                                             vq_generator *generator, vq_module **out);
+VQ_CHECKED vq_status vq_sqvae_decoder_create(int64_t image_size, int64_t channels, int64_t width,
+                                             vq_generator *generator, vq_module **out);
+void vq_module_release(vq_module *module);
+VQ_CHECKED vq_status vq_module_forward(vq_module *module, const vq_tensor *x, vq_tensor **out);
+VQ_CHECKED vq_status vq_module_set_training(vq_module *module, bool training);
+bool vq_module_is_training(const vq_module *module);
+/// Parameters that an outer optimizer may own, then (`all`) those of in-place optimizers too.
+int64_t vq_module_parameter_count(const vq_module *module, bool all);
+/// `name` is dotted and valid as long as the module; the tensor is the parameter itself.
+VQ_CHECKED vq_status vq_module_parameter(const vq_module *module, bool all, int64_t index,
+                                         const char **name, vq_tensor **out);
+int64_t vq_module_buffer_count(const vq_module *module);
+VQ_CHECKED vq_status vq_module_buffer(const vq_module *module, int64_t index, const char **name,
+                                      vq_tensor **out);
+/// Copies named tensors into parameters and buffers. `strict`: every name once, none else. After a
+/// failure nothing has changed.
+VQ_CHECKED vq_status vq_module_load(vq_module *module, const char *const *names,
+                                    const vq_tensor *const *tensors, int64_t count, bool strict);
+
+// MARK: - Vector quantization
+
+enum { VQ_NORM_NONE = 0, VQ_NORM_L2 = 1 };
+
+typedef struct {
+  size_t struct_size;
+  int64_t feature_size;       ///< d
+  int64_t num_codes;          ///< k
+  float beta;                 ///< weight of the codebook side of the commitment loss, 0...1
+  float sync_nu;              ///< synchronized update
+  float affine_lr;            ///< learned affine: E = (1 + lr s) C + lr b; 0 is off
+  int64_t affine_groups;      ///< contiguous blocks of codes that share s and b
+  int64_t replace_freq;       ///< a code unused for so many training steps is replaced; 0 is off
+  bool kmeans_init;           ///< k-means++ on the first training batch
+  int32_t norm;               ///< of z
+  int32_t cb_norm;            ///< of the codebook
+  int64_t inner_steps;        ///< steps of the in-place optimizer, the batch split evenly among them
+  int64_t outer_steps;        ///< training forwards from one inner phase to the next
+  bool reassign;              ///< look codes up again after the inner phase
+  uint64_t seed;
+  uint64_t stream;            ///< stream of the generator
+} vq_vector_quant_options;
+
+/// What a quantizer's forward returns; every tensor belongs to the caller.
+typedef struct {
+  size_t struct_size;
+  vq_tensor *z_q;              ///< straight-through output, z's shape
+  vq_tensor *codes;            ///< i32, z's shape without the channel axis
+  vq_tensor *distances;        ///< squared distance of each vector to its code
+  vq_tensor *loss;             ///< (1-beta) mse(z, sg z_q) + beta mse(sg z, z_q)
+  vq_tensor *z;                ///< the vectors as they were compared
+  float commitment_loss;       ///< (1-beta) part
+  float codebook_loss;         ///< beta part
+  float perplexity;            ///< 2^entropy of the batch's code usage
+  int64_t active_codes;        ///< codes that the batch uses
+} vq_quantized;
+
+VQ_CHECKED vq_status vq_vector_quant_create(const vq_vector_quant_options *options,
+                                            vq_module **out);
+/// z [..., d].
+VQ_CHECKED vq_status vq_quantizer_forward(vq_module *quantizer, const vq_tensor *z,
+                                          vq_quantized *out);
+/// z [..., d] -> i32 [...]; changes no state.
+VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *z, vq_tensor **out);
+/// codes i32 [...] -> [..., d].
+VQ_CHECKED vq_status vq_quantizer_decode(vq_module *quantizer, const vq_tensor *codes,
+                                         vq_tensor **out);
+/// [k, d] after affine map and norm.
+VQ_CHECKED vq_status vq_quantizer_effective_codebook(vq_module *quantizer, vq_tensor **out);
+/// `optimizer` owns exactly the raw codebook from now on; NULL gives it back to the outer one.
+VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer,
+                                                        vq_optimizer *optimizer);
+/// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code is
+/// the arg-min in Float64, the lowest index on equality.
+VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
+                                      vq_tensor **codes, vq_tensor **distances);
+
+enum { VQ_KMEANS_PLUS_PLUS = 0, VQ_KMEANS_RANDOM = 1, VQ_KMEANS_GIVEN = 2 };
+/// x [n, d] -> centroids [k, d], codes i32 [n], inertia (sum of squared distances), iterations run.
+/// `initial` [k, d] is read with VQ_KMEANS_GIVEN.
+VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterations, int32_t init,
+                               const vq_tensor *initial, uint64_t seed, vq_tensor **centroids,
+                               vq_tensor **codes, double *inertia, int64_t *iterations);
+
+// MARK: - Optimizers
+
+enum { VQ_SGD = 0, VQ_ADAM = 1, VQ_ADAMW = 2 };
+
+typedef struct {
+  size_t struct_size;
+  int32_t kind;
+  double momentum;              ///< SGD
+  bool nesterov;                ///< SGD
+  double beta1;                 ///< Adam, AdamW
+  double beta2;
+  double epsilon;
+  bool decay_biases_and_norms;  ///< codebooks never decay
+} vq_optimizer_options;
+
+/// Leaves that share a learning rate and a weight decay.
+typedef struct {
+  const vq_tensor *const *parameters;
+  int64_t count;
+  double learning_rate;
+  double weight_decay;
+} vq_parameter_group;
+
+VQ_CHECKED vq_status vq_optimizer_create(const vq_optimizer_options *options,
+                                         const vq_parameter_group *groups, int64_t group_count,
+                                         vq_optimizer **out);
+void vq_optimizer_release(vq_optimizer *optimizer);
+int64_t vq_optimizer_group_count(const vq_optimizer *optimizer);
+VQ_CHECKED vq_status vq_optimizer_learning_rate(const vq_optimizer *optimizer, int64_t group,
+                                                double *out);
+VQ_CHECKED vq_status vq_optimizer_set_learning_rate(vq_optimizer *optimizer, int64_t group,
+                                                    double learning_rate);
+VQ_CHECKED vq_status vq_optimizer_step(vq_optimizer *optimizer);
+VQ_CHECKED vq_status vq_optimizer_zero_grad(vq_optimizer *optimizer);
+int64_t vq_optimizer_state_count(const vq_optimizer *optimizer);
+VQ_CHECKED vq_status vq_optimizer_state(const vq_optimizer *optimizer, int64_t index,
+                                        const char **name, vq_tensor **out);
+VQ_CHECKED vq_status vq_optimizer_load(vq_optimizer *optimizer, const char *const *names,
+                                       const vq_tensor *const *tensors, int64_t count);
+/// Scales the gradients so that their joint L2 norm is at most `maximum`; gives the norm before.
+VQ_CHECKED vq_status vq_clip_grad_norm(const vq_tensor *const *parameters, int64_t count,
+                                       float maximum, float *norm);
+VQ_CHECKED vq_status vq_clip_grad_value(const vq_tensor *const *parameters, int64_t count,
+                                        float maximum);
+
+enum { VQ_SCHEDULE_CONSTANT = 0, VQ_SCHEDULE_STEP = 1, VQ_SCHEDULE_COSINE = 2 };
+
+/// Factor of the learning rate by step; the warm-up goes linearly from 0 over its steps.
+typedef struct {
+  size_t struct_size;
+  int32_t kind;
+  int64_t warmup_steps;
+  int64_t total_steps;     ///< cosine: reaches `minimum` here
+  int64_t step_size;       ///< step: every so many steps ...
+  double gamma;            ///< ... times gamma
+  double minimum;
+} vq_schedule_options;
+
+VQ_CHECKED vq_status vq_schedule_factor(const vq_schedule_options *options, int64_t step,
+                                        double *out);
+
+// MARK: - Checkpoints: safetensors
+
+/// Writes to a temporary file beside `path`, syncs, renames.
+VQ_CHECKED vq_status vq_archive_save(const char *path, const char *const *names,
+                                     const vq_tensor *const *tensors, int64_t count,
+                                     const char *const *keys, const char *const *values,
+                                     int64_t metadata_count);
+VQ_CHECKED vq_status vq_archive_load(const char *path, vq_archive **out);
+void vq_archive_release(vq_archive *archive);
+int64_t vq_archive_count(const vq_archive *archive);
+/// `name` is valid as long as the archive.
+VQ_CHECKED vq_status vq_archive_tensor(const vq_archive *archive, int64_t index, const char **name,
+                                       vq_tensor **out);
+int64_t vq_archive_metadata_count(const vq_archive *archive);
+VQ_CHECKED vq_status vq_archive_metadata(const vq_archive *archive, int64_t index, const char **key,
+                                         const char **value);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,45 @@
+# `make demo` and `make test` install what is missing and run; nothing else is needed beside Swift.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SOURCES := $(shell find Sources python/src -type f) Package.swift setup.py pyproject.toml
+# SwiftPM obeys CC and CXX, and gcc does not understand its flags.
+unexport CC CXX
+
+.PHONY: demo test swift-test py-test plain-test install system lint clean bench
+
+demo: install
+	$(PYTHON) -m vqswift demo
+
+test: swift-test py-test
+
+swift-test: system
+	swift test
+
+py-test: install
+	$(PYTHON) -m pytest -q pytests
+
+# The same core without oneDNN.
+plain-test: system
+	VQSWIFT_ONEDNN=0 swift test --scratch-path .build/plain
+
+install: $(VENV)/.installed
+
+system:
+	@scripts/install-system-packages
+
+$(VENV)/.created: | system
+	python3 -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(SOURCES)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[train,test]"
+	@touch $@
+
+lint: install
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	swift format lint --strict --recursive Sources Tests Package.swift
+	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] Sources/CPlatform/*.c Sources/CPlatform/include/*.h
+
+clean:
+	rm -rf .build build $(VENV) python/vqswift/*.so

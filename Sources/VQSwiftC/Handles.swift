@@ -1,0 +1,96 @@
+import CPlatform
+import CVQSwift
+import VQModels
+import VQNN
+import VQQuantizers
+import VQTensor
+
+typealias Out = UnsafeMutablePointer<OpaquePointer?>
+
+/// Handles that the caller has not released.
+let liveHandles: UnsafeMutablePointer<vq_atomic> = {
+  let counter = UnsafeMutablePointer<vq_atomic>.allocate(capacity: 1)
+  counter.initialize(to: vq_atomic(value: 0))
+  return counter
+}()
+
+/// Gives the caller one reference.
+func handle(_ object: some AnyObject) -> OpaquePointer {
+  _ = vq_atomic_add(liveHandles, 1)
+  return OpaquePointer(Unmanaged.passRetained(object).toOpaque())
+}
+
+func release<Object: AnyObject>(_ handle: OpaquePointer?, as type: Object.Type) {
+  guard let handle else { return }
+  _ = vq_atomic_add(liveHandles, -1)
+  Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release()
+}
+
+func object<Object: AnyObject>(_ handle: OpaquePointer?, _ type: Object.Type) throws -> Object {
+  guard let handle else {
+    throw VQError.misuse("handle", "NULL where a \(Object.self) is required")
+  }
+  return Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).takeUnretainedValue()
+}
+
+func tensor(_ handle: OpaquePointer?) throws -> Tensor { try object(handle, Tensor.self) }
+
+func optionalTensor(_ handle: OpaquePointer?) throws -> Tensor? {
+  handle == nil ? nil : try tensor(handle)
+}
+
+func tensors(_ handles: UnsafePointer<OpaquePointer?>?, _ count: Int64) throws -> [Tensor] {
+  try (0..<Int(count)).map { try tensor(handles?[$0]) }
+}
+
+/// Writes a new handle of what `body` makes, NULL after a failure.
+func produce(_ out: Out?, _ body: () throws -> some AnyObject) -> vq_status {
+  out?.pointee = nil
+  return catching {
+    guard let out else { throw VQError.misuse("handle", "the out-parameter is NULL") }
+    out.pointee = handle(try body())
+  }
+}
+
+/// `count` sizes as Swift integers.
+func sizes(_ pointer: UnsafePointer<Int64>?, _ count: Int64) throws -> [Int] {
+  guard count >= 0, pointer != nil || count == 0 else {
+    throw VQError.misuse("handle", "a list of \(count) sizes is NULL or negative")
+  }
+  return (0..<Int(count)).map { Int(pointer![$0]) }
+}
+
+func pair(_ pointer: UnsafePointer<Int64>?) throws -> (Int, Int) {
+  let pair = try sizes(pointer, 2)
+  return (pair[0], pair[1])
+}
+
+func string(_ pointer: UnsafePointer<CChar>?) throws -> String {
+  guard let pointer else { throw VQError.misuse("handle", "a name is NULL") }
+  return String(cString: pointer)
+}
+
+func named(
+  _ names: UnsafePointer<UnsafePointer<CChar>?>?, _ handles: UnsafePointer<OpaquePointer?>?,
+  _ count: Int64
+) throws -> [(name: String, tensor: Tensor)] {
+  try (0..<Int(count)).map { (try string(names?[$0]), try tensor(handles?[$0])) }
+}
+
+/// C strings that live as long as their owner.
+final class NameTable {
+  private var table: [String: UnsafeMutablePointer<CChar>] = [:]
+
+  func pointer(_ name: String) -> UnsafePointer<CChar> {
+    if let known = table[name] { return UnsafePointer(known) }
+    let utf8 = Array(name.utf8CString)
+    let copy = UnsafeMutablePointer<CChar>.allocate(capacity: utf8.count)
+    copy.initialize(from: utf8, count: utf8.count)
+    table[name] = copy
+    return UnsafePointer(copy)
+  }
+
+  deinit {
+    for pointer in table.values { pointer.deallocate() }
+  }
+}

@@ -1,0 +1,70 @@
+import CVQSwift
+import VQTensor
+
+@_cdecl("vq_tensor_conv2d") @implementation
+public func vq_tensor_conv2d(
+  _ x: OpaquePointer!, _ weight: OpaquePointer!, _ bias: OpaquePointer!,
+  _ stride: UnsafePointer<Int64>!, _ padding: UnsafePointer<Int64>!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    try tensor(x).conv2d(
+      tensor(weight), bias: optionalTensor(bias), stride: pair(stride), padding: pair(padding))
+  }
+}
+
+@_cdecl("vq_tensor_conv_transpose2d") @implementation
+public func vq_tensor_conv_transpose2d(
+  _ x: OpaquePointer!, _ weight: OpaquePointer!, _ bias: OpaquePointer!,
+  _ stride: UnsafePointer<Int64>!, _ padding: UnsafePointer<Int64>!,
+  _ outputPadding: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    try tensor(x).convTranspose2d(
+      tensor(weight), bias: optionalTensor(bias), stride: pair(stride), padding: pair(padding),
+      outputPadding: pair(outputPadding))
+  }
+}
+
+@_cdecl("vq_tensor_max_pool2d") @implementation
+public func vq_tensor_max_pool2d(
+  _ x: OpaquePointer!, _ kernel: UnsafePointer<Int64>!, _ stride: UnsafePointer<Int64>!,
+  _ padding: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    try tensor(x).maxPool2d(
+      kernel: pair(kernel), stride: pair(stride), padding: pair(padding))
+  }
+}
+
+@_cdecl("vq_tensor_average_pool2d") @implementation
+public func vq_tensor_average_pool2d(
+  _ x: OpaquePointer!, _ kernel: UnsafePointer<Int64>!, _ stride: UnsafePointer<Int64>!,
+  _ padding: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    try tensor(x).averagePool2d(
+      kernel: pair(kernel), stride: pair(stride), padding: pair(padding))
+  }
+}
+
+@_cdecl("vq_tensor_upsample_nearest2d") @implementation
+public func vq_tensor_upsample_nearest2d(
+  _ x: OpaquePointer!, _ scale: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) { try tensor(x).upsampleNearest2d(scale: pair(scale)) }
+}
+
+@_cdecl("vq_tensor_batch_norm") @implementation
+public func vq_tensor_batch_norm(
+  _ x: OpaquePointer!, _ scale: OpaquePointer!, _ shift: OpaquePointer!,
+  _ runningMean: OpaquePointer!, _ runningVariance: OpaquePointer!, _ training: Bool,
+  _ momentum: Float, _ epsilon: Float, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    try tensor(x).batchNorm(
+      scale: tensor(scale), shift: tensor(shift), runningMean: tensor(runningMean),
+      runningVariance: tensor(runningVariance), training: training, momentum: momentum,
+      epsilon: epsilon)
+  }
+}

@@ -1,0 +1,40 @@
+import CPlatform
+import CVQSwift
+import VQTensor
+
+@_cdecl("vq_abi_version") @implementation
+public func vq_abi_version() -> UInt32 { UInt32(VQ_ABI_VERSION) }
+
+@_cdecl("vq_last_error") @implementation
+public func vq_last_error() -> UnsafePointer<CChar>! { vq_error_text() }
+
+@_cdecl("vq_live_handles") @implementation
+public func vq_live_handles() -> Int64 { vq_atomic_load(liveHandles) }
+
+private let libraryNames = NameTable()
+
+@_cdecl("vq_libraries") @implementation
+public func vq_libraries() -> UnsafePointer<CChar>! { libraryNames.pointer(libraryVersions) }
+
+@_cdecl("vq_set_threads") @implementation
+public func vq_set_threads(_ count: Int64) -> vq_status {
+  catching {
+    guard count >= 1, count <= 4096 else {
+      throw VQError.value("set_threads", "count", "\(count)", "it must lie in 1...4096")
+    }
+    vq_set_thread_count(Int32(count))
+  }
+}
+
+@_cdecl("vq_get_threads") @implementation
+public func vq_get_threads() -> Int64 { Int64(vq_thread_count()) }
+
+@_cdecl("vq_set_grad_enabled") @implementation
+public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
+  let before = vq_gradients_enabled()
+  vq_set_gradients_enabled(enabled)
+  return before
+}
+
+@_cdecl("vq_grad_enabled") @implementation
+public func vq_grad_enabled() -> Bool { vq_gradients_enabled() }

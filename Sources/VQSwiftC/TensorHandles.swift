@@ -1,0 +1,141 @@
+import CVQSwift
+import VQTensor
+
+private func dtype(_ code: Int32) throws -> DType {
+  guard let dtype = DType(rawValue: code) else {
+    throw VQError.value("tensor", "dtype", "\(code)", "it must be VQ_FLOAT32 or VQ_INT32")
+  }
+  return dtype
+}
+
+@_cdecl("vq_tensor_create") @implementation
+public func vq_tensor_create(
+  _ type: Int32, _ shape: UnsafePointer<Int64>!, _ rank: Int64, _ data: UnsafeRawPointer!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    let made = try Tensor.uninitialized(try dtype(type), try sizes(shape, rank))
+    guard data != nil || made.count == 0 else { throw VQError.misuse("tensor", "data is NULL") }
+    if made.count > 0 { made.bytes.copyMemory(from: data, byteCount: made.count * 4) }
+    return made
+  }
+}
+
+@_cdecl("vq_tensor_create_borrowed") @implementation
+public func vq_tensor_create_borrowed(
+  _ type: Int32, _ shape: UnsafePointer<Int64>!, _ rank: Int64, _ data: UnsafeMutableRawPointer!,
+  _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)!,
+  _ context: UnsafeMutableRawPointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  let owner = BorrowedBuffer(release, context)
+  return produce(out) {
+    try Tensor(borrowing: data, try dtype(type), shape: try sizes(shape, rank), owner: owner)
+  }
+}
+
+/// Calls `release` once, when the last user of the buffer is gone.
+private final class BorrowedBuffer {
+  private let release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?
+  private let context: UnsafeMutableRawPointer?
+
+  init(
+    _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
+    _ context: UnsafeMutableRawPointer?
+  ) {
+    self.release = release
+    self.context = context
+  }
+
+  deinit { release?(context) }
+}
+
+@_cdecl("vq_tensor_release") @implementation
+public func vq_tensor_release(_ handle: OpaquePointer!) { release(handle, as: Tensor.self) }
+
+@_cdecl("vq_tensor_dtype") @implementation
+public func vq_tensor_dtype(_ handle: OpaquePointer!) -> Int32 {
+  (try? tensor(handle))?.dtype.rawValue ?? -1
+}
+
+@_cdecl("vq_tensor_rank") @implementation
+public func vq_tensor_rank(_ handle: OpaquePointer!) -> Int64 {
+  Int64((try? tensor(handle))?.rank ?? -1)
+}
+
+@_cdecl("vq_tensor_shape") @implementation
+public func vq_tensor_shape(_ handle: OpaquePointer!, _ shape: UnsafeMutablePointer<Int64>!) {
+  guard let shape else { return }
+  for (axis, size) in ((try? tensor(handle))?.shape ?? []).enumerated() { shape[axis] = Int64(size) }
+}
+
+@_cdecl("vq_tensor_copy_out") @implementation
+public func vq_tensor_copy_out(
+  _ handle: OpaquePointer!, _ data: UnsafeMutableRawPointer!, _ capacity: Int64
+) -> vq_status {
+  catching {
+    let source = try tensor(handle)
+    guard capacity >= source.count * 4 else {
+      throw VQError.value(
+        "copy_out", "capacity", "\(capacity)", "\(source.count * 4) bytes are required")
+    }
+    if source.count > 0 { data.copyMemory(from: source.bytes, byteCount: source.count * 4) }
+  }
+}
+
+@_cdecl("vq_tensor_assign") @implementation
+public func vq_tensor_assign(_ handle: OpaquePointer!, _ source: OpaquePointer!) -> vq_status {
+  catching { try tensor(handle).copyElements(from: try tensor(source)) }
+}
+
+@_cdecl("vq_tensor_requires_grad") @implementation
+public func vq_tensor_requires_grad(_ handle: OpaquePointer!) -> Bool {
+  (try? tensor(handle))?.requiresGrad ?? false
+}
+
+@_cdecl("vq_tensor_is_leaf") @implementation
+public func vq_tensor_is_leaf(_ handle: OpaquePointer!) -> Bool {
+  (try? tensor(handle))?.leaf != nil
+}
+
+@_cdecl("vq_tensor_requiring_grad") @implementation
+public func vq_tensor_requiring_grad(
+  _ handle: OpaquePointer!, _ role: Int32, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    guard let role = ParameterRole(rawValue: role) else {
+      throw VQError.value("requires_grad", "role", "\(role)", "it must be a VQ_ROLE_*")
+    }
+    return try tensor(handle).requiringGrad(role)
+  }
+}
+
+@_cdecl("vq_tensor_detach") @implementation
+public func vq_tensor_detach(
+  _ handle: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) { try tensor(handle).detached() }
+}
+
+@_cdecl("vq_tensor_grad") @implementation
+public func vq_tensor_grad(
+  _ handle: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  out?.pointee = nil
+  return catching {
+    if let gradient = try tensor(handle).grad {
+      out.pointee = VQSwiftC.handle(gradient)
+    }
+  }
+}
+
+@_cdecl("vq_tensor_set_grad") @implementation
+public func vq_tensor_set_grad(_ handle: OpaquePointer!, _ gradient: OpaquePointer!) -> vq_status {
+  catching { try tensor(handle).replaceGradient(try optionalTensor(gradient)) }
+}
+
+@_cdecl("vq_tensor_backward") @implementation
+public func vq_tensor_backward(
+  _ handle: OpaquePointer!, _ gradient: OpaquePointer!, _ retainGraph: Bool
+) -> vq_status {
+  catching { try tensor(handle).backward(try optionalTensor(gradient), retainGraph: retainGraph) }
+}

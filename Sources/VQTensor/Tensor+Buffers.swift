@@ -1,0 +1,43 @@
+/// What the C interface needs of the memory under a tensor.
+extension Tensor {
+  public var bytes: UnsafeMutableRawPointer { storage.base }
+
+  public static func uninitialized(_ dtype: DType, _ shape: [Int]) throws -> Tensor {
+    Tensor(shape: shape, storage: try Storage(dtype, count: Shape.count(shape, "tensor")))
+  }
+
+  /// Reads 64-byte aligned memory in place; `owner` is released with the last tensor over it.
+  public convenience init(
+    borrowing data: UnsafeMutableRawPointer?, _ dtype: DType, shape: [Int], owner: AnyObject
+  ) throws {
+    let count = try Shape.count(shape, "tensor")
+    guard let data, UInt(bitPattern: data) % 64 == 0 else {
+      throw VQError.value(
+        "tensor", "data", "\(UInt(bitPattern: data))", "borrowed memory must be aligned to 64 bytes")
+    }
+    self.init(shape: shape, storage: Storage(dtype, count: count, base: data, owner: owner))
+  }
+
+  /// Copies `source` into this tensor in place.
+  public func copyElements(from source: Tensor) throws {
+    guard shape == source.shape else {
+      throw VQError.shape("assign", [shape, source.shape], "the shapes must be equal")
+    }
+    guard dtype == source.dtype else {
+      throw VQError.type("assign", [dtype, source.dtype], "the dtypes must be equal")
+    }
+    mutate { _ in bytes.copyMemory(from: source.bytes, byteCount: count * dtype.byteCount) }
+  }
+
+  /// Sets or clears the gradient of a leaf.
+  public func replaceGradient(_ gradient: Tensor?) throws {
+    guard leaf != nil else {
+      throw VQError.misuse("grad", "only tensors made with requires_grad hold a gradient")
+    }
+    if let gradient, gradient.shape != shape || gradient.dtype != .float32 {
+      throw VQError.shape(
+        "grad", [gradient.shape, shape], "a gradient must be float32 of the tensor's shape")
+    }
+    grad = gradient?.detached()
+  }
+}

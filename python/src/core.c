@@ -1,0 +1,22 @@
+#include "core.h"
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "vqswift._core", "The native calls behind vqswift.", -1, NULL,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+  if (vq_abi_version() != VQ_ABI_VERSION)
+    return PyErr_Format(PyExc_ImportError, "vqswift core has ABI %u, its extension expects %d",
+                        vq_abi_version(), VQ_ABI_VERSION);
+  PyObject *module = PyModule_Create(&definition);
+  if (!module) return NULL;
+  if (PyModule_AddFunctions(module, tensor_methods) < 0 ||
+      PyModule_AddFunctions(module, operator_methods) < 0 ||
+      PyModule_AddFunctions(module, module_methods) < 0 ||
+      PyModule_AddFunctions(module, optimizer_methods) < 0 || add_handle_types(module) < 0) {
+    Py_DECREF(module);
+    return NULL;
+  }
+  return module;
+}

@@ -1,0 +1,81 @@
+/// The conversions between Python objects and vqswift.h. Nothing here decides anything.
+#pragma once
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030b0000
+#include <Python.h>
+
+#include "vqswift.h"
+
+/// A Python object that owns one native handle.
+typedef struct {
+  PyObject_HEAD void *pointer;
+} handle_object;
+
+typedef enum {
+  TENSOR_HANDLE,
+  GENERATOR_HANDLE,
+  MODULE_HANDLE,
+  OPTIMIZER_HANDLE,
+  HANDLE_KINDS
+} handle_kind;
+
+/// Adds the handle types to the module; -1 with an exception set.
+int add_handle_types(PyObject *module);
+
+/// A new owner of `pointer`, or the exception of `status`.
+PyObject *wrap(vq_status status, handle_kind kind, void *pointer);
+/// Sets the exception of `status` and returns NULL.
+PyObject *raise_status(vq_status status);
+/// None, or the exception of `status`.
+PyObject *none_or_raise(vq_status status);
+
+// "O&" converters. The optional ones take None as NULL.
+int to_tensor(PyObject *object, void *out);
+int to_optional_tensor(PyObject *object, void *out);
+int to_generator(PyObject *object, void *out);
+int to_module(PyObject *object, void *out);
+int to_optimizer(PyObject *object, void *out);
+int to_optional_optimizer(PyObject *object, void *out);
+
+#define MAX_RANK 32
+typedef struct {
+  int64_t values[MAX_RANK];
+  int64_t count;
+  int given;  ///< 0 for None
+} size_list;
+/// A sequence of at most MAX_RANK integers.
+int to_sizes(PyObject *object, void *out);
+/// The same, or None.
+int to_optional_sizes(PyObject *object, void *out);
+/// Two integers.
+int to_pair(PyObject *object, void *out);
+/// A float or None: a pointer to the value, or NULL.
+typedef struct {
+  float value;
+  const float *pointer;
+} optional_float;
+int to_optional_float(PyObject *object, void *out);
+
+/// Borrowed handles of a sequence; `names` too when its items are pairs (name, handle).
+typedef struct {
+  PyObject *owner;
+  void **handles;
+  const char **names;
+  int64_t count;
+} handle_list;
+/// 0 with an exception set after a failure; `clear_list` frees what a success took.
+int read_list(PyObject *sequence, handle_kind kind, int named, handle_list *out);
+void clear_list(handle_list *list);
+
+/// Runs a call that returns a status without the interpreter lock.
+#define WITHOUT_GIL(status, call) \
+  do {                            \
+    Py_BEGIN_ALLOW_THREADS        \
+    status = (call);              \
+    Py_END_ALLOW_THREADS          \
+  } while (0)
+
+extern PyMethodDef tensor_methods[];
+extern PyMethodDef operator_methods[];
+extern PyMethodDef module_methods[];
+extern PyMethodDef optimizer_methods[];

@@ -1,0 +1,308 @@
+#include "core.h"
+
+static PyObject *linear_create(PyObject *self, PyObject *args) {
+  long long inputs, outputs;
+  int bias;
+  vq_generator *generator;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "LLpO&", &inputs, &outputs, &bias, to_generator, &generator))
+    return NULL;
+  return wrap(vq_linear_create(inputs, outputs, bias, generator, &out), MODULE_HANDLE, out);
+}
+
+static PyObject *convolution(PyObject *args, int transposed) {
+  vq_conv2d_options options = {.struct_size = sizeof options};
+  long long inputs, outputs;
+  int bias;
+  vq_generator *generator;
+  if (!PyArg_ParseTuple(args, "LLO&O&O&O&pO&", &inputs, &outputs, to_pair, options.kernel, to_pair,
+                        options.stride, to_pair, options.padding, to_pair, options.output_padding,
+                        &bias, to_generator, &generator))
+    return NULL;
+  options.input_channels = inputs;
+  options.output_channels = outputs;
+  options.bias = bias;
+  vq_module *out;
+  vq_status status = transposed ? vq_conv_transpose2d_create(&options, generator, &out)
+                                : vq_conv2d_create(&options, generator, &out);
+  return wrap(status, MODULE_HANDLE, out);
+}
+
+static PyObject *conv2d_create(PyObject *self, PyObject *args) { return convolution(args, 0); }
+static PyObject *conv_transpose2d_create(PyObject *self, PyObject *args) {
+  return convolution(args, 1);
+}
+
+static PyObject *batch_norm_create(PyObject *self, PyObject *args) {
+  long long features;
+  float epsilon, momentum;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "Lff", &features, &epsilon, &momentum)) return NULL;
+  return wrap(vq_batch_norm_create(features, epsilon, momentum, &out), MODULE_HANDLE, out);
+}
+
+static PyObject *layer_norm_create(PyObject *self, PyObject *args) {
+  long long features;
+  float epsilon;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "Lf", &features, &epsilon)) return NULL;
+  return wrap(vq_layer_norm_create(features, epsilon, &out), MODULE_HANDLE, out);
+}
+
+static PyObject *embedding_create(PyObject *self, PyObject *args) {
+  long long count, features;
+  vq_generator *generator;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "LLO&", &count, &features, to_generator, &generator)) return NULL;
+  return wrap(vq_embedding_create(count, features, generator, &out), MODULE_HANDLE, out);
+}
+
+static PyObject *activation_create(PyObject *self, PyObject *args) {
+  int kind;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "i", &kind)) return NULL;
+  return wrap(vq_activation_create((vq_activation)kind, &out), MODULE_HANDLE, out);
+}
+
+static PyObject *dropout_create(PyObject *self, PyObject *args) {
+  float probability;
+  vq_generator *generator;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "fO&", &probability, to_generator, &generator)) return NULL;
+  return wrap(vq_dropout_create(probability, generator, &out), MODULE_HANDLE, out);
+}
+
+#define POOL(name)                                                                               \
+  static PyObject *name##_create(PyObject *self, PyObject *args) {                               \
+    int64_t kernel[2], stride[2], padding[2];                                                    \
+    vq_module *out;                                                                              \
+    if (!PyArg_ParseTuple(args, "O&O&O&", to_pair, kernel, to_pair, stride, to_pair, padding))   \
+      return NULL;                                                                               \
+    return wrap(vq_##name##_create(kernel, stride, padding, &out), MODULE_HANDLE, out);          \
+  }
+POOL(max_pool2d)
+POOL(average_pool2d)
+
+static PyObject *upsample_nearest2d_create(PyObject *self, PyObject *args) {
+  int64_t scale[2];
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O&", to_pair, scale)) return NULL;
+  return wrap(vq_upsample_nearest2d_create(scale, &out), MODULE_HANDLE, out);
+}
+
+static PyObject *sequential_create(PyObject *self, PyObject *args) {
+  PyObject *sequence;
+  handle_list list;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O", &sequence)) return NULL;
+  if (!read_list(sequence, MODULE_HANDLE, 0, &list)) return NULL;
+  vq_status status =
+      vq_sequential_create((const vq_module *const *)list.handles, list.count, &out);
+  clear_list(&list);
+  return wrap(status, MODULE_HANDLE, out);
+}
+
+static PyObject *residual_create(PyObject *self, PyObject *args) {
+  vq_module *body, *out;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &body)) return NULL;
+  return wrap(vq_residual_create(body, &out), MODULE_HANDLE, out);
+}
+
+#define BACKBONE(name)                                                                        \
+  static PyObject *name##_create(PyObject *self, PyObject *args) {                            \
+    long long size, channels, width;                                                          \
+    vq_generator *generator;                                                                  \
+    vq_module *out;                                                                           \
+    if (!PyArg_ParseTuple(args, "LLLO&", &size, &channels, &width, to_generator, &generator)) \
+      return NULL;                                                                            \
+    return wrap(vq_##name##_create(size, channels, width, generator, &out), MODULE_HANDLE,    \
+                out);                                                                         \
+  }
+BACKBONE(sqvae_encoder)
+BACKBONE(sqvae_decoder)
+
+static PyObject *module_forward(PyObject *self, PyObject *args) {
+  vq_module *module;
+  vq_tensor *x, *out;
+  if (!PyArg_ParseTuple(args, "O&O&", to_module, &module, to_tensor, &x)) return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_module_forward(module, x, &out));
+  return wrap(status, TENSOR_HANDLE, out);
+}
+
+static PyObject *module_set_training(PyObject *self, PyObject *args) {
+  vq_module *module;
+  int training;
+  if (!PyArg_ParseTuple(args, "O&p", to_module, &module, &training)) return NULL;
+  return none_or_raise(vq_module_set_training(module, training));
+}
+
+static PyObject *module_is_training(PyObject *self, PyObject *args) {
+  vq_module *module;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &module)) return NULL;
+  return PyBool_FromLong(vq_module_is_training(module));
+}
+
+/// Appends (name, handle) to `list`; 0 after a failure.
+static int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor) {
+  PyObject *handle = wrap(status, TENSOR_HANDLE, tensor);
+  PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
+  int failed = !pair || PyList_Append(list, pair) < 0;
+  Py_XDECREF(pair);
+  return !failed;
+}
+
+static PyObject *module_parameters(PyObject *self, PyObject *args) {
+  vq_module *module;
+  int all;
+  if (!PyArg_ParseTuple(args, "O&p", to_module, &module, &all)) return NULL;
+  PyObject *list = PyList_New(0);
+  int64_t count = vq_module_parameter_count(module, all);
+  for (int64_t i = 0; list && i < count; i++) {
+    const char *name = NULL;
+    vq_tensor *tensor = NULL;
+    vq_status status = vq_module_parameter(module, all, i, &name, &tensor);
+    if (!append_named(list, status, name, tensor)) Py_CLEAR(list);
+  }
+  return list;
+}
+
+static PyObject *module_buffers(PyObject *self, PyObject *args) {
+  vq_module *module;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &module)) return NULL;
+  PyObject *list = PyList_New(0);
+  int64_t count = vq_module_buffer_count(module);
+  for (int64_t i = 0; list && i < count; i++) {
+    const char *name = NULL;
+    vq_tensor *tensor = NULL;
+    vq_status status = vq_module_buffer(module, i, &name, &tensor);
+    if (!append_named(list, status, name, tensor)) Py_CLEAR(list);
+  }
+  return list;
+}
+
+static PyObject *module_load(PyObject *self, PyObject *args) {
+  vq_module *module;
+  PyObject *pairs;
+  int strict;
+  handle_list list;
+  if (!PyArg_ParseTuple(args, "O&Op", to_module, &module, &pairs, &strict)) return NULL;
+  if (!read_list(pairs, TENSOR_HANDLE, 1, &list)) return NULL;
+  vq_status status = vq_module_load(module, list.names, (const vq_tensor *const *)list.handles,
+                                    list.count, strict);
+  clear_list(&list);
+  return none_or_raise(status);
+}
+
+static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
+  vq_vector_quant_options options = {.struct_size = sizeof options};
+  long long d, k, groups, replace, inner, outer;
+  unsigned long long seed, stream;
+  int kmeans, norm, cb_norm, reassign;
+  if (!PyArg_ParseTuple(args, "LLfffLLpiiLLpKK", &d, &k, &options.beta, &options.sync_nu,
+                        &options.affine_lr, &groups, &replace, &kmeans, &norm, &cb_norm, &inner,
+                        &outer, &reassign, &seed, &stream))
+    return NULL;
+  options.feature_size = d;
+  options.num_codes = k;
+  options.affine_groups = groups;
+  options.replace_freq = replace;
+  options.kmeans_init = kmeans;
+  options.norm = norm;
+  options.cb_norm = cb_norm;
+  options.inner_steps = inner;
+  options.outer_steps = outer;
+  options.reassign = reassign;
+  options.seed = seed;
+  options.stream = stream;
+  vq_module *out;
+  return wrap(vq_vector_quant_create(&options, &out), MODULE_HANDLE, out);
+}
+
+static PyObject *quantizer_forward(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *z;
+  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &z)) return NULL;
+  vq_quantized out = {.struct_size = sizeof out};
+  vq_status status;
+  WITHOUT_GIL(status, vq_quantizer_forward(quantizer, z, &out));
+  if (status != VQ_OK) return raise_status(status);
+  return Py_BuildValue(
+      "(NNNNNfffL)", wrap(status, TENSOR_HANDLE, out.z_q), wrap(status, TENSOR_HANDLE, out.codes),
+      wrap(status, TENSOR_HANDLE, out.distances), wrap(status, TENSOR_HANDLE, out.loss),
+      wrap(status, TENSOR_HANDLE, out.z), out.commitment_loss, out.codebook_loss, out.perplexity,
+      (long long)out.active_codes);
+}
+
+#define QUANTIZER(name)                                                                       \
+  static PyObject *quantizer_##name(PyObject *self, PyObject *args) {                         \
+    vq_module *quantizer;                                                                     \
+    vq_tensor *x, *out;                                                                       \
+    if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &x)) return NULL;   \
+    vq_status status;                                                                         \
+    WITHOUT_GIL(status, vq_quantizer_##name(quantizer, x, &out));                             \
+    return wrap(status, TENSOR_HANDLE, out);                                                  \
+  }
+QUANTIZER(encode)
+QUANTIZER(decode)
+
+static PyObject *quantizer_effective_codebook(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *out;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
+  return wrap(vq_quantizer_effective_codebook(quantizer, &out), TENSOR_HANDLE, out);
+}
+
+static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_optimizer *optimizer;
+  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_optional_optimizer, &optimizer))
+    return NULL;
+  return none_or_raise(vq_quantizer_set_inplace_optimizer(quantizer, optimizer));
+}
+
+static PyObject *nearest_codes(PyObject *self, PyObject *args) {
+  vq_tensor *x, *codebook, *codes, *distances = NULL;
+  int with_distances;
+  if (!PyArg_ParseTuple(args, "O&O&p", to_tensor, &x, to_tensor, &codebook, &with_distances))
+    return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_nearest_codes(x, codebook, &codes, with_distances ? &distances : NULL));
+  if (status != VQ_OK) return raise_status(status);
+  PyObject *first = wrap(status, TENSOR_HANDLE, codes);
+  if (!with_distances) return first;
+  return Py_BuildValue("(NN)", first, wrap(status, TENSOR_HANDLE, distances));
+}
+
+static PyObject *kmeans(PyObject *self, PyObject *args) {
+  vq_tensor *x, *initial, *centroids, *codes;
+  long long k, max_iterations;
+  int init;
+  unsigned long long seed;
+  if (!PyArg_ParseTuple(args, "O&LLiO&K", to_tensor, &x, &k, &max_iterations, &init,
+                        to_optional_tensor, &initial, &seed))
+    return NULL;
+  double inertia;
+  int64_t iterations;
+  vq_status status;
+  WITHOUT_GIL(status, vq_kmeans(x, k, max_iterations, init, initial, seed, &centroids, &codes,
+                                &inertia, &iterations));
+  if (status != VQ_OK) return raise_status(status);
+  return Py_BuildValue("(NNdL)", wrap(status, TENSOR_HANDLE, centroids),
+                       wrap(status, TENSOR_HANDLE, codes), inertia, (long long)iterations);
+}
+
+#define ENTRY(name) {#name, name, METH_VARARGS, NULL}
+PyMethodDef module_methods[] = {
+    ENTRY(linear_create), ENTRY(conv2d_create), ENTRY(conv_transpose2d_create),
+    ENTRY(batch_norm_create), ENTRY(layer_norm_create), ENTRY(embedding_create),
+    ENTRY(activation_create), ENTRY(dropout_create), ENTRY(max_pool2d_create),
+    ENTRY(average_pool2d_create), ENTRY(upsample_nearest2d_create), ENTRY(sequential_create),
+    ENTRY(residual_create), ENTRY(sqvae_encoder_create), ENTRY(sqvae_decoder_create),
+    ENTRY(module_forward), ENTRY(module_set_training), ENTRY(module_is_training),
+    ENTRY(module_parameters), ENTRY(module_buffers), ENTRY(module_load),
+    ENTRY(vector_quant_create), ENTRY(quantizer_forward), ENTRY(quantizer_encode),
+    ENTRY(quantizer_decode), ENTRY(quantizer_effective_codebook),
+    ENTRY(quantizer_set_inplace_optimizer), ENTRY(nearest_codes), ENTRY(kmeans),
+    {NULL, NULL, 0, NULL},
+};

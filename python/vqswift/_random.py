@@ -1,0 +1,79 @@
+"""Random numbers: Philox 4x32-10, a counter-based generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import _core
+from ._tensor import Tensor
+
+
+class Generator:
+    """A stream of random numbers that depends on (seed, stream, counter) alone.
+
+    Equal for every thread count. `counter` says how much was drawn; setting it goes back or forth.
+    """
+
+    def __init__(self, seed: int = 0, stream: int = 0) -> None:
+        for name, value in (("seed", seed), ("stream", stream)):
+            if not 0 <= value < 1 << 64:
+                raise ValueError(f"[generator] {name} = {value}: it must lie in 0...2**64-1")
+        self.seed = seed
+        self.stream = stream
+        self._handle = _core.generator_create(seed, stream)
+
+    @property
+    def counter(self) -> int:
+        """Blocks of four words drawn so far."""
+        return _core.generator_counter(self._handle)
+
+    @counter.setter
+    def counter(self, value: int) -> None:
+        _core.generator_set_counter(self._handle, value)
+
+    def uniform(self, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> Tensor:
+        """float32 in [low, high), of `shape`."""
+        return Tensor._wrap(_core.generator_uniform(self._handle, shape, low, high))
+
+    def normal(self, shape: Sequence[int], mean: float = 0.0, std: float = 1.0) -> Tensor:
+        """Normally distributed float32 of `shape`."""
+        return Tensor._wrap(_core.generator_normal(self._handle, shape, mean, std))
+
+    def integers(self, shape: Sequence[int], below: int) -> Tensor:
+        """int32 in 0..below-1, each equally likely, of `shape`."""
+        return Tensor._wrap(_core.generator_integers(self._handle, shape, below))
+
+    def permutation(self, count: int) -> Tensor:
+        """int32 [count]: 0..count-1 in random order."""
+        return Tensor._wrap(_core.generator_permutation(self._handle, count))
+
+
+class _Streams:
+    """The seed of all layers and the stream of the next one."""
+
+    seed = 0
+    next_stream = 0
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the initial weights of layers made from now on.
+
+    Each layer draws from the stream of its creation index, so equal layers differ, and the same
+    program gives the same weights.
+    """
+    if not 0 <= seed < 1 << 64:
+        raise ValueError(f"[manual_seed] seed = {seed}: it must lie in 0...2**64-1")
+    _Streams.seed = seed
+    _Streams.next_stream = 0
+
+
+def layer_stream() -> tuple[int, int]:
+    """Seed and stream of a layer that is being made."""
+    stream = _Streams.next_stream
+    _Streams.next_stream += 1
+    return _Streams.seed, stream
+
+
+def layer_generator(generator: Generator | None = None) -> Generator:
+    """`generator`, or that of a layer that is being made."""
+    return generator if generator is not None else Generator(*layer_stream())

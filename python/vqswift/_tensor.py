@@ -1,0 +1,395 @@
+"""Tensors: NumPy in and out, gradients on a tape."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.int32))
+Axes = int | Sequence[int] | None
+Pair = int | tuple[int, int]
+
+
+def as_pair(value: Pair) -> tuple[int, int]:
+    """(height, width) of one number or of two."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _contiguous(array: Any) -> tuple[np.ndarray, int]:
+    """`array` as C-contiguous float32 or int32, and the code of its dtype."""
+    source = np.asarray(array)
+    if source.dtype.kind == "f":
+        code = 0
+    elif source.dtype.kind in "iub":
+        code = 1
+        if source.size and source.dtype.itemsize >= 4 and source.dtype != np.int32:
+            low, high = int(source.min()), int(source.max())
+            if low < -(1 << 31) or high >= 1 << 31:
+                raise OverflowError(f"[tensor] integers {low}...{high}: they do not fit in int32")
+    else:
+        raise TypeError(
+            f"[tensor] dtype {source.dtype}: real numbers are required, "
+            "floating (kept as float32) or integer (kept as int32)"
+        )
+    return np.ascontiguousarray(source, dtype=_DTYPES[code]).reshape(source.shape), code
+
+
+class Tensor:
+    """An immutable array of float32 or int32 that records how it was computed.
+
+    `Tensor(array)` copies. Floating arrays become float32, integers and booleans int32; complex,
+    object and string arrays raise TypeError. With `requires_grad=True` it collects a gradient in
+    `.grad` when `backward` of something that depends on it is called.
+    """
+
+    __slots__ = ("_handle", "__weakref__")
+    __array_priority__ = 100
+
+    def __init__(self, array: npt.ArrayLike | Tensor, requires_grad: bool = False) -> None:
+        if isinstance(array, Tensor):
+            array = array.numpy()
+        self._handle = _core.tensor_create(*_contiguous(array))
+        if requires_grad:
+            self._handle = _core.tensor_requiring_grad(self._handle, 0)
+
+    @classmethod
+    def _wrap(cls, handle: _core.TensorHandle) -> Tensor:
+        tensor = cls.__new__(cls)
+        tensor._handle = handle
+        return tensor
+
+    # Reading
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes, outermost first."""
+        return _core.tensor_shape(self._handle)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or int32."""
+        return _DTYPES[_core.tensor_dtype(self._handle)]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def numpy(self) -> np.ndarray:
+        """A copy as a NumPy array."""
+        array = np.empty(self.shape, self.dtype)
+        _core.tensor_copy_out(self._handle, array)
+        return array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("[__array__] copy=False: a tensor's elements are always copied")
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def item(self) -> float | int:
+        """The only element."""
+        if self.size != 1:
+            raise ValueError(f"[item] shape {list(self.shape)}: exactly one element is required")
+        return self.numpy().reshape(()).item()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("[len] a tensor without axes has no length")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        kind = "" if self.dtype == np.float32 else ", dtype=int32"
+        return f"Tensor({body}{kind}{grad})"
+
+    # Gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward passes through this tensor."""
+        return _core.tensor_requires_grad(self._handle)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient of a tensor made with requires_grad; None before backward."""
+        handle = _core.tensor_grad(self._handle)
+        return None if handle is None else Tensor._wrap(handle)
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        _core.tensor_set_grad(self._handle, None if value is None else value._handle)
+
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor to `.grad` of all that it depends on.
+
+        `gradient`: this tensor's own gradient, its shape; may be left out for one element. The tape
+        is freed unless `retain_graph`; a second backward then raises RuntimeError.
+        """
+        seed = None if gradient is None else _operand(gradient)
+        _core.tensor_backward(self._handle, seed, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same elements, cut from the tape."""
+        return Tensor._wrap(_core.tensor_detach(self._handle))
+
+    def assign(self, value: npt.ArrayLike | Tensor) -> None:
+        """Copy `value`, same shape and dtype, into this tensor in place."""
+        _core.tensor_assign(self._handle, _operand(value))
+
+    # Arithmetic
+
+    def __add__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.add(self._handle, _operand(other)))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.subtract(self._handle, _operand(other)))
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.subtract(_operand(other), self._handle))
+
+    def __mul__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.multiply(self._handle, _operand(other)))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.divide(self._handle, _operand(other)))
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.divide(_operand(other), self._handle))
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.matmul(self._handle, _operand(other)))
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.matmul(_operand(other), self._handle))
+
+    def __pow__(self, exponent: float) -> Tensor:
+        if exponent == 2:
+            return Tensor._wrap(_core.square(self._handle))
+        return Tensor._wrap(_core.pow(self._handle, exponent))
+
+    def __neg__(self) -> Tensor:
+        return Tensor._wrap(_core.negate(self._handle))
+
+    # Elements
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return Tensor._wrap(_core.exp(self._handle))
+
+    def log(self) -> Tensor:
+        """Natural logarithm."""
+        return Tensor._wrap(_core.log(self._handle))
+
+    def sqrt(self) -> Tensor:
+        """Square root."""
+        return Tensor._wrap(_core.sqrt(self._handle))
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent."""
+        return Tensor._wrap(_core.tanh(self._handle))
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-x))."""
+        return Tensor._wrap(_core.sigmoid(self._handle))
+
+    def relu(self) -> Tensor:
+        """max(x, 0)."""
+        return Tensor._wrap(_core.relu(self._handle))
+
+    def gelu(self) -> Tensor:
+        """x Phi(x), the exact form."""
+        return Tensor._wrap(_core.gelu(self._handle))
+
+    def silu(self) -> Tensor:
+        """x sigmoid(x)."""
+        return Tensor._wrap(_core.silu(self._handle))
+
+    def abs(self) -> Tensor:
+        """Absolute value."""
+        return Tensor._wrap(_core.abs(self._handle))
+
+    def square(self) -> Tensor:
+        """x times x."""
+        return Tensor._wrap(_core.square(self._handle))
+
+    def clamp(self, minimum: float | None = None, maximum: float | None = None) -> Tensor:
+        """Each element, at least `minimum` and at most `maximum`."""
+        return Tensor._wrap(_core.clamp(self._handle, minimum, maximum))
+
+    # Reductions
+
+    def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Sum over `axis` (one, several, or all)."""
+        return Tensor._wrap(_core.sum(self._handle, _axes(axis), keepdims))
+
+    def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Mean over `axis`; ValueError without elements."""
+        return Tensor._wrap(_core.mean(self._handle, _axes(axis), keepdims))
+
+    def max(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Maximum over `axis`; its gradient goes to the first maximum."""
+        return Tensor._wrap(_core.max(self._handle, _axes(axis), keepdims))
+
+    def min(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Minimum over `axis`; its gradient goes to the first minimum."""
+        return Tensor._wrap(_core.min(self._handle, _axes(axis), keepdims))
+
+    def var(self, axis: Axes = None, keepdims: bool = False, unbiased: bool = True) -> Tensor:
+        """Variance over `axis`, divided by n - 1, or by n unless `unbiased`."""
+        return Tensor._wrap(_core.variance(self._handle, _axes(axis), keepdims, unbiased))
+
+    def argmax(self, axis: int = -1) -> Tensor:
+        """int32 position of the first maximum along `axis`."""
+        return Tensor._wrap(_core.argmax(self._handle, axis))
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """exp(x) / sum exp(x) along `axis`."""
+        return Tensor._wrap(_core.softmax(self._handle, axis))
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """Logarithm of softmax along `axis`."""
+        return Tensor._wrap(_core.log_softmax(self._handle, axis))
+
+    # Shape
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """The same elements in row-major order; one axis may be -1."""
+        return Tensor._wrap(_core.reshape(self._handle, _sizes(shape)))
+
+    def permute(self, *axes: int | Sequence[int]) -> Tensor:
+        """Axes in the order given."""
+        return Tensor._wrap(_core.permute(self._handle, _sizes(axes)))
+
+    @property
+    def T(self) -> Tensor:
+        """Axes in reverse order."""
+        return self.permute(tuple(range(self.ndim))[::-1])
+
+    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        """Repeat axes of size 1 up to `shape`."""
+        return Tensor._wrap(_core.broadcast_to(self._handle, shape))
+
+    def gather_rows(self, codes: Tensor | npt.ArrayLike) -> Tensor:
+        """[k, d] and int32 codes [...] -> [..., d]; IndexError outside 0..k-1."""
+        return Tensor._wrap(_core.gather_rows(self._handle, _operand(codes)))
+
+    def scatter_add_rows(self, codes: Tensor | npt.ArrayLike, rows: int) -> Tensor:
+        """[..., d] and int32 codes [...] -> [rows, d], the sum of each code's rows."""
+        return Tensor._wrap(_core.scatter_add_rows(self._handle, _operand(codes), rows))
+
+    def one_hot(self, count: int) -> Tensor:
+        """int32 [...] -> float32 [..., count]."""
+        return Tensor._wrap(_core.one_hot(self._handle, count))
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """Integers, slices with a positive step, `...` and `None`, as in NumPy."""
+        keys = key if isinstance(key, tuple) else (key,)
+        taken = sum(1 for k in keys if k is not None and k is not Ellipsis)
+        if taken > self.ndim:
+            raise IndexError(f"[getitem] {taken} indices for shape {list(self.shape)}")
+        if sum(1 for k in keys if k is Ellipsis) > 1:
+            raise IndexError("[getitem] '...' may stand once")
+        handle, axis, shape = self._handle, 0, []
+        for k in keys:
+            if k is None:
+                shape.append(1)
+            elif k is Ellipsis:
+                rest = self.ndim - taken
+                shape += self.shape[axis : axis + rest]
+                axis += rest
+            elif isinstance(k, slice):
+                start, stop, step = k.indices(self.shape[axis])
+                if step < 1:
+                    raise ValueError(f"[getitem] step = {step}: it must be at least 1")
+                handle = _core.slice(handle, axis, start, max(start, stop), step)
+                shape.append(len(range(start, stop, step)))
+                axis += 1
+            elif isinstance(k, (int, np.integer)):
+                size = self.shape[axis]
+                index = int(k) + size if k < 0 else int(k)
+                if not 0 <= index < size:
+                    raise IndexError(f"[getitem] index {k} is outside an axis of {size}")
+                handle = _core.slice(handle, axis, index, index + 1, 1)
+                axis += 1
+            else:
+                raise TypeError(f"[getitem] {type(k).__name__}: integers and slices are taken")
+        shape += self.shape[axis:]
+        return Tensor._wrap(_core.reshape(handle, shape))
+
+
+def _operand(value: Any) -> _core.TensorHandle:
+    """The handle of a tensor, a number or an array; numbers become float32."""
+    if isinstance(value, Tensor):
+        return value._handle
+    if isinstance(value, (int, float)):
+        value = np.float32(value)
+    return _core.tensor_create(*_contiguous(value))
+
+
+def _axes(axis: Axes) -> Sequence[int] | None:
+    return (axis,) if isinstance(axis, int) else axis
+
+
+def _sizes(values: tuple[Any, ...]) -> Sequence[int]:
+    return values[0] if len(values) == 1 and not isinstance(values[0], int) else values
+
+
+def as_tensor(value: Tensor | npt.ArrayLike) -> Tensor:
+    """`value` itself, or a tensor of the array."""
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Join tensors that are equal in every other axis along `axis`."""
+    return Tensor._wrap(_core.concatenate([t._handle for t in tensors], axis))
+
+
+def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Join tensors of equal shape along a new `axis`."""
+    return Tensor._wrap(_core.stack([t._handle for t in tensors], axis))
+
+
+def maximum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
+    """The greater of each pair of elements; operands broadcast."""
+    return Tensor._wrap(_core.maximum(_operand(a), _operand(b)))
+
+
+def minimum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
+    """The smaller of each pair of elements; operands broadcast."""
+    return Tensor._wrap(_core.minimum(_operand(a), _operand(b)))
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record no gradients within the block, on this thread."""
+    before = _core.set_grad_enabled(False)
+    try:
+        yield
+    finally:
+        _core.set_grad_enabled(before)

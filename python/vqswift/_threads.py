@@ -1,0 +1,18 @@
+"""Threads and libraries of the core."""
+
+from . import _core
+
+
+def set_threads(count: int) -> None:
+    """Use `count` threads (at least 1) for every later call; `OMP_NUM_THREADS` sets the start."""
+    _core.set_threads(count)
+
+
+def get_threads() -> int:
+    """The number of threads in use."""
+    return _core.get_threads()
+
+
+def libraries() -> str:
+    """The libraries under the core and their versions, for reports."""
+    return _core.libraries()

@@ -1,0 +1,83 @@
+"""The table and the results file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._run import Result
+
+SHOWN = 12  # images in the picture
+_WIDTH = 110  # of the table in a file or a pipe
+
+_HEADER = ("method", "test MSE", "PSNR dB", "perplexity", "active codes", "seconds")
+
+
+def caption(result: Result) -> str:
+    """The numbers that stand beside a method's row of pictures."""
+    found = result.evaluation
+    return f"PSNR {found.psnr:.1f} dB, perplexity {found.perplexity:.0f}"
+
+
+def print_table(results: Sequence[Result]) -> None:
+    """Prints one line a method; with rich when it is installed."""
+    rows = [_cells(result) for result in results]
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        print(_plain_table(rows))
+        return
+    table = Table()
+    for column, title in enumerate(_HEADER):
+        table.add_column(title, justify="left" if column == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else _WIDTH)
+
+
+def save_results(path: Path, settings: dict[str, Any], results: Sequence[Result]) -> None:
+    """Writes settings and every method's numbers as JSON."""
+    document = {
+        "settings": settings,
+        "results": [
+            {
+                "method": result.method,
+                **asdict(result.evaluation),
+                "seconds": result.seconds,
+                "checkpoint": result.checkpoint,
+            }
+            for result in results
+        ],
+    }
+    path.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    found = result.evaluation
+    return (
+        result.method,
+        f"{found.mse:.5f}",
+        f"{found.psnr:.2f}",
+        f"{found.perplexity:.1f}",
+        str(found.active_codes),
+        f"{result.seconds:.1f}",
+    )
+
+
+def _plain_table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in (_HEADER, *rows)) for column in range(len(_HEADER))]
+    lines = []
+    for row in (_HEADER, *rows):
+        first, *rest = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join((first, *rest)))
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""Networks of the papers."""
+
+from __future__ import annotations
+
+from . import _core
+from ._quantizer import QuantizerInfo, VectorQuant
+from ._random import Generator, layer_generator
+from ._tensor import Tensor
+from .nn._module import Module, Native
+
+
+class SQVAE(Module):
+    """The SQ-VAE autoencoder (Takida et al., 2022) for 32x32 images, and its 28x28 sibling.
+
+    x [n, s, s, channels] in 0...1 -> reconstruction of x's shape; the encoder gives
+    [n, s/4, s/4, width].
+
+    Args:
+        quantizer: a layer of feature size `width`.
+        image_size: s, 32 or 28.
+        channels: of the images.
+        width: d, the encoder's channels.
+    """
+
+    def __init__(
+        self,
+        quantizer: VectorQuant,
+        *,
+        image_size: int = 32,
+        channels: int = 3,
+        width: int = 64,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = image_size, channels, width
+        self.encoder = Native(
+            _core.sqvae_encoder_create(*sizes, layer_generator(generator)._handle)
+        )
+        self.quantizer = quantizer
+        self.decoder = Native(
+            _core.sqvae_decoder_create(*sizes, layer_generator(generator)._handle)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, QuantizerInfo]:
+        """Images -> (reconstruction, the quantizer's info)."""
+        z_q, info = self.quantizer(self.encoder(x))
+        return self.decoder(z_q), info
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images -> int32 codes [n, s/4, s/4]."""
+        return self.quantizer.encode(self.encoder(x))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """int32 codes [n, s/4, s/4] -> images."""
+        return self.decoder(self.quantizer.decode(codes))

@@ -1,0 +1,245 @@
+"""The layers. Defaults, names and initial weights are torch's; images are [n, h, w, c]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from .._random import Generator, layer_generator
+from .._tensor import Pair, Tensor, as_pair
+from ._module import Module, Native
+
+
+class Linear(Native):
+    """x [..., in] -> x W^T + b [..., out]; `weight` [out, in], `bias` [out]."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        source = layer_generator(generator)._handle
+        super().__init__(_core.linear_create(in_features, out_features, bias, source))
+
+
+class Conv2d(Native):
+    """x [n, h, w, in] -> [n, h', w', out]; `weight` [out, in, kh, kw], `bias` [out]."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__(
+            _core.conv2d_create(
+                in_channels,
+                out_channels,
+                as_pair(kernel_size),
+                as_pair(stride),
+                as_pair(padding),
+                (0, 0),
+                bias,
+                layer_generator(generator)._handle,
+            )
+        )
+
+
+class ConvTranspose2d(Native):
+    """x [n, h, w, in] -> [n, (h-1) stride - 2 padding + k + output_padding, ..., out].
+
+    `weight` [in, out, kh, kw], `bias` [out].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        output_padding: Pair = 0,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__(
+            _core.conv_transpose2d_create(
+                in_channels,
+                out_channels,
+                as_pair(kernel_size),
+                as_pair(stride),
+                as_pair(padding),
+                as_pair(output_padding),
+                bias,
+                layer_generator(generator)._handle,
+            )
+        )
+
+
+class BatchNorm(Native):
+    """Normalizes the last axis over all others; running variance unbiased."""
+
+    def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(_core.batch_norm_create(features, eps, momentum))
+
+
+class LayerNorm(Native):
+    """Normalizes each vector of the last axis."""
+
+    def __init__(self, features: int, eps: float = 1e-5) -> None:
+        super().__init__(_core.layer_norm_create(features, eps))
+
+
+class Embedding(Native):
+    """int32 [...] -> rows of `weight` [count, features]."""
+
+    def __init__(self, count: int, features: int, *, generator: Generator | None = None) -> None:
+        source = layer_generator(generator)._handle
+        super().__init__(_core.embedding_create(count, features, source))
+
+
+class _Activation(Native):
+    _kind: int
+
+    def __init__(self) -> None:
+        super().__init__(_core.activation_create(self._kind))
+
+
+class ReLU(_Activation):
+    """max(x, 0)."""
+
+    _kind = 0
+
+
+class GELU(_Activation):
+    """x Phi(x), the exact form."""
+
+    _kind = 1
+
+
+class SiLU(_Activation):
+    """x sigmoid(x)."""
+
+    _kind = 2
+
+
+class Tanh(_Activation):
+    """Hyperbolic tangent."""
+
+    _kind = 3
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(-x))."""
+
+    _kind = 4
+
+
+class Identity(_Activation):
+    """x."""
+
+    _kind = 5
+
+
+class Flatten(_Activation):
+    """[n, ...] -> [n, product of the rest]."""
+
+    _kind = 6
+
+
+class Dropout(Native):
+    """Zeroes elements with probability `p` in training, the others times 1 / (1 - p)."""
+
+    def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
+        super().__init__(_core.dropout_create(p, layer_generator(generator)._handle))
+
+
+class MaxPool2d(Native):
+    """Maximum of each window; the stride is the kernel's size unless given."""
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
+        step = kernel_size if stride is None else stride
+        sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
+        super().__init__(_core.max_pool2d_create(*sizes))
+
+
+class AvgPool2d(Native):
+    """Mean of each window, padding counted as zeros."""
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
+        step = kernel_size if stride is None else stride
+        sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
+        super().__init__(_core.average_pool2d_create(*sizes))
+
+
+class Upsample(Native):
+    """Repeats each pixel `scale` times along both axes."""
+
+    def __init__(self, scale: Pair) -> None:
+        super().__init__(_core.upsample_nearest2d_create(as_pair(scale)))
+
+
+class Sequential(Module):
+    """Modules one after the other, named "0", "1", ...
+
+    When all are native the whole runs as one native module, batch norm fused with a ReLU after it.
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        self._items = modules
+        for index, module in enumerate(modules):
+            self._children[str(index)] = module
+        handles = [_plain_handle(module) for module in modules]
+        native = all(handle is not None for handle in handles)
+        self._handle = _core.sequential_create(handles) if native else None
+
+    def forward(self, x: Any) -> Any:
+        """The last module's output."""
+        if self._handle is not None:
+            return Tensor._wrap(_core.module_forward(self._handle, x._handle))
+        for module in self._items:
+            x = module(x)
+        return x
+
+    def train(self, mode: bool = True) -> Sequential:
+        if self._handle is not None:
+            _core.module_set_training(self._handle, mode)
+        return super().train(mode)
+
+    def __getitem__(self, index: int) -> Module:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Residual(Module):
+    """x + body(x)."""
+
+    def __init__(self, body: Module) -> None:
+        super().__init__()
+        self.body = body
+        handle = _plain_handle(body)
+        self._handle = None if handle is None else _core.residual_create(handle)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x plus the body's output."""
+        if self._handle is not None:
+            return Tensor._wrap(_core.module_forward(self._handle, x._handle))
+        return x + self.body(x)
+
+
+def _plain_handle(module: Module) -> _core.ModuleHandle | None:
+    """The handle of a module whose forward is the core's, tensor to tensor; else None."""
+    own_forward = type(module).forward in (Native.forward, Sequential.forward, Residual.forward)
+    return getattr(module, "_handle", None) if own_forward else None

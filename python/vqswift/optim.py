@@ -1,0 +1,206 @@
+"""Optimizers, learning-rate schedules and gradient clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._tensor import Tensor
+
+Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+
+
+class Optimizer:
+    """What SGD, Adam and AdamW share.
+
+    `params`: tensors made with `requires_grad`, or groups `{"params": ..., "lr": ..., "weight_decay":
+    ...}` whose settings override the optimizer's. Codebooks never decay; biases and norms decay
+    unless `decay_biases_and_norms=False`. No parameter may stand in two groups.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        kind: int,
+        lr: float,
+        weight_decay: float,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        decay_biases_and_norms: bool = True,
+    ) -> None:
+        items = list(params)
+        groups = items if items and isinstance(items[0], Mapping) else [{"params": items}]
+        for group in groups:
+            unknown = set(group) - {"params", "lr", "weight_decay"}
+            if unknown:
+                raise ValueError(f"[optimizer] a group has unknown settings {sorted(unknown)}")
+        self._handle = _core.optimizer_create(
+            [
+                (
+                    [p._handle for p in group["params"]],
+                    group.get("lr", lr),
+                    group.get("weight_decay", weight_decay),
+                )
+                for group in groups
+            ],
+            kind,
+            momentum,
+            nesterov,
+            *betas,
+            eps,
+            decay_biases_and_norms,
+        )
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        _core.optimizer_step(self._handle)
+
+    def zero_grad(self) -> None:
+        """Drop the gradients of all parameters."""
+        _core.optimizer_zero_grad(self._handle)
+
+    @property
+    def lrs(self) -> list[float]:
+        """Learning rate of each group."""
+        count = _core.optimizer_group_count(self._handle)
+        return [_core.optimizer_learning_rate(self._handle, group) for group in range(count)]
+
+    @lrs.setter
+    def lrs(self, values: list[float]) -> None:
+        for group, value in enumerate(values):
+            _core.optimizer_set_learning_rate(self._handle, group, value)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the first group; setting it sets that of every group."""
+        return self.lrs[0]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.lrs = [value] * len(self.lrs)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Moments and step counts by name."""
+        return {n: Tensor._wrap(h).numpy() for n, h in _core.optimizer_state(self._handle)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken, bit for bit."""
+        pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
+        _core.optimizer_load(self._handle, pairs)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum; `weight_decay` adds to the gradient."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        decay_biases_and_norms: bool = True,
+    ) -> None:
+        super().__init__(
+            params,
+            0,
+            lr,
+            weight_decay,
+            momentum=momentum,
+            nesterov=nesterov,
+            decay_biases_and_norms=decay_biases_and_norms,
+        )
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015); `weight_decay` adds to the gradient."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        decay_biases_and_norms: bool = True,
+    ) -> None:
+        super().__init__(
+            params,
+            1,
+            lr,
+            weight_decay,
+            betas=betas,
+            eps=eps,
+            decay_biases_and_norms=decay_biases_and_norms,
+        )
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        decay_biases_and_norms: bool = True,
+    ) -> None:
+        super().__init__(
+            params,
+            2,
+            lr,
+            weight_decay,
+            betas=betas,
+            eps=eps,
+            decay_biases_and_norms=decay_biases_and_norms,
+        )
+
+
+class Schedule:
+    """The factor of the learning rate by step: `schedule(step)`."""
+
+    def __init__(
+        self, kind: int, warmup: int, total: int, step_size: int, gamma: float, minimum: float
+    ) -> None:
+        self._options = (kind, warmup, total, step_size, gamma, minimum)
+        self(0)
+
+    def __call__(self, step: int) -> float:
+        """The factor at `step`, counted from 0."""
+        return _core.schedule_factor(*self._options, step)
+
+
+def constant_schedule(warmup_steps: int = 0) -> Schedule:
+    """1 after a linear warm-up."""
+    return Schedule(0, warmup_steps, 0, 0, 1.0, 0.0)
+
+
+def step_schedule(step_size: int, gamma: float = 0.1, warmup_steps: int = 0) -> Schedule:
+    """Times `gamma` every `step_size` steps, after a linear warm-up."""
+    return Schedule(1, warmup_steps, 0, step_size, gamma, 0.0)
+
+
+def cosine_schedule(total_steps: int, minimum: float = 0.0, warmup_steps: int = 0) -> Schedule:
+    """Half a cosine from 1 to `minimum` at `total_steps`, after a linear warm-up."""
+    return Schedule(2, warmup_steps, total_steps, 0, 1.0, minimum)
+
+
+def clip_grad_norm(params: Iterable[Tensor], maximum: float) -> float:
+    """Scale gradients so that their joint L2 norm is at most `maximum`; returns the norm before."""
+    return _core.clip_grad_norm([p._handle for p in params], maximum)
+
+
+def clip_grad_value(params: Iterable[Tensor], maximum: float) -> None:
+    """Clamp every gradient's elements to -maximum...maximum."""
+    _core.clip_grad_value([p._handle for p in params], maximum)

@@ -1,0 +1,25 @@
+"""Training of an autoencoder with a quantizer: a loop, its metrics, evaluation, checkpoints.
+
+trainer = Trainer(model, optimizer, Batches(images), alpha=5.0, metrics="metrics.jsonl")
+trainer.fit(600)
+print(evaluate(model, test_images))
+"""
+
+from ._checkpoint import load_model, load_trainer, save_trainer
+from ._evaluation import Evaluation, evaluate, perplexity, psnr, reconstruct
+from ._progress import track
+from ._trainer import StepMetrics, Trainer
+
+__all__ = [
+    "Evaluation",
+    "StepMetrics",
+    "Trainer",
+    "evaluate",
+    "load_model",
+    "load_trainer",
+    "perplexity",
+    "psnr",
+    "reconstruct",
+    "save_trainer",
+    "track",
+]

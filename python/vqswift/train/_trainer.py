@@ -1,0 +1,167 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import vqswift as vq
+
+from ..data import Batches
+from ._progress import track
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """What one step measured.
+
+    Attributes:
+        step: the number of the step, from 1.
+        loss: ``reconstruction + alpha * quantizer_loss``.
+        mse: the reconstruction loss, mean over all elements.
+        quantizer_loss: the quantizer's loss, without alpha.
+        perplexity: ``2^H`` of the code usage in the batch.
+        active_codes: codes used in the batch.
+        learning_rate: of this step.
+        seconds: from the batch to the updated parameters.
+        images_per_second: batch size over seconds.
+    """
+
+    step: int
+    loss: float
+    mse: float
+    quantizer_loss: float
+    perplexity: float
+    active_codes: int
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+
+class Trainer:
+    """Minimises ``reconstruction_loss(model(x), x) + alpha * info.loss`` over batches.
+
+    Args:
+        model: called with ``[n, h, w, c]`` images, gives ``(reconstruction, info)``.
+        optimizer: over the model's parameters; its ``lr`` is the schedule's unit.
+        batches: yields images, or pairs whose first entry is the images.
+        alpha: the weight of the quantizer's loss.
+        reconstruction_loss: of ``(reconstruction, x)``; the mean squared error by default.
+        schedule: the factor of the learning rate, called with the number of steps done.
+        clip_norm: the largest norm of all gradients together; none by default.
+        metrics: a JSON-lines file that every step is appended to.
+        tag: written as ``"run"`` into every line of that file.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        batches: Batches,
+        *,
+        alpha: float = 5.0,
+        reconstruction_loss: Callable[[Any, Any], Any] | None = None,
+        schedule: Callable[[int], float] | None = None,
+        clip_norm: float | None = None,
+        metrics: str | os.PathLike[str] | None = None,
+        tag: str | None = None,
+    ) -> None:
+        if not (math.isfinite(alpha) and alpha >= 0):
+            raise ValueError(f"[trainer] alpha {alpha}: must be finite and not negative")
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"[trainer] clip_norm {clip_norm}: must be positive")
+        self.model = model
+        self.optimizer = optimizer
+        self.batches = batches
+        self.alpha = alpha
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.step = 0
+        self._reconstruction_loss = reconstruction_loss or vq.nn.functional.mse_loss
+        self._metrics = None if metrics is None else Path(metrics)
+        self._tag = tag
+        self._base_rate = optimizer.lr
+
+    def steps(self, count: int) -> Iterator[StepMetrics]:
+        """Runs ``count`` more steps and yields the metrics of each as it is done.
+
+        Raises ``ValueError`` for a negative count and ``FloatingPointError`` when a loss is not
+        finite (the parameters are then those before the step).
+        """
+        if count < 0:
+            raise ValueError(f"[trainer] {count} steps: must not be negative")
+        self.model.train()
+        with _Lines(self._metrics, self._tag) as lines:
+            remaining = iter(self.batches.forever())
+            for _ in range(count):
+                metrics = self._one_step(next(remaining))
+                lines.write(metrics)
+                yield metrics
+
+    def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
+        """Runs ``count`` more steps and returns their metrics."""
+        steps = self.steps(count)
+        return list(track(steps, total=count, label=label) if progress else steps)
+
+    def _one_step(self, batch: Any) -> StepMetrics:
+        start = time.perf_counter()
+        images = batch[0] if isinstance(batch, tuple) else batch
+        x = vq.Tensor(images)
+        if self.schedule is not None:
+            self.optimizer.lr = self._base_rate * float(self.schedule(self.step))
+        rate = float(self.optimizer.lr)
+        reconstruction, info = self.model(x)
+        mse = self._reconstruction_loss(reconstruction, x)
+        loss = mse + info.loss * self.alpha
+        value = float(loss)
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"[trainer] step {self.step + 1}: loss {value} at learning rate {rate:g}"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip_norm is not None:
+            vq.optim.clip_grad_norm(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        self.step += 1
+        seconds = time.perf_counter() - start
+        return StepMetrics(
+            step=self.step,
+            loss=value,
+            mse=float(mse),
+            quantizer_loss=float(info.loss),
+            perplexity=float(info.perplexity),
+            active_codes=int(info.active_codes),
+            learning_rate=rate,
+            seconds=seconds,
+            images_per_second=len(images) / seconds,
+        )
+
+
+class _Lines:
+    """Appends metrics to a JSON-lines file, or drops them without one."""
+
+    def __init__(self, path: Path | None, tag: str | None) -> None:
+        self._path = path
+        self._prefix = {} if tag is None else {"run": tag}
+
+    def __enter__(self) -> _Lines:
+        self._file = None
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+        return self
+
+    def write(self, metrics: StepMetrics) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(self._prefix | asdict(metrics)) + "\n")
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,86 @@
+"""Builds the Swift core and the CPython extension into one `vqswift/_core.abi3.so`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+ONEDNN_HEADER = Path("/usr/include/oneapi/dnnl/dnnl.h")
+
+
+def uses_onednn() -> bool:
+    """The manifest's rule: `VQSWIFT_ONEDNN=0` leaves oneDNN out, else its header decides."""
+    choice = os.environ.get("VQSWIFT_ONEDNN")
+    return choice != "0" if choice is not None else ONEDNN_HEADER.exists()
+
+
+class BuildCore(build_ext):
+    """swift build for the core, clang for the shim, swiftc for the link."""
+
+    def build_extension(self, ext: Extension) -> None:
+        swift = shutil.which("swift")
+        if swift is None:
+            sys.exit("vqswift: Swift 6.3 or newer is required: `swift` is not on the path")
+        # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
+        environment = {k: v for k, v in os.environ.items() if k not in ("CC", "CXX")}
+        scratch = ROOT / ("build/swift" if uses_onednn() else "build/swift-plain")
+        build = ["swift", "build", "-c", "release", "--product", "VQSwiftC"]
+        build += ["--package-path", str(ROOT), "--scratch-path", str(scratch)]
+        self.run_tool(build, environment)
+        library = scratch / "release" / "libVQSwiftC.a"
+
+        target = Path(self.get_ext_fullpath(ext.name))
+        objects = Path(self.build_temp)
+        for folder in (target.parent, objects):
+            folder.mkdir(parents=True, exist_ok=True)
+        includes = [f"-I{sysconfig.get_path('include')}", f"-I{ROOT / 'Sources/CVQSwift/include'}"]
+        compiled = []
+        for source in ext.sources:
+            output = objects / (Path(source).stem + ".o")
+            flags = ["-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+            flags += ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+            self.run_tool(
+                ["clang", *flags, *includes, "-c", str(ROOT / source), "-o", str(output)],
+                environment,
+            )
+            compiled.append(str(output))
+
+        exports = objects / "exports.map"
+        exports.write_text("{ global: PyInit__core; local: *; };\n")
+        link = ["swiftc", "-emit-library", "-static-stdlib", *compiled, str(library)]
+        link += ["-o", str(target), "-Xlinker", f"--version-script={exports}", "-Xlinker", "-S"]
+        link += ["-lopenblas", "-lgomp"] + (["-ldnnl"] if uses_onednn() else [])
+        self.run_tool(link, environment)
+
+    def run_tool(self, command: list[str], environment: dict[str, str]) -> None:
+        self.announce(" ".join(command), level=2)
+        subprocess.run(command, check=True, env=environment)
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return os.path.join(*fullname.split(".")) + ".abi3.so"
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "vqswift._core",
+            [
+                "python/src/core.c",
+                "python/src/handles.c",
+                "python/src/tensors.c",
+                "python/src/operators.c",
+                "python/src/modules.c",
+                "python/src/optimizers.c",
+            ],
+            py_limited_api=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildCore},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
