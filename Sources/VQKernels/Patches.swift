@@ -47,7 +47,7 @@ public func scatterPatches(
     for ky in window.kernelRows(y) {
       let pixel = target + ((top + ky) * window.width + left) * c
       let source = patch + ky * row + columns.lowerBound * c
-      accumulate(source, pixel, count: columns.count * c)
+      addElements(source, pixel, columns.count * c)
     }
   }
 }
@@ -98,7 +98,7 @@ public func sumPartials(
     (out + range.lowerBound).update(from: partials + range.lowerBound, count: range.count)
     for part in 1..<max(parts, 1) {
       let x = partials + part * count
-      accumulate(x + range.lowerBound, out + range.lowerBound, count: range.count)
+      addElements(x + range.lowerBound, out + range.lowerBound, range.count)
     }
   }
 }
@@ -115,12 +115,11 @@ public func addRow(
   _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   parallelFor(rows, grain: max(1, elementGrain / max(1, columns))) { range in
-    for row in range { accumulate(value, out + row * columns, count: columns) }
+    for row in range { addElements(value, out + row * columns, columns) }
   }
 }
 
-/// `out[i] += x[i]`. A function of its own, as a closure's captures would keep the loop from
-/// vectorising.
-func accumulate(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, count: Int) {
+/// `out[i] += x[i]`; a function of its own, so that no captured variable keeps it from vectorising.
+func addElements(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int) {
   for i in 0..<count { out[i] += x[i] }
 }

@@ -122,26 +122,30 @@ public func normalFill(
 ) {
   parallelFor(tileCount(count), grain: 8) { range in
     forEachTile(state, range, count) { start, words, length in
-      let target = out + start
-      for pair in 0..<(length / 2) {
-        let (a, b) = normalPair(words[2 * pair], words[2 * pair + 1])
-        target[2 * pair] = mean + standardDeviation * a
-        target[2 * pair + 1] = mean + standardDeviation * b
-      }
-      if length % 2 == 1 {
-        let (a, _) = normalPair(words[length - 1], words[length])
-        target[length - 1] = mean + standardDeviation * a
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * tileBlocks) { normals in
+        normalPairs(words, (length + 1) / 2, normals.baseAddress!)
+        let target = out + start
+        for i in 0..<length { target[i] = mean + standardDeviation * normals[i] }
       }
     }
   }
 }
 
-@inline(__always)
-private func normalPair(_ first: UInt32, _ second: UInt32) -> (Float, Float) {
-  // A uniform number in (0, 1], in steps that shrink towards 0.
-  let radius = (-2 * logarithm((Float(first) + 0.5) * 0x1p-32)).squareRoot()
-  let (sine, cosine) = sineCosine(turns: second)
-  return (radius * cosine, radius * sine)
+/// Standard normal numbers from pairs of words.
+private func normalPairs(
+  _ words: UnsafePointer<UInt32>, _ pairs: Int, _ normals: UnsafeMutablePointer<Float>
+) {
+  for pair in 0..<pairs {
+    // The logarithm of a uniform number in (0, 1], in steps that shrink towards 0.
+    let u = (Float(Int32(bitPattern: words[2 * pair] &>> 1)) + 0.5) * 0x1p-31
+    normals[2 * pair] = -2 * logarithm(u)
+  }
+  for pair in 0..<pairs {
+    let radius = normals[2 * pair].squareRoot()
+    let (sine, cosine) = sineCosine(turns: words[2 * pair + 1])
+    normals[2 * pair] = radius * cosine
+    normals[2 * pair + 1] = radius * sine
+  }
 }
 
 /// `floor(bound * u)` for a 128-bit uniform number u: each value's probability is within `2^-64` of
@@ -224,7 +228,10 @@ public func dropoutApply(
         target.update(repeating: 0, count: length)
       } else {
         let threshold = UInt32(threshold)
-        for i in 0..<length { target[i] = words[i] >= threshold ? source[i] * scale : 0 }
+        for i in 0..<length {
+          let kept = source[i] * scale
+          target[i] = words[i] >= threshold ? kept : 0
+        }
       }
     }
   }

@@ -17,7 +17,8 @@
 
     private static let cache = OneDNNCache<Key, ConvolutionPlan>()
 
-    static func of(_ pass: Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws -> ConvolutionPlan {
+    static func of(_ pass: Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws -> ConvolutionPlan
+    {
       vq_adopt_thread_count()
       let key = Key(pass: pass, geometry: g, hasBias: hasBias, threads: threadCount)
       return try cache.value(key) { try ConvolutionPlan(key) }

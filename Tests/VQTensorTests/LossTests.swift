@@ -65,13 +65,13 @@ import Testing
 
   @Test func refusesBadArguments() throws {
     let x = try Tensor.ones([2, 3])
-    expectError("[mean_squared_error] shapes [2, 3] and [3]: they must be equal") {
+    expectError("[mse_loss] shapes [2, 3] and [3]: they must be equal") {
       try x.meanSquaredError(Tensor.ones([3]))
     }
-    expectError("[mean_absolute_error] shapes [2, 3] and [2, 1]: they must be equal") {
+    expectError("[l1_loss] shapes [2, 3] and [2, 1]: they must be equal") {
       try x.meanAbsoluteError(Tensor.ones([2, 1]))
     }
-    expectError("[mean_squared_error] shape [0, 3] has no elements: the mean needs at least one") {
+    expectError("[mse_loss] shape [0, 3] has no elements: the mean needs at least one") {
       try Tensor.ones([0, 3]).meanSquaredError(Tensor.ones([0, 3]))
     }
     let labels = try Tensor(codes: [0, 3], shape: [2])

@@ -26,7 +26,8 @@ import VQKernels
   @Test func paddingNeverWinsAndCountsInTheMean() throws {
     let x = try Tensor([-1, -2, -3, -4], shape: [1, 2, 2, 1])
     #expect(try x.maxPool2d(kernel: (2, 2), padding: (1, 1)).values == [-1, -2, -3, -4])
-    #expect(try x.averagePool2d(kernel: (2, 2), padding: (1, 1)).values == [-0.25, -0.5, -0.75, -1])
+    #expect(
+      try x.averagePool2d(kernel: (2, 2), padding: (1, 1)).values == [-0.25, -0.5, -0.75, -1])
   }
 
   @Test func firstOfEqualOnesTakesTheGradient() throws {
@@ -44,7 +45,7 @@ import VQKernels
   @Test(arguments: [((3, 2), (2, 1), (1, 1)), ((3, 3), (1, 1), (0, 1)), ((1, 1), (2, 2), (0, 0))])
   func agreesWithFloat64(kernel: (Int, Int), stride: (Int, Int), padding: (Int, Int)) throws {
     let (n, h, w, c) = (2, 6, 7, 19)
-    let x = try noise([n, h, w, c], seed: 1)
+    let x = try randomTensor([n, h, w, c], seed: 1, from: -1, to: 1)
     let values = x.values
     let oh = (h + 2 * padding.0 - kernel.0) / stride.0 + 1
     let ow = (w + 2 * padding.1 - kernel.1) / stride.1 + 1
@@ -69,21 +70,24 @@ import VQKernels
     }
     let highest = try x.maxPool2d(kernel: kernel, stride: stride, padding: padding)
     #expect(highest.shape == [n, oh, ow, c])
-    try expectClose(highest, largest, tolerance: 0)
+    expectClose(highest, largest, relative: 0, absolute: 0)
     try expectClose(
-      x.averagePool2d(kernel: kernel, stride: stride, padding: padding), mean, tolerance: 0x1p-22)
+      x.averagePool2d(kernel: kernel, stride: stride, padding: padding), mean, relative: 0,
+      absolute: 0x1p-22)
   }
 
   /// The step is below half the distance of any two values, so that no other element comes to win.
   @Test func centralDifferences() throws {
     let order = [13, 2, 29, 7, 23, 0, 17, 11, 5, 19, 3, 27, 9, 21, 1, 15]
     let x = try Tensor(order.map { Float($0) / 4 }, shape: [1, 4, 4, 1])
-    try expectCentralDifferences([x], step: 0x1p-4, tolerance: 1e-4) {
-      try $0[0].maxPool2d(kernel: (3, 3), stride: (2, 1), padding: (1, 1))
-    }
-    try expectCentralDifferences([noise([2, 5, 4, 3], seed: 1)], step: 0.25, tolerance: 1e-5) {
-      try $0[0].averagePool2d(kernel: (3, 2), stride: (2, 1), padding: (1, 1))
-    }
+    try checkGradient(
+      of: {
+        try $0[0].maxPool2d(kernel: (3, 3), stride: (2, 1), padding: (1, 1))
+      }, at: [x], step: 0x1p-4)
+    try checkGradient(
+      of: {
+        try $0[0].averagePool2d(kernel: (3, 2), stride: (2, 1), padding: (1, 1))
+      }, at: [randomTensor([2, 5, 4, 3], seed: 1, from: -1, to: 1)])
   }
 
   @Test func emptyBatchAndSizeOne() throws {
@@ -109,7 +113,8 @@ import VQKernels
     expectError("[average_pool2d] padding = (0, 2): both must be at most half the kernel (2, 2)") {
       try x.averagePool2d(kernel: (2, 2), padding: (0, 2))
     }
-    expectError("[average_pool2d] shape [1, 4, 4, 2]: the kernel 5x2 exceeds the padded input 4x4") {
+    expectError("[average_pool2d] shape [1, 4, 4, 2]: the kernel 5x2 exceeds the padded input 4x4")
+    {
       try x.averagePool2d(kernel: (5, 2))
     }
     expectError("[max_pool2d] dtype int32: float32 is required") {

@@ -1,4 +1,3 @@
-import Testing
 import VQKernels
 
 @testable import VQTensor
@@ -52,74 +51,9 @@ struct ConvolutionReference {
   }
 }
 
-/// Numbers in -1..<1 from a 64-bit linear congruential generator.
-func noise(_ shape: [Int], seed: UInt64) throws -> Tensor {
-  var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
-  let values = (0..<shape.reduce(1, *)).map { _ in
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return Float(Int32(truncatingIfNeeded: state >> 32)) / Float(1 << 31)
-  }
-  return try Tensor(values, shape: shape)
-}
-
 /// Sum over the rows of `[rows, columns]`, in Float64.
 func columnSums(_ values: [Float], columns: Int) -> [Double] {
   var sums = [Double](repeating: 0, count: columns)
   for (index, value) in values.enumerated() { sums[index % columns] += Double(value) }
   return sums
-}
-
-/// Expects every value within `tolerance` of the reference.
-func expectClose(
-  _ found: Tensor?, _ expected: [Double], tolerance: Double,
-  sourceLocation: SourceLocation = #_sourceLocation
-) throws {
-  let values = try #require(found, sourceLocation: sourceLocation).values
-  try #require(values.count == expected.count, sourceLocation: sourceLocation)
-  let worst = zip(values, expected).map { abs(Double($0) - $1) }.max() ?? 0
-  #expect(worst <= tolerance, sourceLocation: sourceLocation)
-}
-
-/// Compares the gradients that backward gives with central differences of `sum(cotangent * f)`.
-///
-/// With a step h a difference carries a rounding error of about eps * sum|c * f| / h and, where `f`
-/// bends, one of h^2: `tolerance` must cover both.
-func expectCentralDifferences(
-  _ inputs: [Tensor], step: Float = 0x1p-6, tolerance: Double,
-  sourceLocation: SourceLocation = #_sourceLocation, _ function: ([Tensor]) throws -> Tensor
-) throws {
-  let leaves = try inputs.map { try $0.requiringGrad() }
-  let y = try function(leaves)
-  let cotangent = try noise(y.shape, seed: 99)
-  try y.backward(cotangent)
-  func projected(_ inputs: [Tensor]) throws -> Double {
-    zip(try function(inputs).values, cotangent.values).reduce(0) { $0 + Double($1.0) * Double($1.1) }
-  }
-  for (index, input) in inputs.enumerated() {
-    var expected: [Double] = []
-    for i in 0..<input.count {
-      func moved(by amount: Float) throws -> Double {
-        var values = input.values
-        values[i] += amount
-        var changed = inputs
-        changed[index] = try Tensor(values, shape: input.shape)
-        return try projected(changed)
-      }
-      expected.append((try moved(by: step) - moved(by: -step)) / Double(2 * step))
-    }
-    try expectClose(
-      leaves[index].grad, expected, tolerance: tolerance, sourceLocation: sourceLocation)
-  }
-}
-
-/// Expects a `VQError` with exactly this text.
-func expectError(
-  _ text: String, sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Tensor
-) {
-  do {
-    _ = try body()
-    Issue.record("no error", sourceLocation: sourceLocation)
-  } catch {
-    #expect("\(error)" == text, sourceLocation: sourceLocation)
-  }
 }
