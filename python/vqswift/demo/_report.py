@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,8 +38,7 @@ def print_table(results: Sequence[Result]) -> None:
         table.add_column(title, justify="left" if column == 0 else "right")
     for row in rows:
         table.add_row(*row)
-    console = Console()
-    console.print(table, width=None if console.is_terminal else _WIDTH)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 def save_results(path: Path, settings: dict[str, Any], results: Sequence[Result]) -> None:

@@ -28,7 +28,7 @@ class Settings:
 
     data: str = "auto"
     root: Path | None = None
-    steps: int = 600
+    steps: int = 500
     batch_size: int = 128
     codes: int = 1024
     width: int = 64
