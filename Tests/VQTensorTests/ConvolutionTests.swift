@@ -118,6 +118,20 @@ struct ConvolutionCase: CustomStringConvertible {
     #expect(none.values == [1, 2, 1, 2, 1, 2, 1, 2])
   }
 
+  @Test func patchesDoNotDependOnThreads() throws {
+    let x = try randomTensor([40, 12, 12, 16], seed: 1)
+    let weight = try randomTensor([16, 16, 3, 3], seed: 2)
+    let gradient = try randomTensor([40, 12, 12, 16], seed: 3)
+    for pick in 0..<3 {
+      try expectThreadIndependent {
+        let (a, b) = (try x.requiringGrad(), try weight.requiringGrad())
+        let y = try a.conv2d(b, padding: (1, 1), backend: .patches)
+        try y.backward(gradient)
+        return pick == 0 ? y : pick == 1 ? a.grad! : b.grad!
+      }
+    }
+  }
+
   @Test func gradientsOnlyWhereNeeded() throws {
     let x = try randomTensor([1, 3, 3, 1], seed: 1, from: -1, to: 1)
     let bias = try Tensor.zeros([1]).requiringGrad()
