@@ -22,9 +22,7 @@ public func gatherPatches(
       let pixel = source + ((top + ky) * window.width + left) * c
       let (first, last) = (columns.lowerBound * c, columns.upperBound * c)
       for i in 0..<first { target[i] = 0 }
-      if last > first {
-        (target + first).update(from: pixel, count: last - first)
-      }
+      copyElements(pixel, target + first, last - first)
       for i in last..<max(last, row) { target[i] = 0 }
     }
   }
@@ -119,7 +117,39 @@ public func addRow(
   }
 }
 
-/// `out[i] += x[i]`; a function of its own, so that no captured variable keeps it from vectorising.
+/// `out[i] += x[i]`, four at a time: rows of patches are often as short as twelve numbers.
+@inline(__always)
 func addElements(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int) {
-  for i in 0..<count { out[i] += x[i] }
+  var i = 0
+  while i + 4 <= count {
+    let sum = load4(out + i) + load4(x + i)
+    UnsafeMutableRawPointer(out + i).storeBytes(of: sum, as: SIMD4<Float>.self)
+    i += 4
+  }
+  while i < count {
+    out[i] += x[i]
+    i += 1
+  }
+}
+
+/// `out[i] = x[i]`, in place of a call where the row is short.
+@inline(__always)
+private func copyElements(
+  _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  if count > 64 { return out.update(from: x, count: count) }
+  var i = 0
+  while i + 4 <= count {
+    UnsafeMutableRawPointer(out + i).storeBytes(of: load4(x + i), as: SIMD4<Float>.self)
+    i += 4
+  }
+  while i < count {
+    out[i] = x[i]
+    i += 1
+  }
+}
+
+@inline(__always)
+private func load4(_ x: UnsafePointer<Float>) -> SIMD4<Float> {
+  UnsafeRawPointer(x).loadUnaligned(as: SIMD4<Float>.self)
 }

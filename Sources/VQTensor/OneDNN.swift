@@ -76,6 +76,9 @@
 
     deinit { dnnl_primitive_destroy(primitive) }
 
+    /// Memory that one execution borrows.
+    var scratchBytes: Int { OneDNN.byteCount(scratchpad) }
+
     /// The layout that a descriptor chose for one of its arguments.
     static func layout(_ description: dnnl_primitive_desc_t?, _ what: dnnl_query_t) throws
       -> dnnl_memory_desc_t

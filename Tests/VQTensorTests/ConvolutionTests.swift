@@ -41,6 +41,7 @@ struct ConvolutionCase: CustomStringConvertible {
     ConvolutionCase(input: [1, 1, 1, 1], out: 1, kernel: (1, 1)),
     ConvolutionCase(input: [1, 1, 9, 1], out: 1, kernel: (1, 3), padding: (0, 1)),
     ConvolutionCase(input: [40, 12, 12, 16], out: 16, kernel: (3, 3), padding: (1, 1)),
+    ConvolutionCase(input: [2, 7, 8, 32], out: 48, kernel: (3, 3), padding: (1, 0)),
   ]
 }
 
@@ -115,6 +116,20 @@ struct ConvolutionCase: CustomStringConvertible {
     let none = try Tensor.zeros([1, 2, 2, 0])
       .conv2d(Tensor.zeros([2, 0, 1, 1]), bias: Tensor([1, 2], shape: [2]), backend: backend)
     #expect(none.values == [1, 2, 1, 2, 1, 2, 1, 2])
+  }
+
+  @Test func patchesDoNotDependOnThreads() throws {
+    let x = try randomTensor([40, 12, 12, 16], seed: 1)
+    let weight = try randomTensor([16, 16, 3, 3], seed: 2)
+    let gradient = try randomTensor([40, 12, 12, 16], seed: 3)
+    for pick in 0..<3 {
+      try expectThreadIndependent {
+        let (a, b) = (try x.requiringGrad(), try weight.requiringGrad())
+        let y = try a.conv2d(b, padding: (1, 1), backend: .patches)
+        try y.backward(gradient)
+        return pick == 0 ? y : pick == 1 ? a.grad! : b.grad!
+      }
+    }
   }
 
   @Test func gradientsOnlyWhereNeeded() throws {
