@@ -32,7 +32,7 @@ class Settings:
     batch_size: int = 128
     codes: int = 1024
     width: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     alpha: float = 5.0
     beta: float = 0.9
     seed: int = 0
