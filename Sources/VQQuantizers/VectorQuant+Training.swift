@@ -77,8 +77,8 @@ extension VectorQuant {
 
   func advanceInnerPhase() {
     guard inplaceOptimizer != nil else { return }
-    let next = innerPhase.codes[0] + 1
-    innerPhase.mutateCodes { $0[0] = next >= Int32(options.outerSteps) ? 0 : next }
+    let next = Int(innerPhase.codes[0]) + 1
+    innerPhase.mutateCodes { $0[0] = next >= options.outerSteps ? 0 : Int32(next) }
   }
 
   /// One step of the in-place optimizer for each contiguous part of `z` [n, d]: the gradient of

@@ -28,7 +28,7 @@ public func vq_archive_save(
 ) -> vq_status {
   catching {
     var metadata: [String: String] = [:]
-    for index in 0..<Int(metadataCount) {
+    for index in try indices(metadataCount) {
       metadata[try string(keys?[index])] = try string(values?[index])
     }
     try Checkpoint.save(named(names, tensors, count), metadata: metadata, to: string(path))
@@ -80,7 +80,7 @@ public func vq_archive_metadata(
     guard index >= 0, index < archive.metadata.count else {
       throw VQError.index("archive", value: Int(index), bound: archive.metadata.count)
     }
-    key.pointee = archive.names.pointer(archive.metadata[Int(index)].key)
-    value.pointee = archive.names.pointer(archive.metadata[Int(index)].value)
+    key?.pointee = archive.names.pointer(archive.metadata[Int(index)].key)
+    value?.pointee = archive.names.pointer(archive.metadata[Int(index)].value)
   }
 }

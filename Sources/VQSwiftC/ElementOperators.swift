@@ -141,6 +141,9 @@ public func vq_tensor_dropout(
   _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produce(out) {
-    try tensor(x).dropout(probability, generator: try object(generator, Generator.self))
+    let x = try tensor(x)
+    return try object(generator, GeneratorBox.self).enter("dropout") {
+      try x.dropout(probability, generator: $0)
+    }
   }
 }

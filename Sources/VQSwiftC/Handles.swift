@@ -40,16 +40,34 @@ func optionalTensor(_ handle: OpaquePointer?) throws -> Tensor? {
 }
 
 func tensors(_ handles: UnsafePointer<OpaquePointer?>?, _ count: Int64) throws -> [Tensor] {
-  try (0..<Int(count)).map { try tensor(handles?[$0]) }
+  try indices(count).map { try tensor(handles?[$0]) }
 }
 
 /// Writes a new handle of what `body` makes, NULL after a failure.
 func produce(_ out: Out?, _ body: () throws -> some AnyObject) -> vq_status {
   out?.pointee = nil
   return catching {
-    guard let out else { throw VQError.misuse("handle", "the out-parameter is NULL") }
+    let out = try target(out)
     out.pointee = handle(try body())
   }
+}
+
+/// The positions of a list of `count` items.
+func indices(_ count: Int64) throws -> Range<Int> {
+  guard count >= 0 else { throw VQError.misuse("handle", "a list has \(count) items") }
+  return 0..<Int(count)
+}
+
+/// What an argument points to.
+func value<Value>(_ pointer: UnsafePointer<Value>?) throws -> Value {
+  guard let pointer else { throw VQError.misuse("handle", "the options are NULL") }
+  return pointer.pointee
+}
+
+/// An out-parameter that must be given.
+func target<Value>(_ pointer: UnsafeMutablePointer<Value>?) throws -> UnsafeMutablePointer<Value> {
+  guard let pointer else { throw VQError.misuse("handle", "the out-parameter is NULL") }
+  return pointer
 }
 
 /// `count` sizes as Swift integers.
@@ -74,7 +92,7 @@ func named(
   _ names: UnsafePointer<UnsafePointer<CChar>?>?, _ handles: UnsafePointer<OpaquePointer?>?,
   _ count: Int64
 ) throws -> [(name: String, tensor: Tensor)] {
-  try (0..<Int(count)).map { (try string(names?[$0]), try tensor(handles?[$0])) }
+  try indices(count).map { (try string(names?[$0]), try tensor(handles?[$0])) }
 }
 
 /// C strings that live as long as their owner.

@@ -3,10 +3,6 @@ import VQModels
 import VQNN
 import VQTensor
 
-private func generator(_ handle: OpaquePointer?) throws -> Generator {
-  try object(handle, Generator.self)
-}
-
 @_cdecl("vq_linear_create") @implementation
 public func vq_linear_create(
   _ inputs: Int64, _ outputs: Int64, _ bias: Bool, _ source: OpaquePointer!,
@@ -24,7 +20,7 @@ public func vq_conv2d_create(
   _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produceModule(out) {
-    let o = options.pointee
+    let o = try value(options)
     try requireSize(o.struct_size, MemoryLayout<vq_conv2d_options>.size, "conv2d")
     return try Conv2d(
       inputs: Int(o.input_channels), outputs: Int(o.output_channels), kernel: integers(o.kernel),
@@ -39,7 +35,7 @@ public func vq_conv_transpose2d_create(
   _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produceModule(out) {
-    let o = options.pointee
+    let o = try value(options)
     try requireSize(o.struct_size, MemoryLayout<vq_conv2d_options>.size, "conv_transpose2d")
     return try ConvTranspose2d(
       inputs: Int(o.input_channels), outputs: Int(o.output_channels), kernel: integers(o.kernel),
@@ -134,7 +130,7 @@ public func vq_sequential_create(
   _ modules: UnsafePointer<OpaquePointer?>!, _ count: Int64,
   _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
-  produceModule(out) { Sequential(try (0..<Int(count)).map { try box(modules[$0]).module }) }
+  produceModule(out) { Sequential(try indices(count).map { try box(modules?[$0]).module }) }
 }
 
 @_cdecl("vq_residual_create") @implementation

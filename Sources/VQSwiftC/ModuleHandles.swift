@@ -9,23 +9,12 @@ import VQTensor
 final class ModuleBox {
   let module: Module
   let names = NameTable()
-  private let busy = UnsafeMutablePointer<vq_atomic>.allocate(capacity: 1)
+  private let gate = Gate()
 
-  init(_ module: Module) {
-    self.module = module
-    busy.initialize(to: vq_atomic(value: 0))
-  }
+  init(_ module: Module) { self.module = module }
 
-  deinit { busy.deallocate() }
-
-  /// Runs `body` unless another thread is inside.
   func enter<Result>(_ operation: String, _ body: (Module) throws -> Result) throws -> Result {
-    guard vq_atomic_try_take(busy) else {
-      throw VQError.misuse(
-        operation, "another thread is using this module: one handle, one thread at a time")
-    }
-    defer { vq_atomic_release(busy) }
-    return try body(module)
+    try gate.enter(operation, "module") { try body(module) }
   }
 }
 

@@ -5,12 +5,23 @@ import VQNN
 import VQQuantizers
 import VQTensor
 
-/// An optimizer and the names that it gave out.
+/// An optimizer, the names that it gave out and whether a thread is inside it.
 final class OptimizerBox {
   let optimizer: Optimizer
   let names = NameTable()
+  private let gate = Gate()
 
   init(_ optimizer: Optimizer) { self.optimizer = optimizer }
+
+  func enter<Result>(_ operation: String, _ body: (Optimizer) throws -> Result) throws -> Result {
+    try gate.enter(operation, "optimizer") { try body(optimizer) }
+  }
+}
+
+private func enter(
+  _ handle: OpaquePointer?, _ operation: String, _ body: (Optimizer) throws -> Void
+) -> vq_status {
+  catching { try object(handle, OptimizerBox.self).enter(operation, body) }
 }
 
 private func optimizer(_ handle: OpaquePointer?) throws -> Optimizer {
@@ -30,10 +41,10 @@ public func vq_optimizer_create(
   _ groupCount: Int64, _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produce(out) {
-    let options = options.pointee
+    let options = try value(options)
     try requireSize(options.struct_size, MemoryLayout<vq_optimizer_options>.size, "optimizer")
-    let groups = try (0..<Int(groupCount)).map { index in
-      let group = groups[index]
+    let groups = try indices(groupCount).map { index in
+      let group = try value(groups.map { $0 + index })
       return ParameterGroup(
         try tensors(group.parameters, group.count), learningRate: group.learning_rate,
         weightDecay: group.weight_decay, decayBiasesAndNorms: options.decay_biases_and_norms)
@@ -72,7 +83,7 @@ public func vq_optimizer_learning_rate(
     guard group >= 0, group < groups.count else {
       throw VQError.index("optimizer", value: Int(group), bound: groups.count)
     }
-    out.pointee = groups[Int(group)].learningRate
+    try target(out).pointee = groups[Int(group)].learningRate
   }
 }
 
@@ -80,17 +91,17 @@ public func vq_optimizer_learning_rate(
 public func vq_optimizer_set_learning_rate(
   _ handle: OpaquePointer!, _ group: Int64, _ learningRate: Double
 ) -> vq_status {
-  catching { try optimizer(handle).setLearningRate(learningRate, group: Int(group)) }
+  enter(handle, "lr") { try $0.setLearningRate(learningRate, group: Int(group)) }
 }
 
 @_cdecl("vq_optimizer_step") @implementation
 public func vq_optimizer_step(_ handle: OpaquePointer!) -> vq_status {
-  catching { try optimizer(handle).step() }
+  enter(handle, "step") { try $0.step() }
 }
 
 @_cdecl("vq_optimizer_zero_grad") @implementation
 public func vq_optimizer_zero_grad(_ handle: OpaquePointer!) -> vq_status {
-  catching { try optimizer(handle).zeroGrad() }
+  enter(handle, "zero_grad") { $0.zeroGrad() }
 }
 
 @_cdecl("vq_optimizer_state_count") @implementation
@@ -119,7 +130,7 @@ public func vq_optimizer_load(
   _ handle: OpaquePointer!, _ names: UnsafePointer<UnsafePointer<CChar>?>!,
   _ tensors: UnsafePointer<OpaquePointer?>!, _ count: Int64
 ) -> vq_status {
-  catching { try optimizer(handle).load(state: try named(names, tensors, count)) }
+  enter(handle, "load_state_dict") { try $0.load(state: try named(names, tensors, count)) }
 }
 
 @_cdecl("vq_clip_grad_norm") @implementation
@@ -127,7 +138,10 @@ public func vq_clip_grad_norm(
   _ parameters: UnsafePointer<OpaquePointer?>!, _ count: Int64, _ maximum: Float,
   _ norm: UnsafeMutablePointer<Float>!
 ) -> vq_status {
-  catching { norm.pointee = try clipGradientNorm(tensors(parameters, count), maximum: maximum) }
+  catching {
+    let before = try clipGradientNorm(tensors(parameters, count), maximum: maximum)
+    norm?.pointee = before
+  }
 }
 
 @_cdecl("vq_clip_grad_value") @implementation

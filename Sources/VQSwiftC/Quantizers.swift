@@ -15,7 +15,7 @@ public func vq_vector_quant_create(
   _ options: UnsafePointer<vq_vector_quant_options>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produceModule(out) {
-    let given = options.pointee
+    let given = try value(options)
     try requireSize(given.struct_size, MemoryLayout<vq_vector_quant_options>.size, "vector_quant")
     var options = VectorQuantOptions(
       featureSize: Int(given.feature_size), codeCount: Int(given.num_codes))
@@ -53,6 +53,7 @@ public func vq_quantizer_forward(
   _ handle: OpaquePointer!, _ z: OpaquePointer!, _ out: UnsafeMutablePointer<vq_quantized>!
 ) -> vq_status {
   catching {
+    let out = try target(out)
     try requireSize(out.pointee.struct_size, MemoryLayout<vq_quantized>.size, "vector_quant")
     out.pointee = vq_quantized()
     out.pointee.struct_size = MemoryLayout<vq_quantized>.size
@@ -119,6 +120,7 @@ public func vq_nearest_codes(
   codes?.pointee = nil
   distances?.pointee = nil
   return catching {
+    let codes = try target(codes)
     let found = try nearestCodes(tensor(x), tensor(codebook))
     codes.pointee = handle(found.codes)
     distances?.pointee = handle(found.squaredDistances)
@@ -135,6 +137,7 @@ public func vq_kmeans(
   centroids?.pointee = nil
   codes?.pointee = nil
   return catching {
+    let (centroids, codes) = (try target(centroids), try target(codes))
     let begin: KMeansStart
     switch Int(start) {
     case Int(VQ_KMEANS_PLUS_PLUS): begin = .plusPlus
@@ -146,7 +149,7 @@ public func vq_kmeans(
       tensor(x), k: Int(k), iterations: Int(maxIterations), initial: begin, seed: seed)
     centroids.pointee = handle(result.centroids)
     codes.pointee = handle(result.codes)
-    inertia.pointee = result.inertia
-    iterations.pointee = Int64(result.iterations)
+    inertia?.pointee = result.inertia
+    iterations?.pointee = Int64(result.iterations)
   }
 }

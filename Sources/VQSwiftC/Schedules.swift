@@ -7,7 +7,7 @@ public func vq_schedule_factor(
   _ options: UnsafePointer<vq_schedule_options>!, _ step: Int64, _ out: UnsafeMutablePointer<Double>!
 ) -> vq_status {
   catching {
-    let options = options.pointee
+    let options = try value(options)
     try requireSize(options.struct_size, MemoryLayout<vq_schedule_options>.size, "schedule")
     let decay: Schedule.Decay
     switch Int(options.kind) {
@@ -18,6 +18,6 @@ public func vq_schedule_factor(
     default:
       throw VQError.value("schedule", "kind", "\(options.kind)", "it must be a VQ_SCHEDULE_*")
     }
-    out.pointee = try Schedule(decay, warmUp: Int(options.warmup_steps)).factor(at: Int(step))
+    try target(out).pointee = try Schedule(decay, warmUp: Int(options.warmup_steps)).factor(at: Int(step))
   }
 }

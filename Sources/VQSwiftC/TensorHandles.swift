@@ -78,6 +78,9 @@ public func vq_tensor_copy_out(
       throw VQError.value(
         "copy_out", "capacity", "\(capacity)", "\(source.count * 4) bytes are required")
     }
+    guard data != nil || source.count == 0 else {
+      throw VQError.misuse("copy_out", "data is NULL")
+    }
     if source.count > 0 { data.copyMemory(from: source.bytes, byteCount: source.count * 4) }
   }
 }
@@ -123,7 +126,7 @@ public func vq_tensor_grad(
   out?.pointee = nil
   return catching {
     if let gradient = try tensor(handle).grad {
-      out.pointee = VQSwiftC.handle(gradient)
+      try target(out).pointee = VQSwiftC.handle(gradient)
     }
   }
 }

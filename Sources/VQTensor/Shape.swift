@@ -2,16 +2,16 @@
 enum Shape {
   /// The number of elements; throws for a negative axis and for a product that overflows.
   static func count(_ shape: [Int], _ operation: String) throws -> Int {
-    var product = 1
-    for axis in shape {
-      guard axis >= 0 else {
+    var product = 1  // of the axes that are not 0: strides are products of them
+    for axis in shape where axis != 0 {
+      guard axis > 0 else {
         throw VQError.shape(operation, [shape], "every axis must be at least 0")
       }
       let (next, overflow) = product.multipliedReportingOverflow(by: axis)
       guard !overflow, next < 1 << 44 else { throw VQError.overflow(operation, shape) }
       product = next
     }
-    return product
+    return shape.contains(0) ? 0 : product
   }
 
   /// Row-major strides in elements.

@@ -22,8 +22,9 @@ typedef enum {
 /// Adds the handle types to the module; -1 with an exception set.
 int add_handle_types(PyObject *module);
 
-/// A new owner of `pointer`, or the exception of `status`.
-PyObject *wrap(vq_status status, handle_kind kind, void *pointer);
+/// A new owner of the handle at `address`, or the exception of `status`. The address lets a call that
+/// gives the handle stand in the same argument list.
+PyObject *wrap(vq_status status, handle_kind kind, const void *address);
 /// Sets the exception of `status` and returns NULL.
 PyObject *raise_status(vq_status status);
 /// None, or the exception of `status`.

@@ -59,7 +59,8 @@ PyObject *none_or_raise(vq_status status) {
   Py_RETURN_NONE;
 }
 
-PyObject *wrap(vq_status status, handle_kind kind, void *pointer) {
+PyObject *wrap(vq_status status, handle_kind kind, const void *address) {
+  void *pointer = *(void *const *)address;
   if (status != VQ_OK) return raise_status(status);
   allocfunc allocate = (allocfunc)PyType_GetSlot(types[kind], Py_tp_alloc);
   handle_object *object = (handle_object *)allocate(types[kind], 0);
@@ -82,7 +83,11 @@ static int convert(PyObject *object, handle_kind kind, int optional, void *out) 
     return 1;
   }
   if (Py_TYPE(object) != types[kind]) {
-    PyErr_Format(PyExc_TypeError, "expected a vqswift %s handle", kind_names[kind]);
+    PyObject *name = PyType_GetName(Py_TYPE(object));
+    if (name)
+      PyErr_Format(PyExc_TypeError, "[handle] %S: a vqswift %s handle is required", name,
+                   kind_names[kind]);
+    Py_XDECREF(name);
     return 0;
   }
   *(void **)out = ((handle_object *)object)->pointer;
@@ -104,7 +109,7 @@ int to_sizes(PyObject *object, void *out) {
   list->count = count;
   list->given = 1;
   if (count > MAX_RANK) {
-    PyErr_Format(PyExc_ValueError, "a shape has at most %d axes, not %zd", MAX_RANK, count);
+    PyErr_Format(PyExc_ValueError, "[shape] %zd axes: at most %d are taken", count, MAX_RANK);
     Py_DECREF(tuple);
     return 0;
   }
@@ -132,7 +137,7 @@ int to_pair(PyObject *object, void *out) {
   size_list list;
   if (!to_sizes(object, &list)) return 0;
   if (list.count != 2) {
-    PyErr_Format(PyExc_ValueError, "expected a pair (height, width), not %lld values",
+    PyErr_Format(PyExc_ValueError, "[pair] %lld values: a pair (height, width) is required",
                  (long long)list.count);
     return 0;
   }

@@ -7,7 +7,7 @@ static PyObject *linear_create(PyObject *self, PyObject *args) {
   vq_module *out;
   if (!PyArg_ParseTuple(args, "LLpO&", &inputs, &outputs, &bias, to_generator, &generator))
     return NULL;
-  return wrap(vq_linear_create(inputs, outputs, bias, generator, &out), MODULE_HANDLE, out);
+  return wrap(vq_linear_create(inputs, outputs, bias, generator, &out), MODULE_HANDLE, &out);
 }
 
 static PyObject *convolution(PyObject *args, int transposed) {
@@ -25,7 +25,7 @@ static PyObject *convolution(PyObject *args, int transposed) {
   vq_module *out;
   vq_status status = transposed ? vq_conv_transpose2d_create(&options, generator, &out)
                                 : vq_conv2d_create(&options, generator, &out);
-  return wrap(status, MODULE_HANDLE, out);
+  return wrap(status, MODULE_HANDLE, &out);
 }
 
 static PyObject *conv2d_create(PyObject *self, PyObject *args) { return convolution(args, 0); }
@@ -38,7 +38,7 @@ static PyObject *batch_norm_create(PyObject *self, PyObject *args) {
   float epsilon, momentum;
   vq_module *out;
   if (!PyArg_ParseTuple(args, "Lff", &features, &epsilon, &momentum)) return NULL;
-  return wrap(vq_batch_norm_create(features, epsilon, momentum, &out), MODULE_HANDLE, out);
+  return wrap(vq_batch_norm_create(features, epsilon, momentum, &out), MODULE_HANDLE, &out);
 }
 
 static PyObject *layer_norm_create(PyObject *self, PyObject *args) {
@@ -46,7 +46,7 @@ static PyObject *layer_norm_create(PyObject *self, PyObject *args) {
   float epsilon;
   vq_module *out;
   if (!PyArg_ParseTuple(args, "Lf", &features, &epsilon)) return NULL;
-  return wrap(vq_layer_norm_create(features, epsilon, &out), MODULE_HANDLE, out);
+  return wrap(vq_layer_norm_create(features, epsilon, &out), MODULE_HANDLE, &out);
 }
 
 static PyObject *embedding_create(PyObject *self, PyObject *args) {
@@ -54,14 +54,14 @@ static PyObject *embedding_create(PyObject *self, PyObject *args) {
   vq_generator *generator;
   vq_module *out;
   if (!PyArg_ParseTuple(args, "LLO&", &count, &features, to_generator, &generator)) return NULL;
-  return wrap(vq_embedding_create(count, features, generator, &out), MODULE_HANDLE, out);
+  return wrap(vq_embedding_create(count, features, generator, &out), MODULE_HANDLE, &out);
 }
 
 static PyObject *activation_create(PyObject *self, PyObject *args) {
   int kind;
   vq_module *out;
   if (!PyArg_ParseTuple(args, "i", &kind)) return NULL;
-  return wrap(vq_activation_create((vq_activation)kind, &out), MODULE_HANDLE, out);
+  return wrap(vq_activation_create((vq_activation)kind, &out), MODULE_HANDLE, &out);
 }
 
 static PyObject *dropout_create(PyObject *self, PyObject *args) {
@@ -69,7 +69,7 @@ static PyObject *dropout_create(PyObject *self, PyObject *args) {
   vq_generator *generator;
   vq_module *out;
   if (!PyArg_ParseTuple(args, "fO&", &probability, to_generator, &generator)) return NULL;
-  return wrap(vq_dropout_create(probability, generator, &out), MODULE_HANDLE, out);
+  return wrap(vq_dropout_create(probability, generator, &out), MODULE_HANDLE, &out);
 }
 
 #define POOL(name)                                                                               \
@@ -78,7 +78,7 @@ static PyObject *dropout_create(PyObject *self, PyObject *args) {
     vq_module *out;                                                                              \
     if (!PyArg_ParseTuple(args, "O&O&O&", to_pair, kernel, to_pair, stride, to_pair, padding))   \
       return NULL;                                                                               \
-    return wrap(vq_##name##_create(kernel, stride, padding, &out), MODULE_HANDLE, out);          \
+    return wrap(vq_##name##_create(kernel, stride, padding, &out), MODULE_HANDLE, &out);          \
   }
 POOL(max_pool2d)
 POOL(average_pool2d)
@@ -87,7 +87,7 @@ static PyObject *upsample_nearest2d_create(PyObject *self, PyObject *args) {
   int64_t scale[2];
   vq_module *out;
   if (!PyArg_ParseTuple(args, "O&", to_pair, scale)) return NULL;
-  return wrap(vq_upsample_nearest2d_create(scale, &out), MODULE_HANDLE, out);
+  return wrap(vq_upsample_nearest2d_create(scale, &out), MODULE_HANDLE, &out);
 }
 
 static PyObject *sequential_create(PyObject *self, PyObject *args) {
@@ -99,13 +99,13 @@ static PyObject *sequential_create(PyObject *self, PyObject *args) {
   vq_status status =
       vq_sequential_create((const vq_module *const *)list.handles, list.count, &out);
   clear_list(&list);
-  return wrap(status, MODULE_HANDLE, out);
+  return wrap(status, MODULE_HANDLE, &out);
 }
 
 static PyObject *residual_create(PyObject *self, PyObject *args) {
   vq_module *body, *out;
   if (!PyArg_ParseTuple(args, "O&", to_module, &body)) return NULL;
-  return wrap(vq_residual_create(body, &out), MODULE_HANDLE, out);
+  return wrap(vq_residual_create(body, &out), MODULE_HANDLE, &out);
 }
 
 #define BACKBONE(name)                                                                        \
@@ -116,7 +116,7 @@ static PyObject *residual_create(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "LLLO&", &size, &channels, &width, to_generator, &generator)) \
       return NULL;                                                                            \
     return wrap(vq_##name##_create(size, channels, width, generator, &out), MODULE_HANDLE,    \
-                out);                                                                         \
+                &out);                                                                         \
   }
 BACKBONE(sqvae_encoder)
 BACKBONE(sqvae_decoder)
@@ -127,7 +127,7 @@ static PyObject *module_forward(PyObject *self, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O&O&", to_module, &module, to_tensor, &x)) return NULL;
   vq_status status;
   WITHOUT_GIL(status, vq_module_forward(module, x, &out));
-  return wrap(status, TENSOR_HANDLE, out);
+  return wrap(status, TENSOR_HANDLE, &out);
 }
 
 static PyObject *module_set_training(PyObject *self, PyObject *args) {
@@ -145,7 +145,7 @@ static PyObject *module_is_training(PyObject *self, PyObject *args) {
 
 /// Appends (name, handle) to `list`; 0 after a failure.
 static int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor) {
-  PyObject *handle = wrap(status, TENSOR_HANDLE, tensor);
+  PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
   PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
   int failed = !pair || PyList_Append(list, pair) < 0;
   Py_XDECREF(pair);
@@ -188,8 +188,9 @@ static PyObject *module_load(PyObject *self, PyObject *args) {
   handle_list list;
   if (!PyArg_ParseTuple(args, "O&Op", to_module, &module, &pairs, &strict)) return NULL;
   if (!read_list(pairs, TENSOR_HANDLE, 1, &list)) return NULL;
-  vq_status status = vq_module_load(module, list.names, (const vq_tensor *const *)list.handles,
-                                    list.count, strict);
+  vq_status status;
+  WITHOUT_GIL(status, vq_module_load(module, list.names, (const vq_tensor *const *)list.handles,
+                                     list.count, strict));
   clear_list(&list);
   return none_or_raise(status);
 }
@@ -216,7 +217,7 @@ static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
   options.seed = seed;
   options.stream = stream;
   vq_module *out;
-  return wrap(vq_vector_quant_create(&options, &out), MODULE_HANDLE, out);
+  return wrap(vq_vector_quant_create(&options, &out), MODULE_HANDLE, &out);
 }
 
 static PyObject *quantizer_forward(PyObject *self, PyObject *args) {
@@ -228,9 +229,9 @@ static PyObject *quantizer_forward(PyObject *self, PyObject *args) {
   WITHOUT_GIL(status, vq_quantizer_forward(quantizer, z, &out));
   if (status != VQ_OK) return raise_status(status);
   return Py_BuildValue(
-      "(NNNNNfffL)", wrap(status, TENSOR_HANDLE, out.z_q), wrap(status, TENSOR_HANDLE, out.codes),
-      wrap(status, TENSOR_HANDLE, out.distances), wrap(status, TENSOR_HANDLE, out.loss),
-      wrap(status, TENSOR_HANDLE, out.z), out.commitment_loss, out.codebook_loss, out.perplexity,
+      "(NNNNNfffL)", wrap(status, TENSOR_HANDLE, &out.z_q), wrap(status, TENSOR_HANDLE, &out.codes),
+      wrap(status, TENSOR_HANDLE, &out.distances), wrap(status, TENSOR_HANDLE, &out.loss),
+      wrap(status, TENSOR_HANDLE, &out.z), out.commitment_loss, out.codebook_loss, out.perplexity,
       (long long)out.active_codes);
 }
 
@@ -241,7 +242,7 @@ static PyObject *quantizer_forward(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &x)) return NULL;   \
     vq_status status;                                                                         \
     WITHOUT_GIL(status, vq_quantizer_##name(quantizer, x, &out));                             \
-    return wrap(status, TENSOR_HANDLE, out);                                                  \
+    return wrap(status, TENSOR_HANDLE, &out);                                                  \
   }
 QUANTIZER(encode)
 QUANTIZER(decode)
@@ -250,7 +251,7 @@ static PyObject *quantizer_effective_codebook(PyObject *self, PyObject *args) {
   vq_module *quantizer;
   vq_tensor *out;
   if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
-  return wrap(vq_quantizer_effective_codebook(quantizer, &out), TENSOR_HANDLE, out);
+  return wrap(vq_quantizer_effective_codebook(quantizer, &out), TENSOR_HANDLE, &out);
 }
 
 static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args) {
@@ -269,9 +270,9 @@ static PyObject *nearest_codes(PyObject *self, PyObject *args) {
   vq_status status;
   WITHOUT_GIL(status, vq_nearest_codes(x, codebook, &codes, with_distances ? &distances : NULL));
   if (status != VQ_OK) return raise_status(status);
-  PyObject *first = wrap(status, TENSOR_HANDLE, codes);
+  PyObject *first = wrap(status, TENSOR_HANDLE, &codes);
   if (!with_distances) return first;
-  return Py_BuildValue("(NN)", first, wrap(status, TENSOR_HANDLE, distances));
+  return Py_BuildValue("(NN)", first, wrap(status, TENSOR_HANDLE, &distances));
 }
 
 static PyObject *kmeans(PyObject *self, PyObject *args) {
@@ -288,8 +289,8 @@ static PyObject *kmeans(PyObject *self, PyObject *args) {
   WITHOUT_GIL(status, vq_kmeans(x, k, max_iterations, init, initial, seed, &centroids, &codes,
                                 &inertia, &iterations));
   if (status != VQ_OK) return raise_status(status);
-  return Py_BuildValue("(NNdL)", wrap(status, TENSOR_HANDLE, centroids),
-                       wrap(status, TENSOR_HANDLE, codes), inertia, (long long)iterations);
+  return Py_BuildValue("(NNdL)", wrap(status, TENSOR_HANDLE, &centroids),
+                       wrap(status, TENSOR_HANDLE, &codes), inertia, (long long)iterations);
 }
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}

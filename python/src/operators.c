@@ -8,7 +8,7 @@
     vq_tensor *out;                                                             \
     vq_status status;                                                           \
     WITHOUT_GIL(status, call);                                                  \
-    return wrap(status, TENSOR_HANDLE, out);                                    \
+    return wrap(status, TENSOR_HANDLE, &out);                                    \
   }
 #define LIST(...) __VA_ARGS__
 
@@ -76,7 +76,7 @@ SHAPED(broadcast_to)
     WITHOUT_GIL(status, vq_tensor_##name((const vq_tensor *const *)list.handles, list.count, \
                                          axis, &out));                                        \
     clear_list(&list);                                                                        \
-    return wrap(status, TENSOR_HANDLE, out);                                                  \
+    return wrap(status, TENSOR_HANDLE, &out);                                                  \
   }
 JOINING(concatenate)
 JOINING(stack)

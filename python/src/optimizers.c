@@ -31,7 +31,7 @@ static PyObject *optimizer_create(PyObject *self, PyObject *args) {
   }
   if (groups && lists && read == count) {
     vq_optimizer *out;
-    result = wrap(vq_optimizer_create(&options, groups, count, &out), OPTIMIZER_HANDLE, out);
+    result = wrap(vq_optimizer_create(&options, groups, count, &out), OPTIMIZER_HANDLE, &out);
   }
   for (Py_ssize_t i = 0; lists && i < read; i++) clear_list(&lists[i]);
   free(groups);
@@ -86,7 +86,7 @@ static PyObject *optimizer_state(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_tensor *tensor = NULL;
     vq_status status = vq_optimizer_state(optimizer, i, &name, &tensor);
-    PyObject *handle = wrap(status, TENSOR_HANDLE, tensor);
+    PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
     PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
     if (!pair || PyList_Append(list, pair) < 0) Py_CLEAR(list);
     Py_XDECREF(pair);
@@ -100,8 +100,9 @@ static PyObject *optimizer_load(PyObject *self, PyObject *args) {
   handle_list list;
   if (!PyArg_ParseTuple(args, "O&O", to_optimizer, &optimizer, &pairs)) return NULL;
   if (!read_list(pairs, TENSOR_HANDLE, 1, &list)) return NULL;
-  vq_status status = vq_optimizer_load(optimizer, list.names,
-                                       (const vq_tensor *const *)list.handles, list.count);
+  vq_status status;
+  WITHOUT_GIL(status, vq_optimizer_load(optimizer, list.names,
+                                        (const vq_tensor *const *)list.handles, list.count));
   clear_list(&list);
   return none_or_raise(status);
 }
@@ -191,7 +192,7 @@ static PyObject *archive_load(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_tensor *tensor = NULL;
     status = vq_archive_tensor(archive, i, &name, &tensor);
-    PyObject *handle = wrap(status, TENSOR_HANDLE, tensor);
+    PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
     PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
     if (!pair || PyList_Append(tensors, pair) < 0) Py_CLEAR(tensors);
     Py_XDECREF(pair);

@@ -7,8 +7,12 @@ static PyObject *tensor_create(PyObject *self, PyObject *args) {
   Py_buffer view;
   if (PyObject_GetBuffer(array, &view, PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) return NULL;
   if (view.itemsize != 4 || view.ndim > MAX_RANK) {
+    if (view.itemsize != 4)
+      PyErr_Format(PyExc_TypeError, "[tensor] elements of %zd bytes: 4 are required", view.itemsize);
+    else
+      PyErr_Format(PyExc_ValueError, "[tensor] %d axes: at most %d are taken", view.ndim, MAX_RANK);
     PyBuffer_Release(&view);
-    return PyErr_Format(PyExc_TypeError, "expected 4-byte elements and at most %d axes", MAX_RANK);
+    return NULL;
   }
   int64_t shape[MAX_RANK];
   for (int axis = 0; axis < view.ndim; axis++) shape[axis] = view.shape[axis];
@@ -16,7 +20,7 @@ static PyObject *tensor_create(PyObject *self, PyObject *args) {
   vq_status status;
   WITHOUT_GIL(status, vq_tensor_create(dtype, shape, view.ndim, view.buf, &out));
   PyBuffer_Release(&view);
-  return wrap(status, TENSOR_HANDLE, out);
+  return wrap(status, TENSOR_HANDLE, &out);
 }
 
 static PyObject *tensor_copy_out(PyObject *self, PyObject *args) {
@@ -35,7 +39,9 @@ static PyObject *tensor_shape(PyObject *self, PyObject *args) {
   vq_tensor *tensor;
   if (!PyArg_ParseTuple(args, "O&", to_tensor, &tensor)) return NULL;
   int64_t rank = vq_tensor_rank(tensor), shape[MAX_RANK];
-  if (rank > MAX_RANK) return PyErr_Format(PyExc_ValueError, "more than %d axes", MAX_RANK);
+  if (rank > MAX_RANK)
+    return PyErr_Format(PyExc_ValueError, "[shape] %lld axes: at most %d are taken",
+                        (long long)rank, MAX_RANK);
   vq_tensor_shape(tensor, shape);
   PyObject *tuple = PyTuple_New(rank);
   for (int64_t axis = 0; tuple && axis < rank; axis++)
@@ -65,13 +71,13 @@ static PyObject *tensor_requiring_grad(PyObject *self, PyObject *args) {
   vq_tensor *tensor, *out;
   int role;
   if (!PyArg_ParseTuple(args, "O&i", to_tensor, &tensor, &role)) return NULL;
-  return wrap(vq_tensor_requiring_grad(tensor, role, &out), TENSOR_HANDLE, out);
+  return wrap(vq_tensor_requiring_grad(tensor, role, &out), TENSOR_HANDLE, &out);
 }
 
 static PyObject *tensor_detach(PyObject *self, PyObject *args) {
   vq_tensor *tensor, *out;
   if (!PyArg_ParseTuple(args, "O&", to_tensor, &tensor)) return NULL;
-  return wrap(vq_tensor_detach(tensor, &out), TENSOR_HANDLE, out);
+  return wrap(vq_tensor_detach(tensor, &out), TENSOR_HANDLE, &out);
 }
 
 static PyObject *tensor_grad(PyObject *self, PyObject *args) {
@@ -79,7 +85,7 @@ static PyObject *tensor_grad(PyObject *self, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O&", to_tensor, &tensor)) return NULL;
   vq_status status = vq_tensor_grad(tensor, &out);
   if (status == VQ_OK && !out) Py_RETURN_NONE;
-  return wrap(status, TENSOR_HANDLE, out);
+  return wrap(status, TENSOR_HANDLE, &out);
 }
 
 static PyObject *tensor_set_grad(PyObject *self, PyObject *args) {
@@ -111,7 +117,7 @@ static PyObject *generator_create(PyObject *self, PyObject *args) {
   unsigned long long seed, stream;
   vq_generator *out;
   if (!PyArg_ParseTuple(args, "KK", &seed, &stream)) return NULL;
-  return wrap(vq_generator_create(seed, stream, &out), GENERATOR_HANDLE, out);
+  return wrap(vq_generator_create(seed, stream, &out), GENERATOR_HANDLE, &out);
 }
 
 static PyObject *generator_counter(PyObject *self, PyObject *args) {
@@ -139,7 +145,7 @@ static PyObject *generator_set_counter(PyObject *self, PyObject *args) {
     vq_status status;                                                                            \
     WITHOUT_GIL(status,                                                                          \
                 vq_generator_##name(generator, shape.values, shape.count, a, b, &out));          \
-    return wrap(status, TENSOR_HANDLE, out);                                                     \
+    return wrap(status, TENSOR_HANDLE, &out);                                                     \
   }
 DRAW(uniform)
 DRAW(normal)
@@ -154,7 +160,7 @@ static PyObject *generator_integers(PyObject *self, PyObject *args) {
   vq_status status;
   WITHOUT_GIL(status,
               vq_generator_integers(generator, shape.values, shape.count, below, &out));
-  return wrap(status, TENSOR_HANDLE, out);
+  return wrap(status, TENSOR_HANDLE, &out);
 }
 
 static PyObject *generator_permutation(PyObject *self, PyObject *args) {
@@ -164,7 +170,7 @@ static PyObject *generator_permutation(PyObject *self, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O&L", to_generator, &generator, &count)) return NULL;
   vq_status status;
   WITHOUT_GIL(status, vq_generator_permutation(generator, count, &out));
-  return wrap(status, TENSOR_HANDLE, out);
+  return wrap(status, TENSOR_HANDLE, &out);
 }
 
 static PyObject *set_threads(PyObject *self, PyObject *args) {

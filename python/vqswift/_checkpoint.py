@@ -23,7 +23,7 @@ def save(
     the old file. OSError names the path.
     """
     pairs = [(name, Tensor(value)._handle) for name, value in tensors.items()]
-    _core.archive_save(os.fspath(path), pairs, list((metadata or {}).items()))
+    _core.archive_save(_path("save", path), pairs, list((metadata or {}).items()))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -31,5 +31,14 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
 
     ValueError says what is wrong with a damaged file.
     """
-    pairs, metadata = _core.archive_load(os.fspath(path))
+    pairs, metadata = _core.archive_load(_path("load", path))
     return {name: Tensor._wrap(handle).numpy() for name, handle in pairs}, dict(metadata)
+
+
+def _path(action: str, path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"[{action}] path {text!r}: a str or os.PathLike of str is required")
+    if "\0" in text:
+        raise ValueError(f"[{action}] path {text!r}: it must not hold a NUL")
+    return text

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._random import layer_stream
+from ._random import check_word, layer_stream
 from ._tensor import Tensor, as_tensor
 from .nn._module import Native
 from .optim import Optimizer
@@ -92,8 +92,7 @@ class VectorQuant(Native):
                 raise ValueError(f"[vector_quant] {name} = {value!r}: it must be one of {[*_NORMS]}")
         if affine != "learned":
             raise ValueError(f"[vector_quant] affine = {affine!r}: it must be 'learned'")
-        if not 0 <= seed < 1 << 64:
-            raise ValueError(f"[vector_quant] seed = {seed}: it must lie in 0...2**64-1")
+        check_word("vector_quant", "seed", seed)
         super().__init__(
             _core.vector_quant_create(
                 feature_size,
@@ -216,6 +215,7 @@ def kmeans(
     `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k. ValueError
     for NaN, infinity, no rows or k < 1.
     """
+    check_word("kmeans", "seed", seed)
     kinds = {"kmeans++": 0, "random": 1}
     if isinstance(init, str):
         if init not in kinds:

@@ -8,6 +8,12 @@ from . import _core
 from ._tensor import Tensor
 
 
+def check_word(operation: str, name: str, value: int) -> None:
+    """ValueError unless `value` fits in 64 bits without a sign."""
+    if not 0 <= value < 1 << 64:
+        raise ValueError(f"[{operation}] {name} = {value}: it must lie in 0...2**64-1")
+
+
 class Generator:
     """A stream of random numbers that depends on (seed, stream, counter) alone.
 
@@ -15,9 +21,8 @@ class Generator:
     """
 
     def __init__(self, seed: int = 0, stream: int = 0) -> None:
-        for name, value in (("seed", seed), ("stream", stream)):
-            if not 0 <= value < 1 << 64:
-                raise ValueError(f"[generator] {name} = {value}: it must lie in 0...2**64-1")
+        check_word("generator", "seed", seed)
+        check_word("generator", "stream", stream)
         self.seed = seed
         self.stream = stream
         self._handle = _core.generator_create(seed, stream)
@@ -29,6 +34,7 @@ class Generator:
 
     @counter.setter
     def counter(self, value: int) -> None:
+        check_word("generator", "counter", value)
         _core.generator_set_counter(self._handle, value)
 
     def uniform(self, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -61,8 +67,7 @@ def manual_seed(seed: int) -> None:
     Each layer draws from the stream of its creation index, so equal layers differ, and the same
     program gives the same weights.
     """
-    if not 0 <= seed < 1 << 64:
-        raise ValueError(f"[manual_seed] seed = {seed}: it must lie in 0...2**64-1")
+    check_word("manual_seed", "seed", seed)
     _Streams.seed = seed
     _Streams.next_stream = 0
 

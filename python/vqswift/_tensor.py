@@ -18,7 +18,12 @@ Pair = int | tuple[int, int]
 
 def as_pair(value: Pair) -> tuple[int, int]:
     """(height, width) of one number or of two."""
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+    if isinstance(value, (int, np.integer)):
+        return int(value), int(value)
+    pair = tuple(value)
+    if len(pair) != 2:
+        raise ValueError(f"[pair] {value!r}: one size or a pair (height, width) is required")
+    return pair[0], pair[1]
 
 
 def _contiguous(array: Any) -> tuple[np.ndarray, int]:
@@ -138,8 +143,8 @@ class Tensor:
         return None if handle is None else Tensor._wrap(handle)
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        _core.tensor_set_grad(self._handle, None if value is None else value._handle)
+    def grad(self, value: Tensor | npt.ArrayLike | None) -> None:
+        _core.tensor_set_grad(self._handle, None if value is None else _operand(value))
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of all that it depends on.
@@ -189,6 +194,8 @@ class Tensor:
         return Tensor._wrap(_core.matmul(_operand(other), self._handle))
 
     def __pow__(self, exponent: float) -> Tensor:
+        if not isinstance(exponent, (int, float, np.integer, np.floating)):
+            return NotImplemented
         if exponent == 2:
             return Tensor._wrap(_core.square(self._handle))
         return Tensor._wrap(_core.pow(self._handle, exponent))
@@ -353,11 +360,12 @@ def _operand(value: Any) -> _core.TensorHandle:
 
 
 def _axes(axis: Axes) -> Sequence[int] | None:
-    return (axis,) if isinstance(axis, int) else axis
+    return (int(axis),) if isinstance(axis, (int, np.integer)) else axis
 
 
 def _sizes(values: tuple[Any, ...]) -> Sequence[int]:
-    return values[0] if len(values) == 1 and not isinstance(values[0], int) else values
+    alone = len(values) == 1 and not isinstance(values[0], (int, np.integer))
+    return values[0] if alone else values
 
 
 def as_tensor(value: Tensor | npt.ArrayLike) -> Tensor:
@@ -365,14 +373,14 @@ def as_tensor(value: Tensor | npt.ArrayLike) -> Tensor:
     return value if isinstance(value, Tensor) else Tensor(value)
 
 
-def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+def concatenate(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
     """Join tensors that are equal in every other axis along `axis`."""
-    return Tensor._wrap(_core.concatenate([t._handle for t in tensors], axis))
+    return Tensor._wrap(_core.concatenate([_operand(t) for t in tensors], axis))
 
 
-def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+def stack(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
     """Join tensors of equal shape along a new `axis`."""
-    return Tensor._wrap(_core.stack([t._handle for t in tensors], axis))
+    return Tensor._wrap(_core.stack([_operand(t) for t in tensors], axis))
 
 
 def maximum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:

@@ -13,6 +13,16 @@ from ._tensor import Tensor
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
+def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorHandle]:
+    handles = []
+    for parameter in parameters:
+        if not isinstance(parameter, Tensor):
+            kind = type(parameter).__name__
+            raise TypeError(f"[{operation}] a parameter is a {kind}: a Tensor is required")
+        handles.append(parameter._handle)
+    return handles
+
+
 class Optimizer:
     """What SGD, Adam and AdamW share.
 
@@ -40,10 +50,14 @@ class Optimizer:
             unknown = set(group) - {"params", "lr", "weight_decay"}
             if unknown:
                 raise ValueError(f"[optimizer] a group has unknown settings {sorted(unknown)}")
+            if "params" not in group:
+                raise ValueError(f"[optimizer] a group has {sorted(group)}: params are required")
+        if len(betas) != 2:
+            raise ValueError(f"[optimizer] betas = {betas}: two are required")
         self._handle = _core.optimizer_create(
             [
                 (
-                    [p._handle for p in group["params"]],
+                    _handles("optimizer", group["params"]),
                     group.get("lr", lr),
                     group.get("weight_decay", weight_decay),
                 )
@@ -73,6 +87,8 @@ class Optimizer:
 
     @lrs.setter
     def lrs(self, values: list[float]) -> None:
+        if len(values) != len(self.lrs):
+            raise ValueError(f"[optimizer] lrs {values}: there are {len(self.lrs)} groups")
         for group, value in enumerate(values):
             _core.optimizer_set_learning_rate(self._handle, group, value)
 
@@ -198,9 +214,9 @@ def cosine_schedule(total_steps: int, minimum: float = 0.0, warmup_steps: int = 
 
 def clip_grad_norm(params: Iterable[Tensor], maximum: float) -> float:
     """Scale gradients so that their joint L2 norm is at most `maximum`; returns the norm before."""
-    return _core.clip_grad_norm([p._handle for p in params], maximum)
+    return _core.clip_grad_norm(_handles("clip_grad_norm", params), maximum)
 
 
 def clip_grad_value(params: Iterable[Tensor], maximum: float) -> None:
     """Clamp every gradient's elements to -maximum...maximum."""
-    _core.clip_grad_value([p._handle for p in params], maximum)
+    _core.clip_grad_value(_handles("clip_grad_value", params), maximum)

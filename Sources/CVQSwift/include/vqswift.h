@@ -259,7 +259,7 @@ VQ_CHECKED vq_status vq_layer_norm_create(int64_t features, float epsilon, vq_mo
 VQ_CHECKED vq_status vq_embedding_create(int64_t count, int64_t features, vq_generator *generator,
                                          vq_module **out);
 VQ_CHECKED vq_status vq_activation_create(vq_activation kind, vq_module **out);
-/// Keeps a generator of its own, seeded from `generator`.
+/// Draws from `generator` in training forwards.
 VQ_CHECKED vq_status vq_dropout_create(float probability, vq_generator *generator, vq_module **out);
 VQ_CHECKED vq_status vq_max_pool2d_create(const int64_t kernel[2], const int64_t stride[2],
                                           const int64_t padding[2], vq_module **out);

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._random import Generator, layer_generator
-from .._tensor import Pair, Tensor, as_pair
+from .._tensor import Pair, Tensor, as_pair, as_tensor
 from ._module import Module, Native
 
 
@@ -206,7 +206,7 @@ class Sequential(Module):
     def forward(self, x: Any) -> Any:
         """The last module's output."""
         if self._handle is not None:
-            return Tensor._wrap(_core.module_forward(self._handle, x._handle))
+            return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
         for module in self._items:
             x = module(x)
         return x
@@ -229,14 +229,18 @@ class Residual(Module):
     def __init__(self, body: Module) -> None:
         super().__init__()
         self.body = body
-        handle = _plain_handle(body)
-        self._handle = None if handle is None else _core.residual_create(handle)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "body":
+            handle = _plain_handle(value)
+            self._handle = None if handle is None else _core.residual_create(handle)
 
     def forward(self, x: Tensor) -> Tensor:
         """x plus the body's output."""
         if self._handle is not None:
-            return Tensor._wrap(_core.module_forward(self._handle, x._handle))
-        return x + self.body(x)
+            return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
+        return as_tensor(x) + self.body(x)
 
 
 def _plain_handle(module: Module) -> _core.ModuleHandle | None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import _core
-from .._tensor import Tensor
+from .._tensor import Tensor, as_tensor
 
 Self = TypeVar("Self", bound="Module")
 
@@ -29,11 +29,25 @@ class Module:
         self._children: dict[str, Module] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
+        kind = None
         if isinstance(value, Module):
-            self._registry("_children")[name] = value
+            kind = "_children"
         elif isinstance(value, Tensor) and value.requires_grad and _core.tensor_is_leaf(value._handle):
-            self._registry("_parameters")[name] = value
+            kind = "_parameters"
+        if kind is not None:
+            self._registry(kind)[name] = value
+        self._forget(name, kind)
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._forget(name, None)
+        object.__delattr__(self, name)
+
+    def _forget(self, name: str, kept: str | None) -> None:
+        """Drop what `name` stood for, save in the registry `kept`."""
+        for kind in ("_parameters", "_buffers", "_children"):
+            if kind != kept and kind in self.__dict__:
+                self.__dict__[kind].pop(name, None)
 
     def _registry(self, kind: str) -> dict[str, Any]:
         try:
@@ -46,6 +60,7 @@ class Module:
     def register_buffer(self, name: str, value: Tensor) -> None:
         """Keep `value` in the state, as the attribute `name`, without training it."""
         self._registry("_buffers")[name] = value
+        self._forget(name, "_buffers")
         object.__setattr__(self, name, value)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,20 +91,33 @@ class Module:
     def _load_own(self, state: dict[str, np.ndarray]) -> None:
         targets = dict(self._own_parameters(True) + self._own_buffers())
         for name, value in state.items():
-            targets[name].assign(value.astype(targets[name].dtype, copy=False))
+            targets[name].assign(value)
 
-    def _walk_parameters(self, every: bool) -> Iterator[tuple[str, Tensor]]:
-        yield from self._own_parameters(every)
+    def _walk_parameters(
+        self, every: bool, seen: set[int] | None = None
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Parameters by dotted name; with `seen`, those of shared modules and tensors once."""
+        for name, tensor in self._own_parameters(every):
+            if seen is not None and name in self._parameters:
+                if id(tensor) in seen:
+                    continue
+                seen.add(id(tensor))
+            yield name, tensor
         for name, child in self.named_children():
-            for below, tensor in child._walk_parameters(every):
+            if seen is not None:
+                if id(child) in seen:
+                    continue
+                seen.add(id(child))
+            for below, tensor in child._walk_parameters(every, seen):
                 yield f"{name}.{below}", tensor
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Pairs (dotted name, tensor) for the optimizer.
 
-        A codebook that an in-place optimizer owns is not among them; it is in `state_dict`.
+        What stands under several names comes once. A codebook that an in-place optimizer owns is not
+        among them; it is in `state_dict`.
         """
-        yield from self._walk_parameters(False)
+        yield from self._walk_parameters(False, set())
 
     def parameters(self) -> list[Tensor]:
         """The tensors of `named_parameters`."""
@@ -113,21 +141,32 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into parameters and buffers by name.
 
-        `strict`: every name must be there and no other. KeyError names what is missing or
-        unexpected, ValueError a shape that differs; nothing changes then.
+        `strict`: every name must be there and no other. ValueError names what is missing or
+        unexpected or a shape that differs, TypeError a dtype that does not fit; nothing changes then.
         """
         own = dict(self._walk_parameters(True)) | dict(self.named_buffers())
         arrays = {name: np.asarray(value) for name, value in state.items()}
         missing = [name for name in own if name not in arrays]
         unexpected = [name for name in arrays if name not in own]
         if strict and (missing or unexpected):
-            raise KeyError(f"[load_state_dict] missing {missing}, unexpected {unexpected}")
+            raise ValueError(
+                f"[load_state_dict] missing {missing}, unexpected {unexpected}: "
+                "every name must be given, and no other"
+            )
         for name, tensor in own.items():
-            if name in arrays and arrays[name].shape != tensor.shape:
+            if name not in arrays:
+                continue
+            given, kinds = arrays[name], "fiub" if tensor.dtype.kind == "f" else "iu"
+            if given.dtype.kind not in kinds:
+                raise TypeError(
+                    f"[load_state_dict] {name}: dtype {given.dtype} does not fit {tensor.dtype}"
+                )
+            if given.shape != tensor.shape:
                 raise ValueError(
-                    f"[load_state_dict] {name}: shape {list(arrays[name].shape)} does not fit "
+                    f"[load_state_dict] {name}: shape {list(given.shape)} does not fit "
                     f"{list(tensor.shape)}"
                 )
+            arrays[name] = given.astype(tensor.dtype, copy=False)
         self._load(arrays)
 
     def _load(self, arrays: dict[str, np.ndarray]) -> None:
@@ -162,7 +201,7 @@ class Native(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output."""
-        return Tensor._wrap(_core.module_forward(self._handle, x._handle))
+        return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
 
     def _own_parameters(self, every: bool) -> list[tuple[str, Tensor]]:
         return [(n, Tensor._wrap(h)) for n, h in _core.module_parameters(self._handle, every)]

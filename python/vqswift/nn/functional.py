@@ -9,27 +9,27 @@ from .._tensor import Pair, Tensor, as_pair, as_tensor
 
 def mse_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean over all elements of (prediction - target)^2; equal shapes."""
-    return Tensor._wrap(_core.mse_loss(prediction._handle, as_tensor(target)._handle))
+    return Tensor._wrap(_core.mse_loss(as_tensor(prediction)._handle, as_tensor(target)._handle))
 
 
 def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean over all elements of |prediction - target|; equal shapes."""
-    return Tensor._wrap(_core.l1_loss(prediction._handle, as_tensor(target)._handle))
+    return Tensor._wrap(_core.l1_loss(as_tensor(prediction)._handle, as_tensor(target)._handle))
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """logits [n, k], labels int32 [n] -> mean negative log likelihood."""
     target = as_tensor(labels)._handle
-    return Tensor._wrap(_core.cross_entropy(logits._handle, target, label_smoothing))
+    return Tensor._wrap(_core.cross_entropy(as_tensor(logits)._handle, target, label_smoothing))
 
 
 def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Pair = 0
 ) -> Tensor:
     """x [n, h, w, i], weight [o, i, kh, kw] -> [n, h', w', o]."""
-    offset = None if bias is None else bias._handle
+    offset = None if bias is None else as_tensor(bias)._handle
     return Tensor._wrap(
-        _core.conv2d(x._handle, weight._handle, offset, as_pair(stride), as_pair(padding))
+        _core.conv2d(as_tensor(x)._handle, as_tensor(weight)._handle, offset, as_pair(stride), as_pair(padding))
     )
 
 
@@ -42,9 +42,9 @@ def conv_transpose2d(
     output_padding: Pair = 0,
 ) -> Tensor:
     """x [n, h, w, i], weight [i, o, kh, kw] -> [n, h', w', o]."""
-    offset = None if bias is None else bias._handle
+    offset = None if bias is None else as_tensor(bias)._handle
     sizes = as_pair(stride), as_pair(padding), as_pair(output_padding)
-    return Tensor._wrap(_core.conv_transpose2d(x._handle, weight._handle, offset, *sizes))
+    return Tensor._wrap(_core.conv_transpose2d(as_tensor(x)._handle, as_tensor(weight)._handle, offset, *sizes))
 
 
 def max_pool2d(
@@ -53,7 +53,7 @@ def max_pool2d(
     """Maximum of each window of x [n, h, w, c]."""
     step = kernel_size if stride is None else stride
     sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-    return Tensor._wrap(_core.max_pool2d(x._handle, *sizes))
+    return Tensor._wrap(_core.max_pool2d(as_tensor(x)._handle, *sizes))
 
 
 def avg_pool2d(
@@ -62,12 +62,12 @@ def avg_pool2d(
     """Mean of each window of x [n, h, w, c], padding counted as zeros."""
     step = kernel_size if stride is None else stride
     sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-    return Tensor._wrap(_core.average_pool2d(x._handle, *sizes))
+    return Tensor._wrap(_core.average_pool2d(as_tensor(x)._handle, *sizes))
 
 
 def upsample_nearest2d(x: Tensor, scale: Pair) -> Tensor:
     """x [n, h, w, c] with each pixel repeated along both axes."""
-    return Tensor._wrap(_core.upsample_nearest2d(x._handle, as_pair(scale)))
+    return Tensor._wrap(_core.upsample_nearest2d(as_tensor(x)._handle, as_pair(scale)))
 
 
 def batch_norm(
@@ -81,10 +81,10 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """x [..., c] normalized over all axes but the last; training moves the running statistics."""
-    handles = (t._handle for t in (x, scale, shift, running_mean, running_var))
+    handles = (as_tensor(t)._handle for t in (x, scale, shift, running_mean, running_var))
     return Tensor._wrap(_core.batch_norm(*handles, training, momentum, eps))
 
 
 def dropout(x: Tensor, p: float, generator: Generator) -> Tensor:
     """Zeroes elements with probability `p`, the others times 1 / (1 - p)."""
-    return Tensor._wrap(_core.dropout(x._handle, p, generator._handle))
+    return Tensor._wrap(_core.dropout(as_tensor(x)._handle, p, generator._handle))

@@ -1,0 +1,236 @@
+/// An embedder's program: everything that vqswift.h promises, in C99 alone.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vqswift.h"
+
+#define CHECK(condition)                                                               \
+  do {                                                                                 \
+    if (!(condition)) {                                                                \
+      fprintf(stderr, "line %d: %s (last error: %s)\n", __LINE__, #condition, vq_last_error()); \
+      exit(1);                                                                         \
+    }                                                                                  \
+  } while (0)
+#define OK(call) CHECK((call) == VQ_OK)
+
+static int releases;
+
+static void count_release(void *context) {
+  CHECK(context == &releases);
+  releases++;
+}
+
+static vq_tensor *floats(const float *values, int64_t rows, int64_t columns) {
+  const int64_t shape[2] = {rows, columns};
+  vq_tensor *tensor;
+  OK(vq_tensor_create(VQ_FLOAT32, shape, 2, values, &tensor));
+  return tensor;
+}
+
+static void operators_and_backward(void) {
+  const float a[6] = {1, 2, 3, 4, 5, 6}, b[6] = {1, 0, 0, 1, 1, 1};
+  vq_tensor *x = floats(a, 2, 3), *y = floats(b, 3, 2), *leaf, *product, *sum, *gradient;
+  OK(vq_tensor_requiring_grad(x, VQ_ROLE_WEIGHT, &leaf));
+  CHECK(vq_tensor_requires_grad(leaf) && vq_tensor_is_leaf(leaf) && !vq_tensor_requires_grad(x));
+  OK(vq_tensor_matmul(leaf, y, &product));
+  CHECK(vq_tensor_rank(product) == 2 && vq_tensor_dtype(product) == VQ_FLOAT32);
+  int64_t shape[2];
+  vq_tensor_shape(product, shape);
+  CHECK(shape[0] == 2 && shape[1] == 2);
+  float values[6];
+  OK(vq_tensor_copy_out(product, values, sizeof values));
+  CHECK(values[0] == 4 && values[1] == 5 && values[2] == 10 && values[3] == 11);
+  CHECK(vq_tensor_copy_out(product, values, 15) == VQ_ERROR_VALUE);
+  OK(vq_tensor_sum(product, NULL, 0, false, &sum));
+  OK(vq_tensor_backward(sum, NULL, false));
+  OK(vq_tensor_grad(leaf, &gradient));
+  OK(vq_tensor_copy_out(gradient, values, sizeof values));
+  CHECK(values[0] == 1 && values[1] == 1 && values[2] == 2);  // row sums of y
+  CHECK(vq_tensor_backward(sum, NULL, false) == VQ_ERROR_RUNTIME);
+  vq_tensor_release(gradient);
+  OK(vq_tensor_set_grad(leaf, NULL));
+  OK(vq_tensor_grad(leaf, &gradient));
+  CHECK(gradient == NULL);
+  vq_tensor_release(gradient);
+
+  CHECK(vq_set_grad_enabled(false) && !vq_grad_enabled());
+  vq_tensor *unrecorded;
+  OK(vq_tensor_exp(leaf, &unrecorded));
+  CHECK(!vq_tensor_requires_grad(unrecorded));
+  CHECK(!vq_set_grad_enabled(true));
+
+  vq_tensor *all[] = {x, y, leaf, product, sum, unrecorded};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
+}
+
+static void errors(void) {
+  vq_tensor *x = floats((const float[2]){1, 2}, 1, 2), *out = x;
+  CHECK(vq_tensor_matmul(x, x, &out) == VQ_ERROR_VALUE);
+  CHECK(out == NULL);
+  CHECK(strcmp(vq_last_error(),
+               "[matmul] shapes [1, 2] and [1, 2]: the inner axes must be equal, and 2 is not 1") == 0);
+  const int64_t huge[2] = {(int64_t)1 << 40, (int64_t)1 << 40}, negative[1] = {-1};
+  CHECK(vq_tensor_create(VQ_FLOAT32, huge, 2, NULL, &out) == VQ_ERROR_OVERFLOW && !out);
+  CHECK(vq_tensor_create(VQ_FLOAT32, negative, 1, NULL, &out) == VQ_ERROR_VALUE);
+  CHECK(vq_tensor_create(7, negative, 0, NULL, &out) == VQ_ERROR_VALUE);
+  CHECK(vq_tensor_create(VQ_INT32, negative, -1, NULL, &out) == VQ_ERROR_RUNTIME);
+  CHECK(vq_tensor_create(VQ_INT32, NULL, 0, NULL, &out) == VQ_ERROR_RUNTIME);
+  CHECK(vq_tensor_add(NULL, x, &out) == VQ_ERROR_RUNTIME);
+  CHECK(vq_tensor_add(x, x, NULL) == VQ_ERROR_RUNTIME);
+  CHECK(vq_tensor_copy_out(x, NULL, 8) == VQ_ERROR_RUNTIME);
+  CHECK(vq_tensor_concatenate(NULL, 1, 0, &out) == VQ_ERROR_RUNTIME);
+  CHECK(vq_tensor_concatenate(NULL, -1, 0, &out) == VQ_ERROR_RUNTIME);
+  CHECK(vq_set_threads(0) == VQ_ERROR_VALUE);
+  vq_module *module;
+  vq_vector_quant_options old = {.struct_size = 8};
+  CHECK(vq_vector_quant_create(&old, &module) == VQ_ERROR_VALUE && !module);
+  CHECK(vq_vector_quant_create(NULL, &module) == VQ_ERROR_RUNTIME);
+  CHECK(vq_conv2d_create(NULL, NULL, &module) == VQ_ERROR_RUNTIME);
+  CHECK(vq_sequential_create(NULL, -1, &module) == VQ_ERROR_RUNTIME);
+  CHECK(vq_nearest_codes(x, x, NULL, NULL) == VQ_ERROR_RUNTIME);
+  CHECK(vq_schedule_factor(NULL, 0, NULL) == VQ_ERROR_RUNTIME);
+  vq_archive *archive;
+  CHECK(vq_archive_load("/nonexistent/file", &archive) == VQ_ERROR_IO && !archive);
+  CHECK(strstr(vq_last_error(), "/nonexistent/file"));
+  vq_tensor_release(x);
+  vq_tensor_release(NULL);
+  vq_module_release(NULL);
+  vq_generator_release(NULL);
+  vq_optimizer_release(NULL);
+  vq_archive_release(NULL);
+}
+
+static void borrowed_memory(void) {
+  float *data = aligned_alloc(64, 64);
+  CHECK(data);
+  for (int i = 0; i < 16; i++) data[i] = (float)i;
+  const int64_t shape[2] = {4, 4}, wrong[1] = {-4};
+  vq_tensor *tensor, *flat, *sum;
+  releases = 0;
+  OK(vq_tensor_create_borrowed(VQ_FLOAT32, shape, 2, data, count_release, &releases, &tensor));
+  OK(vq_tensor_reshape(tensor, (const int64_t[1]){16}, 1, &flat));
+  vq_tensor_release(tensor);
+  CHECK(releases == 0);  // the reshaped tensor reads the same memory
+  OK(vq_tensor_sum(flat, NULL, 0, false, &sum));
+  float total;
+  OK(vq_tensor_copy_out(sum, &total, sizeof total));
+  CHECK(total == 120);
+  vq_tensor_release(sum);
+  vq_tensor_release(flat);
+  CHECK(releases == 1);
+  CHECK(vq_tensor_create_borrowed(VQ_FLOAT32, wrong, 1, data, count_release, &releases, &tensor) ==
+        VQ_ERROR_VALUE);
+  CHECK(releases == 2 && !tensor);
+  CHECK(vq_tensor_create_borrowed(VQ_FLOAT32, shape, 2, data + 1, count_release, &releases,
+                                  &tensor) == VQ_ERROR_VALUE);
+  CHECK(releases == 3);
+  CHECK(vq_tensor_create_borrowed(VQ_FLOAT32, shape, 2, data, count_release, &releases, NULL) ==
+        VQ_ERROR_RUNTIME);
+  CHECK(releases == 4);
+  free(data);
+}
+
+static float item(const vq_tensor *tensor) {
+  float value;
+  OK(vq_tensor_copy_out(tensor, &value, sizeof value));
+  return value;
+}
+
+/// A linear encoder and a quantizer, trained together; the loss must fall.
+static void training(const char *path) {
+  vq_generator *generator;
+  OK(vq_generator_create(3, 0, &generator));
+  vq_tensor *batch;
+  OK(vq_generator_normal(generator, (const int64_t[2]){64, 8}, 2, 0, 1, &batch));
+  CHECK(vq_generator_counter(generator) > 0);
+  vq_module *encoder, *relu, *network, *quantizer;
+  OK(vq_linear_create(8, 4, true, generator, &encoder));
+  OK(vq_activation_create(VQ_IDENTITY, &relu));
+  const vq_module *parts[2] = {encoder, relu};
+  OK(vq_sequential_create(parts, 2, &network));
+  vq_vector_quant_options options = {.struct_size = sizeof options, .feature_size = 4,
+                                     .num_codes = 16, .beta = 0.9f, .sync_nu = 1, .affine_groups = 1,
+                                     .kmeans_init = true, .inner_steps = 1, .outer_steps = 1};
+  OK(vq_vector_quant_create(&options, &quantizer));
+  OK(vq_module_set_training(quantizer, true));
+
+  vq_tensor *parameters[8];
+  const char *names[8];
+  int64_t count = 0;
+  vq_module *owners[2] = {network, quantizer};
+  for (int owner = 0; owner < 2; owner++)
+    for (int64_t i = 0; i < vq_module_parameter_count(owners[owner], false); i++, count++)
+      OK(vq_module_parameter(owners[owner], false, i, &names[count], &parameters[count]));
+  CHECK(count == 3 && strcmp(names[0], "0.weight") == 0 && strcmp(names[2], "codebook") == 0);
+  vq_optimizer_options adamw = {.struct_size = sizeof adamw, .kind = VQ_ADAMW, .beta1 = 0.9,
+                                .beta2 = 0.999, .epsilon = 1e-8};
+  vq_parameter_group group = {(const vq_tensor *const *)parameters, count, 0.01, 0.01};
+  vq_optimizer *optimizer;
+  OK(vq_optimizer_create(&adamw, &group, 1, &optimizer));
+
+  float first = 0, last = 0;
+  for (int step = 0; step < 30; step++) {
+    vq_tensor *z;
+    vq_quantized quantized = {.struct_size = sizeof quantized};
+    OK(vq_module_forward(network, batch, &z));
+    OK(vq_quantizer_forward(quantizer, z, &quantized));
+    CHECK(quantized.active_codes > 0 && quantized.perplexity >= 1);
+    last = item(quantized.loss);
+    if (step == 0) first = last;
+    OK(vq_tensor_backward(quantized.loss, NULL, false));
+    OK(vq_optimizer_step(optimizer));
+    OK(vq_optimizer_zero_grad(optimizer));
+    vq_tensor *all[] = {z, quantized.z_q, quantized.codes, quantized.distances, quantized.loss,
+                        quantized.z};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
+  }
+  CHECK(isfinite(last) && last < first);
+  CHECK(vq_optimizer_state_count(optimizer) == 3 * count);
+
+  OK(vq_archive_save(path, names, (const vq_tensor *const *)parameters, count,
+                     (const char *[]){"step"}, (const char *[]){"30"}, 1));
+  vq_archive *archive;
+  OK(vq_archive_load(path, &archive));
+  CHECK(vq_archive_count(archive) == count && vq_archive_metadata_count(archive) == 1);
+  const char *key, *value;
+  OK(vq_archive_metadata(archive, 0, &key, &value));
+  CHECK(strcmp(key, "step") == 0 && strcmp(value, "30") == 0);
+  for (int64_t i = 0; i < count; i++) {
+    const char *name;
+    vq_tensor *loaded;
+    float saved[64], read[64];
+    OK(vq_archive_tensor(archive, i, &name, &loaded));
+    for (int64_t j = 0; j < count; j++)
+      if (strcmp(name, names[j]) == 0) OK(vq_tensor_copy_out(parameters[j], saved, sizeof saved));
+    OK(vq_tensor_copy_out(loaded, read, sizeof read));
+    CHECK(read[0] == saved[0] && read[3] == saved[3]);
+    vq_tensor_release(loaded);
+  }
+  vq_archive_release(archive);
+
+  for (int64_t i = 0; i < count; i++) vq_tensor_release(parameters[i]);
+  vq_optimizer_release(optimizer);
+  vq_module_release(quantizer);
+  vq_module_release(network);
+  vq_module_release(relu);
+  vq_module_release(encoder);
+  vq_tensor_release(batch);
+  vq_generator_release(generator);
+}
+
+int main(int count, char **arguments) {
+  CHECK(count == 2);
+  CHECK(vq_abi_version() == VQ_ABI_VERSION);
+  CHECK(strstr(vq_libraries(), "OpenBLAS"));
+  OK(vq_set_threads(1));
+  CHECK(vq_get_threads() == 1);
+  operators_and_backward();
+  errors();
+  borrowed_memory();
+  training(arguments[1]);
+  CHECK(vq_live_handles() == 0);
+  puts("ok");
+  return 0;
+}

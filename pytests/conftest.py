@@ -1,0 +1,52 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vqswift import _core, get_threads, set_threads
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Numbers that are the same in every run."""
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """`set_threads`, undone after the test."""
+    before = get_threads()
+    yield set_threads
+    set_threads(before)
+
+
+@pytest.fixture
+def no_leak() -> Iterator[None]:
+    """Fails when the test leaves native handles behind."""
+    gc.collect()
+    before = _core.live_handles()
+    yield
+    gc.collect()
+    assert _core.live_handles() == before
+
+
+def run_python(program: str, *arguments: str) -> str:
+    """What a fresh interpreter prints; fails when it does not exit cleanly."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
