@@ -15,7 +15,9 @@ let oneDNN: [Target.Dependency] = hasOneDNN ? ["COneDNN"] : []
 let conditions: [SwiftSetting] = hasOneDNN ? [.define("VQ_ONEDNN")] : []
 
 /// The loops over elements are optimized in debug builds too, so that tests train real networks.
-let kernelSettings: [SwiftSetting] = [.unsafeFlags(["-Ounchecked"])] + conditions
+/// Without errno a square root is an instruction, so that loops around it vectorise.
+let kernelSettings: [SwiftSetting] =
+  [.unsafeFlags(["-Ounchecked", "-Xcc", "-fno-math-errno"])] + conditions
 
 let package = Package(
   name: "vqswift",
@@ -25,7 +27,9 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
-    .target(name: "CPlatform", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("gomp")]),
+    .target(
+      name: "CPlatform", cSettings: [.unsafeFlags(["-O2"])],
+      linkerSettings: [.linkedLibrary("gomp")]),
     .target(
       name: "VQKernels", dependencies: ["CPlatform", "COpenBLAS"], swiftSettings: kernelSettings),
     .target(

@@ -110,7 +110,9 @@ func sineCosine(turns: UInt32) -> (sine: Float, cosine: Float) {
   c = c * z + 64.939_31
   c = c * z - 19.739_208
   c = c * z + 1
-  let swapped = quadrant & 1 != 0
-  let (sine, cosine) = (swapped ? c : s, swapped ? s : c)
-  return (quadrant >= 2 ? -sine : sine, quadrant == 1 || quadrant == 2 ? -cosine : cosine)
+  // Odd quadrants exchange the two; the signs follow the quadrant.
+  let exchanged = (s.bitPattern ^ c.bitPattern) & (0 &- (quadrant & 1))
+  let sine = s.bitPattern ^ exchanged ^ (quadrant & 2) &<< 30
+  let cosine = c.bitPattern ^ exchanged ^ ((quadrant &+ 1) & 2) &<< 30
+  return (Float(bitPattern: sine), Float(bitPattern: cosine))
 }

@@ -156,7 +156,8 @@ private final class CenteredCodebook {
     let width = Double(d)
     let first = 0x1p-24 * maximumNorm * ((width + 6) * norm + maximumNorm)
     let reach = norm + maximumNorm
-    return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + (width + 4) * 0x1p-125 * (1 + reach)
+    return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + (width + 4) * 0x1p-125
+      * (1 + reach)
   }
 }
 

@@ -105,54 +105,29 @@ public func adam(
 }
 
 private func adamRow(
-  _ step: AdamStep, _ parameter: UnsafeMutablePointer<Float>, _ gradient: UnsafePointer<Float>,
-  _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>, _ count: Int
+  _ step: AdamStep, _ p: UnsafeMutablePointer<Float>, _ gradient: UnsafePointer<Float>,
+  _ m: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ count: Int
 ) {
-  var i = 0
-  while i + 8 <= count {
-    var (p, m, v) = (load(parameter + i), load(first + i), load(second + i))
-    adamUpdate(step, &p, load(gradient + i), &m, &v)
-    store(p, parameter + i)
-    store(m, first + i)
-    store(v, second + i)
-    i += 8
+  // Plain Swift vectors take square roots one by one; this loop vectorises whole.
+  let (rate, decay, shrink) = (step.rate, step.decay, step.shrink)
+  let (beta2, secondWeight, epsilon) = (step.beta2, step.secondWeight, step.epsilon)
+  let scale = 1 / step.correction
+  // The first moment is interpolated from its nearer end, where the rounding error is smaller.
+  let near = step.firstWeight < 0.5
+  let weight = near ? step.firstWeight : step.firstWeight - 1
+  for i in 0..<count {
+    let g = gradient[i] + decay * p[i]
+    let first = (near ? m[i] : g) + weight * (g - m[i])
+    let second = v[i] * beta2 + secondWeight * g * g
+    m[i] = first
+    v[i] = second
+    p[i] = p[i] * shrink - rate * first / (second.squareRoot() * scale + epsilon)
   }
-  while i < count {
-    var p = SIMD8<Float>(repeating: parameter[i])
-    var m = SIMD8<Float>(repeating: first[i])
-    var v = SIMD8<Float>(repeating: second[i])
-    adamUpdate(step, &p, SIMD8(repeating: gradient[i]), &m, &v)
-    parameter[i] = p[0]
-    first[i] = m[0]
-    second[i] = v[0]
-    i += 1
-  }
-}
-
-@inline(__always)
-private func adamUpdate(
-  _ step: AdamStep, _ p: inout SIMD8<Float>, _ gradient: SIMD8<Float>, _ m: inout SIMD8<Float>,
-  _ v: inout SIMD8<Float>
-) {
-  let g = gradient + step.decay * p
-  // From the nearer end, where the rounding error is smaller.
-  if step.firstWeight < 0.5 {
-    m = m + step.firstWeight * (g - m)
-  } else {
-    m = g - (g - m) * (1 - step.firstWeight)
-  }
-  v = v * step.beta2 + step.secondWeight * g * g
-  p = p * step.shrink - step.rate * m / (v.squareRoot() / step.correction + step.epsilon)
 }
 
 @inline(__always)
 private func load(_ pointer: UnsafePointer<Float>) -> SIMD8<Float> {
   UnsafeRawPointer(pointer).loadUnaligned(as: SIMD8<Float>.self)
-}
-
-@inline(__always)
-private func store(_ value: SIMD8<Float>, _ pointer: UnsafeMutablePointer<Float>) {
-  UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: SIMD8<Float>.self)
 }
 
 /// Sets `rows` of a matrix with `columns` to zero.

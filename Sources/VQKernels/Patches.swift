@@ -22,9 +22,7 @@ public func gatherPatches(
       let pixel = source + ((top + ky) * window.width + left) * c
       let (first, last) = (columns.lowerBound * c, columns.upperBound * c)
       for i in 0..<first { target[i] = 0 }
-      if last > first {
-        (target + first).update(from: pixel, count: last - first)
-      }
+      copyElements(pixel, target + first, last - first)
       for i in last..<max(last, row) { target[i] = 0 }
     }
   }
@@ -47,7 +45,7 @@ public func scatterPatches(
     for ky in window.kernelRows(y) {
       let pixel = target + ((top + ky) * window.width + left) * c
       let source = patch + ky * row + columns.lowerBound * c
-      for i in 0..<columns.count * c { pixel[i] += source[i] }
+      addElements(source, pixel, columns.count * c)
     }
   }
 }
@@ -95,10 +93,10 @@ public func sumPartials(
   _ partials: UnsafePointer<Float>, parts: Int, count: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   parallelFor(count, grain: elementGrain) { range in
-    for i in range { out[i] = partials[i] }
+    (out + range.lowerBound).update(from: partials + range.lowerBound, count: range.count)
     for part in 1..<max(parts, 1) {
       let x = partials + part * count
-      for i in range { out[i] += x[i] }
+      addElements(x + range.lowerBound, out + range.lowerBound, range.count)
     }
   }
 }
@@ -108,4 +106,50 @@ public func repeatRow(
   _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   for row in 0..<rows { (out + row * columns).update(from: value, count: columns) }
+}
+
+/// Adds the row `value` to every row of `out` `[rows, columns]`.
+public func addRow(
+  _ value: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  parallelFor(rows, grain: max(1, elementGrain / max(1, columns))) { range in
+    for row in range { addElements(value, out + row * columns, columns) }
+  }
+}
+
+/// `out[i] += x[i]`, four at a time: rows of patches are often as short as twelve numbers.
+@inline(__always)
+func addElements(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int) {
+  var i = 0
+  while i + 4 <= count {
+    let sum = load4(out + i) + load4(x + i)
+    UnsafeMutableRawPointer(out + i).storeBytes(of: sum, as: SIMD4<Float>.self)
+    i += 4
+  }
+  while i < count {
+    out[i] += x[i]
+    i += 1
+  }
+}
+
+/// `out[i] = x[i]`, in place of a call where the row is short.
+@inline(__always)
+private func copyElements(
+  _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ count: Int
+) {
+  if count > 64 { return out.update(from: x, count: count) }
+  var i = 0
+  while i + 4 <= count {
+    UnsafeMutableRawPointer(out + i).storeBytes(of: load4(x + i), as: SIMD4<Float>.self)
+    i += 4
+  }
+  while i < count {
+    out[i] = x[i]
+    i += 1
+  }
+}
+
+@inline(__always)
+private func load4(_ x: UnsafePointer<Float>) -> SIMD4<Float> {
+  UnsafeRawPointer(x).loadUnaligned(as: SIMD4<Float>.self)
 }

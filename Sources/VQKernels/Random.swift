@@ -36,16 +36,67 @@ public func philox(_ state: RandomState, _ index: UInt64) -> SIMD4<UInt32> {
   return SIMD4(x0, x1, x2, x3)
 }
 
-/// Calls `body(i, words, length)` for each group of up to four of `count` elements, one block a group.
-@inline(__always)
-private func forEachBlock(
-  _ state: RandomState, _ blocks: Range<Int>, _ count: Int,
-  _ body: (Int, SIMD4<UInt32>, Int) -> Void
+/// The words of `blocks` blocks from `first` on, in order, as `philox` gives them: four blocks at a time,
+/// each 32-bit word in a lane of 64 bits.
+private func fillWords(
+  _ state: RandomState, first: Int, blocks: Int, _ words: UnsafeMutablePointer<UInt32>
 ) {
-  for block in blocks {
-    body(block * 4, philox(state, UInt64(block)), min(4, count - block * 4))
+  typealias Lanes = SIMD4<UInt64>
+  let low = Lanes(repeating: 0xFFFF_FFFF)
+  var block = 0
+  while block + 4 <= blocks {
+    let start = state.counter &+ UInt64(first + block)
+    let counter = Lanes(start, start &+ 1, start &+ 2, start &+ 3)
+    var (x0, x1) = (counter & low, counter &>> 32)
+    var x2 = Lanes(repeating: state.stream & 0xFFFF_FFFF)
+    var x3 = Lanes(repeating: state.stream &>> 32)
+    var k0 = UInt32(truncatingIfNeeded: state.seed)
+    var k1 = UInt32(truncatingIfNeeded: state.seed &>> 32)
+    for _ in 0..<10 {
+      let a = (x0 & low) &* Lanes(repeating: 0xD251_1F53)
+      let b = (x2 & low) &* Lanes(repeating: 0xCD9E_8D57)
+      x0 = (b &>> 32) ^ x1 ^ Lanes(repeating: UInt64(k0))
+      x1 = b & low
+      x2 = (a &>> 32) ^ x3 ^ Lanes(repeating: UInt64(k1))
+      x3 = a & low
+      k0 = k0 &+ 0x9E37_79B9
+      k1 = k1 &+ 0xBB67_AE85
+    }
+    let (even, odd) = (x0 | x1 &<< 32, x2 | x3 &<< 32)
+    for lane in 0..<4 {
+      let target = UnsafeMutableRawPointer(words + 4 * (block + lane))
+      target.storeBytes(of: even[lane].littleEndian, as: UInt64.self)
+      target.storeBytes(of: odd[lane].littleEndian, toByteOffset: 8, as: UInt64.self)
+    }
+    block += 4
+  }
+  while block < blocks {
+    let last = philox(state, UInt64(first + block))
+    for lane in 0..<4 { words[4 * block + lane] = last[lane] }
+    block += 1
   }
 }
+
+private let tileBlocks = 256
+
+/// Calls `body(start, words, length)` for tiles of `count` elements, one word an element.
+@inline(__always)
+private func forEachTile(
+  _ state: RandomState, _ tiles: Range<Int>, _ count: Int,
+  _ body: (Int, UnsafePointer<UInt32>, Int) -> Void
+) {
+  withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 4 * tileBlocks) { words in
+    for tile in tiles {
+      let start = tile * 4 * tileBlocks
+      let length = min(4 * tileBlocks, count - start)
+      fillWords(
+        state, first: tile * tileBlocks, blocks: (length + 3) / 4, words.baseAddress!)
+      body(start, words.baseAddress!, length)
+    }
+  }
+}
+
+private func tileCount(_ count: Int) -> Int { (count + 4 * tileBlocks - 1) / (4 * tileBlocks) }
 
 /// `[from, to)` in steps of `(to - from) / 2^24`; one block for four elements.
 public func uniformFill(
@@ -53,11 +104,12 @@ public func uniformFill(
 ) {
   let width = to - from
   let last = to.nextDown
-  parallelFor((count + 3) / 4, grain: elementGrain / 4) { range in
-    forEachBlock(state, range, count) { start, words, length in
-      for lane in 0..<length {
-        let value = from + Float(words[lane] &>> 8) * 0x1p-24 * width
-        out[start + lane] = value < to ? value : last
+  parallelFor(tileCount(count), grain: 8) { range in
+    forEachTile(state, range, count) { start, words, length in
+      let target = out + start
+      for i in 0..<length {
+        let value = from + Float(Int32(bitPattern: words[i] &>> 8)) * 0x1p-24 * width
+        target[i] = value < to ? value : last
       }
     }
   }
@@ -68,17 +120,31 @@ public func normalFill(
   _ state: RandomState, _ out: UnsafeMutablePointer<Float>, count: Int, mean: Float,
   standardDeviation: Float
 ) {
-  parallelFor((count + 3) / 4, grain: elementGrain / 4) { range in
-    forEachBlock(state, range, count) { start, words, length in
-      for pair in stride(from: 0, to: length, by: 2) {
-        // The radius' uniform number lies in (0, 1], in steps that shrink towards 0.
-        let u = (Float(words[pair]) + 0.5) * 0x1p-32
-        let radius = standardDeviation * (-2 * logarithm(u)).squareRoot()
-        let (sine, cosine) = sineCosine(turns: words[pair + 1])
-        out[start + pair] = mean + radius * cosine
-        if pair + 1 < length { out[start + pair + 1] = mean + radius * sine }
+  parallelFor(tileCount(count), grain: 8) { range in
+    forEachTile(state, range, count) { start, words, length in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * tileBlocks) { normals in
+        normalPairs(words, (length + 1) / 2, normals.baseAddress!)
+        let target = out + start
+        for i in 0..<length { target[i] = mean + standardDeviation * normals[i] }
       }
     }
+  }
+}
+
+/// Standard normal numbers from pairs of words.
+private func normalPairs(
+  _ words: UnsafePointer<UInt32>, _ pairs: Int, _ normals: UnsafeMutablePointer<Float>
+) {
+  for pair in 0..<pairs {
+    // The logarithm of a uniform number in (0, 1], in steps that shrink towards 0.
+    let u = (Float(Int32(bitPattern: words[2 * pair] &>> 1)) + 0.5) * 0x1p-31
+    normals[2 * pair] = -2 * logarithm(u)
+  }
+  for pair in 0..<pairs {
+    let radius = normals[2 * pair].squareRoot()
+    let (sine, cosine) = sineCosine(turns: words[2 * pair + 1])
+    normals[2 * pair] = radius * cosine
+    normals[2 * pair + 1] = radius * sine
   }
 }
 
@@ -155,10 +221,17 @@ public func dropoutApply(
   _ state: RandomState, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
   count: Int, threshold: UInt64, scale: Float
 ) {
-  parallelFor((count + 3) / 4, grain: elementGrain / 4) { range in
-    forEachBlock(state, range, count) { start, words, length in
-      for lane in 0..<length {
-        out[start + lane] = UInt64(words[lane]) >= threshold ? x[start + lane] * scale : 0
+  parallelFor(tileCount(count), grain: 8) { range in
+    forEachTile(state, range, count) { start, words, length in
+      let (source, target) = (x + start, out + start)
+      if threshold > UInt64(UInt32.max) {
+        target.update(repeating: 0, count: length)
+      } else {
+        let threshold = UInt32(threshold)
+        for i in 0..<length {
+          let kept = source[i] * scale
+          target[i] = words[i] >= threshold ? kept : 0
+        }
       }
     }
   }

@@ -35,29 +35,54 @@ public func stridedCopy(
     }
     return
   }
-  // A transposition: whole lines of 16 source elements are read for every column.
-  if from != 1, let axis = strides[0].dropLast().firstIndex(of: 1), shape[axis] >= 8 {
+  // A transposition goes by tiles of 16 x 16 through a buffer, so that each line is read once.
+  if from != 1, to == 1, columns >= 8,
+    let axis = strides[0].dropLast().firstIndex(of: 1), shape[axis] >= 8
+  {
     var (outer, outerStrides) = (shape.dropLast(), strides.map { $0.dropLast() })
     outer.remove(at: axis)
     for operand in 0...1 { outerStrides[operand].remove(at: axis) }
-    let step = strides[1][axis]
-    let rows = shape[axis]
+    let (rows, step) = (shape[axis], strides[1][axis])
     let tiles = (rows + 15) / 16
     forEachRow(
       outer + [tiles, 1], outerStrides[0] + [16, 0], outerStrides[1] + [16 * step, 0],
       rowCost: 16 * columns
     ) { offset, outOffset, index in
-      let x = source + offset
-      let y = out + outOffset
-      let height = min(16, rows - index % tiles * 16)
-      for column in 0..<columns {
-        for row in 0..<height { y[row * step + column * to] = x[row + column * from] }
-      }
+      transposeTiles(
+        source + offset, from, out + outOffset, step, rows: min(16, rows - index % tiles * 16),
+        columns: columns)
     }
     return
   }
   forEachRow(shape, strides[0], strides[1], rowCost: columns) { offset, outOffset, _ in
     copyRow(source + offset, from, out + outOffset, to, columns)
+  }
+}
+
+/// `y[r * yStride + c] = x[r + c * xStride]` for at most 16 rows.
+private func transposeTiles(
+  _ x: UnsafePointer<Float>, _ xStride: Int, _ y: UnsafeMutablePointer<Float>, _ yStride: Int,
+  rows: Int, columns: Int
+) {
+  withUnsafeTemporaryAllocation(of: Float.self, capacity: 256) { tile in
+    let tile = tile.baseAddress!
+    for start in stride(from: 0, to: columns, by: 16) {
+      let width = min(16, columns - start)
+      for column in 0..<width {
+        (tile + 16 * column).update(from: x + (start + column) * xStride, count: rows)
+      }
+      if width == 16 {
+        for row in 0..<rows {
+          let line = y + row * yStride + start
+          for column in 0..<16 { line[column] = tile[16 * column + row] }
+        }
+      } else {
+        for row in 0..<rows {
+          let line = y + row * yStride + start
+          for column in 0..<width { line[column] = tile[16 * column + row] }
+        }
+      }
+    }
   }
 }
 

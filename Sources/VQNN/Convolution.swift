@@ -83,7 +83,9 @@ private func requireWindow(
   _ padding: (Int, Int)
 ) throws {
   try Initializer.require(operation, ["in_channels": inputs, "out_channels": outputs])
-  for (name, pair, least) in [("kernel_size", kernel, 1), ("stride", stride, 1), ("padding", padding, 0)]
+  for (name, pair, least) in [
+    ("kernel_size", kernel, 1), ("stride", stride, 1), ("padding", padding, 0),
+  ]
   where min(pair.0, pair.1) < least {
     throw VQError.value(operation, name, "\(pair)", "both must be at least \(least)")
   }

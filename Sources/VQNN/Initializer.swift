@@ -1,7 +1,7 @@
 import VQTensor
 
 /// Which side of a weight scales its variance.
-public enum Fan {
+public enum Fan: Sendable {
   case input
   case output
 
@@ -17,7 +17,7 @@ public enum Fan {
 }
 
 /// How a parameter begins.
-public enum Initializer {
+public enum Initializer: Sendable {
   case constant(Float)
   /// Uniform in `[from, to)`.
   case uniform(from: Float = 0, to: Float = 1)

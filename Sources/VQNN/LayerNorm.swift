@@ -12,7 +12,8 @@ public final class LayerNorm: Module {
   public init(_ shape: [Int], epsilon: Float = 1e-5) throws {
     guard !shape.isEmpty, shape.allSatisfy({ $0 >= 1 }) else {
       throw VQError.value(
-        "layer_norm", "normalized_shape", "\(shape)", "one axis or more, each at least 1, is required")
+        "layer_norm", "normalized_shape", "\(shape)",
+        "one axis or more, each at least 1, is required")
     }
     guard epsilon.isFinite, epsilon >= 0 else {
       throw VQError.value("layer_norm", "eps", "\(epsilon)", "must be finite and at least 0")

@@ -45,7 +45,8 @@ extension Module {
         throw VQError.value(operation, "state", name, "must be int32 of shape [6]")
       }
       let parts = words.codes.map { UInt64(UInt32(bitPattern: $0)) }
-      guard parts[0] | parts[1] << 32 == generator.seed, parts[2] | parts[3] << 32 == generator.stream
+      guard parts[0] | parts[1] << 32 == generator.seed,
+        parts[2] | parts[3] << 32 == generator.stream
       else {
         throw VQError.value(operation, "state", name, "must come from the same seed and stream")
       }

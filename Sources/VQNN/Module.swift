@@ -52,9 +52,9 @@ extension Module {
   /// Parameters and buffers, module by module, under every name: PyTorch's `state_dict`.
   public var state: [NamedTensor] { collect { $0.ownParameters + $0.ownBuffers } }
 
-  /// Forgets the gradient of every parameter.
+  /// Forgets the gradient of every parameter that an outer optimizer may own.
   public func zeroGrad() {
-    for (_, parameter) in namedParameters { parameter.grad = nil }
+    for (_, parameter) in trainableParameters { parameter.grad = nil }
   }
 
   private func collect(_ own: (Module) -> [NamedTensor]) -> [NamedTensor] {

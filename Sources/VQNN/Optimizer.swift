@@ -157,7 +157,8 @@ open class Optimizer {
     guard value.isFinite, value >= 0, value < bound else {
       throw VQError.value(
         operation, name, "\(value)",
-        bound == .infinity ? "must be finite and at least 0" : "must be at least 0 and below \(bound)")
+        bound == .infinity
+          ? "must be finite and at least 0" : "must be at least 0 and below \(bound)")
     }
   }
 }

@@ -44,7 +44,8 @@ func kmeans(
   try x.requireFloat(operation)
   guard x.rank == 2 else { throw VQError.shape(operation, [x.shape], "x [n, d] is required") }
   guard x.count > 0 else {
-    throw VQError.empty(operation, x.shape, "at least one point of at least one element is required")
+    throw VQError.empty(
+      operation, x.shape, "at least one point of at least one element is required")
   }
   guard k >= 1, k <= Int(Int32.max) else {
     throw VQError.value(operation, "k", "\(k)", "must be at least 1 and fit in int32")
@@ -65,7 +66,8 @@ func kmeans(
   }
   return try withoutGradients {
     // A power of two, exact, keeps squared distances within float32.
-    let exponent = largest > 0x1p40 || largest < 0x1p-30 ? max(Int(largest.exponentOrZero), -120) : 0
+    let exponent =
+      largest > 0x1p40 || largest < 0x1p-30 ? max(Int(largest.exponentOrZero), -120) : 0
     let points = exponent == 0 ? x.detached() : try x * Float.powerOfTwo(-exponent)
     let centroids: Tensor
     switch initial {

@@ -27,7 +27,8 @@ func requireMatrices(_ operation: String, _ x: Tensor, _ codebook: Tensor) throw
   }
   guard x.rank == 2, codebook.rank == 2, x.shape[1] == codebook.shape[1] else {
     throw VQError.shape(
-      operation, [x.shape, codebook.shape], "x [n, d] and codebook [k, d] with equal d are required")
+      operation, [x.shape, codebook.shape], "x [n, d] and codebook [k, d] with equal d are required"
+    )
   }
   guard x.shape[1] > 0 else {
     throw VQError.empty(operation, x.shape, "rows must have at least one element")

@@ -62,13 +62,15 @@ extension VectorQuant {
     guard let inplaceOptimizer else { return false }
     let parameters = inplaceOptimizer.parameters
     guard parameters.count == 1, parameters[0] === codebook else {
-      throw VQError.misuse(name, "the in-place optimizer must own the layer's codebook and nothing else")
+      throw VQError.misuse(
+        name, "the in-place optimizer must own the layer's codebook and nothing else")
     }
     guard innerPhase.codes[0] == 0 else { return false }
     guard vectors.shape[0] >= options.innerSteps else {
       throw VQError.shape(
         name, [vectors.shape],
-        "inner_steps = \(options.innerSteps) needs as many vectors, and there are \(vectors.shape[0])")
+        "inner_steps = \(options.innerSteps) needs as many vectors, and there are \(vectors.shape[0])"
+      )
     }
     return true
   }

@@ -88,7 +88,15 @@ public final class VectorQuant: Module {
     [
       ("unused_steps", unusedSteps), ("initialized", initialized), ("inner_phase", innerPhase),
       ("generator", generatorState),
-    ]
+    ] + pendingGradient
+  }
+
+  /// The synchronized update's gradient, which waits on C for the next in-place step: a checkpoint may
+  /// fall in between.
+  private var pendingGradient: [NamedTensor] {
+    guard inplaceOptimizer != nil, options.syncNu > 0 else { return [] }
+    if codebook.grad == nil { codebook.grad = try? Tensor.zeros(codebook.shape) }
+    return codebook.grad.map { [("codebook_gradient", $0)] } ?? []
   }
 
   public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }

@@ -42,7 +42,8 @@ extension Tensor {
     }
     let y = try Tensor(operation, shape: shape) { out in
       normalizeColumns(
-        storage.floats, rows: rows, columns: columns, statistics(scale, shift), relu: fusedReLU, out)
+        storage.floats, rows: rows, columns: columns, statistics(scale, shift), relu: fusedReLU, out
+      )
     }
     let (x, a, b) = (Saved(self), Saved(scale), Saved(shift))
     return y.recorded(operation, inputs: [self, scale, shift]) { gradient, needs in

@@ -41,7 +41,7 @@ extension Tensor {
         results[1] = weight
         if needsBias { results[2] = bias }
       } else if needsBias {
-        results[2] = try gradient.summedOverPixels()
+        results[2] = try gradient.summed(to: [g.outChannels])
       }
       return results
     }

@@ -122,7 +122,8 @@ func patchBackwardData(
 
 /// `dw = sum over pixels of dy[pixels, out]^T patches[pixels, patch]`: a fixed number of partial sums,
 /// added in order, so that the result does not depend on the threads.
-func patchBackwardWeights(_ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor) throws -> Tensor
+func patchBackwardWeights(_ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor) throws
+  -> Tensor
 {
   openblas_set_num_threads(1)
   let (window, channels) = (g.window, g.outChannels)
@@ -136,7 +137,9 @@ func patchBackwardWeights(_ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Ten
       let sum = partials.floats + part * g.weightCount
       sum.update(repeating: 0, count: g.weightCount)
       slots.borrow { scratch in
-        for chunk in part * chunksPerPart..<max(part * chunksPerPart, min((part + 1) * chunksPerPart, chunks)) {
+        for chunk in part
+          * chunksPerPart..<max(part * chunksPerPart, min((part + 1) * chunksPerPart, chunks))
+        {
           let start = chunk * g.chunkPixels
           let pixels = start..<min(start + g.chunkPixels, g.outputPixels)
           var patches = x.storage.floats + start * window.channels

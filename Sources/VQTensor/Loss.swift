@@ -3,12 +3,12 @@ import VQKernels
 extension Tensor {
   /// The mean of `(x - target)^2` over all elements.
   public func meanSquaredError(_ target: Tensor) throws -> Tensor {
-    try meanDifference("mean_squared_error", squared: true, target)
+    try meanDifference("mse_loss", squared: true, target)
   }
 
   /// The mean of `|x - target|` over all elements; the gradient where they are equal is 0.
   public func meanAbsoluteError(_ target: Tensor) throws -> Tensor {
-    try meanDifference("mean_absolute_error", squared: false, target)
+    try meanDifference("l1_loss", squared: false, target)
   }
 
   private func meanDifference(

@@ -51,13 +51,17 @@
 
   /// A compiled primitive, immutable, so that threads may run it at the same time.
   final class OneDNNPrimitive {
-    typealias Argument = (index: Int32, descriptor: dnnl_memory_desc_t, data: UnsafeMutableRawPointer)
+    typealias Argument = (
+      index: Int32, descriptor: dnnl_memory_desc_t, data: UnsafeMutableRawPointer
+    )
 
     private var primitive: dnnl_primitive_t?
     private let scratchpad: dnnl_memory_desc_t
 
     /// Creates the primitive of a descriptor that `describe` makes with the given attributes.
-    init(_ describe: (dnnl_primitive_attr_t?, dnnl_engine_t?) throws -> dnnl_primitive_desc_t?) throws {
+    init(_ describe: (dnnl_primitive_attr_t?, dnnl_engine_t?) throws -> dnnl_primitive_desc_t?)
+      throws
+    {
       var attributes: dnnl_primitive_attr_t?
       try OneDNN.check(dnnl_primitive_attr_create(&attributes), "dnnl_primitive_attr_create")
       defer { dnnl_primitive_attr_destroy(attributes) }
@@ -72,6 +76,9 @@
 
     deinit { dnnl_primitive_destroy(primitive) }
 
+    /// Memory that one execution borrows.
+    var scratchBytes: Int { OneDNN.byteCount(scratchpad) }
+
     /// The layout that a descriptor chose for one of its arguments.
     static func layout(_ description: dnnl_primitive_desc_t?, _ what: dnnl_query_t) throws
       -> dnnl_memory_desc_t
@@ -83,7 +90,8 @@
     }
 
     /// Copies between two layouts.
-    static func reorder(from: dnnl_memory_desc_t, to: dnnl_memory_desc_t) throws -> OneDNNPrimitive {
+    static func reorder(from: dnnl_memory_desc_t, to: dnnl_memory_desc_t) throws -> OneDNNPrimitive
+    {
       try OneDNNPrimitive { attributes, engine in
         var (from, to) = (from, to)
         var description: dnnl_primitive_desc_t?

@@ -35,7 +35,7 @@ extension Tensor {
         results[1] = try backend.backwardWeights(g, gradient, x.tensor(operation), bias: false)
           .weight
       }
-      if needs.count > 2, needs[2] { results[2] = try gradient.summedOverPixels() }
+      if needs.count > 2, needs[2] { results[2] = try gradient.summed(to: [g.window.channels]) }
       return results
     }
   }

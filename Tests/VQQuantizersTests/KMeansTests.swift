@@ -76,7 +76,8 @@ import Testing
     let x = try unit * scale
     let result = try kmeans(x, k: 2, seed: 2)
     #expect(result.codes.codes == (try kmeans(unit, k: 2, seed: 2)).codes.codes)
-    #expect(isClose(result.centroids.values.sorted().map { $0 / scale }, [1 / 128, 101 / 128], 1e-6))
+    #expect(
+      isClose(result.centroids.values.sorted().map { $0 / scale }, [1 / 128, 101 / 128], 1e-6))
     #expect(result.inertia.isFinite)
   }
 
@@ -110,10 +111,12 @@ import Testing
     #expect(
       errorText { try kmeans(x, k: 2, iterations: -1) }
         == "[kmeans] iterations = -1: must be at least 0")
-    #expect(errorText { try kmeans(.ones([4]), k: 2) } == "[kmeans] shape [4]: x [n, d] is required")
+    #expect(
+      errorText { try kmeans(.ones([4]), k: 2) } == "[kmeans] shape [4]: x [n, d] is required")
     #expect(
       errorText { try kmeans(.ones([0, 2]), k: 2) }
-        == "[kmeans] shape [0, 2] has no elements: at least one point of at least one element is required")
+        == "[kmeans] shape [0, 2] has no elements: at least one point of at least one element is required"
+    )
     #expect(
       errorText { try kmeans(Tensor([1, .nan], shape: [2, 1]), k: 2) }
         == "[kmeans] x holds nan at flat index 1: every element must be finite")
@@ -121,7 +124,9 @@ import Testing
       errorText { try kmeans(x, k: 2, initial: .centroids(.ones([3, 2]))) }
         == "[kmeans] shapes [3, 2] and [2, 2]: initial centroids must be [k, d]")
     #expect(
-      errorText { try kmeans(x, k: 1, initial: .centroids(Tensor([1, .infinity], shape: [1, 2]))) }
+      errorText {
+        try kmeans(x, k: 1, initial: .centroids(Tensor([1, .infinity], shape: [1, 2])))
+      }
         == "[kmeans] init holds inf at flat index 1: every element must be finite")
     #expect(
       errorText { try kmeans(Tensor(codes: [1], shape: [1, 1]), k: 1) }

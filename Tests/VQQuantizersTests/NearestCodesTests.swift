@@ -30,7 +30,9 @@ func nearestByDefinition(_ x: Tensor, _ codebook: Tensor) -> (codes: [Int32], di
     var mean: Float = 0
     var scale: Float = 1
     var offset: Float = 0
-    var testDescription: String { "n \(n) k \(k) d \(d) mean \(mean) scale \(scale) offset \(offset)" }
+    var testDescription: String {
+      "n \(n) k \(k) d \(d) mean \(mean) scale \(scale) offset \(offset)"
+    }
   }
 
   @Test func handValues() throws {
@@ -60,7 +62,8 @@ func nearestByDefinition(_ x: Tensor, _ codebook: Tensor) -> (codes: [Int32], di
 
   @Test func lowestIndexOnEquality() throws {
     let codebook = try Tensor([Float](repeating: 0.25, count: 2000 * 3), shape: [2000, 3])
-    #expect(try nearestCodes(sample([50, 3], seed: 3), codebook).codes.codes.allSatisfy { $0 == 0 })
+    #expect(
+      try nearestCodes(sample([50, 3], seed: 3), codebook).codes.codes.allSatisfy { $0 == 0 })
     let line = try Tensor([3, 1, -1, 1, 3], shape: [5, 1])
     #expect(try nearestCodes(Tensor([0, 2, 5], shape: [3, 1]), line).codes.codes == [1, 0, 0])
   }
@@ -93,7 +96,8 @@ func nearestByDefinition(_ x: Tensor, _ codebook: Tensor) -> (codes: [Int32], di
     }
     #expect(
       try text(.ones([3, 3]), codebook)
-        == "[nearest_codes] shapes [3, 3] and [4, 2]: x [n, d] and codebook [k, d] with equal d are required")
+        == "[nearest_codes] shapes [3, 3] and [4, 2]: x [n, d] and codebook [k, d] with equal d are required"
+    )
     #expect(
       try text(.ones([0, 2]), codebook)
         == "[nearest_codes] shape [0, 2] has no elements: x must have at least one row")

@@ -51,7 +51,8 @@ import Testing
     let expected = try codebook.grad! + synchronized
     #expect(isClose(gradients.1, expected.values, 6e-8 * Float(size.n).squareRoot() * 8))
     #expect(
-      isClose(fused.squaredDistances.values, try nearestCodes(z, codebook).squaredDistances.values, 1e-6))
+      isClose(
+        fused.squaredDistances.values, try nearestCodes(z, codebook).squaredDistances.values, 1e-6))
   }
 
   /// The loss is quadratic, so central differences carry rounding alone: eps / step.

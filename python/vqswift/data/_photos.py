@@ -74,7 +74,7 @@ def _load() -> list[NDArray[np.uint8]]:
     """china and flower, ``[427, 640, 3]`` each."""
     try:
         import PIL  # noqa: F401
-        from sklearn.datasets import load_sample_images
+        from sklearn.datasets import load_sample_images  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(
             "[photos] the sample photographs need scikit-learn and Pillow: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from ._run import Result
 
 SHOWN = 12  # images in the picture
+_WIDTH = 110  # of the table in a file or a pipe
 
 _HEADER = ("method", "test MSE", "PSNR dB", "perplexity", "active codes", "seconds")
 
@@ -36,7 +38,7 @@ def print_table(results: Sequence[Result]) -> None:
         table.add_column(title, justify="left" if column == 0 else "right")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 def save_results(path: Path, settings: dict[str, Any], results: Sequence[Result]) -> None:

@@ -1,8 +1,9 @@
 """Checkpoints from which a run continues bit for bit.
 
-One safetensors file: ``model.*`` (parameters and buffers, generator counters and the in-place
-optimizer's moments among them), ``optim.*``, ``rng.*``, and as metadata the step and the
-position in the batches.
+One safetensors file: ``model.*`` (parameters and buffers, generator counters among them),
+``optim.*`` (``optim.inplace.<i>.*`` for the in-place optimizer of the i-th quantizer, with the
+gradient that the last backward left for its next step), and as metadata the step and the position
+in the batches.
 """
 
 from __future__ import annotations
@@ -11,49 +12,63 @@ import json
 import os
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import vqswift as vq
 
 from ._trainer import Trainer
 
+_GRADIENT = "codebook.grad"
+
 
 def save_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
-    """Writes model, optimizer, step and position of ``trainer`` to ``path``."""
+    """Writes model, optimizers, step and position of ``trainer`` to ``path``."""
     tensors = _prefixed("model.", trainer.model.state_dict())
     tensors |= _prefixed("optim.", trainer.optimizer.state_dict())
+    for prefix, quantizer in _inplace(trainer.model):
+        tensors |= _prefixed(prefix, quantizer.inplace_optimizer.state_dict())
+        if quantizer.codebook.grad is not None:
+            tensors[prefix + _GRADIENT] = quantizer.codebook.grad.numpy()
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
-    vq.save(os.fspath(path), tensors, metadata)
+    vq.save(path, tensors, metadata)
 
 
 def load_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Puts ``trainer``, built as the saved one was, where that one stood.
 
-    Raises ``ValueError`` when the file is no trainer's checkpoint or does not fit the model.
+    Raises ``ValueError`` or ``KeyError`` when the file is no trainer's checkpoint or does not fit.
     """
-    tensors, metadata = vq.load(os.fspath(path))
+    tensors, metadata = vq.load(path)
     if missing := {"step", "batches"} - set(metadata):
         raise ValueError(f"[load_trainer] {path}: no {' and no '.join(sorted(missing))} in it")
-    trainer.model.load_state_dict(_under("model.", tensors))
-    trainer.optimizer.load_state_dict(_under("optim.", tensors))
+    trainer.model.load_state_dict(_taken("model.", tensors))
+    for prefix, quantizer in _inplace(trainer.model):
+        state = _taken(prefix, tensors)
+        gradient = state.pop(_GRADIENT, None)
+        quantizer.inplace_optimizer.load_state_dict(state)
+        quantizer.codebook.grad = None if gradient is None else vq.Tensor(gradient)
+    trainer.optimizer.load_state_dict(_taken("optim.", tensors))
     trainer.batches.load_state_dict(json.loads(metadata["batches"]))
     trainer.step = int(metadata["step"])
 
 
 def load_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Loads the model's part of a checkpoint."""
-    tensors, _ = vq.load(os.fspath(path))
-    model.load_state_dict(_under("model.", tensors))
+    tensors, _ = vq.load(path)
+    model.load_state_dict(_taken("model.", tensors))
 
 
-def _prefixed(prefix: str, state: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    return {prefix + name: np.asarray(value) for name, value in state.items()}
+def _inplace(model: Any) -> list[tuple[str, Any]]:
+    """The quantizers with an in-place optimizer, and the prefix of each one's entries."""
+    found = [m for m in model.modules() if getattr(m, "inplace_optimizer", None) is not None]
+    return [(f"optim.inplace.{index}.", quantizer) for index, quantizer in enumerate(found)]
 
 
-def _under(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
+def _prefixed(prefix: str, state: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def _taken(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Removes the entries below ``prefix`` and returns them by the rest of their names."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}

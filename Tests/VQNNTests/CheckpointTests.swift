@@ -1,0 +1,192 @@
+import Testing
+
+@testable import VQNN
+@testable import VQTensor
+
+@Suite struct CheckpointTests {
+  private let directory = Directory()
+  private var path: String { "\(directory.path)/model.safetensors" }
+
+  @Test func roundTripKeepsEveryBit() throws {
+    let values = try Tensor([1.5, -0.0, .infinity, 0x1p-149, .nan, 3], shape: [2, 3])
+    let codes = try Tensor(codes: [7, -1, .max], shape: [3])
+    let saved: [NamedTensor] = [
+      ("b.weight", values), ("a", codes), ("empty", try Tensor.zeros([0, 4])),
+      ("scalar", try Tensor(scalar: 2)),
+    ]
+    try Checkpoint.save(saved, metadata: ["epoch": "3", "name": "caf\u{e9} \"x\"\n"], to: path)
+    let (tensors, metadata) = try Checkpoint.load(path)
+    #expect(
+      tensors.map(\.name)
+        == ["b.weight", "a", "empty", "scalar"].sorted { x, y in
+          saved.firstIndex { $0.name == x }! < saved.firstIndex { $0.name == y }!
+        })
+    #expect(tensors.map(\.tensor.shape) == [[2, 3], [3], [0, 4], []])
+    #expect(tensors.map(\.tensor.dtype) == [.float32, .int32, .float32, .float32])
+    #expect(tensors[0].tensor.values.map(\.bitPattern) == values.values.map(\.bitPattern))
+    #expect(tensors[1].tensor.codes == [7, -1, .max])
+    #expect(metadata == ["epoch": "3", "name": "caf\u{e9} \"x\"\n"])
+    #expect(directory.names == ["model.safetensors"])
+  }
+
+  @Test func layoutIsThatOfSafetensors() throws {
+    try Checkpoint.save([("x", try Tensor([1], shape: [1]))], to: path)
+    let header = #"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}  "#
+    #expect(
+      directory.read("model.safetensors")
+        == [UInt8(header.utf8.count), 0, 0, 0, 0, 0, 0, 0] + Array(header.utf8) + [
+          0, 0, 0x80, 0x3F,
+        ])
+  }
+
+  @Test func savingReplacesAnOlderFile() throws {
+    try Checkpoint.save([("x", try Tensor([1], shape: [1]))], to: path)
+    try Checkpoint.save([("x", try Tensor([2], shape: [1]))], to: path)
+    #expect(try Checkpoint.load(path).tensors[0].tensor.values == [2])
+    #expect(directory.names == ["model.safetensors"])
+  }
+
+  @Test func nothingAndEscapesAreRead() throws {
+    let text = #" {"__metadata__" : { "k\u00e9\ud83d\ude00" : "\t\\\/" } } "#
+    let (tensors, metadata) = try Checkpoint.load(file(text))
+    #expect(tensors.isEmpty)
+    #expect(metadata == ["k\u{e9}\u{1F600}": "\t\\/"])
+  }
+
+  @Test func namesThatCannotBeSaved() throws {
+    let x = try Tensor([1], shape: [1])
+    let rule = "every name must be given once, and none may be __metadata__"
+    #expect(
+      message { try Checkpoint.save([("x", x), ("x", x)], to: path) } == "[save] name = x: \(rule)")
+    #expect(
+      message { try Checkpoint.save([("__metadata__", x)], to: path) }
+        == "[save] name = __metadata__: \(rule)")
+    #expect(directory.names.isEmpty)
+  }
+
+  @Test func systemErrorsNameThePath() throws {
+    #expect(
+      message { _ = try Checkpoint.load("/nowhere/x") }
+        == "[load] /nowhere/x: No such file or directory")
+    #expect(
+      message { _ = try Checkpoint.load(directory.path) }
+        == "[load] \(directory.path): not a regular file")
+    let failed = message { try Checkpoint.save([], to: "/nowhere/x") }
+    #expect(failed.hasPrefix("[save] /nowhere/x") && failed.hasSuffix("No such file or directory"))
+    #expect(
+      message { _ = try Checkpoint.load("a\0b") }
+        == "[load] a\0b: a path must have characters, none of them null")
+  }
+
+  @Test func failedRenameLeavesNothingBehind() throws {
+    // A directory cannot be replaced by a file.
+    let failed = message { try Checkpoint.save([], to: "\(directory.path)/.") }
+    #expect(failed != "")
+    #expect(directory.names.isEmpty)
+  }
+
+  /// A file of `header` and `data` zero bytes.
+  private func file(_ header: String, data: Int = 0, length: UInt64? = nil) -> String {
+    var bytes: [UInt8] = []
+    let length = length ?? UInt64(header.utf8.count)
+    for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: length >> (8 * UInt64(shift)))) }
+    return directory.write(bytes + Array(header.utf8) + [UInt8](repeating: 0, count: data))
+  }
+
+  @Test(arguments: [
+    (
+      #"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 7,
+      "the header describes 8 bytes of elements and the file has 7"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 9,
+      "the header describes 8 bytes of elements and the file has 9"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4,
+      "tensor x: bytes 0..<4 do not fit a shape of 8 bytes"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4,
+      "tensor x: bytes 4..<0 do not fit a shape of 4 bytes"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#,
+      6,
+      "tensor y begins at byte 2 and the one before ends at 4"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#,
+      12,
+      "tensor y begins at byte 8 and the one before ends at 4"
+    ),
+    (
+      #"{"x":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#, 4,
+      "tensor x: dtype F16 is not read, only F32 and I32 are"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":[9223372036854775807],"data_offsets":[0,4]}}"#, 4,
+      "tensor x: its size overflows"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":["1"],"data_offsets":[0,4]}}"#, 4,
+      "tensor x: axes must be integers"
+    ),
+    (
+      #"{"x":{"dtype":"F32","shape":[1]}}"#, 4,
+      "tensor x: dtype, shape and two data_offsets are required"
+    ),
+    (#"{"x":1}"#, 0, "tensor x: dtype, shape and two data_offsets are required"),
+    (#"{"__metadata__":{"a":1}}"#, 0, "__metadata__ must hold strings, and a is none"),
+    (#"{"__metadata__":[]}"#, 0, "__metadata__ must be an object"),
+    ("[]", 0, "the header must be an object"),
+    (#"{"a":{},"a":{}}"#, 0, "the header is not valid at byte 11: the name a stands twice"),
+    (
+      "", 0,
+      "the header is not valid at byte 0: an object, an array, a string or an integer from 0 is expected"
+    ),
+    ("{} x", 0, "the header is not valid at byte 3: nothing may follow the value"),
+  ])
+  func malformedFileIsRefused(_ header: String, data: Int, rule: String) {
+    let path = file(header, data: data)
+    #expect(message { _ = try Checkpoint.load(path) } == "[load] \(path): \(rule)")
+  }
+
+  @Test func truncatedFileIsRefused() throws {
+    let short = directory.write([1, 2, 3])
+    #expect(
+      message { _ = try Checkpoint.load(short) }
+        == "[load] \(short): 3 bytes are too few for a header")
+    for length in [3, UInt64.max] {
+      let path = file("{}", length: length)
+      #expect(
+        message { _ = try Checkpoint.load(path) }
+          == "[load] \(path): a header of \(length) bytes does not fit into a file of 10 bytes")
+    }
+  }
+}
+
+@Suite struct JSONTests {
+  @Test(arguments: [
+    #"{"a""#, #"{"a":}"#, #"{"a":1,}"#, "[1,]", "[1 2]", "01", "-1", "1.5", "1e3", "true", "null",
+    "'a'",
+    #""a"#, #""\x""#, #""\u12""#, #""\ud800""#, #""\ud800\u0041""#, #""\udc00""#, "\"\u{1}\"",
+    "99999999999999999999", "[[[[[[[[[1]]]]]]]]]", "{1:2}",
+  ])
+  func otherTextsAreRefused(_ text: String) {
+    #expect(throws: JSONError.self) { try JSON(parsing: Array(text.utf8)) }
+  }
+
+  @Test func invalidUTF8IsRefused() {
+    #expect(throws: JSONError.self) { try JSON(parsing: [0x22, 0xFF, 0x22]) }
+  }
+
+  @Test func writtenTextReadsBack() throws {
+    let value = JSON.object([
+      .init(
+        name: "quo\"te\\ \u{1} \u{1F600}", value: .array([.integer(0), .string(""), .array([])])),
+      .init(name: "", value: .object([])),
+    ])
+    #expect(try JSON(parsing: Array(value.description.utf8)) == value)
+  }
+}

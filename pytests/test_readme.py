@@ -1,0 +1,37 @@
+"""The README's example runs and every command in it exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_example_trains() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(example.strip().splitlines()) <= 14
+    run = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    losses = [float(value) for value in re.findall(r"loss ([0-9.]+)", run.stdout)]
+    assert len(losses) == 10
+    assert losses[-1] < losses[1]
+
+
+@pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, re.MULTILINE))
+def test_make_target_exists(target: str) -> None:
+    run = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("path", re.findall(r"!\[[^]]*\]\(([^)]+)\)", README))
+def test_picture_exists(path: str) -> None:
+    assert (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("script", re.findall(r"`(?:python )?((?:benchmarks|scripts)/[\w./-]+)", README))
+def test_script_exists(script: str) -> None:
+    assert (ROOT / script).is_file()
