@@ -32,6 +32,8 @@ def test_picture_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-@pytest.mark.parametrize("script", re.findall(r"`(?:python )?((?:benchmarks|scripts)/[\w./-]+)", README))
+@pytest.mark.parametrize(
+    "script", re.findall(r"`(?:python )?((?:benchmarks|scripts)/[\w./-]+)", README)
+)
 def test_script_exists(script: str) -> None:
     assert (ROOT / script).is_file()

@@ -309,3 +309,42 @@ print(digest.hexdigest())
 @pytest.mark.parametrize("count", [1, 2])
 def test_same_seed_and_threads_give_the_same_bits(count: int) -> None:
     assert run_python(TRAIN, str(count)) == run_python(TRAIN, str(count))
+
+
+RACE = """
+import threading
+import numpy as np
+import vqswift as vq
+
+x = vq.Tensor(np.ones((32, 32)), requires_grad=True)
+shared = (x * 2.0).exp() * x
+texts, done = set(), [0]
+barrier = threading.Barrier(4)
+
+def work(loss):
+    barrier.wait()
+    for _ in range(1500):
+        try:
+            loss().backward(retain_graph=True)
+            done[0] += 1
+        except RuntimeError as error:
+            texts.add(str(error).split("through")[0])
+        _ = x.grad
+        x.grad = None
+
+calls = [lambda: shared.sum(), lambda: shared.sum(), lambda: (x * 3.0).sum(), lambda: x.square().sum()]
+threads = [threading.Thread(target=work, args=(call,)) for call in calls]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+x.grad = None
+shared.sum().backward()
+# d/dx x exp(2x) = (1 + 2x) exp(2x) at 1
+assert np.allclose(x.grad.numpy(), 3 * np.exp(2.0), rtol=1e-6)
+print(done[0] > 0, texts <= {"[backward] another thread runs backward "})
+"""
+
+
+def test_racing_backward_passes_are_refused_or_right() -> None:
+    assert run_python(RACE) == "True True\n"
