@@ -32,8 +32,10 @@ class BuildCore(build_ext):
         scratch = ROOT / ("build/swift" if uses_onednn() else "build/swift-plain")
         build = ["swift", "build", "-c", "release", "--product", "VQSwiftC"]
         build += ["--package-path", str(ROOT), "--scratch-path", str(scratch)]
-        self.run_tool(build, environment)
         library = scratch / "release" / "libVQSwiftC.a"
+        # An archive that exists is updated by file name, and names repeat between the targets.
+        library.unlink(missing_ok=True)
+        self.run_tool(build, environment)
 
         target = Path(self.get_ext_fullpath(ext.name))
         objects = Path(self.build_temp)
@@ -43,7 +45,15 @@ class BuildCore(build_ext):
         compiled = []
         for source in ext.sources:
             output = objects / (Path(source).stem + ".o")
-            flags = ["-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+            flags = [
+                "-std=c11",
+                "-O2",
+                "-fPIC",
+                "-fvisibility=hidden",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+            ]
             flags += ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
             self.run_tool(
                 ["clang", *flags, *includes, "-c", str(ROOT / source), "-o", str(output)],

@@ -332,7 +332,7 @@ def work(loss):
         _ = x.grad
         x.grad = None
 
-calls = [lambda: shared.sum(), lambda: shared.sum(), lambda: (x * 3.0).sum(), lambda: x.square().sum()]
+calls = [lambda: shared.sum()] * 2 + [lambda: (x * 3.0).sum(), lambda: x.square().sum()]
 threads = [threading.Thread(target=work, args=(call,)) for call in calls]
 for thread in threads:
     thread.start()

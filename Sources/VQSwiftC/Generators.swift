@@ -34,7 +34,9 @@ public func vq_generator_create(
 }
 
 @_cdecl("vq_generator_release") @implementation
-public func vq_generator_release(_ handle: OpaquePointer!) { release(handle, as: GeneratorBox.self) }
+public func vq_generator_release(_ handle: OpaquePointer!) {
+  release(handle, as: GeneratorBox.self)
+}
 
 @_cdecl("vq_generator_counter") @implementation
 public func vq_generator_counter(_ handle: OpaquePointer!) -> UInt64 {

@@ -86,7 +86,8 @@ public func vq_activation_create(
     case VQ_SIGMOID: Sigmoid()
     case VQ_IDENTITY: Identity()
     case VQ_FLATTEN: try Flatten()
-    default: throw VQError.value("activation", "kind", "\(kind.rawValue)", "it must be a vq_activation")
+    default:
+      throw VQError.value("activation", "kind", "\(kind.rawValue)", "it must be a vq_activation")
     }
   }
 }

@@ -31,7 +31,8 @@ private func optimizer(_ handle: OpaquePointer?) throws -> Optimizer {
 /// Throws unless the caller's struct is the library's.
 func requireSize(_ given: Int, _ expected: Int, _ operation: String) throws {
   guard given == expected else {
-    throw VQError.value(operation, "struct_size", "\(given)", "this library's struct has \(expected)")
+    throw VQError.value(
+      operation, "struct_size", "\(given)", "this library's struct has \(expected)")
   }
 }
 

@@ -4,7 +4,8 @@ import VQTensor
 
 @_cdecl("vq_schedule_factor") @implementation
 public func vq_schedule_factor(
-  _ options: UnsafePointer<vq_schedule_options>!, _ step: Int64, _ out: UnsafeMutablePointer<Double>!
+  _ options: UnsafePointer<vq_schedule_options>!, _ step: Int64,
+  _ out: UnsafeMutablePointer<Double>!
 ) -> vq_status {
   catching {
     let options = try value(options)
@@ -18,6 +19,7 @@ public func vq_schedule_factor(
     default:
       throw VQError.value("schedule", "kind", "\(options.kind)", "it must be a VQ_SCHEDULE_*")
     }
-    try target(out).pointee = try Schedule(decay, warmUp: Int(options.warmup_steps)).factor(at: Int(step))
+    try target(out).pointee = try Schedule(decay, warmUp: Int(options.warmup_steps)).factor(
+      at: Int(step))
   }
 }

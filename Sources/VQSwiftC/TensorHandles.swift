@@ -65,7 +65,9 @@ public func vq_tensor_rank(_ handle: OpaquePointer!) -> Int64 {
 @_cdecl("vq_tensor_shape") @implementation
 public func vq_tensor_shape(_ handle: OpaquePointer!, _ shape: UnsafeMutablePointer<Int64>!) {
   guard let shape else { return }
-  for (axis, size) in ((try? tensor(handle))?.shape ?? []).enumerated() { shape[axis] = Int64(size) }
+  for (axis, size) in ((try? tensor(handle))?.shape ?? []).enumerated() {
+    shape[axis] = Int64(size)
+  }
 }
 
 @_cdecl("vq_tensor_copy_out") @implementation

@@ -164,7 +164,8 @@ extension Tensor {
     for node in nodes[..<taken] { node.release() }
     throw VQError.misuse(
       "backward",
-      "another thread runs backward through \(nodes[taken].operation): one graph, one thread at a time")
+      "another thread runs backward through \(nodes[taken].operation): one graph, one thread at a time"
+    )
   }
 
   /// Adds to a gradient: in place where nothing else refers to its elements.
