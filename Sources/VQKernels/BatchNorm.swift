@@ -20,13 +20,26 @@ private let depth = 32
 /// Rows that one thread takes at a time; fixed, so that the order of summation is.
 private func chunkRows(_ columns: Int) -> Int { max(depth, elementGrain / max(columns, 1)) }
 
-/// Eight columns of one row, or the `lanes` that are left of it, zeros after them.
+/// Calls `body` for every eight columns, then for every one that is left.
+@inline(__always)
+private func forEachLane(_ columns: Int, _ body: (_ column: Int, _ lanes: Int) -> Void) {
+  var column = 0
+  while column + 8 <= columns {
+    body(column, 8)
+    column += 8
+  }
+  while column < columns {
+    body(column, 1)
+    column += 1
+  }
+}
+
+/// Eight elements, or one and zeros.
 @inline(__always)
 private func load(_ x: UnsafePointer<Float>, _ lanes: Int) -> SIMD8<Float> {
-  if lanes == 8 { return UnsafeRawPointer(x).loadUnaligned(as: SIMD8<Float>.self) }
-  var vector = SIMD8<Float>.zero
-  for lane in 0..<lanes { vector[lane] = x[lane] }
-  return vector
+  lanes == 8
+    ? UnsafeRawPointer(x).loadUnaligned(as: SIMD8<Float>.self)
+    : SIMD8<Float>(x[0], 0, 0, 0, 0, 0, 0, 0)
 }
 
 @inline(__always)
@@ -34,22 +47,17 @@ private func store(_ vector: SIMD8<Float>, _ x: UnsafeMutablePointer<Float>, _ l
   if lanes == 8 {
     UnsafeMutableRawPointer(x).storeBytes(of: vector, as: SIMD8<Float>.self)
   } else {
-    for lane in 0..<lanes { x[lane] = vector[lane] }
+    x[0] = vector[0]
   }
 }
 
-@inline(__always)
-private func add(_ vector: SIMD8<Float>, to total: UnsafeMutablePointer<Double>, _ lanes: Int) {
-  for lane in 0..<lanes { total[lane] += Double(vector[lane]) }
-}
-
-/// Calls `body(column, lanes)` for every eight columns.
-@inline(__always)
-private func forEachBlock(_ columns: Int, _ body: (_ column: Int, _ lanes: Int) -> Void) {
-  var column = 0
-  while column < columns {
-    body(column, min(8, columns - column))
-    column += 8
+/// Adds float32 sums to Float64 totals and clears them.
+private func flush(
+  _ sums: UnsafeMutablePointer<Float>, into totals: UnsafeMutablePointer<Double>, count: Int
+) {
+  for i in 0..<count {
+    totals[i] += Double(sums[i])
+    sums[i] = 0
   }
 }
 
@@ -88,27 +96,54 @@ public func columnMoments(
 private func chunkMoments(
   _ x: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Double>
 ) {
-  out.update(repeating: 0, count: 2 * columns)
-  for start in stride(from: 0, to: rows, by: depth) {
-    let end = min(start + depth, rows)
-    forEachBlock(columns) { column, lanes in
-      var sum = SIMD8<Float>.zero
-      for row in start..<end { sum += load(x + row * columns + column, lanes) }
-      add(sum, to: out + column, lanes)
+  withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * columns + 1) { scratch in
+    let (sums, center) = (scratch.baseAddress!, scratch.baseAddress! + columns)
+    out.update(repeating: 0, count: 2 * columns)
+    sums.update(repeating: 0, count: columns)
+    for start in stride(from: 0, to: rows, by: depth) {
+      addRows(x + start * columns, min(depth, rows - start), columns, sums)
+      flush(sums, into: out, count: columns)
+    }
+    for i in 0..<columns { center[i] = Float(out[i] / Double(rows)) }
+    for start in stride(from: 0, to: rows, by: depth) {
+      addSquares(x + start * columns, min(depth, rows - start), columns, center, sums)
+      flush(sums, into: out + columns, count: columns)
     }
   }
-  for start in stride(from: 0, to: rows, by: depth) {
-    let end = min(start + depth, rows)
-    forEachBlock(columns) { column, lanes in
-      var center = SIMD8<Float>.zero
-      for lane in 0..<lanes { center[lane] = Float(out[column + lane] / Double(rows)) }
-      var squares = SIMD8<Float>.zero
-      for row in start..<end {
-        let deviation = load(x + row * columns + column, lanes) - center
-        squares += deviation * deviation
-      }
-      add(squares, to: out + columns + column, lanes)
+}
+
+private func addRows(
+  _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int, _ sums: UnsafeMutablePointer<Float>
+) {
+  var row = 0
+  while row + 4 <= rows {
+    let (a, b) = (x + row * columns, x + (row + 1) * columns)
+    let (c, d) = (x + (row + 2) * columns, x + (row + 3) * columns)
+    for i in 0..<columns { sums[i] += (a[i] + b[i]) + (c[i] + d[i]) }
+    row += 4
+  }
+  for row in row..<rows {
+    let a = x + row * columns
+    for i in 0..<columns { sums[i] += a[i] }
+  }
+}
+
+private func addSquares(
+  _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int, _ center: UnsafePointer<Float>,
+  _ sums: UnsafeMutablePointer<Float>
+) {
+  var row = 0
+  while row + 2 <= rows {
+    let (a, b) = (x + row * columns, x + (row + 1) * columns)
+    for i in 0..<columns {
+      let (p, q) = (a[i] - center[i], b[i] - center[i])
+      sums[i] += p * p + q * q
     }
+    row += 2
+  }
+  for row in row..<rows {
+    let a = x + row * columns
+    for i in 0..<columns { sums[i] += (a[i] - center[i]) * (a[i] - center[i]) }
   }
 }
 
@@ -117,50 +152,38 @@ public func normalizeColumns(
   _ x: UnsafePointer<Float>, rows: Int, columns: Int, _ channel: ChannelStatistics, relu: Bool,
   _ out: UnsafeMutablePointer<Float>
 ) {
-  parallelFor(rows, grain: chunkRows(columns)) { range in
-    let start = range.lowerBound * columns
-    if relu {
-      normalize(x + start, range.count, columns, channel, out + start) {
-        $0.replacing(with: 0, where: $0 .< 0)
+  withFactors(channel, columns) { factor in
+    parallelFor(rows, grain: chunkRows(columns)) { range in
+      for row in range {
+        normalizeRow(x + row * columns, columns, channel, factor, relu, out + row * columns)
       }
-    } else {
-      normalize(x + start, range.count, columns, channel, out + start) { $0 }
     }
   }
 }
 
-@inline(__always)
-private func normalize(
-  _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int, _ channel: ChannelStatistics,
-  _ out: UnsafeMutablePointer<Float>, _ activation: (SIMD8<Float>) -> SIMD8<Float>
+private func normalizeRow(
+  _ x: UnsafePointer<Float>, _ columns: Int, _ channel: ChannelStatistics,
+  _ factor: UnsafePointer<Float>, _ relu: Bool, _ out: UnsafeMutablePointer<Float>
 ) {
-  for start in stride(from: 0, to: rows, by: depth) {
-    forEachBlock(columns) { column, lanes in
-      let block = ChannelBlock(channel, column, lanes)
-      for row in start..<min(start + depth, rows) {
-        let place = row * columns + column
-        let y = (load(x + place, lanes) - block.mean) * block.factor + block.shift
-        store(activation(y), out + place, lanes)
-      }
+  let (mean, shift) = (channel.mean, channel.shift)
+  if relu {
+    for i in 0..<columns {
+      let y = (x[i] - mean[i]) * factor[i] + shift[i]
+      out[i] = y < 0 ? 0 : y
     }
+  } else {
+    for i in 0..<columns { out[i] = (x[i] - mean[i]) * factor[i] + shift[i] }
   }
 }
 
-/// The statistics of eight channels, factor = scale * inverseDeviation.
-private struct ChannelBlock {
-  let mean, factor, shift: SIMD8<Float>
-
-  @inline(__always)
-  init(_ channel: ChannelStatistics, _ column: Int, _ lanes: Int) {
-    mean = load(channel.mean + column, lanes)
-    factor = load(channel.scale + column, lanes) * load(channel.inverseDeviation + column, lanes)
-    shift = load(channel.shift + column, lanes)
-  }
-
-  /// The gradient before ReLU: none where the output, computed as the forward did, was not positive.
-  @inline(__always)
-  func kept(_ gradient: SIMD8<Float>, _ centered: SIMD8<Float>, _ relu: Bool) -> SIMD8<Float> {
-    relu ? gradient.replacing(with: 0, where: centered * factor + shift .<= 0) : gradient
+/// Calls `body` with scale * inverseDeviation of every column.
+private func withFactors(
+  _ channel: ChannelStatistics, _ columns: Int, _ body: (UnsafePointer<Float>) -> Void
+) {
+  withUnsafeTemporaryAllocation(of: Float.self, capacity: columns + 1) { factors in
+    let factor = factors.baseAddress!
+    for i in 0..<columns { factor[i] = channel.scale[i] * channel.inverseDeviation[i] }
+    body(factor)
   }
 }
 
@@ -176,13 +199,12 @@ public func normalizationParameterGradients(
   // [chunks, 2, columns]
   withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * columns * chunks) { partials in
     let partial = partials.baseAddress!
-    parallelFor(rows, grain: grain) { range in
-      let start = range.lowerBound * columns
-      let out = partial + range.lowerBound / grain * 2 * columns
-      if relu {
-        parameterSums(gradient + start, x + start, range.count, columns, channel, out, relu: true)
-      } else {
-        parameterSums(gradient + start, x + start, range.count, columns, channel, out, relu: false)
+    withFactors(channel, columns) { factor in
+      parallelFor(rows, grain: grain) { range in
+        let start = range.lowerBound * columns
+        parameterSums(
+          gradient + start, x + start, range.count, columns, channel, factor, relu,
+          partial + range.lowerBound / grain * 2 * columns)
       }
     }
     for column in 0..<columns {
@@ -198,26 +220,45 @@ public func normalizationParameterGradients(
 }
 
 /// Sums of g and of g * (x - mean): `out` `[2, columns]`.
-@inline(__always)
 private func parameterSums(
   _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int,
-  _ channel: ChannelStatistics, _ out: UnsafeMutablePointer<Double>,
-  relu: Bool
+  _ channel: ChannelStatistics, _ factor: UnsafePointer<Float>, _ relu: Bool,
+  _ out: UnsafeMutablePointer<Double>
 ) {
-  out.update(repeating: 0, count: 2 * columns)
-  for start in stride(from: 0, to: rows, by: depth) {
-    forEachBlock(columns) { column, lanes in
-      let block = ChannelBlock(channel, column, lanes)
-      var (sum, products) = (SIMD8<Float>.zero, SIMD8<Float>.zero)
+  withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * columns + 1) { scratch in
+    let sums = scratch.baseAddress!
+    out.update(repeating: 0, count: 2 * columns)
+    sums.update(repeating: 0, count: 2 * columns)
+    for start in stride(from: 0, to: rows, by: depth) {
       for row in start..<min(start + depth, rows) {
-        let place = row * columns + column
-        let centered = load(x + place, lanes) - block.mean
-        let g = block.kept(load(gradient + place, lanes), centered, relu)
-        sum += g
-        products += g * centered
+        addProducts(
+          gradient + row * columns, x + row * columns, columns, channel, factor, relu, sums,
+          sums + columns)
       }
-      add(sum, to: out + column, lanes)
-      add(products, to: out + columns + column, lanes)
+      flush(sums, into: out, count: 2 * columns)
+    }
+  }
+}
+
+/// The gradient counts where the output, computed as the forward did, was positive.
+private func addProducts(
+  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ columns: Int,
+  _ channel: ChannelStatistics, _ factor: UnsafePointer<Float>, _ relu: Bool,
+  _ sums: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>
+) {
+  let (mean, shift) = (channel.mean, channel.shift)
+  if relu {
+    forEachLane(columns) { i, lanes in
+      let centered = load(x + i, lanes) - load(mean + i, lanes)
+      let y = centered * load(factor + i, lanes) + load(shift + i, lanes)
+      let g = load(gradient + i, lanes).replacing(with: 0, where: y .<= 0)
+      store(load(sums + i, lanes) + g, sums + i, lanes)
+      store(load(products + i, lanes) + g * centered, products + i, lanes)
+    }
+  } else {
+    for i in 0..<columns {
+      sums[i] += gradient[i]
+      products[i] += gradient[i] * (x[i] - mean[i])
     }
   }
 }
@@ -238,36 +279,36 @@ public func normalizationInputGradient(
       level[i] = shiftGradient[i] * share
       slope[i] = scaleGradient[i] * channel.inverseDeviation[i] * share
     }
-    parallelFor(rows, grain: chunkRows(columns)) { range in
-      let start = range.lowerBound * columns
-      let (g, x, out) = (gradient + start, x + start, out + start)
-      if relu {
-        inputGradient(g, x, range.count, columns, channel, level, slope, out, relu: true)
-      } else {
-        inputGradient(g, x, range.count, columns, channel, level, slope, out, relu: false)
+    withFactors(channel, columns) { factor in
+      parallelFor(rows, grain: chunkRows(columns)) { range in
+        for row in range {
+          let start = row * columns
+          inputGradientRow(
+            gradient + start, x + start, columns, channel, factor, level, slope, relu, out + start)
+        }
       }
     }
   }
 }
 
 /// `out = factor * (g - level - (x - mean) * slope)`.
-@inline(__always)
-private func inputGradient(
-  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int,
-  _ channel: ChannelStatistics, _ level: UnsafePointer<Float>, _ slope: UnsafePointer<Float>,
-  _ out: UnsafeMutablePointer<Float>,
-  relu: Bool
+private func inputGradientRow(
+  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ columns: Int,
+  _ channel: ChannelStatistics, _ factor: UnsafePointer<Float>, _ level: UnsafePointer<Float>,
+  _ slope: UnsafePointer<Float>, _ relu: Bool, _ out: UnsafeMutablePointer<Float>
 ) {
-  for start in stride(from: 0, to: rows, by: depth) {
-    forEachBlock(columns) { column, lanes in
-      let block = ChannelBlock(channel, column, lanes)
-      let (level, slope) = (load(level + column, lanes), load(slope + column, lanes))
-      for row in start..<min(start + depth, rows) {
-        let place = row * columns + column
-        let centered = load(x + place, lanes) - block.mean
-        let g = block.kept(load(gradient + place, lanes), centered, relu)
-        store(block.factor * (g - level - centered * slope), out + place, lanes)
-      }
+  let (mean, shift) = (channel.mean, channel.shift)
+  if relu {
+    forEachLane(columns) { i, lanes in
+      let (centered, factor) = (load(x + i, lanes) - load(mean + i, lanes), load(factor + i, lanes))
+      let y = centered * factor + load(shift + i, lanes)
+      let g = load(gradient + i, lanes).replacing(with: 0, where: y .<= 0)
+      let pull = load(level + i, lanes) + centered * load(slope + i, lanes)
+      store(factor * (g - pull), out + i, lanes)
+    }
+  } else {
+    for i in 0..<columns {
+      out[i] = factor[i] * (gradient[i] - level[i] - (x[i] - mean[i]) * slope[i])
     }
   }
 }
