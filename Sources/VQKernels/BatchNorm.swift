@@ -230,36 +230,49 @@ private func parameterSums(
     out.update(repeating: 0, count: 2 * columns)
     sums.update(repeating: 0, count: 2 * columns)
     for start in stride(from: 0, to: rows, by: depth) {
-      for row in start..<min(start + depth, rows) {
+      let end = min(start + depth, rows)
+      for row in stride(from: start, to: end - 1, by: 2) {
         addProducts(
-          gradient + row * columns, x + row * columns, columns, channel, factor, relu, sums,
-          sums + columns)
+          gradient + row * columns, x + row * columns, next: columns, columns, channel, factor,
+          relu, sums)
+      }
+      if (end - start) % 2 == 1 {
+        addProducts(
+          gradient + (end - 1) * columns, x + (end - 1) * columns, next: nil, columns, channel,
+          factor, relu, sums)
       }
       flush(sums, into: out, count: 2 * columns)
     }
   }
 }
 
-/// The gradient counts where the output, computed as the forward did, was positive.
+/// Adds one row, or with `next` two that lie so far apart: g to the first `columns` sums, g * (x - mean)
+/// to the others. The gradient counts where the output, computed as the forward did, was positive.
 private func addProducts(
-  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ columns: Int,
+  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, next: Int?, _ columns: Int,
   _ channel: ChannelStatistics, _ factor: UnsafePointer<Float>, _ relu: Bool,
-  _ sums: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>
+  _ sums: UnsafeMutablePointer<Float>
 ) {
-  let (mean, shift) = (channel.mean, channel.shift)
-  if relu {
-    forEachLane(columns) { i, lanes in
-      let centered = load(x + i, lanes) - load(mean + i, lanes)
-      let y = centered * load(factor + i, lanes) + load(shift + i, lanes)
-      let g = load(gradient + i, lanes).replacing(with: 0, where: y .<= 0)
-      store(load(sums + i, lanes) + g, sums + i, lanes)
-      store(load(products + i, lanes) + g * centered, products + i, lanes)
+  let products = sums + columns
+  forEachLane(columns) { i, lanes in
+    let (mean, shift) = (load(channel.mean + i, lanes), load(channel.shift + i, lanes))
+    let factor = load(factor + i, lanes)
+    func kept(_ offset: Int) -> (gradient: SIMD8<Float>, centered: SIMD8<Float>) {
+      let centered = load(x + offset + i, lanes) - mean
+      let g = load(gradient + offset + i, lanes)
+      return (relu ? g.replacing(with: 0, where: centered * factor + shift .<= 0) : g, centered)
     }
-  } else {
-    for i in 0..<columns {
-      sums[i] += gradient[i]
-      products[i] += gradient[i] * (x[i] - mean[i])
+    var (sum, product) = (load(sums + i, lanes), load(products + i, lanes))
+    let first = kept(0)
+    sum += first.gradient
+    product += first.gradient * first.centered
+    if let next {
+      let second = kept(next)
+      sum += second.gradient
+      product += second.gradient * second.centered
     }
+    store(sum, sums + i, lanes)
+    store(product, products + i, lanes)
   }
 }
 

@@ -28,16 +28,17 @@ extension Tensor {
       images: shape[0], outChannels: weight.shape[0], window: try arguments.window(over: shape))
     try g.check(operation)
 
-    let (x, w) = (Saved(self), Saved(weight))
-    return try backend.forward(g, self, weight, bias: bias).recorded(
+    let (x, w, images) = (Saved(self), Saved(weight), ConvolutionImages(self))
+    return try backend.forward(g, images, weight, bias: bias).recorded(
       operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
     ) { gradient, needs in
       let needsBias = needs.count > 2 && needs[2]
       var results: [Tensor?] = [nil, nil] + (bias == nil ? [] : [nil])
-      if needs[0] { results[0] = try backend.backwardData(g, gradient, w.tensor(operation)) }
+      let gradients = ConvolutionImages(gradient)
+      if needs[0] { results[0] = try backend.backwardData(g, gradients, w.tensor(operation)) }
       if needs[1] {
-        let (weight, bias) = try backend.backwardWeights(
-          g, x.tensor(operation), gradient, bias: needsBias)
+        _ = try x.tensor(operation)
+        let (weight, bias) = try backend.backwardWeights(g, images, gradients, bias: needsBias)
         results[1] = weight
         if needsBias { results[2] = bias }
       } else if needsBias {

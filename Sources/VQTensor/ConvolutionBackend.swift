@@ -1,4 +1,17 @@
-import VQKernels
+#if VQ_ONEDNN
+  import COneDNN
+#endif
+
+/// Images that several passes of one convolution read.
+final class ConvolutionImages {
+  let tensor: Tensor
+  #if VQ_ONEDNN
+    /// Their copy in the layout that a pass asked for; the next pass that asks for it reads the copy.
+    var copy: (layout: dnnl_memory_desc_t, storage: Storage)?
+  #endif
+
+  init(_ tensor: Tensor) { self.tensor = tensor.detached() }
+}
 
 /// Who computes a convolution. Both give the same to rounding, so each is the other's witness.
 enum ConvolutionBackend {
@@ -12,12 +25,12 @@ enum ConvolutionBackend {
   #endif
 
   /// y = w * x + bias.
-  func forward(_ g: ConvolutionGeometry, _ x: Tensor, _ weight: Tensor, bias: Tensor?) throws
+  func forward(_ g: ConvolutionGeometry, _ x: ConvolutionImages, _ weight: Tensor, bias: Tensor?) throws
     -> Tensor
   {
     guard !g.isEmpty else { return try filled(g.outputShape, bias) }
     switch self {
-    case .patches: return try patchForward(g, x, weight, bias: bias)
+    case .patches: return try patchForward(g, x.tensor, weight, bias: bias)
     #if VQ_ONEDNN
       case .oneDNN: return try oneDNNForward(g, x, weight, bias: bias)
     #endif
@@ -26,16 +39,16 @@ enum ConvolutionBackend {
 
   /// The input's gradient, which is also the transposed convolution; `bias` is added to every pixel.
   func backwardData(
-    _ g: ConvolutionGeometry, _ gradient: Tensor, _ weight: Tensor, bias: Tensor? = nil
+    _ g: ConvolutionGeometry, _ gradient: ConvolutionImages, _ weight: Tensor, bias: Tensor? = nil
   ) throws -> Tensor {
     guard !g.isEmpty else { return try filled(g.inputShape, bias) }
     switch self {
-    case .patches: return try patchBackwardData(g, gradient, weight, bias: bias)
+    case .patches: return try patchBackwardData(g, gradient.tensor, weight, bias: bias)
     #if VQ_ONEDNN
       case .oneDNN:
         // The library fills vectors of 16 input channels; with few of them patches measure faster.
         if g.window.channels < 8 {
-          return try patchBackwardData(g, gradient, weight, bias: bias)
+          return try patchBackwardData(g, gradient.tensor, weight, bias: bias)
         }
         return try oneDNNBackwardData(g, gradient, weight, bias: bias)
     #endif
@@ -43,22 +56,29 @@ enum ConvolutionBackend {
   }
 
   /// Gradients of the weight and, where `bias` says so, of the bias of `forward`.
-  func backwardWeights(_ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor, bias: Bool) throws
-    -> (weight: Tensor, bias: Tensor?)
-  {
+  func backwardWeights(
+    _ g: ConvolutionGeometry, _ x: ConvolutionImages, _ gradient: ConvolutionImages, bias: Bool
+  ) throws -> (weight: Tensor, bias: Tensor?) {
     guard !g.isEmpty else {
       return (
-        try Tensor.zeros(g.weightShape), bias ? try gradient.summed(to: [g.outChannels]) : nil
+        try Tensor.zeros(g.weightShape), bias ? try gradient.tensor.summed(to: [g.outChannels]) : nil
       )
     }
     switch self {
     case .patches:
       return (
-        try patchBackwardWeights(g, x, gradient),
-        bias ? try gradient.summed(to: [g.outChannels]) : nil
+        try patchBackwardWeights(g, x.tensor, gradient.tensor),
+        bias ? try gradient.tensor.summed(to: [g.outChannels]) : nil
       )
     #if VQ_ONEDNN
-      case .oneDNN: return try oneDNNBackwardWeights(g, x, gradient, bias: bias)
+      case .oneDNN:
+        if g.isPointwise {
+          return (
+            try pointwiseBackwardWeights(g, x.tensor, gradient.tensor),
+            bias ? try gradient.tensor.summed(to: [g.outChannels]) : nil
+          )
+        }
+        return try oneDNNBackwardWeights(g, x, gradient, bias: bias)
     #endif
     }
   }
