@@ -39,7 +39,8 @@ lint: install
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	swift format lint --strict --recursive Sources Tests Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
-	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] Sources/CPlatform/*.c Sources/CPlatform/include/*.h
+	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/c/*.c Sources/CPlatform/*.c \
+	  Sources/CPlatform/include/*.h Sources/CVQSwift/include/*.h
 
 clean:
 	rm -rf .build build $(VENV) python/vqswift/*.so

@@ -41,13 +41,17 @@ let package = Package(
       swiftSettings: conditions),
     .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
     .target(name: "CVQSwift"),
-    .target(name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels"], swiftSettings: conditions),
+    .target(
+      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels"],
+      swiftSettings: conditions),
     .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
     .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),
     .testTarget(
       name: "VQQuantizersTests", dependencies: ["VQQuantizers"], swiftSettings: conditions),
     .testTarget(name: "VQModelsTests", dependencies: ["VQModels"], swiftSettings: conditions),
-    .testTarget(name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"], swiftSettings: conditions),
+    .testTarget(
+      name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"],
+      swiftSettings: conditions),
   ] + (hasOneDNN ? [.systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])])] : []),
   swiftLanguageModes: [.v5]
 )

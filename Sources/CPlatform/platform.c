@@ -13,7 +13,8 @@ static _Atomic(int) configured_threads;
 static _Thread_local bool gradients_disabled;
 static _Thread_local char error_text[4096];
 
-// libgomp's pool does not survive fork: a child that starts a region waits for threads that are gone.
+// libgomp's pool does not survive fork: a child that starts a region waits for threads that are
+// gone.
 static void after_fork_in_child(void) { vq_set_thread_count(1); }
 
 __attribute__((constructor)) static void start(void) {
@@ -45,9 +46,7 @@ bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
 
 const char *vq_error_text(void) { return error_text; }
-void vq_set_error_text(const char *text) {
-  strncpy(error_text, text, sizeof error_text - 1);
-}
+void vq_set_error_text(const char *text) { strncpy(error_text, text, sizeof error_text - 1); }
 
 int64_t vq_atomic_add(vq_atomic *counter, int64_t amount) {
   return __atomic_fetch_add(&counter->value, amount, __ATOMIC_SEQ_CST);
@@ -61,6 +60,4 @@ bool vq_atomic_try_take(vq_atomic *flag) {
   return __atomic_compare_exchange_n(&flag->value, &expected, 1, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_SEQ_CST);
 }
-void vq_atomic_release(vq_atomic *flag) {
-  __atomic_store_n(&flag->value, 0, __ATOMIC_SEQ_CST);
-}
+void vq_atomic_release(vq_atomic *flag) { __atomic_store_n(&flag->value, 0, __ATOMIC_SEQ_CST); }

@@ -25,7 +25,8 @@ enum ConvolutionBackend {
   #endif
 
   /// y = w * x + bias.
-  func forward(_ g: ConvolutionGeometry, _ x: ConvolutionImages, _ weight: Tensor, bias: Tensor?) throws
+  func forward(_ g: ConvolutionGeometry, _ x: ConvolutionImages, _ weight: Tensor, bias: Tensor?)
+    throws
     -> Tensor
   {
     guard !g.isEmpty else { return try filled(g.outputShape, bias) }
@@ -61,7 +62,8 @@ enum ConvolutionBackend {
   ) throws -> (weight: Tensor, bias: Tensor?) {
     guard !g.isEmpty else {
       return (
-        try Tensor.zeros(g.weightShape), bias ? try gradient.tensor.summed(to: [g.outChannels]) : nil
+        try Tensor.zeros(g.weightShape),
+        bias ? try gradient.tensor.summed(to: [g.outChannels]) : nil
       )
     }
     switch self {

@@ -13,7 +13,8 @@ extension Tensor {
     let count = try Shape.count(shape, "tensor")
     guard let data, UInt(bitPattern: data) % 64 == 0 else {
       throw VQError.value(
-        "tensor", "data", "\(UInt(bitPattern: data))", "borrowed memory must be aligned to 64 bytes")
+        "tensor", "data", "\(UInt(bitPattern: data))", "borrowed memory must be aligned to 64 bytes"
+      )
     }
     self.init(shape: shape, storage: Storage(dtype, count: count, base: data, owner: owner))
   }

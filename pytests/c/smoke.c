@@ -6,12 +6,12 @@
 
 #include "vqswift.h"
 
-#define CHECK(condition)                                                               \
-  do {                                                                                 \
-    if (!(condition)) {                                                                \
+#define CHECK(condition)                                                                        \
+  do {                                                                                          \
+    if (!(condition)) {                                                                         \
       fprintf(stderr, "line %d: %s (last error: %s)\n", __LINE__, #condition, vq_last_error()); \
-      exit(1);                                                                         \
-    }                                                                                  \
+      exit(1);                                                                                  \
+    }                                                                                           \
   } while (0)
 #define OK(call) CHECK((call) == VQ_OK)
 
@@ -70,7 +70,8 @@ static void errors(void) {
   CHECK(vq_tensor_matmul(x, x, &out) == VQ_ERROR_VALUE);
   CHECK(out == NULL);
   CHECK(strcmp(vq_last_error(),
-               "[matmul] shapes [1, 2] and [1, 2]: the inner axes must be equal, and 2 is not 1") == 0);
+               "[matmul] shapes [1, 2] and [1, 2]: the inner axes must be equal, and 2 is not 1") ==
+        0);
   const int64_t huge[2] = {(int64_t)1 << 40, (int64_t)1 << 40}, negative[1] = {-1};
   CHECK(vq_tensor_create(VQ_FLOAT32, huge, 2, NULL, &out) == VQ_ERROR_OVERFLOW && !out);
   CHECK(vq_tensor_create(VQ_FLOAT32, negative, 1, NULL, &out) == VQ_ERROR_VALUE);
@@ -150,9 +151,15 @@ static void training(const char *path) {
   OK(vq_activation_create(VQ_IDENTITY, &relu));
   const vq_module *parts[2] = {encoder, relu};
   OK(vq_sequential_create(parts, 2, &network));
-  vq_vector_quant_options options = {.struct_size = sizeof options, .feature_size = 4,
-                                     .num_codes = 16, .beta = 0.9f, .sync_nu = 1, .affine_groups = 1,
-                                     .kmeans_init = true, .inner_steps = 1, .outer_steps = 1};
+  vq_vector_quant_options options = {.struct_size = sizeof options,
+                                     .feature_size = 4,
+                                     .num_codes = 16,
+                                     .beta = 0.9f,
+                                     .sync_nu = 1,
+                                     .affine_groups = 1,
+                                     .kmeans_init = true,
+                                     .inner_steps = 1,
+                                     .outer_steps = 1};
   OK(vq_vector_quant_create(&options, &quantizer));
   OK(vq_module_set_training(quantizer, true));
 
@@ -164,8 +171,8 @@ static void training(const char *path) {
     for (int64_t i = 0; i < vq_module_parameter_count(owners[owner], false); i++, count++)
       OK(vq_module_parameter(owners[owner], false, i, &names[count], &parameters[count]));
   CHECK(count == 3 && strcmp(names[0], "0.weight") == 0 && strcmp(names[2], "codebook") == 0);
-  vq_optimizer_options adamw = {.struct_size = sizeof adamw, .kind = VQ_ADAMW, .beta1 = 0.9,
-                                .beta2 = 0.999, .epsilon = 1e-8};
+  vq_optimizer_options adamw = {
+      .struct_size = sizeof adamw, .kind = VQ_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
   vq_parameter_group group = {(const vq_tensor *const *)parameters, count, 0.01, 0.01};
   vq_optimizer *optimizer;
   OK(vq_optimizer_create(&adamw, &group, 1, &optimizer));
@@ -182,8 +189,8 @@ static void training(const char *path) {
     OK(vq_tensor_backward(quantized.loss, NULL, false));
     OK(vq_optimizer_step(optimizer));
     OK(vq_optimizer_zero_grad(optimizer));
-    vq_tensor *all[] = {z, quantized.z_q, quantized.codes, quantized.distances, quantized.loss,
-                        quantized.z};
+    vq_tensor *all[] = {
+        z, quantized.z_q, quantized.codes, quantized.distances, quantized.loss, quantized.z};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
   }
   CHECK(isfinite(last) && last < first);

@@ -1,8 +1,15 @@
 #include "core.h"
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "vqswift._core", "The native calls behind vqswift.", -1, NULL,
-    NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT,
+    "vqswift._core",
+    "The native calls behind vqswift.",
+    -1,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
 };
 
 PyMODINIT_FUNC PyInit__core(void) {

@@ -22,8 +22,8 @@ typedef enum {
 /// Adds the handle types to the module; -1 with an exception set.
 int add_handle_types(PyObject *module);
 
-/// A new owner of the handle at `address`, or the exception of `status`. The address lets a call that
-/// gives the handle stand in the same argument list.
+/// A new owner of the handle at `address`, or the exception of `status`. The address lets a call
+/// that gives the handle stand in the same argument list.
 PyObject *wrap(vq_status status, handle_kind kind, const void *address);
 /// Sets the exception of `status` and returns NULL.
 PyObject *raise_status(vq_status status);
@@ -69,11 +69,10 @@ int read_list(PyObject *sequence, handle_kind kind, int named, handle_list *out)
 void clear_list(handle_list *list);
 
 /// Runs a call that returns a status without the interpreter lock.
-#define WITHOUT_GIL(status, call) \
-  do {                            \
-    Py_BEGIN_ALLOW_THREADS        \
-    status = (call);              \
-    Py_END_ALLOW_THREADS          \
+#define WITHOUT_GIL(status, call)           \
+  do {                                      \
+    Py_BEGIN_ALLOW_THREADS status = (call); \
+    Py_END_ALLOW_THREADS                    \
   } while (0)
 
 extern PyMethodDef tensor_methods[];

@@ -72,13 +72,13 @@ static PyObject *dropout_create(PyObject *self, PyObject *args) {
   return wrap(vq_dropout_create(probability, generator, &out), MODULE_HANDLE, &out);
 }
 
-#define POOL(name)                                                                               \
-  static PyObject *name##_create(PyObject *self, PyObject *args) {                               \
-    int64_t kernel[2], stride[2], padding[2];                                                    \
-    vq_module *out;                                                                              \
-    if (!PyArg_ParseTuple(args, "O&O&O&", to_pair, kernel, to_pair, stride, to_pair, padding))   \
-      return NULL;                                                                               \
-    return wrap(vq_##name##_create(kernel, stride, padding, &out), MODULE_HANDLE, &out);          \
+#define POOL(name)                                                                             \
+  static PyObject *name##_create(PyObject *self, PyObject *args) {                             \
+    int64_t kernel[2], stride[2], padding[2];                                                  \
+    vq_module *out;                                                                            \
+    if (!PyArg_ParseTuple(args, "O&O&O&", to_pair, kernel, to_pair, stride, to_pair, padding)) \
+      return NULL;                                                                             \
+    return wrap(vq_##name##_create(kernel, stride, padding, &out), MODULE_HANDLE, &out);       \
   }
 POOL(max_pool2d)
 POOL(average_pool2d)
@@ -96,8 +96,7 @@ static PyObject *sequential_create(PyObject *self, PyObject *args) {
   vq_module *out;
   if (!PyArg_ParseTuple(args, "O", &sequence)) return NULL;
   if (!read_list(sequence, MODULE_HANDLE, 0, &list)) return NULL;
-  vq_status status =
-      vq_sequential_create((const vq_module *const *)list.handles, list.count, &out);
+  vq_status status = vq_sequential_create((const vq_module *const *)list.handles, list.count, &out);
   clear_list(&list);
   return wrap(status, MODULE_HANDLE, &out);
 }
@@ -108,15 +107,14 @@ static PyObject *residual_create(PyObject *self, PyObject *args) {
   return wrap(vq_residual_create(body, &out), MODULE_HANDLE, &out);
 }
 
-#define BACKBONE(name)                                                                        \
-  static PyObject *name##_create(PyObject *self, PyObject *args) {                            \
-    long long size, channels, width;                                                          \
-    vq_generator *generator;                                                                  \
-    vq_module *out;                                                                           \
-    if (!PyArg_ParseTuple(args, "LLLO&", &size, &channels, &width, to_generator, &generator)) \
-      return NULL;                                                                            \
-    return wrap(vq_##name##_create(size, channels, width, generator, &out), MODULE_HANDLE,    \
-                &out);                                                                         \
+#define BACKBONE(name)                                                                            \
+  static PyObject *name##_create(PyObject *self, PyObject *args) {                                \
+    long long size, channels, width;                                                              \
+    vq_generator *generator;                                                                      \
+    vq_module *out;                                                                               \
+    if (!PyArg_ParseTuple(args, "LLLO&", &size, &channels, &width, to_generator, &generator))     \
+      return NULL;                                                                                \
+    return wrap(vq_##name##_create(size, channels, width, generator, &out), MODULE_HANDLE, &out); \
   }
 BACKBONE(sqvae_encoder)
 BACKBONE(sqvae_decoder)
@@ -235,14 +233,14 @@ static PyObject *quantizer_forward(PyObject *self, PyObject *args) {
       (long long)out.active_codes);
 }
 
-#define QUANTIZER(name)                                                                       \
-  static PyObject *quantizer_##name(PyObject *self, PyObject *args) {                         \
-    vq_module *quantizer;                                                                     \
-    vq_tensor *x, *out;                                                                       \
-    if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &x)) return NULL;   \
-    vq_status status;                                                                         \
-    WITHOUT_GIL(status, vq_quantizer_##name(quantizer, x, &out));                             \
-    return wrap(status, TENSOR_HANDLE, &out);                                                  \
+#define QUANTIZER(name)                                                                     \
+  static PyObject *quantizer_##name(PyObject *self, PyObject *args) {                       \
+    vq_module *quantizer;                                                                   \
+    vq_tensor *x, *out;                                                                     \
+    if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &x)) return NULL; \
+    vq_status status;                                                                       \
+    WITHOUT_GIL(status, vq_quantizer_##name(quantizer, x, &out));                           \
+    return wrap(status, TENSOR_HANDLE, &out);                                               \
   }
 QUANTIZER(encode)
 QUANTIZER(decode)
@@ -295,15 +293,34 @@ static PyObject *kmeans(PyObject *self, PyObject *args) {
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef module_methods[] = {
-    ENTRY(linear_create), ENTRY(conv2d_create), ENTRY(conv_transpose2d_create),
-    ENTRY(batch_norm_create), ENTRY(layer_norm_create), ENTRY(embedding_create),
-    ENTRY(activation_create), ENTRY(dropout_create), ENTRY(max_pool2d_create),
-    ENTRY(average_pool2d_create), ENTRY(upsample_nearest2d_create), ENTRY(sequential_create),
-    ENTRY(residual_create), ENTRY(sqvae_encoder_create), ENTRY(sqvae_decoder_create),
-    ENTRY(module_forward), ENTRY(module_set_training), ENTRY(module_is_training),
-    ENTRY(module_parameters), ENTRY(module_buffers), ENTRY(module_load),
-    ENTRY(vector_quant_create), ENTRY(quantizer_forward), ENTRY(quantizer_encode),
-    ENTRY(quantizer_decode), ENTRY(quantizer_effective_codebook),
-    ENTRY(quantizer_set_inplace_optimizer), ENTRY(nearest_codes), ENTRY(kmeans),
+    ENTRY(linear_create),
+    ENTRY(conv2d_create),
+    ENTRY(conv_transpose2d_create),
+    ENTRY(batch_norm_create),
+    ENTRY(layer_norm_create),
+    ENTRY(embedding_create),
+    ENTRY(activation_create),
+    ENTRY(dropout_create),
+    ENTRY(max_pool2d_create),
+    ENTRY(average_pool2d_create),
+    ENTRY(upsample_nearest2d_create),
+    ENTRY(sequential_create),
+    ENTRY(residual_create),
+    ENTRY(sqvae_encoder_create),
+    ENTRY(sqvae_decoder_create),
+    ENTRY(module_forward),
+    ENTRY(module_set_training),
+    ENTRY(module_is_training),
+    ENTRY(module_parameters),
+    ENTRY(module_buffers),
+    ENTRY(module_load),
+    ENTRY(vector_quant_create),
+    ENTRY(quantizer_forward),
+    ENTRY(quantizer_encode),
+    ENTRY(quantizer_decode),
+    ENTRY(quantizer_effective_codebook),
+    ENTRY(quantizer_set_inplace_optimizer),
+    ENTRY(nearest_codes),
+    ENTRY(kmeans),
     {NULL, NULL, 0, NULL},
 };

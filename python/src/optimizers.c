@@ -214,9 +214,18 @@ static PyObject *archive_load(PyObject *self, PyObject *args) {
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef optimizer_methods[] = {
-    ENTRY(optimizer_create), ENTRY(optimizer_group_count),
-    ENTRY(optimizer_learning_rate), ENTRY(optimizer_set_learning_rate), ENTRY(optimizer_step),
-    ENTRY(optimizer_zero_grad), ENTRY(optimizer_state), ENTRY(optimizer_load),
-    ENTRY(clip_grad_norm), ENTRY(clip_grad_value), ENTRY(schedule_factor), ENTRY(archive_save),
-    ENTRY(archive_load), {NULL, NULL, 0, NULL},
+    ENTRY(optimizer_create),
+    ENTRY(optimizer_group_count),
+    ENTRY(optimizer_learning_rate),
+    ENTRY(optimizer_set_learning_rate),
+    ENTRY(optimizer_step),
+    ENTRY(optimizer_zero_grad),
+    ENTRY(optimizer_state),
+    ENTRY(optimizer_load),
+    ENTRY(clip_grad_norm),
+    ENTRY(clip_grad_value),
+    ENTRY(schedule_factor),
+    ENTRY(archive_save),
+    ENTRY(archive_load),
+    {NULL, NULL, 0, NULL},
 };

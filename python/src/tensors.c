@@ -8,7 +8,8 @@ static PyObject *tensor_create(PyObject *self, PyObject *args) {
   if (PyObject_GetBuffer(array, &view, PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) return NULL;
   if (view.itemsize != 4 || view.ndim > MAX_RANK) {
     if (view.itemsize != 4)
-      PyErr_Format(PyExc_TypeError, "[tensor] elements of %zd bytes: 4 are required", view.itemsize);
+      PyErr_Format(PyExc_TypeError, "[tensor] elements of %zd bytes: 4 are required",
+                   view.itemsize);
     else
       PyErr_Format(PyExc_ValueError, "[tensor] %d axes: at most %d are taken", view.ndim, MAX_RANK);
     PyBuffer_Release(&view);
@@ -134,18 +135,17 @@ static PyObject *generator_set_counter(PyObject *self, PyObject *args) {
   Py_RETURN_NONE;
 }
 
-#define DRAW(name)                                                                               \
-  static PyObject *generator_##name(PyObject *self, PyObject *args) {                            \
-    vq_generator *generator;                                                                     \
-    size_list shape;                                                                             \
-    float a, b;                                                                                  \
-    if (!PyArg_ParseTuple(args, "O&O&ff", to_generator, &generator, to_sizes, &shape, &a, &b))   \
-      return NULL;                                                                               \
-    vq_tensor *out;                                                                              \
-    vq_status status;                                                                            \
-    WITHOUT_GIL(status,                                                                          \
-                vq_generator_##name(generator, shape.values, shape.count, a, b, &out));          \
-    return wrap(status, TENSOR_HANDLE, &out);                                                     \
+#define DRAW(name)                                                                              \
+  static PyObject *generator_##name(PyObject *self, PyObject *args) {                           \
+    vq_generator *generator;                                                                    \
+    size_list shape;                                                                            \
+    float a, b;                                                                                 \
+    if (!PyArg_ParseTuple(args, "O&O&ff", to_generator, &generator, to_sizes, &shape, &a, &b))  \
+      return NULL;                                                                              \
+    vq_tensor *out;                                                                             \
+    vq_status status;                                                                           \
+    WITHOUT_GIL(status, vq_generator_##name(generator, shape.values, shape.count, a, b, &out)); \
+    return wrap(status, TENSOR_HANDLE, &out);                                                   \
   }
 DRAW(uniform)
 DRAW(normal)
@@ -158,8 +158,7 @@ static PyObject *generator_integers(PyObject *self, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O&O&L", to_generator, &generator, to_sizes, &shape, &below))
     return NULL;
   vq_status status;
-  WITHOUT_GIL(status,
-              vq_generator_integers(generator, shape.values, shape.count, below, &out));
+  WITHOUT_GIL(status, vq_generator_integers(generator, shape.values, shape.count, below, &out));
   return wrap(status, TENSOR_HANDLE, &out);
 }
 

@@ -2,7 +2,7 @@
 
 import os as _os
 
-# Idle OpenMP threads spin for some 0.1 ms, the gap between the loops of a training step, then sleep.
+# Idle OpenMP threads spin for some 0.1 ms, the gap between two loops of a step, then sleep.
 # The settings must stand before libgomp loads.
 _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _os.environ.setdefault("GOMP_SPINCOUNT", "3000")

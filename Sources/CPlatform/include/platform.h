@@ -23,7 +23,9 @@ void vq_set_gradients_enabled(bool enabled);
 const char *vq_error_text(void);
 void vq_set_error_text(const char *text);
 
-typedef struct { int64_t value; } vq_atomic;
+typedef struct {
+  int64_t value;
+} vq_atomic;
 
 /// Adds and returns the value from before.
 int64_t vq_atomic_add(vq_atomic *counter, int64_t amount);

@@ -5,9 +5,10 @@
 ///   once; after a failure it is NULL. `release(NULL)` is allowed.
 /// - A `vq_status` other than `VQ_OK` has a text in `vq_last_error()` of the same thread.
 /// - Shapes are row-major, outermost axis first. Images are [n, h, w, c]. "f32" and "i32" name the
-///   element types. Operators broadcast as NumPy does and record gradients unless that is switched off.
-/// - One handle, one thread at a time, except that tensors may be read by several. Different handles
-///   run in parallel.
+///   element types. Operators broadcast as NumPy does and record gradients unless that is switched
+///   off.
+/// - One handle, one thread at a time, except that tensors may be read by several. Different
+///   handles run in parallel.
 #pragma once
 
 #include <stdbool.h>
@@ -71,8 +72,8 @@ bool vq_grad_enabled(void);
 /// Copies `data` ([shape] elements of `dtype`, row-major).
 VQ_CHECKED vq_status vq_tensor_create(int32_t dtype, const int64_t *shape, int64_t rank,
                                       const void *data, vq_tensor **out);
-/// Reads `data` in place; `release(context)` is called once, when the last user is gone, and at once
-/// after a failure. `data` must be aligned to 64 bytes and stay unchanged until then.
+/// Reads `data` in place; `release(context)` is called once, when the last user is gone, and at
+/// once after a failure. `data` must be aligned to 64 bytes and stay unchanged until then.
 VQ_CHECKED vq_status vq_tensor_create_borrowed(int32_t dtype, const int64_t *shape, int64_t rank,
                                                void *data, void (*release)(void *context),
                                                void *context, vq_tensor **out);
@@ -97,7 +98,8 @@ VQ_CHECKED vq_status vq_tensor_detach(const vq_tensor *tensor, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_grad(const vq_tensor *tensor, vq_tensor **out);
 /// Replaces the gradient; NULL clears it.
 VQ_CHECKED vq_status vq_tensor_set_grad(vq_tensor *tensor, const vq_tensor *gradient);
-/// Adds this tensor's gradient to every leaf that it depends on. `gradient` may be NULL for one element.
+/// Adds this tensor's gradient to every leaf that it depends on. `gradient` may be NULL for one
+/// element.
 VQ_CHECKED vq_status vq_tensor_backward(const vq_tensor *tensor, const vq_tensor *gradient,
                                         bool retain_graph);
 
@@ -243,7 +245,13 @@ typedef struct {
 } vq_conv2d_options;
 
 typedef enum {
-  VQ_RELU, VQ_GELU, VQ_SILU, VQ_TANH, VQ_SIGMOID, VQ_IDENTITY, VQ_FLATTEN
+  VQ_RELU,
+  VQ_GELU,
+  VQ_SILU,
+  VQ_TANH,
+  VQ_SIGMOID,
+  VQ_IDENTITY,
+  VQ_FLATTEN
 } vq_activation;
 
 /// Draws initial weights from `generator`.
@@ -299,35 +307,35 @@ enum { VQ_NORM_NONE = 0, VQ_NORM_L2 = 1 };
 
 typedef struct {
   size_t struct_size;
-  int64_t feature_size;       ///< d
-  int64_t num_codes;          ///< k
-  float beta;                 ///< weight of the codebook side of the commitment loss, 0...1
-  float sync_nu;              ///< synchronized update
-  float affine_lr;            ///< learned affine: E = (1 + lr s) C + lr b; 0 is off
-  int64_t affine_groups;      ///< contiguous blocks of codes that share s and b
-  int64_t replace_freq;       ///< a code unused for so many training steps is replaced; 0 is off
-  bool kmeans_init;           ///< k-means++ on the first training batch
-  int32_t norm;               ///< of z
-  int32_t cb_norm;            ///< of the codebook
-  int64_t inner_steps;        ///< steps of the in-place optimizer, the batch split evenly among them
-  int64_t outer_steps;        ///< training forwards from one inner phase to the next
-  bool reassign;              ///< look codes up again after the inner phase
+  int64_t feature_size;   ///< d
+  int64_t num_codes;      ///< k
+  float beta;             ///< weight of the codebook side of the commitment loss, 0...1
+  float sync_nu;          ///< synchronized update
+  float affine_lr;        ///< learned affine: E = (1 + lr s) C + lr b; 0 is off
+  int64_t affine_groups;  ///< contiguous blocks of codes that share s and b
+  int64_t replace_freq;   ///< a code unused for so many training steps is replaced; 0 is off
+  bool kmeans_init;       ///< k-means++ on the first training batch
+  int32_t norm;           ///< of z
+  int32_t cb_norm;        ///< of the codebook
+  int64_t inner_steps;    ///< steps of the in-place optimizer, the batch split evenly among them
+  int64_t outer_steps;    ///< training forwards from one inner phase to the next
+  bool reassign;          ///< look codes up again after the inner phase
   uint64_t seed;
-  uint64_t stream;            ///< stream of the generator
+  uint64_t stream;  ///< stream of the generator
 } vq_vector_quant_options;
 
 /// What a quantizer's forward returns; every tensor belongs to the caller.
 typedef struct {
   size_t struct_size;
-  vq_tensor *z_q;              ///< straight-through output, z's shape
-  vq_tensor *codes;            ///< i32, z's shape without the channel axis
-  vq_tensor *distances;        ///< squared distance of each vector to its code
-  vq_tensor *loss;             ///< (1-beta) mse(z, sg z_q) + beta mse(sg z, z_q)
-  vq_tensor *z;                ///< the vectors as they were compared
-  float commitment_loss;       ///< (1-beta) part
-  float codebook_loss;         ///< beta part
-  float perplexity;            ///< 2^entropy of the batch's code usage
-  int64_t active_codes;        ///< codes that the batch uses
+  vq_tensor *z_q;         ///< straight-through output, z's shape
+  vq_tensor *codes;       ///< i32, z's shape without the channel axis
+  vq_tensor *distances;   ///< squared distance of each vector to its code
+  vq_tensor *loss;        ///< (1-beta) mse(z, sg z_q) + beta mse(sg z, z_q)
+  vq_tensor *z;           ///< the vectors as they were compared
+  float commitment_loss;  ///< (1-beta) part
+  float codebook_loss;    ///< beta part
+  float perplexity;       ///< 2^entropy of the batch's code usage
+  int64_t active_codes;   ///< codes that the batch uses
 } vq_quantized;
 
 VQ_CHECKED vq_status vq_vector_quant_create(const vq_vector_quant_options *options,
@@ -345,8 +353,8 @@ VQ_CHECKED vq_status vq_quantizer_effective_codebook(vq_module *quantizer, vq_te
 /// `optimizer` owns exactly the raw codebook from now on; NULL gives it back to the outer one.
 VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer,
                                                         vq_optimizer *optimizer);
-/// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code is
-/// the arg-min in Float64, the lowest index on equality.
+/// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code
+/// is the arg-min in Float64, the lowest index on equality.
 VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
                                       vq_tensor **codes, vq_tensor **distances);
 
@@ -364,9 +372,9 @@ enum { VQ_SGD = 0, VQ_ADAM = 1, VQ_ADAMW = 2 };
 typedef struct {
   size_t struct_size;
   int32_t kind;
-  double momentum;              ///< SGD
-  bool nesterov;                ///< SGD
-  double beta1;                 ///< Adam, AdamW
+  double momentum;  ///< SGD
+  bool nesterov;    ///< SGD
+  double beta1;     ///< Adam, AdamW
   double beta2;
   double epsilon;
   bool decay_biases_and_norms;  ///< codebooks never decay
@@ -409,9 +417,9 @@ typedef struct {
   size_t struct_size;
   int32_t kind;
   int64_t warmup_steps;
-  int64_t total_steps;     ///< cosine: reaches `minimum` here
-  int64_t step_size;       ///< step: every so many steps ...
-  double gamma;            ///< ... times gamma
+  int64_t total_steps;  ///< cosine: reaches `minimum` here
+  int64_t step_size;    ///< step: every so many steps ...
+  double gamma;         ///< ... times gamma
   double minimum;
 } vq_schedule_options;
 
