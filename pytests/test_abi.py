@@ -96,7 +96,8 @@ def test_shim_calls_every_function_of_the_header() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "python/src").glob("*.[ch]"))
     called = set(re.findall(r"\b(vq_[a-z0-9_]+)\b", sources))
     pasted = re.findall(r"\b(vq_\w*?)##(\w+?)(?:##(\w+))?\b", sources)
-    arguments = set(re.findall(r"^[A-Z_0-9]+\((\w+)", sources, re.M))
+    uses = re.findall(r"^[A-Z_0-9]+\(([\w, ]+)", sources, re.M)
+    arguments = {word for use in uses for word in re.split(r"[, ]+", use)}
     for prefix, _, suffix in pasted:
         called |= {f"{prefix}{argument}{suffix}" for argument in arguments}
     assert header_functions() - called == C_ONLY

@@ -84,6 +84,50 @@ def test_a_resumed_run_continues_bit_for_bit(tmp_path, taken):
     assert same_state(whole.optimizer.state_dict(), second.optimizer.state_dict())
 
 
+class WithDropout(vq.nn.Module):
+    """An autoencoder of the user's own that draws from a generator in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = vq.nn.Sequential(vq.nn.Conv2d(3, 8, 4, 4), vq.nn.Dropout(0.3), vq.nn.ReLU())
+        self.quantizer = vq.VectorQuant(8, 16, kmeans_init=True)
+        self.decoder = vq.nn.ConvTranspose2d(8, 3, 4, 4)
+
+    def forward(self, x: vq.Tensor) -> tuple[vq.Tensor, vq.QuantizerInfo]:
+        z_q, info = self.quantizer(self.encoder(x))
+        return self.decoder(z_q), info
+
+
+def dropout_trainer() -> train.Trainer:
+    vq.manual_seed(5)
+    model = WithDropout()
+    optimizer = vq.optim.Adam(model.parameters(), lr=1e-3)
+    return train.Trainer(model, optimizer, data.Batches(images(24), batch_size=8, seed=1))
+
+
+def test_dropout_resumes_where_it_stood(tmp_path):
+    run = dropout_trainer()
+    run.fit(3, progress=False)
+    train.save_trainer(run, tmp_path / "run.safetensors")
+    resumed = dropout_trainer()
+    train.load_trainer(resumed, tmp_path / "run.safetensors")
+    assert list(resumed.model.rng_state_dict()) == ["encoder.1.generator"]
+    assert same_state(resumed.model.rng_state_dict(), run.model.rng_state_dict())
+    first, second = run.fit(2, progress=False), resumed.fit(2, progress=False)
+    assert [m.loss for m in first] == [m.loss for m in second]
+    assert same_state(run.model.state_dict(), resumed.model.state_dict())
+
+
+def test_generators_of_another_seed_are_refused():
+    run = dropout_trainer()
+    state = run.model.rng_state_dict()
+    state["encoder.1.generator"][0] += 1
+    with pytest.raises(ValueError, match=r"\[load_generators\] state = generator: must come from"):
+        run.model.load_rng_state_dict(state)
+    with pytest.raises(ValueError, match=r"\[load_rng_state_dict\] names \['x'\]: they must be"):
+        run.model.load_rng_state_dict({"x": np.zeros(6, np.int32)})
+
+
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     vq.save(path, {"a": np.zeros(2, np.float32)}, {})

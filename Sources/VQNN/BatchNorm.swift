@@ -49,7 +49,7 @@ public final class BatchNorm: Module {
       scale: weight, shift: bias, runningMean: runningMean, runningVariance: runningVariance,
       training: isTraining, momentum: momentum, epsilon: epsilon, fusedReLU: fusedReLU)
     if isTraining {
-      batchCount.assign(try Tensor(codes: [batchCount.codes[0] &+ 1], shape: []))
+      try batchCount.assign(try Tensor(codes: [batchCount.codes[0] &+ 1], shape: []))
     }
     return y
   }

@@ -1,17 +1,5 @@
 import VQTensor
 
-/// A generator's seed, stream and counter as int32 [6], low words first.
-extension Generator {
-  public var state: Tensor {
-    get throws {
-      let words = [seed, stream, counter].flatMap { word in
-        [Int32(truncatingIfNeeded: word), Int32(truncatingIfNeeded: word >> 32)]
-      }
-      return try Tensor(codes: words, shape: [6])
-    }
-  }
-}
-
 extension Module {
   /// The generators of the tree by dotted name.
   public var namedGenerators: [(name: String, generator: Generator)] {
@@ -22,9 +10,12 @@ extension Module {
     return result
   }
 
-  /// What the generators need to go on from here: `rng.*` of a checkpoint.
+  /// What the generators need to go on from here, int32 [6] each (seed, stream and counter, low words
+  /// first): `rng.*` of a checkpoint.
   public var generatorStates: [NamedTensor] {
-    get throws { try namedGenerators.map { ($0.name, try $0.generator.state) } }
+    get throws {
+      try namedGenerators.map { ($0.name, try Tensor(codes: $0.generator.stateWords, shape: [6])) }
+    }
   }
 
   /// Sets the counters of the generators from `state`, or throws and changes nothing.
@@ -44,13 +35,11 @@ extension Module {
       guard let words = given[name], words.dtype == .int32, words.shape == [6] else {
         throw VQError.value(operation, "state", name, "must be int32 of shape [6]")
       }
-      let parts = words.codes.map { UInt64(UInt32(bitPattern: $0)) }
-      guard parts[0] | parts[1] << 32 == generator.seed,
-        parts[2] | parts[3] << 32 == generator.stream
-      else {
+      let saved = Generator(stateWords: words.codes)
+      guard saved.seed == generator.seed, saved.stream == generator.stream else {
         throw VQError.value(operation, "state", name, "must come from the same seed and stream")
       }
-      counters.append(parts[4] | parts[5] << 32)
+      counters.append(saved.counter)
     }
     for (index, (_, generator)) in own.enumerated() { generator.counter = counters[index] }
   }

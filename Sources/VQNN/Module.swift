@@ -115,7 +115,7 @@ extension Module {
       if let source = given[name] { try tensor.requireMatch(source, name, operation) }
     }
     for (name, tensor) in ordered {
-      if let source = given[name] { tensor.assign(source) }
+      if let source = given[name] { try tensor.assign(source) }
     }
     try visit { _, module in try module.stateDidLoad() }
   }

@@ -223,20 +223,3 @@ public final class VectorQuant: Module {
     return (options.syncNu > 0 ? try effectiveCodebook() : compared, compared)
   }
 }
-
-extension Generator {
-  /// Seed, stream and counter, low words first.
-  var stateWords: [Int32] {
-    [seed, stream, counter].flatMap {
-      [Int32(truncatingIfNeeded: $0), Int32(truncatingIfNeeded: $0 >> 32)]
-    }
-  }
-
-  convenience init(stateWords words: [Int32]) {
-    func word(_ index: Int) -> UInt64 {
-      UInt64(UInt32(bitPattern: words[index])) | UInt64(UInt32(bitPattern: words[index + 1])) << 32
-    }
-    self.init(seed: word(0), stream: word(2))
-    counter = word(4)
-  }
-}

@@ -107,3 +107,30 @@ public func vq_module_load(
     try box(handle).enter("load_state_dict") { try $0.load(state: state, strict: strict) }
   }
 }
+
+@_cdecl("vq_module_generator_count") @implementation
+public func vq_module_generator_count(_ handle: OpaquePointer!) -> Int64 {
+  Int64((try? box(handle))?.module.namedGenerators.count ?? 0)
+}
+
+@_cdecl("vq_module_generator") @implementation
+public func vq_module_generator(
+  _ handle: OpaquePointer!, _ index: Int64, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    let box = try box(handle)
+    return try give(box.module.generatorStates, index, box, name)
+  }
+}
+
+@_cdecl("vq_module_load_generators") @implementation
+public func vq_module_load_generators(
+  _ handle: OpaquePointer!, _ names: UnsafePointer<UnsafePointer<CChar>?>!,
+  _ tensors: UnsafePointer<OpaquePointer?>!, _ count: Int64
+) -> vq_status {
+  catching {
+    let state = try named(names, tensors, count)
+    try box(handle).enter("load_generators") { try $0.load(generatorStates: state) }
+  }
+}

@@ -89,7 +89,7 @@ public func vq_tensor_copy_out(
 
 @_cdecl("vq_tensor_assign") @implementation
 public func vq_tensor_assign(_ handle: OpaquePointer!, _ source: OpaquePointer!) -> vq_status {
-  catching { try tensor(handle).copyElements(from: try tensor(source)) }
+  catching { try tensor(handle).assign(try tensor(source)) }
 }
 
 @_cdecl("vq_tensor_requires_grad") @implementation

@@ -112,3 +112,20 @@ public final class Generator {
     }
   }
 }
+
+extension Generator {
+  /// Seed, stream and counter, low words first.
+  package var stateWords: [Int32] {
+    [seed, stream, counter].flatMap {
+      [Int32(truncatingIfNeeded: $0), Int32(truncatingIfNeeded: $0 >> 32)]
+    }
+  }
+
+  package convenience init(stateWords words: [Int32]) {
+    func word(_ index: Int) -> UInt64 {
+      UInt64(UInt32(bitPattern: words[index])) | UInt64(UInt32(bitPattern: words[index + 1])) << 32
+    }
+    self.init(seed: word(0), stream: word(2))
+    counter = word(4)
+  }
+}

@@ -20,7 +20,7 @@ extension Tensor {
   }
 
   /// Copies `source` into this tensor in place.
-  public func copyElements(from source: Tensor) throws {
+  public func assign(_ source: Tensor) throws {
     guard shape == source.shape else {
       throw VQError.shape("assign", [shape, source.shape], "the shapes must be equal")
     }

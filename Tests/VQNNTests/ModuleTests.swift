@@ -125,7 +125,7 @@ import Testing
     #expect(
       message { try target.load(generatorStates: []) }
         == "[load_generators] names = : must be 0.generator")
-    let other = try Generator(seed: 4).state
+    let other = try Tensor(codes: Generator(seed: 4).stateWords, shape: [6])
     #expect(
       message { try target.load(generatorStates: [("0.generator", other)]) }
         == "[load_generators] state = 0.generator: must come from the same seed and stream")

@@ -14,7 +14,7 @@ import Testing
       try ConvTranspose2d(
         inputs: 2, outputs: 1, kernel: (2, 2), stride: (2, 2), generator: generator))
     for (index, (_, tensor)) in network.namedParameters.enumerated() {
-      tensor.assign(try sines(tensor.shape, start: 10 * index))
+      try tensor.assign(sines(tensor.shape, start: 10 * index))
     }
     return network
   }
@@ -64,8 +64,8 @@ import Testing
     }
     func norm() throws -> BatchNorm {
       let norm = try BatchNorm(channels: 3)
-      norm.weight.assign(try Generator(seed: 8).normal([3]))
-      norm.bias.assign(try Generator(seed: 9).normal([3]))
+      try norm.weight.assign(Generator(seed: 8).normal([3]))
+      try norm.bias.assign(Generator(seed: 9).normal([3]))
       return norm
     }
     let fused = try run([norm(), ReLU()])

@@ -165,19 +165,22 @@ static PyObject *module_parameters(PyObject *self, PyObject *args) {
   return list;
 }
 
-static PyObject *module_buffers(PyObject *self, PyObject *args) {
-  vq_module *module;
-  if (!PyArg_ParseTuple(args, "O&", to_module, &module)) return NULL;
-  PyObject *list = PyList_New(0);
-  int64_t count = vq_module_buffer_count(module);
-  for (int64_t i = 0; list && i < count; i++) {
-    const char *name = NULL;
-    vq_tensor *tensor = NULL;
-    vq_status status = vq_module_buffer(module, i, &name, &tensor);
-    if (!append_named(list, status, name, tensor)) Py_CLEAR(list);
+#define NAMED_LIST(plural, singular)                                      \
+  static PyObject *module_##plural(PyObject *self, PyObject *args) {      \
+    vq_module *module;                                                    \
+    if (!PyArg_ParseTuple(args, "O&", to_module, &module)) return NULL;   \
+    PyObject *list = PyList_New(0);                                       \
+    int64_t count = vq_module_##singular##_count(module);                 \
+    for (int64_t i = 0; list && i < count; i++) {                         \
+      const char *name = NULL;                                            \
+      vq_tensor *tensor = NULL;                                           \
+      vq_status status = vq_module_##singular(module, i, &name, &tensor); \
+      if (!append_named(list, status, name, tensor)) Py_CLEAR(list);      \
+    }                                                                     \
+    return list;                                                          \
   }
-  return list;
-}
+NAMED_LIST(buffers, buffer)
+NAMED_LIST(generators, generator)
 
 static PyObject *module_load(PyObject *self, PyObject *args) {
   vq_module *module;
@@ -189,6 +192,18 @@ static PyObject *module_load(PyObject *self, PyObject *args) {
   vq_status status;
   WITHOUT_GIL(status, vq_module_load(module, list.names, (const vq_tensor *const *)list.handles,
                                      list.count, strict));
+  clear_list(&list);
+  return none_or_raise(status);
+}
+
+static PyObject *module_load_generators(PyObject *self, PyObject *args) {
+  vq_module *module;
+  PyObject *pairs;
+  handle_list list;
+  if (!PyArg_ParseTuple(args, "O&O", to_module, &module, &pairs)) return NULL;
+  if (!read_list(pairs, TENSOR_HANDLE, 1, &list)) return NULL;
+  vq_status status = vq_module_load_generators(module, list.names,
+                                               (const vq_tensor *const *)list.handles, list.count);
   clear_list(&list);
   return none_or_raise(status);
 }
@@ -314,6 +329,8 @@ PyMethodDef module_methods[] = {
     ENTRY(module_parameters),
     ENTRY(module_buffers),
     ENTRY(module_load),
+    ENTRY(module_generators),
+    ENTRY(module_load_generators),
     ENTRY(vector_quant_create),
     ENTRY(quantizer_forward),
     ENTRY(quantizer_encode),

@@ -300,6 +300,14 @@ VQ_CHECKED vq_status vq_module_buffer(const vq_module *module, int64_t index, co
 /// failure nothing has changed.
 VQ_CHECKED vq_status vq_module_load(vq_module *module, const char *const *names,
                                     const vq_tensor *const *tensors, int64_t count, bool strict);
+/// Generators that layers draw from in training: i32 [6], seed, stream and counter, low words
+/// first.
+int64_t vq_module_generator_count(const vq_module *module);
+VQ_CHECKED vq_status vq_module_generator(const vq_module *module, int64_t index, const char **name,
+                                         vq_tensor **out);
+/// Sets the counters of all generators, each named once and of the same seed and stream.
+VQ_CHECKED vq_status vq_module_load_generators(vq_module *module, const char *const *names,
+                                               const vq_tensor *const *tensors, int64_t count);
 
 // MARK: - Vector quantization
 

@@ -182,6 +182,40 @@ class Module:
                 {name[len(prefix) :]: v for name, v in arrays.items() if name.startswith(prefix)}
             )
 
+    def rng_state_dict(self) -> dict[str, np.ndarray]:
+        """Seed, stream and counter of each generator that layers draw from, int32 [6], by name.
+
+        Together with `state_dict` this is all that a resumed run needs. A quantizer's generator is
+        among its buffers.
+        """
+        own = {n: Tensor._wrap(h).numpy() for n, h in self._own_generators()}
+        for name, child in self.named_children():
+            own.update((f"{name}.{n}", value) for n, value in child.rng_state_dict().items())
+        return own
+
+    def load_rng_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on drawing where `rng_state_dict` was taken.
+
+        ValueError unless `state` names every generator and nothing else, each with its seed and
+        stream.
+        """
+        names = set(self.rng_state_dict())
+        if names != set(state):
+            raise ValueError(
+                f"[load_rng_state_dict] names {sorted(state)}: they must be {sorted(names)}"
+            )
+        self._load_generators(dict(state))
+
+    def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
+        return []
+
+    def _load_generators(self, state: dict[str, Any]) -> None:
+        for name, child in self.named_children():
+            prefix = name + "."
+            child._load_generators(
+                {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+            )
+
     # Mode
 
     def train(self, mode: bool = True) -> Self:
@@ -216,6 +250,13 @@ class Native(Module):
     def _load_own(self, state: dict[str, np.ndarray]) -> None:
         pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
         _core.module_load(self._handle, pairs, False)
+
+    def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
+        return _core.module_generators(self._handle)
+
+    def _load_generators(self, state: dict[str, Any]) -> None:
+        pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
+        _core.module_load_generators(self._handle, pairs)
 
     def train(self, mode: bool = True) -> Self:
         _core.module_set_training(self._handle, mode)

@@ -1,9 +1,9 @@
 """Checkpoints from which a run continues bit for bit.
 
-One safetensors file: ``model.*`` (parameters and buffers, generator counters among them),
-``optim.*`` (``optim.inplace.<i>.*`` for the in-place optimizer of the i-th quantizer, with the
-gradient that the last backward left for its next step), and as metadata the step and the position
-in the batches.
+One safetensors file: ``model.*`` (parameters and buffers), ``optim.*`` (``optim.inplace.<i>.*`` for
+the in-place optimizer of the i-th quantizer, with the gradient that the last backward left for its
+next step), ``rng.*`` (generators of layers), and as metadata the step and the position in the
+batches.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def save_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         tensors |= _prefixed(prefix, quantizer.inplace_optimizer.state_dict())
         if quantizer.codebook.grad is not None:
             tensors[prefix + _GRADIENT] = quantizer.codebook.grad.numpy()
+    tensors |= _prefixed("rng.", trainer.model.rng_state_dict())
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
     vq.save(path, tensors, metadata)
 
@@ -48,6 +49,7 @@ def load_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         quantizer.inplace_optimizer.load_state_dict(state)
         quantizer.codebook.grad = None if gradient is None else vq.Tensor(gradient)
     trainer.optimizer.load_state_dict(_taken("optim.", tensors))
+    trainer.model.load_rng_state_dict(_taken("rng.", tensors))
     trainer.batches.load_state_dict(json.loads(metadata["batches"]))
     trainer.step = int(metadata["step"])
 

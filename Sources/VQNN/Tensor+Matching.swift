@@ -6,14 +6,8 @@ extension Tensor {
     let copy =
       dtype == .float32
       ? try Tensor("copy", shape: shape) { _ in } : try Tensor("copy", codeShape: shape) { _ in }
-    copy.assign(self)
+    try copy.assign(self)
     return copy
-  }
-
-  /// Writes the elements of `source`, which has this shape and element type, in place.
-  func assign(_ source: Tensor) {
-    // Elements of both types are four bytes.
-    mutate { target in source.read { target.update(from: $0, count: count) } }
   }
 
   /// Throws unless `source` has this shape and element type.
