@@ -2,10 +2,10 @@
 
 import os as _os
 
-# Idle OpenMP threads spin for some 0.1 ms, the gap between two loops of a step, then sleep.
-# The settings must stand before libgomp loads.
+# Idle OpenMP threads spin as long as two loops of a training step lie apart, then sleep: longer, and a
+# busy neighbour on their core costs more than it saves. This must stand before libgomp loads.
 _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-_os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+_os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from . import data, models, nn, optim, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
