@@ -72,7 +72,12 @@ def test_a_parameter_without_gradient_stays() -> None:
     moved.grad = Tensor(np.ones(3))
     optimizer.step()
     assert still.numpy().tolist() == [1, 1, 1] and moved.numpy().max() < 1
-    assert sorted(optimizer.state_dict()) == ["0.exp_avg", "0.exp_avg_sq", "0.step"]
+    assert sorted(optimizer.state_dict()) == [
+        "0.exp_avg",
+        "0.exp_avg_sq",
+        "0.step",
+        "learning_rates",
+    ]
     optimizer.zero_grad()
     assert moved.grad is None
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._random import check_word, layer_stream
+from ._random import checked_word, layer_stream
 from ._tensor import Tensor, as_tensor
 from .nn._module import Native
 from .optim import Optimizer
@@ -95,7 +95,7 @@ class VectorQuant(Native):
                 )
         if affine != "learned":
             raise ValueError(f"[vector_quant] affine = {affine!r}: it must be 'learned'")
-        check_word("vector_quant", "seed", seed)
+        seed = checked_word("vector_quant", "seed", seed)
         super().__init__(
             _core.vector_quant_create(
                 feature_size,
@@ -227,7 +227,7 @@ def kmeans(
     `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k.
     ValueError for NaN, infinity, no rows or k < 1.
     """
-    check_word("kmeans", "seed", seed)
+    seed = checked_word("kmeans", "seed", seed)
     kinds = {"kmeans++": 0, "random": 1}
     if isinstance(init, str):
         if init not in kinds:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 from . import _core
 from ._tensor import Tensor
 
 
-def check_word(operation: str, name: str, value: int) -> None:
-    """ValueError unless `value` fits in 64 bits without a sign."""
-    if not 0 <= value < 1 << 64:
-        raise ValueError(f"[{operation}] {name} = {value}: it must lie in 0...2**64-1")
+def checked_word(operation: str, name: str, value: int) -> int:
+    """`value` as an int; ValueError unless it fits in 64 bits without a sign."""
+    word = operator.index(value)
+    if not 0 <= word < 1 << 64:
+        raise ValueError(f"[{operation}] {name} = {word}: it must lie in 0...2**64-1")
+    return word
 
 
 class Generator:
@@ -21,11 +25,9 @@ class Generator:
     """
 
     def __init__(self, seed: int = 0, stream: int = 0) -> None:
-        check_word("generator", "seed", seed)
-        check_word("generator", "stream", stream)
-        self.seed = seed
-        self.stream = stream
-        self._handle = _core.generator_create(seed, stream)
+        self.seed = checked_word("generator", "seed", seed)
+        self.stream = checked_word("generator", "stream", stream)
+        self._handle = _core.generator_create(self.seed, self.stream)
 
     @property
     def counter(self) -> int:
@@ -34,8 +36,10 @@ class Generator:
 
     @counter.setter
     def counter(self, value: int) -> None:
-        check_word("generator", "counter", value)
-        _core.generator_set_counter(self._handle, value)
+        _core.generator_set_counter(self._handle, checked_word("generator", "counter", value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.seed, self.stream, self.counter)
 
     def uniform(self, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> Tensor:
         """float32 in [low, high), of `shape`."""
@@ -54,6 +58,12 @@ class Generator:
         return Tensor._wrap(_core.generator_permutation(self._handle, count))
 
 
+def _restored(seed: int, stream: int, counter: int) -> Generator:
+    generator = Generator(seed, stream)
+    generator.counter = counter
+    return generator
+
+
 class _Streams:
     """The seed of all layers and the stream of the next one."""
 
@@ -67,8 +77,7 @@ def manual_seed(seed: int) -> None:
     Each layer draws from the stream of its creation index, so equal layers differ, and the same
     program gives the same weights.
     """
-    check_word("manual_seed", "seed", seed)
-    _Streams.seed = seed
+    _Streams.seed = checked_word("manual_seed", "seed", seed)
     _Streams.next_stream = 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._interop import Interop
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.int32))
 Axes = int | Sequence[int] | None
@@ -45,7 +46,7 @@ def _contiguous(array: Any) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(source, dtype=_DTYPES[code]).reshape(source.shape), code
 
 
-class Tensor:
+class Tensor(Interop):
     """An immutable array of float32 or int32 that records how it was computed.
 
     `Tensor(array)` copies. Floating arrays become float32, integers and booleans int32; complex,
@@ -136,6 +137,11 @@ class Tensor:
     def requires_grad(self) -> bool:
         """Whether backward passes through this tensor."""
         return _core.tensor_requires_grad(self._handle)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor collects its own gradient: made with requires_grad, not computed."""
+        return _core.tensor_is_leaf(self._handle)
 
     @property
     def grad(self) -> Tensor | None:
@@ -355,7 +361,7 @@ def _operand(value: Any) -> _core.TensorHandle:
     """The handle of a tensor, a number or an array; numbers become float32."""
     if isinstance(value, Tensor):
         return value._handle
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, np.integer, np.floating)):
         value = np.float32(value)
     return _core.tensor_create(*_contiguous(value))
 

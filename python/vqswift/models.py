@@ -43,6 +43,10 @@ class SQVAE(Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (reconstruction, the quantizer's info)."""
+        if x.ndim == 4 and (x.shape[1] % 4 or x.shape[2] % 4):
+            raise ValueError(
+                f"[sqvae] shape {list(x.shape)}: height and width must be multiples of 4"
+            )
         z_q, info = self.quantizer(self.encoder(x))
         return self.decoder(z_q), info
 

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._interop import not_copied
 from ._tensor import Tensor
 
+_RATES = "learning_rates"
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
 def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorHandle]:
     handles = []
-    for parameter in parameters:
+    for parameter in [parameters] if isinstance(parameters, Tensor) else parameters:
         if not isinstance(parameter, Tensor):
             kind = type(parameter).__name__
             raise TypeError(f"[{operation}] a parameter is a {kind}: a Tensor is required")
@@ -44,7 +46,7 @@ class Optimizer:
         eps: float = 1e-8,
         decay_biases_and_norms: bool = True,
     ) -> None:
-        items: list[Any] = list(params)
+        items: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         groups: list[Mapping[str, Any]] = (
             items if items and isinstance(items[0], Mapping) else [{"params": items}]
         )
@@ -104,13 +106,24 @@ class Optimizer:
         self.lrs = [value] * len(self.lrs)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Moments and step counts by name."""
-        return {n: Tensor._wrap(h).numpy() for n, h in _core.optimizer_state(self._handle)}
+        """Moments and step counts by name, and the groups' learning rates as float64 bits."""
+        state = {n: Tensor._wrap(h).numpy() for n, h in _core.optimizer_state(self._handle)}
+        return state | {_RATES: np.array(self.lrs, np.float64).view(np.int32)}
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        not_copied(type(self).__name__)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken, bit for bit."""
-        pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
+        pairs = [(n, Tensor(value)._handle) for n, value in state.items() if n != _RATES]
+        rates = np.asarray(state[_RATES], np.int32).view(np.float64) if _RATES in state else None
+        if rates is not None and len(rates) != len(self.lrs):
+            raise ValueError(
+                f"[load_state_dict] {len(rates)} learning rates: there are {len(self.lrs)} groups"
+            )
         _core.optimizer_load(self._handle, pairs)
+        if rates is not None:
+            self.lrs = rates.tolist()
 
 
 class SGD(Optimizer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from .. import _core
 from .._random import Generator, layer_generator
@@ -188,7 +188,34 @@ class Upsample(Native):
         super().__init__(_core.upsample_nearest2d_create(as_pair(scale)))
 
 
-class Sequential(Module):
+class _Fused(Module):
+    """Runs as one module of the core while every part is the core's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[_core.ModuleHandle] = []
+        self._handle: _core.ModuleHandle | None = None
+
+    def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
+        raise NotImplementedError
+
+    def _fused(self) -> _core.ModuleHandle | None:
+        """The handle over the children as they are now; None when one has a Python forward."""
+        handles = [_plain_handle(child) for child in self.children()]
+        parts = [handle for handle in handles if handle is not None]
+        if len(parts) < len(handles):
+            return None
+        if self._handle is None or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
+            self._handle, self._parts = self._create(parts), parts
+        return self._handle
+
+
+def _require_module(operation: str, value: object) -> None:
+    if not isinstance(value, Module):
+        raise TypeError(f"[{operation}] a {type(value).__name__} is no layer: Modules are required")
+
+
+class Sequential(_Fused):
     """Modules one after the other, named "0", "1", ...
 
     When all are native the whole runs as one native module, batch norm fused with a ReLU after it.
@@ -196,51 +223,45 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         super().__init__()
-        self._items = modules
         for index, module in enumerate(modules):
+            _require_module("sequential", module)
             self._children[str(index)] = module
-        handles = [_plain_handle(module) for module in modules]
-        native = [handle for handle in handles if handle is not None]
-        plain = len(native) == len(handles)
-        self._handle = _core.sequential_create(native) if plain else None
+
+    def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
+        return _core.sequential_create(parts)
 
     def forward(self, x: Any) -> Any:
         """The last module's output."""
-        if self._handle is not None:
-            return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
-        for module in self._items:
+        handle = self._fused()
+        if handle is not None:
+            return Tensor._wrap(_core.module_forward(handle, as_tensor(x)._handle))
+        for module in self.children():
             x = module(x)
         return x
 
-    def train(self, mode: bool = True) -> Self:
-        if self._handle is not None:
-            _core.module_set_training(self._handle, mode)
-        return super().train(mode)
-
     def __getitem__(self, index: int) -> Module:
-        return self._items[index]
+        return list(self.children())[index]
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._children)
 
 
-class Residual(Module):
+class Residual(_Fused):
     """x + body(x)."""
 
     def __init__(self, body: Module) -> None:
         super().__init__()
+        _require_module("residual", body)
         self.body = body
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "body":
-            handle = _plain_handle(value)
-            self._handle = None if handle is None else _core.residual_create(handle)
+    def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
+        return _core.residual_create(parts[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """x plus the body's output."""
-        if self._handle is not None:
-            return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
+        handle = self._fused()
+        if handle is not None:
+            return Tensor._wrap(_core.module_forward(handle, as_tensor(x)._handle))
         body: Tensor = self.body(x)
         return as_tensor(x) + body
 
@@ -248,4 +269,8 @@ class Residual(Module):
 def _plain_handle(module: Module) -> _core.ModuleHandle | None:
     """The handle of a module whose forward is the core's, tensor to tensor; else None."""
     own_forward = type(module).forward in (Native.forward, Sequential.forward, Residual.forward)
-    return getattr(module, "_handle", None) if own_forward else None
+    if not own_forward or "forward" in module.__dict__:
+        return None
+    if isinstance(module, _Fused):
+        return module._fused()
+    return module._handle if isinstance(module, Native) else None

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from .. import _core
+from .._interop import not_copied
 from .._tensor import Tensor, as_tensor
 
 
@@ -28,7 +29,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = None
-        if isinstance(value, Module):
+        if isinstance(value, Tensor) and name in self.__dict__.get("_buffers", ()):
+            kind = "_buffers"
+        elif isinstance(value, Module):
             kind = "_children"
         elif (
             isinstance(value, Tensor)
@@ -36,6 +39,11 @@ class Module:
             and _core.tensor_is_leaf(value._handle)
         ):
             kind = "_parameters"
+        elif isinstance(value, Tensor) and name in self.__dict__.get("_parameters", ()):
+            raise TypeError(
+                f"[setattr] {name} is a parameter: write it by .assign(value), or give a Tensor "
+                "made with requires_grad=True"
+            )
         if kind is not None:
             self._registry(kind)[name] = value
         self._forget(name, kind)
@@ -62,6 +70,9 @@ class Module:
 
     def register_buffer(self, name: str, value: Tensor) -> None:
         """Keep `value` in the state, as the attribute `name`, without training it."""
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise TypeError(f"[register_buffer] {name} is a {kind}: a Tensor is required")
         self._registry("_buffers")[name] = value
         self._forget(name, "_buffers")
         object.__setattr__(self, name, value)
@@ -78,6 +89,11 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Direct children."""
         yield from self._children.items()
+
+    def children(self) -> Iterator[Module]:
+        """Direct children, without their names."""
+        for _, child in self.named_children():
+            yield child
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
@@ -132,6 +148,22 @@ class Module:
         for name, child in self.named_children():
             for below, tensor in child.named_buffers():
                 yield f"{name}.{below}", tensor
+
+    def zero_grad(self) -> None:
+        """Drop the gradients of `parameters`."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        not_copied(type(self).__name__)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in self.named_children()
+        ]
+        body = "".join(f"\n  {line}" for line in lines)
+        return f"{type(self).__name__}({body}\n)" if lines else f"{type(self).__name__}()"
 
     # State
 
@@ -236,19 +268,48 @@ class Native(Module):
     def __init__(self, handle: _core.ModuleHandle) -> None:
         super().__init__()
         self._handle = handle
+        self._tensors: dict[str, Tensor] = {}
+
+    @property
+    def training(self) -> bool:
+        """Whether the layer is in training."""
+        return _core.module_is_training(self._handle)
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        _core.module_set_training(self._handle, bool(mode))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and name in self._native_names():
+            raise TypeError(f"[setattr] {name} belongs to the layer: write it by .assign(value)")
+        super().__setattr__(name, value)
+
+    def _native_names(self) -> set[str]:
+        if "_handle" not in self.__dict__:
+            return set()
+        every = _core.module_parameters(self._handle, True) + _core.module_buffers(self._handle)
+        return {name for name, _ in every}
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output."""
         return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
 
     def _own_parameters(self, every: bool) -> list[tuple[str, Tensor]]:
-        return [(n, Tensor._wrap(h)) for n, h in _core.module_parameters(self._handle, every)]
+        # One object for one parameter, so that `id` and sets tell parameters apart.
+        own = [
+            (n, self._tensors.setdefault(n, Tensor._wrap(h)))
+            for n, h in _core.module_parameters(self._handle, every)
+        ]
+        return own + super()._own_parameters(every)
 
     def _own_buffers(self) -> list[tuple[str, Tensor]]:
-        return [(n, Tensor._wrap(h)) for n, h in _core.module_buffers(self._handle)]
+        own = [(n, Tensor._wrap(h)) for n, h in _core.module_buffers(self._handle)]
+        return own + super()._own_buffers()
 
     def _load_own(self, state: dict[str, np.ndarray]) -> None:
-        pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
+        added = self._parameters.keys() | self._buffers.keys()
+        super()._load_own({name: value for name, value in state.items() if name in added})
+        pairs = [(n, Tensor(value)._handle) for n, value in state.items() if n not in added]
         _core.module_load(self._handle, pairs, False)
 
     def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
@@ -257,10 +318,6 @@ class Native(Module):
     def _load_generators(self, state: dict[str, Any]) -> None:
         pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
         _core.module_load_generators(self._handle, pairs)
-
-    def train(self, mode: bool = True) -> Self:
-        _core.module_set_training(self._handle, mode)
-        return super().train(mode)
 
     def __getattr__(self, name: str) -> Tensor:
         if not name.startswith("_"):

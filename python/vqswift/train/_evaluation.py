@@ -81,7 +81,7 @@ def _passes(
     model: Any, images: NDArray[Any], batch_size: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]]:
     """Batches of images, their reconstructions and their codes."""
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with vq.no_grad():
@@ -89,4 +89,5 @@ def _passes(
                 reconstruction, info = model(vq.Tensor(x))
                 yield x, reconstruction.numpy(), info.q.numpy()
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
