@@ -2,10 +2,12 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SOURCES := $(shell find Sources python/src -type f) Package.swift setup.py pyproject.toml
+# With or without oneDNN: one of the two stands in the environment.
+INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
 unexport CC CXX
 
-.PHONY: demo test swift-test py-test plain-test install system lint clean bench
+.PHONY: demo test swift-test py-test plain-test install system lint clean
 
 demo: install
 	$(PYTHON) -m vqswift demo
@@ -22,7 +24,7 @@ py-test: install
 plain-test: system
 	VQSWIFT_ONEDNN=0 swift test --scratch-path .build/plain
 
-install: $(VENV)/.installed
+install: $(INSTALLED)
 
 system:
 	@scripts/install-system-packages
@@ -31,9 +33,9 @@ $(VENV)/.created: | system
 	python3 -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created $(SOURCES)
+$(INSTALLED): $(VENV)/.created $(SOURCES)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[train,test]"
-	@touch $@
+	@rm -f $(VENV)/.installed-* && touch $@
 
 lint: install
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"

@@ -7,7 +7,7 @@ import PackageDescription
 
 /// oneDNN is used when its header is installed; `VQSWIFT_ONEDNN=0` leaves it out.
 let hasOneDNN: Bool = {
-  if let choice = Context.environment["VQSWIFT_ONEDNN"] { return choice != "0" }
+  if let choice = Context.environment["VQSWIFT_ONEDNN"], !choice.isEmpty { return choice != "0" }
   return access("/usr/include/oneapi/dnnl/dnnl.h", R_OK) == 0
 }()
 

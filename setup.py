@@ -17,7 +17,7 @@ ONEDNN_HEADER = Path("/usr/include/oneapi/dnnl/dnnl.h")
 def uses_onednn() -> bool:
     """The manifest's rule: `VQSWIFT_ONEDNN=0` leaves oneDNN out, else its header decides."""
     choice = os.environ.get("VQSWIFT_ONEDNN")
-    return choice != "0" if choice is not None else ONEDNN_HEADER.exists()
+    return choice != "0" if choice else ONEDNN_HEADER.exists()
 
 
 class BuildCore(build_ext):

@@ -29,7 +29,7 @@ public func copyRow(
 /// `codebook[rows[i]] = (values[i] - rate * bias) / (1 + rate * scale)`, scale and bias [groups, d] of the
 /// row's group of `groupSize` codes, nil for the identity.
 ///
-/// A scale nearer to 0 than 1e-3 counts as 1e-3, and an element that would not be finite keeps its value.
+/// Where that is not finite, as for a factor of 0, the element keeps its value.
 public func writeRawRows(
   _ values: UnsafePointer<Float>, rows: [Int], width d: Int, scale: UnsafePointer<Float>?,
   bias: UnsafePointer<Float>?, rate: Float, groupSize: Int, _ codebook: UnsafeMutablePointer<Float>
@@ -44,8 +44,7 @@ public func writeRawRows(
     let group = row / groupSize * d
     for i in 0..<d {
       let factor = 1 + Double(rate) * Double(scale[group + i])
-      let divisor = factor.magnitude < 1e-3 ? (factor < 0 ? -1e-3 : 1e-3) : factor
-      let raw = Float((Double(source[i]) - Double(rate) * Double(bias[group + i])) / divisor)
+      let raw = Float((Double(source[i]) - Double(rate) * Double(bias[group + i])) / factor)
       if raw.isFinite { target[i] = raw }
     }
   }

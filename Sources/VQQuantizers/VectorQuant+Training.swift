@@ -34,7 +34,15 @@ extension VectorQuant {
         }
       }
     }
+    forgetGradient(of: rows)
     for observer in codebook.leaf?.rowObservers ?? [] { observer(rows) }
+  }
+
+  /// Zeroes what backward left on rows that are written anew.
+  private func forgetGradient(of rows: [Int]) {
+    guard let gradient = codebook.grad, let copy = try? gradient.copied() else { return }
+    copy.mutate { clearRows($0, rows, columns: options.featureSize) }
+    codebook.grad = copy
   }
 
   // MARK: Initialization
@@ -102,7 +110,8 @@ extension VectorQuant {
             part, effective, CodeIndex(found, codeCount: options.codeCount),
             scale: 2 / Double(part.count))
           try effective.backward(gradient)
-          try inplaceOptimizer.step()
+          try codebook.grad?.requireFinite(name, "the codebook's gradient")
+          try takeStep(inplaceOptimizer)
           codes.append(found)
         }
       } catch {
@@ -112,6 +121,18 @@ extension VectorQuant {
       codebook.grad = nil
     }
     return steps == 1 ? codes[0] : try Tensor.concatenate(codes, axis: 0)
+  }
+
+  /// One step, undone when it leaves a code that is not finite.
+  private func takeStep(_ optimizer: Optimizer) throws {
+    let before = try codebook.copied()
+    try optimizer.step()
+    do {
+      try codebook.requireFinite(name, "the codebook after the in-place step")
+    } catch {
+      try codebook.assign(before)
+      throw error
+    }
   }
 
   // MARK: Replacement

@@ -119,7 +119,11 @@ public final class VectorQuant: Module {
       return try emptyQuantized(z)
     }
     let isInner = try isTraining && checkInnerPhase(vectors)
-    if isTraining { try initializeCodebook(vectors) }
+    if isTraining {
+      try affineScale?.requireFinite(name, "affine_scale")
+      try affineBias?.requireFinite(name, "affine_bias")
+      try initializeCodebook(vectors)
+    }
     var codes = isInner ? try innerSteps(vectors.detached()) : nil
     if options.reassign { codes = nil }
 
@@ -141,8 +145,8 @@ public final class VectorQuant: Module {
       zq: try result.output.reshape(z.shape), q: try found.reshape(lead),
       d: try result.squaredDistances.reshape(lead), z: try vectors.reshape(z.shape),
       loss: result.loss,
-      commitmentLoss: Float(result.meanSquaredError * Double(1 - options.beta)),
-      codebookLoss: Float(result.meanSquaredError * Double(options.beta)),
+      commitmentLoss: share(1 - options.beta, of: result.meanSquaredError),
+      codebookLoss: share(options.beta, of: result.meanSquaredError),
       perplexity: Float(usage.perplexity), activeCodes: usage.active)
   }
 
@@ -177,6 +181,11 @@ public final class VectorQuant: Module {
   }
 
   // MARK: Parts
+
+  /// `weight * error`, 0 without weight though the error overflows.
+  private func share(_ weight: Float, of error: Double) -> Float {
+    weight == 0 ? 0 : Float(error * Double(weight))
+  }
 
   /// `z` as a finite matrix [n, d], normalized when the layer has a norm.
   private func vectors(_ z: Tensor) throws -> Tensor {
@@ -213,13 +222,14 @@ public final class VectorQuant: Module {
 
   /// The effective codebook twice: for the synchronized update's gradient and for the loss's.
   ///
-  /// With an in-place optimizer the loss reaches the affine map alone, and C takes nu's gradient.
+  /// With an in-place optimizer the loss reaches the affine map alone, and C takes nu's gradient, in
+  /// training only: what evaluation left on C, the next training forward would step by.
   private func codebooks() throws -> (synchronized: Tensor, compared: Tensor) {
     guard inplaceOptimizer != nil else {
       let effective = try effectiveCodebook()
       return (effective, effective)
     }
     let compared = try effectiveCodebook(codebook.detached(), affineScale, affineBias)
-    return (options.syncNu > 0 ? try effectiveCodebook() : compared, compared)
+    return (isTraining && options.syncNu > 0 ? try effectiveCodebook() : compared, compared)
   }
 }

@@ -2,8 +2,8 @@
 
 import os as _os
 
-# Idle OpenMP threads spin as long as two loops of a training step lie apart, then sleep: longer, and a
-# busy neighbour on their core costs more than it saves. This must stand before libgomp loads.
+# Idle OpenMP threads spin as long as two loops of a training step lie apart, then sleep: longer,
+# and a busy neighbour on their core costs more than it saves. This must stand before libgomp loads.
 _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
