@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -378,33 +377,3 @@ def _sizes(values: tuple[Any, ...]) -> Sequence[int]:
 def as_tensor(value: Tensor | npt.ArrayLike) -> Tensor:
     """`value` itself, or a tensor of the array."""
     return value if isinstance(value, Tensor) else Tensor(value)
-
-
-def concatenate(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
-    """Join tensors that are equal in every other axis along `axis`."""
-    return Tensor._wrap(_core.concatenate([_operand(t) for t in tensors], axis))
-
-
-def stack(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
-    """Join tensors of equal shape along a new `axis`."""
-    return Tensor._wrap(_core.stack([_operand(t) for t in tensors], axis))
-
-
-def maximum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
-    """The greater of each pair of elements; operands broadcast."""
-    return Tensor._wrap(_core.maximum(_operand(a), _operand(b)))
-
-
-def minimum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
-    """The smaller of each pair of elements; operands broadcast."""
-    return Tensor._wrap(_core.minimum(_operand(a), _operand(b)))
-
-
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Record no gradients within the block, on this thread."""
-    before = _core.set_grad_enabled(False)
-    try:
-        yield
-    finally:
-        _core.set_grad_enabled(before)
