@@ -3,9 +3,7 @@ import VQTensor
 extension Tensor {
   /// A copy with its own storage, not recorded.
   public func copied() throws -> Tensor {
-    let copy =
-      dtype == .float32
-      ? try Tensor("copy", shape: shape) { _ in } : try Tensor("copy", codeShape: shape) { _ in }
+    let copy = try Tensor.uninitialized(dtype, shape)
     try copy.assign(self)
     return copy
   }

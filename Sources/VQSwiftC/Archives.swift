@@ -57,11 +57,7 @@ public func vq_archive_tensor(
 ) -> vq_status {
   produce(out) {
     let archive = try archive(handle)
-    guard index >= 0, index < archive.tensors.count else {
-      throw VQError.index("archive", value: Int(index), bound: archive.tensors.count)
-    }
-    name?.pointee = archive.names.pointer(archive.tensors[Int(index)].name)
-    return archive.tensors[Int(index)].tensor
+    return try archive.names.give(archive.tensors, index, name, "archive")
   }
 }
 

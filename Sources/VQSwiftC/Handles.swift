@@ -108,6 +108,18 @@ final class NameTable {
     return UnsafePointer(copy)
   }
 
+  /// Item `index` of `list`, its name written to `name`.
+  func give(
+    _ list: [NamedTensor], _ index: Int64, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>?,
+    _ operation: String
+  ) throws -> Tensor {
+    guard index >= 0, index < list.count else {
+      throw VQError.index(operation, value: Int(index), bound: list.count)
+    }
+    name?.pointee = pointer(list[Int(index)].name)
+    return list[Int(index)].tensor
+  }
+
   deinit {
     for pointer in table.values { pointer.deallocate() }
   }

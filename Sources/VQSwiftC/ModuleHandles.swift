@@ -52,18 +52,6 @@ private func parameters(_ module: Module, all: Bool) -> [NamedTensor] {
   all ? module.namedParameters : module.trainableParameters
 }
 
-/// Gives out item `index` of `list`, its name kept by `owner`.
-private func give(
-  _ list: [NamedTensor], _ index: Int64, _ owner: ModuleBox,
-  _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>?
-) throws -> Tensor {
-  guard index >= 0, index < list.count else {
-    throw VQError.index("module", value: Int(index), bound: list.count)
-  }
-  name?.pointee = owner.names.pointer(list[Int(index)].name)
-  return list[Int(index)].tensor
-}
-
 @_cdecl("vq_module_parameter_count") @implementation
 public func vq_module_parameter_count(_ handle: OpaquePointer!, _ all: Bool) -> Int64 {
   Int64((try? box(handle)).map { parameters($0.module, all: all).count } ?? 0)
@@ -77,7 +65,7 @@ public func vq_module_parameter(
 ) -> vq_status {
   produce(out) {
     let box = try box(handle)
-    return try give(parameters(box.module, all: all), index, box, name)
+    return try box.names.give(parameters(box.module, all: all), index, name, "module")
   }
 }
 
@@ -93,7 +81,7 @@ public func vq_module_buffer(
 ) -> vq_status {
   produce(out) {
     let box = try box(handle)
-    return try give(box.module.namedBuffers, index, box, name)
+    return try box.names.give(box.module.namedBuffers, index, name, "module")
   }
 }
 
@@ -120,7 +108,7 @@ public func vq_module_generator(
 ) -> vq_status {
   produce(out) {
     let box = try box(handle)
-    return try give(box.module.generatorStates, index, box, name)
+    return try box.names.give(box.module.generatorStates, index, name, "module")
   }
 }
 

@@ -117,12 +117,7 @@ public func vq_optimizer_state(
 ) -> vq_status {
   produce(out) {
     let box = try object(handle, OptimizerBox.self)
-    let state = try box.optimizer.state
-    guard index >= 0, index < state.count else {
-      throw VQError.index("optimizer", value: Int(index), bound: state.count)
-    }
-    name?.pointee = box.names.pointer(state[Int(index)].name)
-    return state[Int(index)].tensor
+    return try box.names.give(box.optimizer.state, index, name, "optimizer")
   }
 }
 

@@ -68,6 +68,9 @@ typedef struct {
 int read_list(PyObject *sequence, handle_kind kind, int named, handle_list *out);
 void clear_list(handle_list *list);
 
+/// Appends (name, handle) to `list`; 0 with an exception set after a failure.
+int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor);
+
 /// Runs a call that returns a status without the interpreter lock.
 #define WITHOUT_GIL(status, call)           \
   do {                                      \

@@ -189,3 +189,11 @@ void clear_list(handle_list *list) {
   Py_XDECREF(list->owner);
   memset(list, 0, sizeof *list);
 }
+
+int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor) {
+  PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
+  PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
+  int failed = !pair || PyList_Append(list, pair) < 0;
+  Py_XDECREF(pair);
+  return !failed;
+}

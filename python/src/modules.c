@@ -141,15 +141,6 @@ static PyObject *module_is_training(PyObject *self, PyObject *args) {
   return PyBool_FromLong(vq_module_is_training(module));
 }
 
-/// Appends (name, handle) to `list`; 0 after a failure.
-static int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor) {
-  PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
-  PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
-  int failed = !pair || PyList_Append(list, pair) < 0;
-  Py_XDECREF(pair);
-  return !failed;
-}
-
 static PyObject *module_parameters(PyObject *self, PyObject *args) {
   vq_module *module;
   int all;

@@ -86,10 +86,7 @@ static PyObject *optimizer_state(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_tensor *tensor = NULL;
     vq_status status = vq_optimizer_state(optimizer, i, &name, &tensor);
-    PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
-    PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
-    if (!pair || PyList_Append(list, pair) < 0) Py_CLEAR(list);
-    Py_XDECREF(pair);
+    if (!append_named(list, status, name, tensor)) Py_CLEAR(list);
   }
   return list;
 }
@@ -192,10 +189,7 @@ static PyObject *archive_load(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_tensor *tensor = NULL;
     status = vq_archive_tensor(archive, i, &name, &tensor);
-    PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
-    PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
-    if (!pair || PyList_Append(tensors, pair) < 0) Py_CLEAR(tensors);
-    Py_XDECREF(pair);
+    if (!append_named(tensors, status, name, tensor)) Py_CLEAR(tensors);
   }
   count = vq_archive_metadata_count(archive);
   for (int64_t i = 0; metadata && i < count; i++) {
