@@ -91,6 +91,7 @@ static void errors(void) {
   CHECK(vq_conv2d_create(NULL, NULL, &module) == VQ_ERROR_RUNTIME);
   CHECK(vq_sequential_create(NULL, -1, &module) == VQ_ERROR_RUNTIME);
   CHECK(vq_nearest_codes(x, x, NULL, NULL) == VQ_ERROR_RUNTIME);
+  CHECK(vq_nearest_codes_ranked(x, x, 1, NULL, NULL) == VQ_ERROR_RUNTIME);
   CHECK(vq_schedule_factor(NULL, 0, NULL) == VQ_ERROR_RUNTIME);
   vq_archive *archive;
   CHECK(vq_archive_load("/nonexistent/file", &archive) == VQ_ERROR_IO && !archive);

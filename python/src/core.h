@@ -81,4 +81,5 @@ int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *
 extern PyMethodDef tensor_methods[];
 extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
+extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];

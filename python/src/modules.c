@@ -266,37 +266,6 @@ static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args)
   return none_or_raise(vq_quantizer_set_inplace_optimizer(quantizer, optimizer));
 }
 
-static PyObject *nearest_codes(PyObject *self, PyObject *args) {
-  vq_tensor *x, *codebook, *codes, *distances = NULL;
-  int with_distances;
-  if (!PyArg_ParseTuple(args, "O&O&p", to_tensor, &x, to_tensor, &codebook, &with_distances))
-    return NULL;
-  vq_status status;
-  WITHOUT_GIL(status, vq_nearest_codes(x, codebook, &codes, with_distances ? &distances : NULL));
-  if (status != VQ_OK) return raise_status(status);
-  PyObject *first = wrap(status, TENSOR_HANDLE, &codes);
-  if (!with_distances) return first;
-  return Py_BuildValue("(NN)", first, wrap(status, TENSOR_HANDLE, &distances));
-}
-
-static PyObject *kmeans(PyObject *self, PyObject *args) {
-  vq_tensor *x, *initial, *centroids, *codes;
-  long long k, max_iterations;
-  int init;
-  unsigned long long seed;
-  if (!PyArg_ParseTuple(args, "O&LLiO&K", to_tensor, &x, &k, &max_iterations, &init,
-                        to_optional_tensor, &initial, &seed))
-    return NULL;
-  double inertia;
-  int64_t iterations;
-  vq_status status;
-  WITHOUT_GIL(status, vq_kmeans(x, k, max_iterations, init, initial, seed, &centroids, &codes,
-                                &inertia, &iterations));
-  if (status != VQ_OK) return raise_status(status);
-  return Py_BuildValue("(NNdL)", wrap(status, TENSOR_HANDLE, &centroids),
-                       wrap(status, TENSOR_HANDLE, &codes), inertia, (long long)iterations);
-}
-
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef module_methods[] = {
     ENTRY(linear_create),
@@ -328,7 +297,5 @@ PyMethodDef module_methods[] = {
     ENTRY(quantizer_decode),
     ENTRY(quantizer_effective_codebook),
     ENTRY(quantizer_set_inplace_optimizer),
-    ENTRY(nearest_codes),
-    ENTRY(kmeans),
     {NULL, NULL, 0, NULL},
 };

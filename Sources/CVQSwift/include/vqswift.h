@@ -365,6 +365,10 @@ VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer,
 /// is the arg-min in Float64, the lowest index on equality.
 VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
                                       vq_tensor **codes, vq_tensor **distances);
+/// The same for the `count` nearest codes, nearest first: codes and distances [n, count].
+VQ_CHECKED vq_status vq_nearest_codes_ranked(const vq_tensor *x, const vq_tensor *codebook,
+                                             int64_t count, vq_tensor **codes,
+                                             vq_tensor **distances);
 
 enum { VQ_KMEANS_PLUS_PLUS = 0, VQ_KMEANS_RANDOM = 1, VQ_KMEANS_GIVEN = 2 };
 /// x [n, d] -> centroids [k, d], codes i32 [n], inertia (sum of squared distances), iterations run.
