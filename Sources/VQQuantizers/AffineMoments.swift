@@ -35,15 +35,13 @@ final class AffineMoments {
     ]
   }
 
-  /// Takes the moments of `vectors` [n, d] and of the raw `codebook` [k, d].
-  func update(vectors: Tensor, codebook: Tensor) throws {
+  /// Takes the moments of a batch and of the raw `codebook` [k, d].
+  func update(_ batch: VectorMoments, codebook: Tensor) throws {
     let (groups, d) = (codeMean.shape[0], codeMean.shape[1])
     try withoutGradients {
       let codes = try codebook.detached().reshape([groups, codebook.shape[0] / groups, d])
-      let vectors = vectors.detached()
       let moments = [
-        (vectorMean, try vectors.mean(axes: [0])),
-        (vectorVariance, try vectors.variance(axes: [0])),
+        (vectorMean, batch.mean), (vectorVariance, batch.variance),
         (codeMean, try codes.mean(axes: [1])),
         (codeVariance, try codes.variance(axes: [1])),
       ]
@@ -62,5 +60,19 @@ final class AffineMoments {
       let factor = try (vectorVariance / (codeVariance + 1e-8)).sqrt()
       return (factor, try vectorMean - factor * codeMean)
     }
+  }
+}
+
+/// Mean and biased variance of the vectors of a batch, [d] each, finite.
+struct VectorMoments {
+  let mean: Tensor
+  let variance: Tensor
+
+  init(of vectors: Tensor, _ operation: String) throws {
+    (mean, variance) = try withoutGradients {
+      (try vectors.detached().mean(axes: [0]), try vectors.detached().variance(axes: [0]))
+    }
+    try mean.requireFinite(operation, "the mean of z")
+    try variance.requireFinite(operation, "the variance of z")
   }
 }

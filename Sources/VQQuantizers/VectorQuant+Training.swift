@@ -124,7 +124,9 @@ extension VectorQuant {
                 residual, values, CodeIndex(found, codeCount: codeCount),
                 scale: 2 / Double(part.count))
             ]
-            if let own = try regularizerGradient(residual, values) { parts.append(own) }
+            if let own = try regularizerGradient(residual, values, stage: stage) {
+              parts.append(own)
+            }
             gradient = try Tensor.sum(of: (gradient.map { [$0] } ?? []) + parts)
             if stage + 1 < stages { residual = try residual - values.gatherRows(found) }
           }
