@@ -19,6 +19,7 @@ from ._quantizer import (  # noqa: E402
     nearest_codes,
     no_quantization,
 )
+from ._quantizer_family import FSQ, LFQ, GaussianQuant, GumbelQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
@@ -26,7 +27,11 @@ from ._threads import get_threads, libraries, set_threads  # noqa: E402
 __version__ = "0.1.0"
 
 __all__ = [
+    "FSQ",
+    "LFQ",
+    "GaussianQuant",
     "Generator",
+    "GumbelQuant",
     "KMeansResult",
     "Quantizer",
     "QuantizerInfo",
