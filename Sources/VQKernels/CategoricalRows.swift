@@ -36,12 +36,16 @@ private func exponentialMoments(
   }
 }
 
+/// e^-104 is 0 in float32, and times -104 too; times negative infinity it would not be.
+@inline(__always)
+private func boundedLogarithm(_ x: Float) -> Float { x < -104 ? -104 : x }
+
 private func exponentialTile(
   _ x: UnsafePointer<Float>, _ count: Int, _ shift: Float, _ powers: UnsafeMutablePointer<Float>,
   _ products: UnsafeMutablePointer<Float>
 ) {
   for i in 0..<count {
-    let y = x[i] - shift
+    let y = boundedLogarithm(x[i] - shift)
     let power = exponential(y)
     powers[i] = power
     products[i] = power * y
@@ -66,7 +70,7 @@ private func expectedGradientRow(
   _ out: UnsafeMutablePointer<Float>, _ count: Int
 ) {
   for j in 0..<count {
-    let logProbability = x[j] - logSum
+    let logProbability = boundedLogarithm(x[j] - logSum)
     out[j] = g * exponential(logProbability) * (logProbability - expected)
   }
 }

@@ -95,6 +95,6 @@ public final class FSQ: Quantizer {
         }
       ]
     }
-    return (bounded, output.passing(gradientTo: bounded), codes, distances)
+    return (bounded, try straightThrough(from: bounded, to: output), codes, distances)
   }
 }

@@ -131,7 +131,8 @@ public final class GumbelQuant: Quantizer {
     let weights = try sampling.weights(logits, name)
     let codes = try weights.argmax(axis: 1)
     let mixture =
-      options.isHard ? try codes.oneHot(codeCount).passing(gradientTo: weights) : weights
+      options.isHard
+      ? try straightThrough(from: weights, to: codes.oneHot(codeCount)) : weights
     return (try mixture.matmul(codebook), codes)
   }
 }

@@ -82,7 +82,8 @@ public final class LFQ: Quantizer {
     let terms = [commitment, entropy].compactMap { $0 }
     let loss = try terms.dropFirst().reduce(terms.first ?? Tensor(scalar: 0)) { try $0 + $1 }
     return QuantizedRows(
-      output: isQuantizing ? result.output.passing(gradientTo: rows) : rows, codes: result.codes,
+      output: isQuantizing ? try straightThrough(from: rows, to: result.output) : rows,
+      codes: result.codes,
       distances: result.distances, compared: rows, loss: loss,
       commitmentLoss: try commitment?.item() ?? 0, regularization: try entropy?.item() ?? 0,
       stageLosses: [loss], perplexities: [usage.perplexity],

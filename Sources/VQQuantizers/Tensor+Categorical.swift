@@ -66,9 +66,7 @@ extension Tensor {
   func gumbelSoftmax(temperature: Float, generator: Generator) throws -> Tensor {
     let operation = "gumbel_softmax"
     let (n, k) = (shape[0], shape[1])
-    let state = RandomState(
-      seed: generator.seed, stream: generator.stream, counter: generator.counter)
-    generator.counter &+= UInt64((count + 3) / 4)
+    let state = generator.words(count)
     let result = try Tensor(operation, shape: shape) { out in
       read { addGumbelNoise(state, $0, out, count: count, scale: 1 / temperature) }
       softmaxRows(logarithmic: false, out, out, rows: n, columns: k)
