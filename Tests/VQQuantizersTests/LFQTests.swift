@@ -14,7 +14,8 @@ import Testing
 
   @Test func handValues() throws {
     let layer = try Self.layer(3)
-    let result = try layer.quantize(Tensor([0.2, -0.1, 0.5, 0, -0.0, 1e-40], shape: [2, 3]))
+    let result = try layer.quantize(
+      Tensor([0.2, -0.1, 0.5, 0, -0.0, .leastNonzeroMagnitude], shape: [2, 3]))
     #expect(result.zq.values == [1, -1, 1, -1, -1, 1])
     #expect(result.q.codes == [5, 1])
     #expect(isClose([result.d.values[0]], [0.64 + 0.81 + 0.25], 0x1p-22))
