@@ -165,32 +165,16 @@ private func normalPairs(
   }
 }
 
-/// `out[i] = scale (x[i] + g[i])` for standard Gumbel numbers `g = -log(e)`, e exponential; one block for
-/// four elements.
+/// `out[i] = scale (x[i] + g[i])` for standard Gumbel numbers; one block for four elements.
 public func addGumbelNoise(
   _ state: RandomState, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, count: Int,
   scale: Float
 ) {
   parallelFor(tileCount(count), grain: 8) { range in
     forEachTile(state, range, count) { start, words, length in
-      gumbelTile(words, x + start, out + start, length, scale)
+      let (source, target) = (x + start, out + start)
+      for i in 0..<length { target[i] = scale * (source[i] + gumbel(words[i])) }
     }
-  }
-}
-
-/// e is `-log(1 - v)` for v uniform in `[2^-32, 1 - 2^-24]`, exact to rounding where it is small: there
-/// lie the largest Gumbel numbers.
-private func gumbelTile(
-  _ words: UnsafePointer<UInt32>, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
-  _ count: Int, _ scale: Float
-) {
-  for i in 0..<count {
-    let uniform = (Float(Int32(bitPattern: words[i] &>> 1)) + 0.5) * 0x1p-31
-    let v = uniform < 1 - 0x1p-24 ? uniform : 1 - 0x1p-24
-    // log(1 - v) v / (1 - (1 - v)) undoes the rounding of 1 - v.
-    let rest = 1 - v
-    let e = rest < 1 ? -logarithm(rest) * (v / (1 - rest)) : v
-    out[i] = scale * (x[i] - logarithm(e))
   }
 }
 

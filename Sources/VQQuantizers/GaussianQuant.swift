@@ -43,6 +43,9 @@ public final class GaussianQuant: Quantizer {
   public override var ownParameters: [NamedTensor] {
     [("codebook", codebook), ("log_variance", logVariance)]
   }
+  public override var ownTrainableParameters: [NamedTensor] {
+    isFrozen ? [("log_variance", logVariance)] : ownParameters
+  }
   public override var ownBuffers: [NamedTensor] { sampling.buffers }
 
   // MARK: Quantizing

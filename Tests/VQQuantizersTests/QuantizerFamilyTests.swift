@@ -152,6 +152,7 @@ import Testing
     layer.isFrozen = true
     try backward()
     #expect(codebook.tensor.grad == nil)
+    #expect(!layer.trainableParameters.contains { $0.name == "codebook" })
     #expect(leaf.grad != nil)
     layer.isFrozen = false
     try backward()

@@ -86,4 +86,5 @@ extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
 extern PyMethodDef quantizer_methods[];
 extern PyMethodDef quantizer_family_methods[];
+extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];

@@ -10,19 +10,13 @@ _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 from . import data, models, nn, optim, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
-from ._quantizer import (  # noqa: E402
-    KMeansResult,
-    Quantizer,
-    QuantizerInfo,
-    VectorQuant,
-    kmeans,
-    nearest_codes,
-    no_quantization,
-)
+from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
 from ._quantizer_family import FSQ, LFQ, GaussianQuant, GumbelQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
+from ._search import KMeansResult, kmeans, nearest_codes  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
+from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -31,10 +25,12 @@ __all__ = [
     "LFQ",
     "GaussianQuant",
     "Generator",
+    "GroupVectorQuant",
     "GumbelQuant",
     "KMeansResult",
     "Quantizer",
     "QuantizerInfo",
+    "ResidualVectorQuant",
     "Tensor",
     "VectorQuant",
     "concatenate",
