@@ -98,7 +98,7 @@ private func subtractGumbel(
 
 /// `-log(-log u)`, u = (word + 1/2) / 2^32, within 2^-17 at both ends.
 @inline(__always)
-private func gumbel(_ word: UInt32) -> Float {
+func gumbel(_ word: UInt32) -> Float {
   // The smaller of u and 1 - u, which float32 holds to 2^-23 of itself.
   let isUpper = word >= 0x8000_0000
   let small = (Float(Int32(bitPattern: isUpper ? ~word : word)) + 0.5) * 0x1p-32
