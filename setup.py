@@ -87,6 +87,7 @@ setup(
                 "python/src/operators.c",
                 "python/src/modules.c",
                 "python/src/optimizers.c",
+                "python/src/metrics.c",
             ],
             py_limited_api=True,
         )

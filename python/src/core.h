@@ -82,3 +82,4 @@ extern PyMethodDef tensor_methods[];
 extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
 extern PyMethodDef optimizer_methods[];
+extern PyMethodDef metric_methods[];
