@@ -1,20 +1,17 @@
 import Glibc
 
-/// The code that stands at masked positions.
-public let maskedCode: Int32 = -1
-
-/// `counts[code] += 1` for every code but `maskedCode`; each must be below the number of counts.
+/// `counts[code] += 1` for every code but -1, which stands at masked positions.
 public func addCodeCounts(
   _ codes: UnsafePointer<Int32>, count: Int, _ counts: UnsafeMutablePointer<Int64>
 ) {
-  for i in 0..<count where codes[i] != maskedCode { counts[Int(codes[i])] += 1 }
+  for i in 0..<count where codes[i] >= 0 { counts[Int(codes[i])] += 1 }
 }
 
-/// The first code that is neither `maskedCode` nor in `0..<bound`.
+/// The first code that is neither -1 nor in `0..<bound`.
 public func firstUncountableCode(
   _ codes: UnsafePointer<Int32>, count: Int, bound: Int
 ) -> Int32? {
-  for i in 0..<count where codes[i] < maskedCode || Int(codes[i]) >= bound { return codes[i] }
+  for i in 0..<count where codes[i] < -1 || Int(codes[i]) >= bound { return codes[i] }
   return nil
 }
 

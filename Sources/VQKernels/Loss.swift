@@ -23,42 +23,6 @@ public func differenceSum(
   }
 }
 
-/// `sum((a - b)^2)` over the rows [width] whose mask is not 0, and the number of those rows.
-public func maskedSquaredDifference(
-  _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, mask: UnsafePointer<Int32>, rows: Int,
-  width: Int
-) -> (sum: Double, kept: Int) {
-  let sum = chunkedSum(rows, grain: rowGrain(width)) { range in
-    var total = 0.0
-    for row in range where mask[row] != 0 {
-      total += squaredRowDifference(a + row * width, b + row * width, count: width)
-    }
-    return total
-  }
-  var kept = 0
-  for row in 0..<rows where mask[row] != 0 { kept += 1 }
-  return (sum, kept)
-}
-
-@inline(__always)
-private func squaredRowDifference(
-  _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, count: Int
-) -> Double {
-  var (sums, rest) = (SIMD16<Float>.zero, 0.0)
-  var i = 0
-  while i + 16 <= count {
-    let difference = load16(a + i) - load16(b + i)
-    sums += difference * difference
-    i += 16
-  }
-  while i < count {
-    let difference = a[i] - b[i]
-    rest += Double(difference * difference)
-    i += 1
-  }
-  return rest + Double(sums.sum())
-}
-
 /// The gradient of `differenceSum`: `out = scale * 2 (a - b)`, or `scale * sign(a - b)`.
 public func differenceGradient(
   squared: Bool, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,

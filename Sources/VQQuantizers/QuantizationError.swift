@@ -11,24 +11,16 @@ public func quantizationError(_ z: Tensor, _ zq: Tensor, mask: Tensor? = nil) th
   let operation = "quantization_error"
   guard let mask else { return try meanSquaredDifference(operation, z, zq) }
   try requireEqualFloats(operation, z, zq)
-  guard mask.dtype == .int32 else {
-    throw VQError.type(operation, [mask.dtype], "the mask must be int32")
+  guard z.rank > 0 else {
+    throw VQError.shape(operation, [z.shape], "vectors [..., d] are required")
   }
-  guard let width = z.shape.last, mask.shape == Array(z.shape.dropLast()) else {
-    throw VQError.shape(
-      operation, [z.shape, mask.shape], "the mask must have z's shape without the last axis")
+  let kept = try VectorSelection(lead: Array(z.shape.dropLast()), mask: mask, operation)
+  guard kept.count > 0, z.count > 0 else {
+    throw VQError.empty(operation, z.shape, "the mask must keep at least one")
   }
-  let found = z.read { z in
-    zq.read { zq in
-      mask.readCodes {
-        maskedSquaredDifference(z, zq, mask: $0, rows: mask.count, width: width)
-      }
-    }
+  return try withoutGradients {
+    try meanSquaredDifference(operation, kept.rows(of: z), kept.rows(of: zq))
   }
-  guard found.kept > 0, width > 0 else {
-    throw VQError.empty(operation, [found.kept, width], "the mask must keep at least one element")
-  }
-  return found.sum / Double(found.kept * width)
 }
 
 /// The mean of `(a - b)^2` over all elements.

@@ -2,35 +2,13 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// What a `VectorQuant` makes of vectors `z` [..., d].
-public struct Quantized {
-  /// The codes' values, z's shape; its gradient goes straight through to `z`.
-  public let zq: Tensor
-  /// Codes, int32 [...].
-  public let q: Tensor
-  /// Squared distances `|z - z_q|^2`, [...].
-  public let d: Tensor
-  /// The vectors as they were compared: normalized when the layer has a norm.
-  public let z: Tensor
-  /// `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, a scalar.
-  public let loss: Tensor
-  /// The encoder's part of the loss, `(1 - beta) mse`.
-  public let commitmentLoss: Float
-  /// The codebook's part of the loss, `beta mse`.
-  public let codebookLoss: Float
-  /// `2^H` of the use of codes in this batch, H its entropy in bits.
-  public let perplexity: Float
-  /// Codes in use in this batch.
-  public let activeCodes: Int
-}
-
 /// Vector quantization with a learned codebook (Huh et al., "Straightening Out the Straight-Through
 /// Estimator", ICML 2023): commitment loss, synchronized update (eq. 21), learned affine map, alternating
 /// optimization and replacement of unused codes, in any combination.
 ///
 /// The effective codebook is `E = norm((1 + lr s) C + lr b)` with C the raw codebook; codes are nearest in
 /// E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha. Evaluation changes no state.
-public final class VectorQuant: Module {
+public final class VectorQuant: Quantizer {
   public let options: VectorQuantOptions
   /// The raw codebook C, [k, d].
   public let codebook: Tensor
@@ -50,10 +28,12 @@ public final class VectorQuant: Module {
   /// Seed, stream and counter of the generator, low words first, int32 [6].
   let generatorState: Tensor
 
-  let name = "vector_quant"
+  override var name: String { "vector_quant" }
+  public override var featureSize: Int { options.featureSize }
+  public override var codeCount: Int { options.codeCount }
 
   public init(_ options: VectorQuantOptions) throws {
-    try options.check(name)
+    try options.check("vector_quant")
     self.options = options
     let (k, d) = (options.codeCount, options.featureSize)
     let generator = Generator(seed: options.seed, stream: options.stream)
@@ -99,8 +79,6 @@ public final class VectorQuant: Module {
     return codebook.grad.map { [("codebook_gradient", $0)] } ?? []
   }
 
-  public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }
-
   private var affineParameters: [NamedTensor] {
     guard let affineScale, let affineBias else { return [] }
     return [("affine_scale", affineScale), ("affine_bias", affineBias)]
@@ -108,18 +86,12 @@ public final class VectorQuant: Module {
 
   // MARK: Quantizing
 
-  /// Quantizes `z` [..., d]. In training this also initializes the codebook, makes the in-place steps and
-  /// replaces unused codes, as the options say.
-  public func quantize(_ z: Tensor) throws -> Quantized {
-    let vectors = try vectors(z)
-    guard vectors.count > 0 else {
-      guard !isTraining else {
-        throw VQError.empty(name, z.shape, "training needs at least one vector")
-      }
-      return try emptyQuantized(z)
-    }
-    let isInner = try isTraining && checkInnerPhase(vectors)
-    if isTraining {
+  override func quantizeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> QuantizedRows {
+    let vectors = try compared(rows)
+    let isInner = try isLearning && checkInnerPhase(vectors)
+    if isLearning {
       try affineScale?.requireFinite(name, "affine_scale")
       try affineBias?.requireFinite(name, "affine_bias")
       try initializeCodebook(vectors)
@@ -136,43 +108,27 @@ public final class VectorQuant: Module {
     let usage = found.readCodes {
       codeUsage($0, rows: found.count, codeCount: options.codeCount)
     }
-    if isTraining {
+    if isLearning {
       advanceInnerPhase()
       try replaceUnused(usage.counts, vectors)
     }
-    let lead = Array(z.shape.dropLast())
-    return Quantized(
-      zq: try result.output.reshape(z.shape), q: try found.reshape(lead),
-      d: try result.squaredDistances.reshape(lead), z: try vectors.reshape(z.shape),
-      loss: result.loss,
-      commitmentLoss: share(1 - options.beta, of: result.meanSquaredError),
-      codebookLoss: share(options.beta, of: result.meanSquaredError),
-      perplexity: Float(usage.perplexity), activeCodes: usage.active)
+    return QuantizedRows(
+      output: result.output, codes: found, distances: result.squaredDistances, compared: vectors,
+      loss: result.loss, commitmentLoss: share(1 - options.beta, of: result.meanSquaredError),
+      codebookLoss: share(options.beta, of: result.meanSquaredError), stageLosses: [result.loss],
+      perplexities: [usage.perplexity], activeCodes: usage.active)
   }
 
-  /// Codes of `z` [..., d], int32 [...]; changes no state.
-  public func encode(_ z: Tensor) throws -> Tensor {
-    try withoutGradients {
-      let vectors = try vectors(z)
-      let lead = Array(z.shape.dropLast())
-      if vectors.count == 0 { return try Tensor(codes: [], shape: lead) }
-      return try assign(
-        vectors, effectiveCodebook(), operation: name, names: ("z", "codebook")
-      ).reshape(lead)
-    }
+  override func encodeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> Tensor {
+    try assign(
+      compared(rows), effectiveCodebook(), operation: name, names: ("z", "codebook"))
   }
 
-  /// The values of `codes`, int32 [...], as `quantize` gives them in evaluation: [..., d].
-  public func decode(_ codes: Tensor) throws -> Tensor {
-    let operation = "vector_quant.decode"
-    guard codes.dtype == .int32 else {
-      throw VQError.type(operation, [codes.dtype], "codes must be int32")
-    }
-    let k = options.codeCount
-    if let code = codes.readCodes({ firstCodeOutOfRange($0, count: codes.count, bound: k) }) {
-      throw VQError.index(operation, value: Int(code), bound: k)
-    }
-    return try effectiveCodebook().gatherRows(codes)
+  override func decodeRows(_ codes: Tensor) throws -> Tensor {
+    let selection = try VectorSelection(codes: codes)
+    return try selection.restore(effectiveCodebook().gatherRows(selection.codes(of: codes)))
   }
 
   /// The codebook that vectors are compared with, [k, d]: after the affine map and the norm.
@@ -187,24 +143,9 @@ public final class VectorQuant: Module {
     weight == 0 ? 0 : Float(error * Double(weight))
   }
 
-  /// `z` as a finite matrix [n, d], normalized when the layer has a norm.
-  private func vectors(_ z: Tensor) throws -> Tensor {
-    try z.requireFloat(name)
-    guard let width = z.shape.last, width == options.featureSize else {
-      throw VQError.shape(
-        name, [z.shape], "the last axis must be feature_size = \(options.featureSize)")
-    }
-    try z.requireFinite(name, "z")
-    let matrix = try z.reshape([z.count / width, width])
-    return options.norm == .l2 ? try matrix.unitRows() : matrix
-  }
-
-  private func emptyQuantized(_ z: Tensor) throws -> Quantized {
-    let lead = Array(z.shape.dropLast())
-    return Quantized(
-      zq: try Tensor([], shape: z.shape), q: try Tensor(codes: [], shape: lead),
-      d: try Tensor([], shape: lead), z: z, loss: try Tensor(scalar: 0), commitmentLoss: 0,
-      codebookLoss: 0, perplexity: 0, activeCodes: 0)
+  /// Rows as they are compared with codes.
+  private func compared(_ rows: Tensor) throws -> Tensor {
+    options.norm == .l2 ? try rows.unitRows() : rows
   }
 
   /// `norm((1 + lr s) C + lr b)` of a copy of `codebook`, so that later writes leave the tape valid.

@@ -36,48 +36,76 @@ public func vq_vector_quant_create(
   }
 }
 
-/// Runs `body` on the quantizer behind a module handle.
-private func enter<Result>(
-  _ handle: OpaquePointer?, _ operation: String, _ body: (VectorQuant) throws -> Result
+/// Runs `body` on the quantizer of type `type` behind a module handle.
+func enter<Kind: Quantizer, Result>(
+  _ handle: OpaquePointer?, _ operation: String, as type: Kind.Type,
+  _ body: (Kind) throws -> Result
 ) throws -> Result {
   try box(handle).enter(operation) { module in
-    guard let quantizer = module as? VectorQuant else {
-      throw VQError.misuse(operation, "the module is a \(type(of: module)), not a quantizer")
+    guard let quantizer = module as? Kind else {
+      throw VQError.misuse(operation, "the module is a \(Swift.type(of: module)), not a \(type)")
     }
     return try body(quantizer)
   }
 }
 
-@_cdecl("vq_quantizer_forward") @implementation
-public func vq_quantizer_forward(
-  _ handle: OpaquePointer!, _ z: OpaquePointer!, _ out: UnsafeMutablePointer<vq_quantized>!
+private func enter<Result>(
+  _ handle: OpaquePointer?, _ operation: String, _ body: (Quantizer) throws -> Result
+) throws -> Result {
+  try enter(handle, operation, as: Quantizer.self, body)
+}
+
+/// Writes new handles of a forward's results.
+func give(
+  _ out: UnsafeMutablePointer<vq_quantized>?, _ body: () throws -> Quantized
 ) -> vq_status {
   catching {
     let out = try target(out)
-    try requireSize(out.pointee.struct_size, MemoryLayout<vq_quantized>.size, "vector_quant")
+    try requireSize(out.pointee.struct_size, MemoryLayout<vq_quantized>.size, "quantizer")
     out.pointee = vq_quantized()
     out.pointee.struct_size = MemoryLayout<vq_quantized>.size
-    let z = try tensor(z)
-    let result = try enter(handle, "vector_quant") { try $0.quantize(z) }
-    out.pointee.z_q = VQSwiftC.handle(result.zq)
-    out.pointee.codes = VQSwiftC.handle(result.q)
-    out.pointee.distances = VQSwiftC.handle(result.d)
-    out.pointee.loss = VQSwiftC.handle(result.loss)
-    out.pointee.z = VQSwiftC.handle(result.z)
+    let result = try body()
+    out.pointee.z_q = handle(result.zq)
+    out.pointee.codes = handle(result.q)
+    out.pointee.distances = handle(result.d)
+    out.pointee.loss = handle(result.loss)
+    out.pointee.z = handle(result.z)
+    out.pointee.stage_losses = handle(result.stageLosses)
+    out.pointee.stage_perplexities = handle(result.stagePerplexities)
     out.pointee.commitment_loss = result.commitmentLoss
     out.pointee.codebook_loss = result.codebookLoss
+    out.pointee.regularization = result.regularization
     out.pointee.perplexity = result.perplexity
     out.pointee.active_codes = Int64(result.activeCodes)
   }
 }
 
+/// The stages that a caller names, 0 for all.
+private func stages(_ count: Int64) -> Int? { count == 0 ? nil : Int(count) }
+
+@_cdecl("vq_quantizer_forward") @implementation
+public func vq_quantizer_forward(
+  _ handle: OpaquePointer!, _ z: OpaquePointer!, _ mask: OpaquePointer!, _ stageCount: Int64,
+  _ out: UnsafeMutablePointer<vq_quantized>!
+) -> vq_status {
+  give(out) {
+    let (z, mask) = (try tensor(z), try optionalTensor(mask))
+    return try enter(handle, "quantizer") {
+      try $0.quantize(z, mask: mask, stages: stages(stageCount))
+    }
+  }
+}
+
 @_cdecl("vq_quantizer_encode") @implementation
 public func vq_quantizer_encode(
-  _ handle: OpaquePointer!, _ z: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ handle: OpaquePointer!, _ z: OpaquePointer!, _ mask: OpaquePointer!, _ stageCount: Int64,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produce(out) {
-    let z = try tensor(z)
-    return try enter(handle, "vector_quant.encode") { try $0.encode(z) }
+    let (z, mask) = (try tensor(z), try optionalTensor(mask))
+    return try enter(handle, "quantizer.encode") {
+      try $0.encode(z, mask: mask, stages: stages(stageCount))
+    }
   }
 }
 
@@ -87,7 +115,7 @@ public func vq_quantizer_decode(
 ) -> vq_status {
   produce(out) {
     let codes = try tensor(codes)
-    return try enter(handle, "vector_quant.decode") { try $0.decode(codes) }
+    return try enter(handle, "quantizer.decode") { try $0.decode(codes) }
   }
 }
 
@@ -96,10 +124,30 @@ public func vq_quantizer_effective_codebook(
   _ handle: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produce(out) {
-    try enter(handle, "effective_codebook") { quantizer in
+    try enter(handle, "effective_codebook", as: VectorQuant.self) { quantizer in
       try withoutGradients { try quantizer.effectiveCodebook() }
     }
   }
+}
+
+@_cdecl("vq_quantizer_set_quantizing") @implementation
+public func vq_quantizer_set_quantizing(_ handle: OpaquePointer!, _ quantizing: Bool) -> vq_status {
+  catching { try enter(handle, "quantizing") { $0.isQuantizing = quantizing } }
+}
+
+@_cdecl("vq_quantizer_is_quantizing") @implementation
+public func vq_quantizer_is_quantizing(_ handle: OpaquePointer!) -> Bool {
+  ((try? box(handle))?.module as? Quantizer)?.isQuantizing ?? false
+}
+
+@_cdecl("vq_quantizer_set_frozen") @implementation
+public func vq_quantizer_set_frozen(_ handle: OpaquePointer!, _ frozen: Bool) -> vq_status {
+  catching { try enter(handle, "frozen") { $0.isFrozen = frozen } }
+}
+
+@_cdecl("vq_quantizer_is_frozen") @implementation
+public func vq_quantizer_is_frozen(_ handle: OpaquePointer!) -> Bool {
+  ((try? box(handle))?.module as? Quantizer)?.isFrozen ?? false
 }
 
 @_cdecl("vq_quantizer_set_inplace_optimizer") @implementation
@@ -108,7 +156,7 @@ public func vq_quantizer_set_inplace_optimizer(
 ) -> vq_status {
   catching {
     let optimizer = try optimizer.map { try object($0, OptimizerBox.self).optimizer }
-    try enter(handle, "inplace_optimizer") { $0.inplaceOptimizer = optimizer }
+    try enter(handle, "inplace_optimizer", as: VectorQuant.self) { $0.inplaceOptimizer = optimizer }
   }
 }
 

@@ -12,6 +12,20 @@ import numpy as np
 _Sizes = Sequence[int]
 _Pair = tuple[int, int]
 _Named = list[tuple[str, TensorHandle]]
+Quantized = tuple[
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    float,
+    float,
+    float,
+    float,
+    int,
+]
 
 @final
 class TensorHandle: ...
@@ -227,12 +241,16 @@ def vector_quant_create(
     /,
 ) -> ModuleHandle: ...
 def quantizer_forward(
-    quantizer: ModuleHandle, z: TensorHandle, /
-) -> tuple[
-    TensorHandle, TensorHandle, TensorHandle, TensorHandle, TensorHandle, float, float, float, int
-]: ...
-def quantizer_encode(quantizer: ModuleHandle, z: TensorHandle, /) -> TensorHandle: ...
+    quantizer: ModuleHandle, z: TensorHandle, mask: TensorHandle | None, stages: int, /
+) -> Quantized: ...
+def quantizer_encode(
+    quantizer: ModuleHandle, z: TensorHandle, mask: TensorHandle | None, stages: int, /
+) -> TensorHandle: ...
 def quantizer_decode(quantizer: ModuleHandle, codes: TensorHandle, /) -> TensorHandle: ...
+def quantizer_set_quantizing(quantizer: ModuleHandle, quantizing: bool, /) -> None: ...
+def quantizer_is_quantizing(quantizer: ModuleHandle, /) -> bool: ...
+def quantizer_set_frozen(quantizer: ModuleHandle, frozen: bool, /) -> None: ...
+def quantizer_is_frozen(quantizer: ModuleHandle, /) -> bool: ...
 def quantizer_effective_codebook(quantizer: ModuleHandle, /) -> TensorHandle: ...
 def quantizer_set_inplace_optimizer(
     quantizer: ModuleHandle, optimizer: OptimizerHandle | None, /

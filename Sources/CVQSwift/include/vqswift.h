@@ -335,29 +335,40 @@ typedef struct {
 /// What a quantizer's forward returns; every tensor belongs to the caller.
 typedef struct {
   size_t struct_size;
-  vq_tensor *z_q;         ///< straight-through output, z's shape
-  vq_tensor *codes;       ///< i32, z's shape without the channel axis
-  vq_tensor *distances;   ///< squared distance of each vector to its code
-  vq_tensor *loss;        ///< (1-beta) mse(z, sg z_q) + beta mse(sg z, z_q)
-  vq_tensor *z;           ///< the vectors as they were compared
-  float commitment_loss;  ///< (1-beta) part
-  float codebook_loss;    ///< beta part
-  float perplexity;       ///< 2^entropy of the batch's code usage
-  int64_t active_codes;   ///< codes that the batch uses
+  vq_tensor *z_q;                 ///< z's shape, 0 where the mask is 0
+  vq_tensor *codes;               ///< i32 [..., code axes...], -1 where there is none
+  vq_tensor *distances;           ///< squared distance to each code, shape of codes
+  vq_tensor *loss;                ///< to be added, times alpha, to the task's loss
+  vq_tensor *z;                   ///< the vectors as they were compared
+  vq_tensor *stage_losses;        ///< [stages]: loss of each stage or group, else [1]
+  vq_tensor *stage_perplexities;  ///< [stages]
+  float commitment_loss;          ///< (1-beta) part
+  float codebook_loss;            ///< beta part
+  float regularization;           ///< the rest of the loss
+  float perplexity;               ///< 2^entropy of the batch's code usage, mean over stages
+  int64_t active_codes;           ///< codes that the batch uses
 } vq_quantized;
 
 VQ_CHECKED vq_status vq_vector_quant_create(const vq_vector_quant_options *options,
                                             vq_module **out);
-/// z [..., d].
+/// z [..., d]. `mask`, i32 [...] or NULL, is 0 for vectors to leave out; `stages` of a residual
+/// quantizer are used, 0 for all.
 VQ_CHECKED vq_status vq_quantizer_forward(vq_module *quantizer, const vq_tensor *z,
-                                          vq_quantized *out);
-/// z [..., d] -> i32 [...]; changes no state.
-VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *z, vq_tensor **out);
-/// codes i32 [...] -> [..., d].
+                                          const vq_tensor *mask, int64_t stages, vq_quantized *out);
+/// z [..., d] -> i32 [..., code axes...]; changes no state.
+VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *z,
+                                         const vq_tensor *mask, int64_t stages, vq_tensor **out);
+/// codes i32 [..., code axes...] -> [..., d]; a code of -1 gives 0.
 VQ_CHECKED vq_status vq_quantizer_decode(vq_module *quantizer, const vq_tensor *codes,
                                          vq_tensor **out);
 /// [k, d] after affine map and norm.
 VQ_CHECKED vq_status vq_quantizer_effective_codebook(vq_module *quantizer, vq_tensor **out);
+/// false lets vectors pass through unchanged; codes are still found, and no state changes.
+VQ_CHECKED vq_status vq_quantizer_set_quantizing(vq_module *quantizer, bool quantizing);
+bool vq_quantizer_is_quantizing(const vq_module *quantizer);
+/// true fixes the codebooks: no gradient, statistics or replacement reaches them.
+VQ_CHECKED vq_status vq_quantizer_set_frozen(vq_module *quantizer, bool frozen);
+bool vq_quantizer_is_frozen(const vq_module *quantizer);
 /// `optimizer` owns exactly the raw codebook from now on; NULL gives it back to the outer one.
 VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer,
                                                         vq_optimizer *optimizer);

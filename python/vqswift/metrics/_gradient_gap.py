@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from .. import _core, _quantizer
+from .. import _core
+from .._quantizer import Quantizer, no_quantization
 from .._tensor import Tensor
 from ..nn._module import Module
-from ..optim import Optimizer
 
 
 class Usage(Protocol):
@@ -50,14 +50,14 @@ def gradient_gap(model: Module, loss: Callable[[], tuple[Tensor, Usage]]) -> Gra
         loss: runs `model` forward on the same data each time and returns (task loss, info): a
             scalar without the commitment loss, and the quantizer's info.
 
-    Both passes run in the modes that the modules are in, with the same draws. Afterwards
-    parameters, buffers, generators, in-place optimizers and gradients are what they were.
+    Both passes run in the modes that the modules are in, with the same draws, the codebooks frozen.
+    Afterwards parameters, buffers, generators and gradients are what they were.
     """
     parameters = dict(model.named_parameters())
     with _unchanged(model) as rewind:
         quantized, usage = _gradients(parameters, loss)
         rewind()
-        with _quantizer.no_quantization(model):  # type: ignore[attr-defined]
+        with no_quantization(model):
             exact, _ = _gradients(parameters, loss)
     names = list(exact)
     zeros = {n: Tensor(np.zeros(exact[n].shape, np.float32)) for n in names if n not in quantized}
@@ -102,31 +102,20 @@ def _unchanged(model: Module) -> Iterator[Callable[[], None]]:
     state, draws = model.state_dict(), model.rng_state_dict()
     leaves = [tensor for _, tensor in model._walk_parameters(True)]
     gradients = [leaf.grad for leaf in leaves]
-    inner = [
-        optimizer
-        for module in model.modules()
-        if isinstance(optimizer := module.__dict__.get("inplace_optimizer"), Optimizer)
-    ]
-    moments = [optimizer.state_dict() for optimizer in inner]
-    # A code that is replaced loses its moments in the outer optimizer: here none is due.
-    fresh = {
-        name: np.full_like(value, np.iinfo(np.int32).min)
-        for name, value in state.items()
-        if name.rpartition(".")[2] == "unused_steps"
-    }
+    quantizers = [m for m in model.modules() if isinstance(m, Quantizer)]
+    frozen = [quantizer.frozen for quantizer in quantizers]
 
     def rewind() -> None:
         model.load_state_dict(state)
         model.load_rng_state_dict(draws)
-        for optimizer, values in zip(inner, moments, strict=True):
-            optimizer.load_state_dict(values)
         for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.grad = gradient
-        model.load_state_dict(fresh, strict=False)
 
     try:
-        model.load_state_dict(fresh, strict=False)
+        for quantizer in quantizers:
+            quantizer.freeze()
         yield rewind
     finally:
-        fresh = {}
+        for quantizer, before in zip(quantizers, frozen, strict=True):
+            quantizer.freeze(before)
         rewind()
