@@ -97,6 +97,14 @@ public class Quantizer: Module {
   /// Values of codes [m, code axes...], 0 for codes of -1: [m, d].
   func decodeRows(_ codes: Tensor) throws -> Tensor { throw undefined("decode") }
 
+  /// Sets codebooks by k-means of rows [m, d].
+  func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
+    throw VQError.misuse(name, "\(type(of: self)) has no codebook that k-means could set")
+  }
+
+  /// The codebooks that vectors are assigned to, in order.
+  public var vectorQuants: [VectorQuant] { [] }
+
   private func undefined(_ operation: String) -> VQError {
     .misuse(operation, "\(type(of: self)) defines none")
   }
@@ -161,6 +169,29 @@ public class Quantizer: Module {
   private func fits(_ axes: [Int]) -> Bool {
     if let stageCount { return axes.count == 1 && axes[0] >= 1 && axes[0] <= stageCount }
     return axes == codeAxes
+  }
+
+  /// Sets the codebooks by k-means++ and `iterations` Lloyd updates of the vectors `z` [..., d], each stage
+  /// of a residual quantizer on what the stages before leave.
+  public final func fit(_ z: Tensor, mask: Tensor? = nil, iterations: Int = 10) throws {
+    try withoutGradients {
+      let selection = try selection(z, mask)
+      guard selection.count > 0 else {
+        throw VQError.empty("\(name).fit", z.shape, "k-means needs at least one vector")
+      }
+      try fitRows(finiteRows(z, selection), selection, iterations: iterations)
+    }
+  }
+
+  /// Updates EMA codebooks from what forwards added since the last update; for codebooks with
+  /// `emaManual`, others have nothing waiting.
+  public final func update() throws {
+    guard !isFrozen else { throw VQError.misuse("\(name).update", "the codebook is frozen") }
+    guard vectorQuants.contains(where: \.options.isEMA) else {
+      throw VQError.misuse(
+        "\(name).update", "only an EMA codebook has an update: ema_decay is 0")
+    }
+    for quantizer in vectorQuants { quantizer.updateCodebook() }
   }
 
   // MARK: Parts

@@ -1,28 +1,71 @@
 #include "core.h"
 
-static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
-  vq_vector_quant_options options = {.struct_size = sizeof options};
-  long long d, k, groups, replace, inner, outer;
+/// The options from a tuple in the order of the header's fields, without struct_size.
+static int read_options(PyObject *tuple, vq_vector_quant_options *options) {
+  long long d, k, code_size, groups, replace, kmeans, norm_groups, inner, outer;
   unsigned long long seed, stream;
-  int kmeans, norm, cb_norm, reassign;
-  if (!PyArg_ParseTuple(args, "LLfffLLpiiLLpKK", &d, &k, &options.beta, &options.sync_nu,
-                        &options.affine_lr, &groups, &replace, &kmeans, &norm, &cb_norm, &inner,
-                        &outer, &reassign, &seed, &stream))
-    return NULL;
-  options.feature_size = d;
-  options.num_codes = k;
-  options.affine_groups = groups;
-  options.replace_freq = replace;
-  options.kmeans_init = kmeans;
-  options.norm = norm;
-  options.cb_norm = cb_norm;
-  options.inner_steps = inner;
-  options.outer_steps = outer;
-  options.reassign = reassign;
-  options.seed = seed;
-  options.stream = stream;
+  int manual, simvq, reassign;
+  options->struct_size = sizeof *options;
+  if (!PyArg_ParseTuple(
+          tuple, "LLLffififfLffppLiLiifLffffffLLpKK", &d, &k, &code_size, &options->beta,
+          &options->sync_nu, &options->gradient, &options->directional_variance, &options->affine,
+          &options->affine_lr, &options->affine_momentum, &groups, &options->ema_decay,
+          &options->ema_epsilon, &manual, &simvq, &replace, &options->start, &kmeans,
+          &options->norm, &options->cb_norm, &options->max_norm, &norm_groups,
+          &options->temperature, &options->temperature_decay, &options->temperature_min,
+          &options->orthogonal_weight, &options->entropy_weight, &options->entropy_temperature,
+          &inner, &outer, &reassign, &seed, &stream))
+    return 0;
+  options->feature_size = d;
+  options->num_codes = k;
+  options->code_size = code_size;
+  options->affine_groups = groups;
+  options->ema_manual = manual;
+  options->simvq = simvq;
+  options->replace_freq = replace;
+  options->kmeans_freq = kmeans;
+  options->norm_groups = norm_groups;
+  options->inner_steps = inner;
+  options->outer_steps = outer;
+  options->reassign = reassign;
+  options->seed = seed;
+  options->stream = stream;
+  return 1;
+}
+
+static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
+  PyObject *tuple;
+  vq_vector_quant_options options = {0};
   vq_module *out;
+  if (!PyArg_ParseTuple(args, "O!", &PyTuple_Type, &tuple) || !read_options(tuple, &options))
+    return NULL;
   return wrap(vq_vector_quant_create(&options, &out), MODULE_HANDLE, &out);
+}
+
+static PyObject *group_vector_quant_create(PyObject *self, PyObject *args) {
+  PyObject *tuple;
+  vq_vector_quant_options options = {0};
+  long long groups;
+  int shared;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O!Lp", &PyTuple_Type, &tuple, &groups, &shared) ||
+      !read_options(tuple, &options))
+    return NULL;
+  return wrap(vq_group_vector_quant_create(&options, groups, shared, &out), MODULE_HANDLE, &out);
+}
+
+static PyObject *residual_vector_quant_create(PyObject *self, PyObject *args) {
+  PyObject *tuple;
+  vq_vector_quant_options options = {0};
+  long long stages;
+  int shared;
+  float dropout;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O!Lpf", &PyTuple_Type, &tuple, &stages, &shared, &dropout) ||
+      !read_options(tuple, &options))
+    return NULL;
+  return wrap(vq_residual_vector_quant_create(&options, stages, shared, dropout, &out),
+              MODULE_HANDLE, &out);
 }
 
 PyObject *give_quantized(vq_status status, vq_quantized *out) {
@@ -85,19 +128,46 @@ static PyObject *quantizer_decode(PyObject *self, PyObject *args) {
 QUANTIZER_FLAG(quantizing)
 QUANTIZER_FLAG(frozen)
 
+static PyObject *quantizer_fit(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *z, *mask;
+  long long iterations;
+  if (!PyArg_ParseTuple(args, "O&O&O&L", to_module, &quantizer, to_tensor, &z, to_optional_tensor,
+                        &mask, &iterations))
+    return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_quantizer_fit(quantizer, z, mask, iterations));
+  return none_or_raise(status);
+}
+
+static PyObject *quantizer_update(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
+  return none_or_raise(vq_quantizer_update(quantizer));
+}
+
+static PyObject *quantizer_codebook_count(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
+  return PyLong_FromLongLong(vq_quantizer_codebook_count(quantizer));
+}
+
 static PyObject *quantizer_effective_codebook(PyObject *self, PyObject *args) {
   vq_module *quantizer;
+  long long index;
   vq_tensor *out;
-  if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
-  return wrap(vq_quantizer_effective_codebook(quantizer, &out), TENSOR_HANDLE, &out);
+  if (!PyArg_ParseTuple(args, "O&L", to_module, &quantizer, &index)) return NULL;
+  return wrap(vq_quantizer_effective_codebook(quantizer, index, &out), TENSOR_HANDLE, &out);
 }
 
 static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args) {
   vq_module *quantizer;
+  long long index;
   vq_optimizer *optimizer;
-  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_optional_optimizer, &optimizer))
+  if (!PyArg_ParseTuple(args, "O&LO&", to_module, &quantizer, &index, to_optional_optimizer,
+                        &optimizer))
     return NULL;
-  return none_or_raise(vq_quantizer_set_inplace_optimizer(quantizer, optimizer));
+  return none_or_raise(vq_quantizer_set_inplace_optimizer(quantizer, index, optimizer));
 }
 
 static PyObject *nearest_codes(PyObject *self, PyObject *args) {
@@ -134,6 +204,8 @@ static PyObject *kmeans(PyObject *self, PyObject *args) {
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef quantizer_methods[] = {
     ENTRY(vector_quant_create),
+    ENTRY(group_vector_quant_create),
+    ENTRY(residual_vector_quant_create),
     ENTRY(quantizer_forward),
     ENTRY(quantizer_encode),
     ENTRY(quantizer_decode),
@@ -141,6 +213,9 @@ PyMethodDef quantizer_methods[] = {
     ENTRY(quantizer_is_quantizing),
     ENTRY(quantizer_set_frozen),
     ENTRY(quantizer_is_frozen),
+    ENTRY(quantizer_fit),
+    ENTRY(quantizer_update),
+    ENTRY(quantizer_codebook_count),
     ENTRY(quantizer_effective_codebook),
     ENTRY(quantizer_set_inplace_optimizer),
     ENTRY(nearest_codes),

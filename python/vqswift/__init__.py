@@ -14,7 +14,6 @@ from ._quantizer import (  # noqa: E402
     KMeansResult,
     Quantizer,
     QuantizerInfo,
-    VectorQuant,
     kmeans,
     nearest_codes,
     no_quantization,
@@ -22,14 +21,17 @@ from ._quantizer import (  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
+from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  # noqa: E402
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Generator",
+    "GroupVectorQuant",
     "KMeansResult",
     "Quantizer",
     "QuantizerInfo",
+    "ResidualVectorQuant",
     "Tensor",
     "VectorQuant",
     "concatenate",

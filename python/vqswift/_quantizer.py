@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Self, overload
 
@@ -11,12 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._random import checked_word, layer_stream
+from ._random import checked_word
 from ._tensor import Tensor, as_tensor
 from .nn._module import Module, Native
-from .optim import Optimizer
-
-_NORMS = {"none": 0, "l2": 1}
 
 
 @dataclass(frozen=True)
@@ -210,108 +207,6 @@ def no_quantization(module: Module) -> Iterator[None]:
     finally:
         for quantizer in switched:
             _core.quantizer_set_quantizing(quantizer._handle, True)
-
-
-class VectorQuant(Quantizer):
-    """Replaces each vector of z by the nearest of `num_codes` codes.
-
-    Huh et al., "Straightening Out the Straight-Through Estimator", ICML 2023. Calling the layer
-    gives `(z_q, info)`. The gradient passes straight through; `info.loss` is
-    `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, to be added to the task loss times alpha.
-
-    Args:
-        feature_size: d, the size of a vector.
-        num_codes: k, the number of codes.
-        beta: weight of the codebook's side of the loss, 0 to 1.
-        sync_nu: synchronized update: the codebook gains nu times the gradient of the output.
-        affine_lr: learned affine map, E = (1 + lr s) C + lr b; 0 is off.
-        affine_groups: contiguous blocks of codes, each with its own s and b.
-        affine: "learned", the form that this layer has.
-        replace_freq: a code unused for so many training steps becomes a random vector of the batch
-            plus noise; 0 is off.
-        inplace_optimizer: a callable `parameters -> optimizer`: alternating optimization. The
-            optimizer it gives owns the raw codebook and steps inside training forwards; the
-            codebook is then not in `parameters()`.
-        kmeans_init: k-means with k-means++ seeds on the first training batch.
-        norm, cb_norm: "none" or "l2", of z and of the codebook.
-        dim: channel axis of z; 1 for channels-first.
-        inner_steps: steps of the in-place optimizer, the batch split evenly among them.
-        outer_steps: training forwards from one inner phase to the next.
-        reassign: look codes up again after the inner phase.
-        seed: of initial codes, replacement and k-means.
-    """
-
-    _operation = "vector_quant"
-
-    def __init__(
-        self,
-        feature_size: int,
-        num_codes: int,
-        *,
-        beta: float = 0.95,
-        sync_nu: float = 0.0,
-        affine_lr: float = 0.0,
-        affine_groups: int = 1,
-        affine: str = "learned",
-        replace_freq: int = 0,
-        inplace_optimizer: Callable[[list[Tensor]], Optimizer] | None = None,
-        kmeans_init: bool = False,
-        norm: str = "none",
-        cb_norm: str = "none",
-        dim: int = -1,
-        inner_steps: int = 1,
-        outer_steps: int = 1,
-        reassign: bool = False,
-        seed: int = 0,
-    ) -> None:
-        for name, value in (("norm", norm), ("cb_norm", cb_norm)):
-            if value not in _NORMS:
-                raise ValueError(
-                    f"[vector_quant] {name} = {value!r}: it must be one of {[*_NORMS]}"
-                )
-        if affine != "learned":
-            raise ValueError(f"[vector_quant] affine = {affine!r}: it must be 'learned'")
-        seed = checked_word("vector_quant", "seed", seed)
-        super().__init__(
-            _core.vector_quant_create(
-                feature_size,
-                num_codes,
-                beta,
-                sync_nu,
-                affine_lr,
-                affine_groups,
-                replace_freq,
-                kmeans_init,
-                _NORMS[norm],
-                _NORMS[cb_norm],
-                inner_steps,
-                outer_steps,
-                reassign,
-                seed,
-                layer_stream()[1],
-            ),
-            dim,
-        )
-        self.inplace_optimizer: Optimizer | None = None
-        if inplace_optimizer is not None:
-            optimizer = inplace_optimizer([self.codebook])
-            if not isinstance(optimizer, Optimizer):
-                raise TypeError(
-                    "[vector_quant] inplace_optimizer must return a vqswift.optim optimizer, "
-                    f"not {type(optimizer).__name__}"
-                )
-            _core.quantizer_set_inplace_optimizer(self._handle, optimizer._handle)
-            self.inplace_optimizer = optimizer
-
-    @property
-    def codebook(self) -> Tensor:
-        """The raw codebook [k, d], the parameter itself."""
-        return dict(self._own_parameters(True))["codebook"]
-
-    @property
-    def effective_codebook(self) -> Tensor:
-        """[k, d] after affine map and norm: what vectors are compared with."""
-        return Tensor._wrap(_core.quantizer_effective_codebook(self._handle))
 
 
 @overload
