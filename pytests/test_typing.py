@@ -99,6 +99,7 @@ usage.update(info.q)
 shares: np.ndarray = usage.probabilities
 gap: float = vq.metrics.gradient_gap(layer, lambda: (z_q.sum(), info)).total
 alike: float = vq.metrics.ssim(x, x, 2.0, window=3)
+ranked: np.ndarray = vq.nearest_codes(np.zeros((4, 2)), np.zeros((3, 2)), topk=2)
 found = vq.kmeans(np.zeros((4, 2), np.float32), 2).centroids
 '''
 
