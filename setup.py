@@ -86,6 +86,7 @@ setup(
                 "python/src/tensors.c",
                 "python/src/operators.c",
                 "python/src/modules.c",
+                "python/src/quantizers.c",
                 "python/src/optimizers.c",
             ],
             py_limited_api=True,

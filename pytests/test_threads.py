@@ -112,7 +112,7 @@ def busy_generator() -> Callable[[], object]:
     ("make", "operation", "kind"),
     [
         (busy_layer, "forward", "module"),
-        (busy_quantizer, "vector_quant", "module"),
+        (busy_quantizer, "quantizer", "module"),
         (busy_optimizer, "step", "optimizer"),
         (busy_generator, "normal", "generator"),
     ],

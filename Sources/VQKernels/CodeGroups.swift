@@ -128,10 +128,12 @@ public func codeUsage(
   return (counts, exp2(entropy), active)
 }
 
-/// The first code outside `0..<bound`.
+/// The first code outside `lowest..<bound`.
 public func firstCodeOutOfRange(
-  _ codes: UnsafePointer<Int32>, count: Int, bound: Int
+  _ codes: UnsafePointer<Int32>, count: Int, from lowest: Int32 = 0, bound: Int
 ) -> Int32? {
-  for i in 0..<count where codes[i] < 0 || codes[i] >= Int32(clamping: bound) { return codes[i] }
+  for i in 0..<count where codes[i] < lowest || codes[i] >= Int32(clamping: bound) {
+    return codes[i]
+  }
   return nil
 }

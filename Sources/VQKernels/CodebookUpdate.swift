@@ -26,25 +26,24 @@ public func copyRow(
 }
 
 /// Writes raw codebook rows such that the affine map gives `values` [m, d]:
-/// `codebook[rows[i]] = (values[i] - rate * bias) / (1 + rate * scale)`, scale and bias [groups, d] of the
-/// row's group of `groupSize` codes, nil for the identity.
+/// `codebook[rows[i]] = (values[i] - offset) / factor`, factor and offset [groups, d] of the row's group of
+/// `groupSize` codes, nil for the identity.
 ///
 /// Where that is not finite, as for a factor of 0, the element keeps its value.
 public func writeRawRows(
-  _ values: UnsafePointer<Float>, rows: [Int], width d: Int, scale: UnsafePointer<Float>?,
-  bias: UnsafePointer<Float>?, rate: Float, groupSize: Int, _ codebook: UnsafeMutablePointer<Float>
+  _ values: UnsafePointer<Float>, rows: [Int], width d: Int, factor: UnsafePointer<Float>?,
+  offset: UnsafePointer<Float>?, groupSize: Int, _ codebook: UnsafeMutablePointer<Float>
 ) {
   for (index, row) in rows.enumerated() {
     let source = values + index * d
     let target = codebook + row * d
-    guard let scale, let bias else {
+    guard let factor, let offset else {
       target.update(from: source, count: d)
       continue
     }
     let group = row / groupSize * d
     for i in 0..<d {
-      let factor = 1 + Double(rate) * Double(scale[group + i])
-      let raw = Float((Double(source[i]) - Double(rate) * Double(bias[group + i])) / factor)
+      let raw = Float((Double(source[i]) - Double(offset[group + i])) / Double(factor[group + i]))
       if raw.isFinite { target[i] = raw }
     }
   }

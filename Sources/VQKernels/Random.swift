@@ -38,7 +38,7 @@ public func philox(_ state: RandomState, _ index: UInt64) -> SIMD4<UInt32> {
 
 /// The words of `blocks` blocks from `first` on, in order, as `philox` gives them: four blocks at a time,
 /// each 32-bit word in a lane of 64 bits.
-private func fillWords(
+func fillWords(
   _ state: RandomState, first: Int, blocks: Int, _ words: UnsafeMutablePointer<UInt32>
 ) {
   typealias Lanes = SIMD4<UInt64>
@@ -126,6 +126,23 @@ public func normalFill(
         normalPairs(words, (length + 1) / 2, normals.baseAddress!)
         let target = out + start
         for i in 0..<length { target[i] = mean + standardDeviation * normals[i] }
+      }
+    }
+  }
+}
+
+/// Elements from `4 firstBlock` on of the standard normal numbers that `normalFill` gives, on this thread.
+func normalRun(
+  _ state: RandomState, firstBlock: Int, _ out: UnsafeMutablePointer<Float>, count: Int
+) {
+  withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 4 * tileBlocks) { words in
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * tileBlocks) { normals in
+      for start in stride(from: 0, to: count, by: 4 * tileBlocks) {
+        let length = min(4 * tileBlocks, count - start)
+        fillWords(
+          state, first: firstBlock + start / 4, blocks: (length + 3) / 4, words.baseAddress!)
+        normalPairs(words.baseAddress!, (length + 1) / 2, normals.baseAddress!)
+        (out + start).update(from: normals.baseAddress!, count: length)
       }
     }
   }

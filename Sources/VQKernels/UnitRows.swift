@@ -44,7 +44,7 @@ public func unitRowsPullback(
 
 /// `sum a[i] b[i]` in Float64, eight partial sums.
 @inline(__always)
-private func dotProduct(
+func dotProduct(
   _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, width: Int
 ) -> Double {
   var sums = SIMD8<Double>()

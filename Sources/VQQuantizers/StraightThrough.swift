@@ -21,8 +21,10 @@ struct StraightThrough {
   ///   - codes: int32 [n], in range.
   ///   - synchronized, compared: the codebook [k, d] that takes the gradient of the output, and the one
   ///     that takes the loss's; their values are equal.
+  ///   - passesThrough: whether `z` gets the output's gradient.
   init(
-    _ z: Tensor, codes: Tensor, synchronized: Tensor, compared: Tensor, nu: Float, beta: Float
+    _ z: Tensor, codes: Tensor, synchronized: Tensor, compared: Tensor, nu: Float, beta: Float,
+    passesThrough: Bool = true
   ) throws {
     let operation = "straight_through"
     try requireMatrices(operation, z, compared)
@@ -56,13 +58,14 @@ struct StraightThrough {
     let index = CodeIndex(codes, codeCount: k)
 
     let isSynchronized = nu > 0 && synchronized.requiresGrad
-    output = values.recorded(operation, inputs: isSynchronized ? [z, synchronized] : [z]) {
-      gradient, needs in
-      guard isSynchronized else { return [gradient] }
+    let inputs = (passesThrough ? [z] : []) + (isSynchronized ? [synchronized] : [])
+    output = values.recorded(operation, inputs: inputs) { gradient, needs in
+      let through = passesThrough ? [needs[0] ? gradient : nil] : []
+      guard isSynchronized else { return through }
       let scattered = try Tensor(operation, shape: [k, d]) { out in
         gradient.read { sumByCode($0, index.groups, width: d, scale: Double(nu), out) }
       }
-      return [needs[0] ? gradient : nil, scattered]
+      return through + [scattered]
     }
 
     let (savedZ, savedCodebook) = (Saved(z), Saved(compared))

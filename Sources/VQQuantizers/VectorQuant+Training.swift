@@ -2,12 +2,12 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// What training forwards write: initialization, in-place steps, replacement.
+/// What training forwards write: initialization, in-place steps, statistics, replacement.
 extension VectorQuant {
   // MARK: Draws
 
   /// Draws from the generator whose state is a buffer, so that a checkpoint resumes it.
-  private func drawing<Result>(_ body: (Generator) throws -> Result) rethrows -> Result {
+  func drawing<Result>(_ body: (Generator) throws -> Result) rethrows -> Result {
     let generator = Generator(stateWords: generatorState.codes)
     defer {
       generatorState.mutateCodes { words in
@@ -17,57 +17,59 @@ extension VectorQuant {
     return try body(generator)
   }
 
-  /// Writes raw codes whose affine image is `values` [m, d], and makes optimizers forget those rows.
-  private func write(_ values: Tensor, rows: [Int]) {
-    let groupSize = options.codeCount / options.affineGroups
-    values.read { values in
-      codebook.mutate { codebook in
-        func write(_ scale: UnsafePointer<Float>?, _ bias: UnsafePointer<Float>?) {
-          writeRawRows(
-            values, rows: rows, width: options.featureSize, scale: scale, bias: bias,
-            rate: options.affineLearningRate, groupSize: groupSize, codebook)
-        }
-        if let affineScale, let affineBias {
-          affineScale.read { scale in affineBias.read { write(scale, $0) } }
-        } else {
-          write(nil, nil)
-        }
-      }
-    }
-    forgetGradient(of: rows)
-    for observer in codebook.leaf?.rowObservers ?? [] { observer(rows) }
-  }
-
-  /// Zeroes what backward left on rows that are written anew.
-  private func forgetGradient(of rows: [Int]) {
-    guard let gradient = codebook.grad, let copy = try? gradient.copied() else { return }
-    copy.mutate { clearRows($0, rows, columns: options.featureSize) }
-    codebook.grad = copy
-  }
-
   // MARK: Initialization
 
   /// Lloyd updates after k-means++.
-  private static let initialUpdates = 10
+  static let initialUpdates = 10
 
-  /// Sets the codebook by k-means on the first training vectors, when the options say so.
+  /// Sets the codebook by k-means of the first training vectors, or of every so many, as the options say.
   func initializeCodebook(_ vectors: Tensor) throws {
-    guard initialized.codes[0] == 0 else { return }
-    let k = options.codeCount
+    let isFirst = initialized.codes[0] == 0
+    let isDue = kMeansPhase.map { Int($0.codes[0]) >= options.kMeansFrequency } ?? false
+    guard isFirst || isDue else { return }
+    try fit(vectors, iterations: isFirst && options.start == .plusPlus ? 0 : Self.initialUpdates)
+  }
+
+  /// Sets the codebook by k-means++ and Lloyd updates of `vectors` [n, code size].
+  func fit(_ vectors: Tensor, iterations: Int) throws {
+    let k = codeCount
     let result = try drawing { generator in
       try kmeans(
-        vectors.detached(), k: k, iterations: VectorQuant.initialUpdates, initial: .plusPlus,
+        vectors.detached(), k: k, iterations: iterations, initial: .plusPlus,
         generator: generator, operation: name, name: "z")
     }
-    write(result.centroids, rows: Array(0..<k))
+    let usage = result.codes.readCodes { codeUsage($0, rows: vectors.shape[0], codeCount: k) }
+    try write(
+      result.centroids, rows: Array(0..<k), weights: usage.counts.map { Float(max($0, 1)) })
     initialized.mutateCodes { $0[0] = 1 }
+    kMeansPhase?.mutateCodes { $0[0] = 0 }
+    unusedSteps.mutateCodes { $0.update(repeating: 0, count: k) }
+  }
+
+  func requireFiniteMap() throws {
+    try affineScale?.requireFinite(name, "affine_scale")
+    try affineBias?.requireFinite(name, "affine_bias")
+    try transform?.requireFinite(name, "transform")
   }
 
   // MARK: In-place steps
 
+  /// Whether an in-place optimizer can own this codebook.
+  public func checkInplaceSupport() throws {
+    guard statistics == nil else {
+      throw VQError.misuse(
+        name, "an EMA codebook has no gradient: inplace_optimizer and ema_decay exclude each other")
+    }
+    guard transform == nil else {
+      throw VQError.misuse(
+        name, "SimVQ freezes the codebook: there is nothing that an inplace_optimizer could step")
+    }
+  }
+
   /// Whether this training forward makes in-place steps; throws when it cannot.
   func checkInnerPhase(_ vectors: Tensor) throws -> Bool {
     guard let inplaceOptimizer else { return false }
+    try checkInplaceSupport()
     let parameters = inplaceOptimizer.parameters
     guard parameters.count == 1, parameters[0] === codebook else {
       throw VQError.misuse(
@@ -83,36 +85,52 @@ extension VectorQuant {
     return true
   }
 
-  func advanceInnerPhase() {
-    guard inplaceOptimizer != nil else { return }
-    let next = Int(innerPhase.codes[0]) + 1
-    innerPhase.mutateCodes { $0[0] = next >= options.outerSteps ? 0 : Int32(next) }
+  /// Counts a training forward.
+  func advancePhases() {
+    if inplaceOptimizer != nil {
+      let next = Int(innerPhase.codes[0]) + 1
+      innerPhase.mutateCodes { $0[0] = next >= options.outerSteps ? 0 : Int32(next) }
+    }
+    kMeansPhase?.mutateCodes { $0[0] += 1 }
+    temperature?.mutate {
+      $0[0] = max(options.temperatureMinimum, $0[0] * options.temperatureDecay)
+    }
   }
 
-  /// One step of the in-place optimizer for each contiguous part of `z` [n, d]: the gradient of
-  /// `mse(sg z, z_q)` in C through the affine map and norm, added to what backward left on C.
+  /// One step of the in-place optimizer for each contiguous part of `z` [n, code size]: the gradient in C,
+  /// through the map and norm, of the sum over stages of `mse(sg z, z_q)` and of the regularisers, added to
+  /// what backward left on C.
   ///
-  /// - Returns: the codes that each part had before its step, int32 [n].
-  func innerSteps(_ z: Tensor) throws -> Tensor? {
+  /// - Returns: for each stage the codes that the parts had before their steps, int32 [n].
+  func innerSteps(_ z: Tensor, stages: Int) throws -> [Tensor]? {
     guard let inplaceOptimizer else { return nil }
     let (n, steps) = (z.shape[0], options.innerSteps)
-    var codes: [Tensor] = []
+    var codes = [[Tensor]](repeating: [], count: stages)
     for step in 0..<steps {
       let part =
         steps == 1 ? z : try z.slice(axis: 0, from: step * n / steps, to: (step + 1) * n / steps)
       let before = codebook.grad
       do {
         try withGradients {
-          let effective = try effectiveCodebook(
-            codebook, affineScale?.detached(), affineBias?.detached())
-          let found = try assign(part, effective, operation: name, names: ("z", "codebook"))
-          let gradient = try codebookGradient(
-            part, effective, CodeIndex(found, codeCount: options.codeCount),
-            scale: 2 / Double(part.count))
+          let effective = try effectiveCodebook(codebook, mapIsTrained: false)
+          let values = effective.detached()
+          var gradient: Tensor?
+          var residual = part
+          for stage in 0..<stages {
+            let found = try lookup(residual, values)
+            codes[stage].append(found)
+            var parts = [
+              try codebookGradient(
+                residual, values, CodeIndex(found, codeCount: codeCount),
+                scale: 2 / Double(part.count))
+            ]
+            if let own = try regularizerGradient(residual, values) { parts.append(own) }
+            gradient = try Tensor.sum(of: (gradient.map { [$0] } ?? []) + parts)
+            if stage + 1 < stages { residual = try residual - values.gatherRows(found) }
+          }
           try effective.backward(gradient)
           try codebook.grad?.requireFinite(name, "the codebook's gradient")
           try takeStep(inplaceOptimizer)
-          codes.append(found)
         }
       } catch {
         codebook.grad = before
@@ -120,7 +138,7 @@ extension VectorQuant {
       }
       codebook.grad = nil
     }
-    return steps == 1 ? codes[0] : try Tensor.concatenate(codes, axis: 0)
+    return try codes.map { $0.count == 1 ? $0[0] : try Tensor.concatenate($0, axis: 0) }
   }
 
   /// One step, undone when it leaves a code that is not finite.
@@ -135,20 +153,26 @@ extension VectorQuant {
     }
   }
 
-  // MARK: Replacement
+  // MARK: Statistics and replacement
+
+  /// Updates an EMA codebook from what was added since the last update.
+  func updateCodebook() { statistics?.update(codebook) }
 
   /// Replaces codes that `replaceFrequency` training forwards left unused by random vectors of the batch,
   /// each moved by normal noise of standard deviation `0.01 |v| / sqrt(d)` an element.
-  func replaceUnused(_ counts: [Int32], _ vectors: Tensor) throws {
+  ///
+  /// - Parameter vectors: those of each stage, [n, code size].
+  func replaceUnused(_ counts: [Int32], _ vectors: [Tensor]) throws {
     guard options.replaceFrequency > 0 else { return }
     var expired: [Int] = []
     unusedSteps.mutateCodes {
       expired = countUnusedSteps(counts, $0, limit: options.replaceFrequency)
     }
     if expired.isEmpty { return }
-    let values = try drawing {
-      try noisyPoints(vectors.detached(), count: expired.count, $0)
-    }
-    write(values, rows: expired)
+    let pool =
+      vectors.count == 1
+      ? vectors[0].detached() : try Tensor.concatenate(vectors.map { $0.detached() }, axis: 0)
+    let values = try drawing { try noisyPoints(pool, count: expired.count, $0) }
+    try write(values, rows: expired)
   }
 }

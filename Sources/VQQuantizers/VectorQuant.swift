@@ -2,44 +2,32 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// What a `VectorQuant` makes of vectors `z` [..., d].
-public struct Quantized {
-  /// The codes' values, z's shape; its gradient goes straight through to `z`.
-  public let zq: Tensor
-  /// Codes, int32 [...].
-  public let q: Tensor
-  /// Squared distances `|z - z_q|^2`, [...].
-  public let d: Tensor
-  /// The vectors as they were compared: normalized when the layer has a norm.
-  public let z: Tensor
-  /// `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, a scalar.
-  public let loss: Tensor
-  /// The encoder's part of the loss, `(1 - beta) mse`.
-  public let commitmentLoss: Float
-  /// The codebook's part of the loss, `beta mse`.
-  public let codebookLoss: Float
-  /// `2^H` of the use of codes in this batch, H its entropy in bits.
-  public let perplexity: Float
-  /// Codes in use in this batch.
-  public let activeCodes: Int
-}
-
 /// Vector quantization with a learned codebook (Huh et al., "Straightening Out the Straight-Through
-/// Estimator", ICML 2023): commitment loss, synchronized update (eq. 21), learned affine map, alternating
-/// optimization and replacement of unused codes, in any combination.
+/// Estimator", ICML 2023): commitment loss, synchronized update (eq. 21), affine maps, alternating
+/// optimization and replacement of unused codes, with the codebooks, gradients and norms of the literature.
 ///
-/// The effective codebook is `E = norm((1 + lr s) C + lr b)` with C the raw codebook; codes are nearest in
-/// E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha. Evaluation changes no state.
-public final class VectorQuant: Module {
+/// The effective codebook is `E = norm(scale C + bias)`, or `norm(C W)`, with C the raw codebook; codes are
+/// nearest in E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha. Evaluation changes
+/// no state.
+public final class VectorQuant: Quantizer {
   public let options: VectorQuantOptions
-  /// The raw codebook C, [k, d].
+  /// The raw codebook C, [k, code size].
   public let codebook: Tensor
-  /// The affine map's s and b, [groups, d]; nil when its rate is 0.
+  /// The learned affine map's s and b, [groups, code size]; nil when its rate is 0.
   public let affineScale: Tensor?
   public let affineBias: Tensor?
-  /// Steps C alone in training forwards. C then takes only the gradient of the synchronized update from
-  /// the caller's loss, and is not among `ownTrainableParameters`.
+  /// W of SimVQ, [code size, code size].
+  public let transform: Tensor?
+  /// Steps C alone in training forwards. C then takes only the gradient of the output from the caller's
+  /// loss, as far as the synchronized update or the directional gradient give one, and is not among
+  /// `ownTrainableParameters`.
   public var inplaceOptimizer: Optimizer?
+
+  let moments: AffineMoments?
+  let statistics: CodeStatistics?
+  let normalizer: VectorNormalizer
+  private let projectIn: Linear?
+  private let projectOut: Linear?
 
   /// Training forwards since each code was last used, int32 [k].
   let unusedSteps: Tensor
@@ -47,189 +35,178 @@ public final class VectorQuant: Module {
   let initialized: Tensor
   /// Training forwards since the last with in-place steps, int32.
   let innerPhase: Tensor
+  /// Training forwards since the last k-means, int32; nil when there is none.
+  let kMeansPhase: Tensor?
+  /// tau of stochastic codes, a scalar; nil when codes are nearest.
+  let temperature: Tensor?
   /// Seed, stream and counter of the generator, low words first, int32 [6].
   let generatorState: Tensor
 
-  let name = "vector_quant"
+  override var name: String { "vector_quant" }
+  public override var featureSize: Int { options.featureSize }
+  public override var codeCount: Int { options.codeCount }
 
   public init(_ options: VectorQuantOptions) throws {
-    try options.check(name)
+    try options.check("vector_quant")
     self.options = options
-    let (k, d) = (options.codeCount, options.featureSize)
+    let (k, d) = (options.codeCount, options.width)
     let generator = Generator(seed: options.seed, stream: options.stream)
-    codebook = try generator.normal([k, d]).requiringGrad(.codebook)
-    if options.affineLearningRate > 0 {
-      affineScale = try Tensor.zeros([options.affineGroups, d]).requiringGrad(.norm)
-      affineBias = try Tensor.zeros([options.affineGroups, d]).requiringGrad(.norm)
-    } else {
-      affineScale = nil
-      affineBias = nil
-    }
+    codebook = try options.start.codebook(k, d, generator).requiringGrad(.codebook)
+    let isLearned = options.affine == .learned && options.affineLearningRate > 0
+    affineScale = isLearned ? try .zeros([options.affineGroups, d]).requiringGrad(.norm) : nil
+    affineBias = isLearned ? try .zeros([options.affineGroups, d]).requiringGrad(.norm) : nil
+    transform = options.isSimVQ ? try Tensor.identity(d).requiringGrad(.weight) : nil
+    moments =
+      options.affine == .moments
+      ? try AffineMoments(width: d, groups: options.affineGroups, momentum: options.affineMomentum)
+      : nil
+    statistics = options.isEMA ? try CodeStatistics(options, codebook: codebook) : nil
+    normalizer = try VectorNormalizer(options, width: d)
+    let isProjected = d != options.featureSize
+    projectIn =
+      isProjected
+      ? try Linear(inputs: options.featureSize, outputs: d, generator: generator) : nil
+    projectOut =
+      isProjected
+      ? try Linear(inputs: d, outputs: options.featureSize, generator: generator) : nil
     unusedSteps = try Tensor(codes: [Int32](repeating: 0, count: k), shape: [k])
-    initialized = try Tensor(codes: [options.kMeansInit ? 0 : 1], shape: [])
+    initialized = try Tensor(codes: [options.start.needsVectors ? 0 : 1], shape: [])
     innerPhase = try Tensor(codes: [0], shape: [])
+    kMeansPhase = options.kMeansFrequency > 0 ? try Tensor(codes: [0], shape: []) : nil
+    temperature = options.temperature > 0 ? try Tensor(scalar: options.temperature) : nil
     generatorState = try Tensor(codes: generator.stateWords, shape: [6])
   }
 
   // MARK: Module
 
-  public override var ownParameters: [NamedTensor] {
-    [("codebook", codebook)] + affineParameters
+  public override var children: [(name: String, module: Module)] {
+    var result: [(name: String, module: Module)] = []
+    if let projectIn, let projectOut {
+      result = [("project_in", projectIn), ("project_out", projectOut)]
+    }
+    return result + (options.norm == .batch ? [("norm", normalizer)] : [])
   }
 
+  public override var ownParameters: [NamedTensor] { [("codebook", codebook)] + mapParameters }
+
   public override var ownTrainableParameters: [NamedTensor] {
-    inplaceOptimizer == nil ? ownParameters : affineParameters
+    if isFrozen { return [] }
+    return (trainsCodebook ? [("codebook", codebook)] : []) + mapParameters
+  }
+
+  /// What maps C to E, trained by the outer optimizer in every case.
+  private var mapParameters: [NamedTensor] {
+    if let transform { return [("transform", transform)] }
+    guard let affineScale, let affineBias else { return [] }
+    return [("affine_scale", affineScale), ("affine_bias", affineBias)]
   }
 
   /// What an in-place optimizer must own: exactly the raw codebook.
   public var inplaceParameters: [Tensor] { [codebook] }
 
   public override var ownBuffers: [NamedTensor] {
-    [
+    let always: [NamedTensor] = [
       ("unused_steps", unusedSteps), ("initialized", initialized), ("inner_phase", innerPhase),
       ("generator", generatorState),
-    ] + pendingGradient
+    ]
+    let phases = [("kmeans_phase", kMeansPhase), ("temperature", temperature)]
+    return always + phases.compactMap { name, tensor in tensor.map { (name, $0) } }
+      + (moments?.buffers ?? []) + (statistics?.buffers ?? []) + pendingGradient
   }
 
-  /// The synchronized update's gradient, which waits on C for the next in-place step: a checkpoint may
-  /// fall in between.
+  /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in between.
   private var pendingGradient: [NamedTensor] {
-    guard inplaceOptimizer != nil, options.syncNu > 0 else { return [] }
+    guard inplaceOptimizer != nil, options.valueRate > 0 else { return [] }
     if codebook.grad == nil { codebook.grad = try? Tensor.zeros(codebook.shape) }
     return codebook.grad.map { [("codebook_gradient", $0)] } ?? []
   }
 
-  public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }
-
-  private var affineParameters: [NamedTensor] {
-    guard let affineScale, let affineBias else { return [] }
-    return [("affine_scale", affineScale), ("affine_bias", affineBias)]
-  }
+  public override var vectorQuants: [VectorQuant] { [self] }
 
   // MARK: Quantizing
 
-  /// Quantizes `z` [..., d]. In training this also initializes the codebook, makes the in-place steps and
-  /// replaces unused codes, as the options say.
-  public func quantize(_ z: Tensor) throws -> Quantized {
-    let vectors = try vectors(z)
-    guard vectors.count > 0 else {
-      guard !isTraining else {
-        throw VQError.empty(name, z.shape, "training needs at least one vector")
+  override func quantizeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> QuantizedRows {
+    let vectors = try compared(rows, selection, isUpdating: isQuantizing)
+    guard isQuantizing else { return try passed(vectors) }
+    let isPlain = options.gradient == .straightThrough
+    let pass = try quantizeStages(of: vectors, count: 1, passesThrough: isPlain)
+    let stage = pass.stages[0]
+    let output = isPlain ? stage.output : try estimated(from: vectors, to: stage.output)
+    return QuantizedRows(
+      output: try projected(output), codes: stage.codes, distances: stage.squaredDistances,
+      compared: vectors, loss: pass.loss, commitmentLoss: pass.commitmentLoss,
+      codebookLoss: pass.codebookLoss, regularization: pass.regularization,
+      stageLosses: [pass.loss], perplexities: [stage.perplexity], activeCodes: stage.activeCodes)
+  }
+
+  override func encodeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> Tensor {
+    try nearest(compared(rows, selection, isUpdating: false), effectiveCodebook())
+  }
+
+  override func decodeRows(_ codes: Tensor) throws -> Tensor {
+    let selection = try VectorSelection(codes: codes)
+    let values = try effectiveCodebook().gatherRows(selection.codes(of: codes))
+    return try selection.restore(projected(values))
+  }
+
+  override func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
+    try fit(compared(rows, selection, isUpdating: false), iterations: iterations)
+  }
+
+  /// Rows [m, d] as they are compared with codes, [m, code size]; `isUpdating` moves running moments of a
+  /// batch norm.
+  func compared(
+    _ rows: Tensor, _ selection: VectorSelection, isUpdating: Bool
+  ) throws -> Tensor {
+    let codes = try projectIn?.forward(rows) ?? rows
+    return try normalizer.normalized(codes, selection, isUpdating: isUpdating, name)
+  }
+
+  /// Codes' values [m, code size] as the layer gives them, [m, d].
+  func projected(_ values: Tensor) throws -> Tensor { try projectOut?.forward(values) ?? values }
+
+  func nearest(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor {
+    try assign(vectors, effective, operation: name, names: ("z", "codebook"))
+  }
+
+  /// `values` at the gradient that the options choose for `vectors`.
+  func estimated(from vectors: Tensor, to values: Tensor) throws -> Tensor {
+    switch options.gradient {
+    case .rotation: return try rotated(from: vectors, to: values)
+    case .directional where isTraining:
+      return try drawing {
+        try directional(
+          from: vectors, to: values, variance: options.directionalVariance, generator: $0)
       }
-      return try emptyQuantized(z)
-    }
-    let isInner = try isTraining && checkInnerPhase(vectors)
-    if isTraining {
-      try affineScale?.requireFinite(name, "affine_scale")
-      try affineBias?.requireFinite(name, "affine_bias")
-      try initializeCodebook(vectors)
-    }
-    var codes = isInner ? try innerSteps(vectors.detached()) : nil
-    if options.reassign { codes = nil }
-
-    let (synchronized, compared) = try codebooks()
-    let found = try codes ?? assign(vectors, compared, operation: name, names: ("z", "codebook"))
-    let result = try StraightThrough(
-      vectors, codes: found, synchronized: synchronized, compared: compared,
-      nu: options.syncNu, beta: options.beta)
-
-    let usage = found.readCodes {
-      codeUsage($0, rows: found.count, codeCount: options.codeCount)
-    }
-    if isTraining {
-      advanceInnerPhase()
-      try replaceUnused(usage.counts, vectors)
-    }
-    let lead = Array(z.shape.dropLast())
-    return Quantized(
-      zq: try result.output.reshape(z.shape), q: try found.reshape(lead),
-      d: try result.squaredDistances.reshape(lead), z: try vectors.reshape(z.shape),
-      loss: result.loss,
-      commitmentLoss: share(1 - options.beta, of: result.meanSquaredError),
-      codebookLoss: share(options.beta, of: result.meanSquaredError),
-      perplexity: Float(usage.perplexity), activeCodes: usage.active)
-  }
-
-  /// Codes of `z` [..., d], int32 [...]; changes no state.
-  public func encode(_ z: Tensor) throws -> Tensor {
-    try withoutGradients {
-      let vectors = try vectors(z)
-      let lead = Array(z.shape.dropLast())
-      if vectors.count == 0 { return try Tensor(codes: [], shape: lead) }
-      return try assign(
-        vectors, effectiveCodebook(), operation: name, names: ("z", "codebook")
-      ).reshape(lead)
+    case .straightThrough, .directional: return try straightThrough(from: vectors, to: values)
     }
   }
 
-  /// The values of `codes`, int32 [...], as `quantize` gives them in evaluation: [..., d].
-  public func decode(_ codes: Tensor) throws -> Tensor {
-    let operation = "vector_quant.decode"
-    guard codes.dtype == .int32 else {
-      throw VQError.type(operation, [codes.dtype], "codes must be int32")
+  /// Vectors that pass unchanged, with the codes that they would have.
+  private func passed(_ vectors: Tensor) throws -> QuantizedRows {
+    let found = try nearestCodes(vectors.detached(), effectiveCodebook().detached())
+    let usage = found.codes.readCodes {
+      codeUsage($0, rows: found.codes.count, codeCount: codeCount)
     }
-    let k = options.codeCount
-    if let code = codes.readCodes({ firstCodeOutOfRange($0, count: codes.count, bound: k) }) {
-      throw VQError.index(operation, value: Int(code), bound: k)
+    let nothing = try Tensor(scalar: 0)
+    return QuantizedRows(
+      output: try projected(vectors), codes: found.codes, distances: found.squaredDistances,
+      compared: vectors, loss: nothing, stageLosses: [nothing], perplexities: [usage.perplexity],
+      activeCodes: usage.active)
+  }
+}
+
+extension CodebookStart {
+  /// The codebook [k, d] before any vector is seen.
+  fileprivate func codebook(_ k: Int, _ d: Int, _ generator: Generator) throws -> Tensor {
+    switch self {
+    case .normal, .kMeans, .plusPlus: return try generator.normal([k, d])
+    case .kaiming: return try Initializer.kaimingNormal().tensor([k, d], generator: generator)
+    case .uniform: return try generator.uniform([k, d], from: -1 / Float(k), to: 1 / Float(k))
     }
-    return try effectiveCodebook().gatherRows(codes)
-  }
-
-  /// The codebook that vectors are compared with, [k, d]: after the affine map and the norm.
-  public func effectiveCodebook() throws -> Tensor {
-    try effectiveCodebook(codebook, affineScale, affineBias)
-  }
-
-  // MARK: Parts
-
-  /// `weight * error`, 0 without weight though the error overflows.
-  private func share(_ weight: Float, of error: Double) -> Float {
-    weight == 0 ? 0 : Float(error * Double(weight))
-  }
-
-  /// `z` as a finite matrix [n, d], normalized when the layer has a norm.
-  private func vectors(_ z: Tensor) throws -> Tensor {
-    try z.requireFloat(name)
-    guard let width = z.shape.last, width == options.featureSize else {
-      throw VQError.shape(
-        name, [z.shape], "the last axis must be feature_size = \(options.featureSize)")
-    }
-    try z.requireFinite(name, "z")
-    let matrix = try z.reshape([z.count / width, width])
-    return options.norm == .l2 ? try matrix.unitRows() : matrix
-  }
-
-  private func emptyQuantized(_ z: Tensor) throws -> Quantized {
-    let lead = Array(z.shape.dropLast())
-    return Quantized(
-      zq: try Tensor([], shape: z.shape), q: try Tensor(codes: [], shape: lead),
-      d: try Tensor([], shape: lead), z: z, loss: try Tensor(scalar: 0), commitmentLoss: 0,
-      codebookLoss: 0, perplexity: 0, activeCodes: 0)
-  }
-
-  /// `norm((1 + lr s) C + lr b)` of a copy of `codebook`, so that later writes leave the tape valid.
-  func effectiveCodebook(_ codebook: Tensor, _ scale: Tensor?, _ bias: Tensor?) throws -> Tensor {
-    let (k, d, groups) = (options.codeCount, options.featureSize, options.affineGroups)
-    var result = try codebook.recordedCopy()
-    if let scale, let bias {
-      let rate = options.affineLearningRate
-      let factor = try (scale * rate + 1).reshape([groups, 1, d])
-      let offset = try (bias * rate).reshape([groups, 1, d])
-      result = try (result.reshape([groups, k / groups, d]) * factor + offset).reshape([k, d])
-    }
-    return options.codebookNorm == .l2 ? try result.unitRows() : result
-  }
-
-  /// The effective codebook twice: for the synchronized update's gradient and for the loss's.
-  ///
-  /// With an in-place optimizer the loss reaches the affine map alone, and C takes nu's gradient, in
-  /// training only: what evaluation left on C, the next training forward would step by.
-  private func codebooks() throws -> (synchronized: Tensor, compared: Tensor) {
-    guard inplaceOptimizer != nil else {
-      let effective = try effectiveCodebook()
-      return (effective, effective)
-    }
-    let compared = try effectiveCodebook(codebook.detached(), affineScale, affineBias)
-    return (isTraining && options.syncNu > 0 ? try effectiveCodebook() : compared, compared)
   }
 }

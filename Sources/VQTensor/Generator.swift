@@ -23,7 +23,7 @@ public final class Generator {
   }
 
   /// The state for one word an element.
-  func words(_ count: Int) -> RandomState { advance((count + 3) / 4) }
+  package func words(_ count: Int) -> RandomState { advance((count + 3) / 4) }
 
   /// Uniform numbers in `[from, to)`, of 24 bits.
   public func uniform(_ shape: [Int], from: Float = 0, to: Float = 1) throws -> Tensor {

@@ -103,7 +103,7 @@ QUANTIZER: dict[str, Case] = {
         ["vector_quant", "inner_steps = 3", "2"],
     ),
     "code": (lambda: vq.VectorQuant(4, 8).decode([8]), IndexError, ["decode", "8", "0..<8"]),
-    "negative code": (lambda: vq.VectorQuant(4, 8).decode([-1]), IndexError, ["decode", "-1"]),
+    "negative code": (lambda: vq.VectorQuant(4, 8).decode([-2]), IndexError, ["decode", "-2"]),
     "code dtype": (
         lambda: vq.VectorQuant(4, 8).decode([1.0]),
         TypeError,

@@ -85,9 +85,9 @@ STATE: dict[str, Case] = {
         ["NoneType", "module handle"],
     ),
     "not a quantizer": (
-        lambda: _core.quantizer_encode(nn.Linear(1, 1)._handle, ones(1)._handle),
+        lambda: _core.quantizer_encode(nn.Linear(1, 1)._handle, ones(1)._handle, None, 0),
         RuntimeError,
-        ["encode", "Linear", "quantizer"],
+        ["encode", "Linear", "Quantizer"],
     ),
     "made by hand": (lambda: _core.TensorHandle(), TypeError, ["TensorHandle"]),
     "assignment before super": (

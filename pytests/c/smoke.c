@@ -182,15 +182,21 @@ static void training(const char *path) {
     vq_tensor *z;
     vq_quantized quantized = {.struct_size = sizeof quantized};
     OK(vq_module_forward(network, batch, &z));
-    OK(vq_quantizer_forward(quantizer, z, &quantized));
+    OK(vq_quantizer_forward(quantizer, z, NULL, 0, &quantized));
     CHECK(quantized.active_codes > 0 && quantized.perplexity >= 1);
     last = item(quantized.loss);
     if (step == 0) first = last;
     OK(vq_tensor_backward(quantized.loss, NULL, false));
     OK(vq_optimizer_step(optimizer));
     OK(vq_optimizer_zero_grad(optimizer));
-    vq_tensor *all[] = {
-        z, quantized.z_q, quantized.codes, quantized.distances, quantized.loss, quantized.z};
+    vq_tensor *all[] = {z,
+                        quantized.z_q,
+                        quantized.codes,
+                        quantized.distances,
+                        quantized.loss,
+                        quantized.z,
+                        quantized.stage_losses,
+                        quantized.stage_perplexities};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
   }
   CHECK(isfinite(last) && last < first);

@@ -71,6 +71,9 @@ void clear_list(handle_list *list);
 /// Appends (name, handle) to `list`; 0 with an exception set after a failure.
 int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor);
 
+/// The tuple of a quantizer's forward, or the exception of `status`.
+PyObject *give_quantized(vq_status status, vq_quantized *out);
+
 /// Runs a call that returns a status without the interpreter lock.
 #define WITHOUT_GIL(status, call)           \
   do {                                      \
@@ -81,4 +84,5 @@ int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *
 extern PyMethodDef tensor_methods[];
 extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
+extern PyMethodDef quantizer_methods[];
 extern PyMethodDef optimizer_methods[];

@@ -199,104 +199,6 @@ static PyObject *module_load_generators(PyObject *self, PyObject *args) {
   return none_or_raise(status);
 }
 
-static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
-  vq_vector_quant_options options = {.struct_size = sizeof options};
-  long long d, k, groups, replace, inner, outer;
-  unsigned long long seed, stream;
-  int kmeans, norm, cb_norm, reassign;
-  if (!PyArg_ParseTuple(args, "LLfffLLpiiLLpKK", &d, &k, &options.beta, &options.sync_nu,
-                        &options.affine_lr, &groups, &replace, &kmeans, &norm, &cb_norm, &inner,
-                        &outer, &reassign, &seed, &stream))
-    return NULL;
-  options.feature_size = d;
-  options.num_codes = k;
-  options.affine_groups = groups;
-  options.replace_freq = replace;
-  options.kmeans_init = kmeans;
-  options.norm = norm;
-  options.cb_norm = cb_norm;
-  options.inner_steps = inner;
-  options.outer_steps = outer;
-  options.reassign = reassign;
-  options.seed = seed;
-  options.stream = stream;
-  vq_module *out;
-  return wrap(vq_vector_quant_create(&options, &out), MODULE_HANDLE, &out);
-}
-
-static PyObject *quantizer_forward(PyObject *self, PyObject *args) {
-  vq_module *quantizer;
-  vq_tensor *z;
-  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &z)) return NULL;
-  vq_quantized out = {.struct_size = sizeof out};
-  vq_status status;
-  WITHOUT_GIL(status, vq_quantizer_forward(quantizer, z, &out));
-  if (status != VQ_OK) return raise_status(status);
-  return Py_BuildValue(
-      "(NNNNNfffL)", wrap(status, TENSOR_HANDLE, &out.z_q), wrap(status, TENSOR_HANDLE, &out.codes),
-      wrap(status, TENSOR_HANDLE, &out.distances), wrap(status, TENSOR_HANDLE, &out.loss),
-      wrap(status, TENSOR_HANDLE, &out.z), out.commitment_loss, out.codebook_loss, out.perplexity,
-      (long long)out.active_codes);
-}
-
-#define QUANTIZER(name)                                                                     \
-  static PyObject *quantizer_##name(PyObject *self, PyObject *args) {                       \
-    vq_module *quantizer;                                                                   \
-    vq_tensor *x, *out;                                                                     \
-    if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &x)) return NULL; \
-    vq_status status;                                                                       \
-    WITHOUT_GIL(status, vq_quantizer_##name(quantizer, x, &out));                           \
-    return wrap(status, TENSOR_HANDLE, &out);                                               \
-  }
-QUANTIZER(encode)
-QUANTIZER(decode)
-
-static PyObject *quantizer_effective_codebook(PyObject *self, PyObject *args) {
-  vq_module *quantizer;
-  vq_tensor *out;
-  if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
-  return wrap(vq_quantizer_effective_codebook(quantizer, &out), TENSOR_HANDLE, &out);
-}
-
-static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args) {
-  vq_module *quantizer;
-  vq_optimizer *optimizer;
-  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_optional_optimizer, &optimizer))
-    return NULL;
-  return none_or_raise(vq_quantizer_set_inplace_optimizer(quantizer, optimizer));
-}
-
-static PyObject *nearest_codes(PyObject *self, PyObject *args) {
-  vq_tensor *x, *codebook, *codes, *distances = NULL;
-  int with_distances;
-  if (!PyArg_ParseTuple(args, "O&O&p", to_tensor, &x, to_tensor, &codebook, &with_distances))
-    return NULL;
-  vq_status status;
-  WITHOUT_GIL(status, vq_nearest_codes(x, codebook, &codes, with_distances ? &distances : NULL));
-  if (status != VQ_OK) return raise_status(status);
-  PyObject *first = wrap(status, TENSOR_HANDLE, &codes);
-  if (!with_distances) return first;
-  return Py_BuildValue("(NN)", first, wrap(status, TENSOR_HANDLE, &distances));
-}
-
-static PyObject *kmeans(PyObject *self, PyObject *args) {
-  vq_tensor *x, *initial, *centroids, *codes;
-  long long k, max_iterations;
-  int init;
-  unsigned long long seed;
-  if (!PyArg_ParseTuple(args, "O&LLiO&K", to_tensor, &x, &k, &max_iterations, &init,
-                        to_optional_tensor, &initial, &seed))
-    return NULL;
-  double inertia;
-  int64_t iterations;
-  vq_status status;
-  WITHOUT_GIL(status, vq_kmeans(x, k, max_iterations, init, initial, seed, &centroids, &codes,
-                                &inertia, &iterations));
-  if (status != VQ_OK) return raise_status(status);
-  return Py_BuildValue("(NNdL)", wrap(status, TENSOR_HANDLE, &centroids),
-                       wrap(status, TENSOR_HANDLE, &codes), inertia, (long long)iterations);
-}
-
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef module_methods[] = {
     ENTRY(linear_create),
@@ -322,13 +224,5 @@ PyMethodDef module_methods[] = {
     ENTRY(module_load),
     ENTRY(module_generators),
     ENTRY(module_load_generators),
-    ENTRY(vector_quant_create),
-    ENTRY(quantizer_forward),
-    ENTRY(quantizer_encode),
-    ENTRY(quantizer_decode),
-    ENTRY(quantizer_effective_codebook),
-    ENTRY(quantizer_set_inplace_optimizer),
-    ENTRY(nearest_codes),
-    ENTRY(kmeans),
     {NULL, NULL, 0, NULL},
 };

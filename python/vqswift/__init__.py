@@ -10,17 +10,28 @@ _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 from . import data, models, nn, optim, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
-from ._quantizer import KMeansResult, QuantizerInfo, VectorQuant, kmeans, nearest_codes  # noqa: E402
+from ._quantizer import (  # noqa: E402
+    KMeansResult,
+    Quantizer,
+    QuantizerInfo,
+    kmeans,
+    nearest_codes,
+    no_quantization,
+)
 from ._random import Generator, manual_seed  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
+from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  # noqa: E402
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Generator",
+    "GroupVectorQuant",
     "KMeansResult",
+    "Quantizer",
     "QuantizerInfo",
+    "ResidualVectorQuant",
     "Tensor",
     "VectorQuant",
     "concatenate",
@@ -36,6 +47,7 @@ __all__ = [
     "nearest_codes",
     "nn",
     "no_grad",
+    "no_quantization",
     "optim",
     "save",
     "set_threads",

@@ -12,6 +12,20 @@ import numpy as np
 _Sizes = Sequence[int]
 _Pair = tuple[int, int]
 _Named = list[tuple[str, TensorHandle]]
+Quantized = tuple[
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    TensorHandle,
+    float,
+    float,
+    float,
+    float,
+    int,
+]
 
 @final
 class TensorHandle: ...
@@ -208,34 +222,32 @@ def module_load_generators(
 
 # Vector quantization
 
-def vector_quant_create(
-    feature_size: int,
-    num_codes: int,
-    beta: float,
-    sync_nu: float,
-    affine_lr: float,
-    affine_groups: int,
-    replace_freq: int,
-    kmeans_init: bool,
-    norm: int,
-    cb_norm: int,
-    inner_steps: int,
-    outer_steps: int,
-    reassign: bool,
-    seed: int,
-    stream: int,
-    /,
+def vector_quant_create(options: tuple[object, ...], /) -> ModuleHandle: ...
+def group_vector_quant_create(
+    options: tuple[object, ...], groups: int, shared: bool, /
+) -> ModuleHandle: ...
+def residual_vector_quant_create(
+    options: tuple[object, ...], stages: int, shared: bool, dropout: float, /
 ) -> ModuleHandle: ...
 def quantizer_forward(
-    quantizer: ModuleHandle, z: TensorHandle, /
-) -> tuple[
-    TensorHandle, TensorHandle, TensorHandle, TensorHandle, TensorHandle, float, float, float, int
-]: ...
-def quantizer_encode(quantizer: ModuleHandle, z: TensorHandle, /) -> TensorHandle: ...
+    quantizer: ModuleHandle, z: TensorHandle, mask: TensorHandle | None, stages: int, /
+) -> Quantized: ...
+def quantizer_encode(
+    quantizer: ModuleHandle, z: TensorHandle, mask: TensorHandle | None, stages: int, /
+) -> TensorHandle: ...
 def quantizer_decode(quantizer: ModuleHandle, codes: TensorHandle, /) -> TensorHandle: ...
-def quantizer_effective_codebook(quantizer: ModuleHandle, /) -> TensorHandle: ...
+def quantizer_set_quantizing(quantizer: ModuleHandle, quantizing: bool, /) -> None: ...
+def quantizer_is_quantizing(quantizer: ModuleHandle, /) -> bool: ...
+def quantizer_set_frozen(quantizer: ModuleHandle, frozen: bool, /) -> None: ...
+def quantizer_is_frozen(quantizer: ModuleHandle, /) -> bool: ...
+def quantizer_fit(
+    quantizer: ModuleHandle, z: TensorHandle, mask: TensorHandle | None, iterations: int, /
+) -> None: ...
+def quantizer_update(quantizer: ModuleHandle, /) -> None: ...
+def quantizer_codebook_count(quantizer: ModuleHandle, /) -> int: ...
+def quantizer_effective_codebook(quantizer: ModuleHandle, index: int, /) -> TensorHandle: ...
 def quantizer_set_inplace_optimizer(
-    quantizer: ModuleHandle, optimizer: OptimizerHandle | None, /
+    quantizer: ModuleHandle, index: int, optimizer: OptimizerHandle | None, /
 ) -> None: ...
 @overload
 def nearest_codes(

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._random import checked_word, layer_stream
+from ._random import checked_word
 from ._tensor import Tensor, as_tensor
-from .nn._module import Native
-from .optim import Optimizer
-
-_NORMS = {"none": 0, "l2": 1}
+from .nn._module import Module, Native
 
 
 @dataclass(frozen=True)
 class QuantizerInfo:
     """What a quantizer's forward tells beside its output.
 
-    With z [..., d]: `q` int32 [...] codes, `d` [...] squared distances, `loss` scalar without
-    alpha, `z` the vectors as compared (after the norm), `z_q` the output, the two parts of the
-    loss, `perplexity` 2^entropy of the batch's code usage and `active_codes` that it uses.
+    With z [..., d] and one code a vector: `q` int32 [...] codes, `d` [...] squared distances;
+    group and residual quantizers add an axis of groups or stages to both. A vector that a mask
+    leaves out has code -1. `loss` is a scalar without alpha, `z` the vectors as compared (after
+    projection and norm), `z_q` the output. `commitment_loss`, `codebook_loss` and
+    `regularization` are the parts of the loss. `perplexity` is 2^entropy of the batch's code
+    usage (the mean over stages) and `active_codes` the number of codes that it uses.
+    `stage_losses` and `stage_perplexities` [stages] have one entry for each stage or group, and
+    one in all for a plain quantizer.
     """
 
     q: Tensor
@@ -32,136 +35,127 @@ class QuantizerInfo:
     loss: Tensor
     z: Tensor
     z_q: Tensor
+    stage_losses: Tensor
+    stage_perplexities: Tensor
     commitment_loss: float
     codebook_loss: float
+    regularization: float
     perplexity: float
     active_codes: int
 
 
-class VectorQuant(Native):
-    """Replaces each vector of z by the nearest of `num_codes` codes.
+class Quantizer(Native):
+    """The base of all quantizers: channels on axis `dim`, masks, encode and decode."""
 
-    Huh et al., "Straightening Out the Straight-Through Estimator", ICML 2023. Calling the layer
-    gives `(z_q, info)`. The gradient passes straight through; `info.loss` is
-    `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, to be added to the task loss times alpha.
+    _operation = "quantizer"
 
-    Args:
-        feature_size: d, the size of a vector.
-        num_codes: k, the number of codes.
-        beta: weight of the codebook's side of the loss, 0 to 1.
-        sync_nu: synchronized update: the codebook gains nu times the gradient of the output.
-        affine_lr: learned affine map, E = (1 + lr s) C + lr b; 0 is off.
-        affine_groups: contiguous blocks of codes, each with its own s and b.
-        affine: "learned", the form that this layer has.
-        replace_freq: a code unused for so many training steps becomes a random vector of the batch
-            plus noise; 0 is off.
-        inplace_optimizer: a callable `parameters -> optimizer`: alternating optimization. The
-            optimizer it gives owns the raw codebook and steps inside training forwards; the
-            codebook is then not in `parameters()`.
-        kmeans_init: k-means with k-means++ seeds on the first training batch.
-        norm, cb_norm: "none" or "l2", of z and of the codebook.
-        dim: channel axis of z; 1 for channels-first.
-        inner_steps: steps of the in-place optimizer, the batch split evenly among them.
-        outer_steps: training forwards from one inner phase to the next.
-        reassign: look codes up again after the inner phase.
-        seed: of initial codes, replacement and k-means.
-    """
-
-    def __init__(
-        self,
-        feature_size: int,
-        num_codes: int,
-        *,
-        beta: float = 0.95,
-        sync_nu: float = 0.0,
-        affine_lr: float = 0.0,
-        affine_groups: int = 1,
-        affine: str = "learned",
-        replace_freq: int = 0,
-        inplace_optimizer: Callable[[list[Tensor]], Optimizer] | None = None,
-        kmeans_init: bool = False,
-        norm: str = "none",
-        cb_norm: str = "none",
-        dim: int = -1,
-        inner_steps: int = 1,
-        outer_steps: int = 1,
-        reassign: bool = False,
-        seed: int = 0,
-    ) -> None:
-        for name, value in (("norm", norm), ("cb_norm", cb_norm)):
-            if value not in _NORMS:
-                raise ValueError(
-                    f"[vector_quant] {name} = {value!r}: it must be one of {[*_NORMS]}"
-                )
-        if affine != "learned":
-            raise ValueError(f"[vector_quant] affine = {affine!r}: it must be 'learned'")
-        seed = checked_word("vector_quant", "seed", seed)
-        super().__init__(
-            _core.vector_quant_create(
-                feature_size,
-                num_codes,
-                beta,
-                sync_nu,
-                affine_lr,
-                affine_groups,
-                replace_freq,
-                kmeans_init,
-                _NORMS[norm],
-                _NORMS[cb_norm],
-                inner_steps,
-                outer_steps,
-                reassign,
-                seed,
-                layer_stream()[1],
-            )
-        )
+    def __init__(self, handle: _core.ModuleHandle, dim: int = -1) -> None:
+        super().__init__(handle)
         self.dim = dim
-        self.inplace_optimizer: Optimizer | None = None
-        if inplace_optimizer is not None:
-            optimizer = inplace_optimizer([self.codebook])
-            if not isinstance(optimizer, Optimizer):
-                raise TypeError(
-                    "[vector_quant] inplace_optimizer must return a vqswift.optim optimizer, "
-                    f"not {type(optimizer).__name__}"
-                )
-            _core.quantizer_set_inplace_optimizer(self._handle, optimizer._handle)
-            self.inplace_optimizer = optimizer
 
-    @property
-    def codebook(self) -> Tensor:
-        """The raw codebook [k, d], the parameter itself."""
-        return dict(self._own_parameters(True))["codebook"]
+    def forward(  # type: ignore[override]
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+    ) -> tuple[Tensor, QuantizerInfo]:
+        """z, channels on axis `dim` -> (z_q of z's shape, info); codes lack the channel axis.
 
-    @property
-    def effective_codebook(self) -> Tensor:
-        """[k, d] after affine map and norm: what vectors are compared with."""
-        return Tensor._wrap(_core.quantizer_effective_codebook(self._handle))
-
-    def forward(self, z: Tensor) -> tuple[Tensor, QuantizerInfo]:  # type: ignore[override]
-        """z, channels on axis `dim` -> (z_q of z's shape, info); `info.q` lacks the channel axis.
-
-        ValueError for a wrong channel count, NaN or infinity, and in training for an empty batch.
+        `mask`, z's shape without the channel axis, is False for vectors to leave out: their output
+        is 0, their code -1, and they enter neither loss nor statistics. `lengths` [batch] says the
+        same of sequences [batch, time, d] that are padded at the end.
+        ValueError for a wrong channel count, NaN or infinity in a vector that is not left out, a
+        mask that does not fit, and in training for an empty batch.
         """
-        z = as_tensor(z)
-        parts = _core.quantizer_forward(self._handle, self._channels_last(z)._handle)
-        z_q, codes, distances, loss, compared = (Tensor._wrap(handle) for handle in parts[:5])
-        z_q = self._channels_back(z_q)
-        info = QuantizerInfo(codes, distances, loss, self._channels_back(compared), z_q, *parts[5:])
-        return z_q, info
+        return self._forward(z, mask, lengths, 0)
 
-    def encode(self, z: Tensor | npt.ArrayLike) -> Tensor:
+    def encode(
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+    ) -> Tensor:
         """z -> int32 codes, without the channel axis; changes no state."""
-        z = self._channels_last(as_tensor(z))
-        return Tensor._wrap(_core.quantizer_encode(self._handle, z._handle))
+        return self._encode(z, mask, lengths, 0)
 
     def decode(self, codes: Tensor | npt.ArrayLike) -> Tensor:
-        """int32 codes -> their vectors, channels on axis `dim`; IndexError outside 0..k-1."""
+        """int32 codes -> their vectors, channels on axis `dim`; a code of -1 gives 0.
+
+        IndexError for other codes outside 0..k-1.
+        """
         vectors = _core.quantizer_decode(self._handle, as_tensor(codes)._handle)
         return self._channels_back(Tensor._wrap(vectors))
 
+    @property
+    def frozen(self) -> bool:
+        """Whether codebooks are fixed: see `freeze`."""
+        return _core.quantizer_is_frozen(self._handle)
+
+    def freeze(self, frozen: bool = True) -> Self:
+        """Fix the codebooks: no gradient, statistics, initialization or replacement reaches them
+        until `unfreeze`. Returns the layer."""
+        _core.quantizer_set_frozen(self._handle, frozen)
+        return self
+
+    def unfreeze(self) -> Self:
+        """Let codebooks learn again; returns the layer."""
+        return self.freeze(False)
+
+    def _forward(
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None,
+        lengths: npt.ArrayLike | None,
+        stages: int,
+    ) -> tuple[Tensor, QuantizerInfo]:
+        rows = self._channels_last(as_tensor(z))
+        kept = self._mask(rows, mask, lengths)
+        return self._info(_core.quantizer_forward(self._handle, rows._handle, kept, stages))
+
+    def _info(self, parts: _core.Quantized) -> tuple[Tensor, QuantizerInfo]:
+        z_q, codes, distances, loss, compared, losses, perplexities = (
+            Tensor._wrap(handle) for handle in parts[:7]
+        )
+        z_q = self._channels_back(z_q)
+        compared = self._channels_back(compared)
+        info = QuantizerInfo(
+            codes, distances, loss, compared, z_q, losses, perplexities, *parts[7:]
+        )
+        return z_q, info
+
+    def _encode(
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None,
+        lengths: npt.ArrayLike | None,
+        stages: int,
+    ) -> Tensor:
+        rows = self._channels_last(as_tensor(z))
+        kept = self._mask(rows, mask, lengths)
+        return Tensor._wrap(_core.quantizer_encode(self._handle, rows._handle, kept, stages))
+
+    def _mask(
+        self, rows: Tensor, mask: Tensor | npt.ArrayLike | None, lengths: npt.ArrayLike | None
+    ) -> _core.TensorHandle | None:
+        """The mask that `mask` or `lengths` gives, int32 without the channel axis."""
+        if mask is not None and lengths is not None:
+            raise ValueError(f"[{self._operation}] mask and lengths: only one of them may be given")
+        if lengths is not None:
+            return Tensor(_length_mask(self._operation, rows.shape[:-1], lengths))._handle
+        if mask is None:
+            return None
+        values = mask.numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+        if values.dtype.kind not in "biu":
+            raise TypeError(
+                f"[{self._operation}] mask has dtype {values.dtype}: bool or integers are required"
+            )
+        return Tensor((values != 0).astype(np.int32))._handle
+
     def _axis(self, rank: int) -> int:
         if not -rank <= self.dim < rank:
-            raise ValueError(f"[vector_quant] dim = {self.dim}: z has {rank} axes")
+            raise ValueError(f"[{self._operation}] dim = {self.dim}: z has {rank} axes")
         return self.dim % rank
 
     def _channels_last(self, z: Tensor) -> Tensor:
@@ -177,6 +171,42 @@ class VectorQuant(Native):
         order = list(range(rank - 1))
         order.insert(axis, rank - 1)
         return z.permute(order)
+
+
+def _length_mask(operation: str, lead: tuple[int, ...], lengths: npt.ArrayLike) -> np.ndarray:
+    """int32 [batch, time], 1 for the first `lengths[i]` positions of sequence i."""
+    given = np.asarray(lengths)
+    if len(lead) != 2 or given.shape != lead[:1]:
+        raise ValueError(
+            f"[{operation}] lengths {list(given.shape)}: z must be [batch, time, d] and lengths "
+            f"[batch]; z is {[*lead, 'd']}"
+        )
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"[{operation}] lengths has dtype {given.dtype}: integers are required")
+    if given.size and not 0 <= given.min() <= given.max() <= lead[1]:
+        raise ValueError(f"[{operation}] lengths {given.tolist()}: they must be in 0..{lead[1]}")
+    return (np.arange(lead[1]) < given[:, None]).astype(np.int32)
+
+
+@contextlib.contextmanager
+def no_quantization(module: Module) -> Iterator[None]:
+    """Let vectors pass through every quantizer of `module` unchanged within the block.
+
+    Projections and norms stay, `info.q` still has the codes, the quantizers' losses are 0, and no
+    codebook changes.
+    """
+    switched = [
+        m
+        for m in module.modules()
+        if isinstance(m, Quantizer) and _core.quantizer_is_quantizing(m._handle)
+    ]
+    try:
+        for quantizer in switched:
+            _core.quantizer_set_quantizing(quantizer._handle, False)
+        yield
+    finally:
+        for quantizer in switched:
+            _core.quantizer_set_quantizing(quantizer._handle, True)
 
 
 @overload

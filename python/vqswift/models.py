@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from . import _core
-from ._quantizer import QuantizerInfo, VectorQuant
+from ._quantizer import QuantizerInfo
 from ._random import Generator, layer_generator
 from ._tensor import Tensor
+from ._vector_quant import VectorQuant
 from .nn._module import Module, Native
 
 

@@ -311,23 +311,57 @@ VQ_CHECKED vq_status vq_module_load_generators(vq_module *module, const char *co
 
 // MARK: - Vector quantization
 
-enum { VQ_NORM_NONE = 0, VQ_NORM_L2 = 1 };
+enum {
+  VQ_NORM_NONE = 0,
+  VQ_NORM_L2 = 1,       ///< unit length
+  VQ_NORM_CLAMPED = 2,  ///< length of at most max_norm
+  VQ_NORM_BATCH = 3,    ///< channels over the batch, or over the codebook
+  VQ_NORM_GROUP = 4,    ///< norm_groups groups of channels of each vector
+  VQ_NORM_INSTANCE = 5  ///< channels over the positions of a sample, or over the codebook
+};
+enum {
+  VQ_START_NORMAL = 0,    ///< N(0, 1)
+  VQ_START_KAIMING = 1,   ///< N(0, 2 / d)
+  VQ_START_UNIFORM = 2,   ///< +-1/k
+  VQ_START_KMEANS = 3,    ///< k-means of the first training batch
+  VQ_START_PLUS_PLUS = 4  ///< seeds of k-means++ in the first training batch
+};
+enum { VQ_AFFINE_LEARNED = 0, VQ_AFFINE_MOMENTS = 1 };
+enum { VQ_GRADIENT_STRAIGHT_THROUGH = 0, VQ_GRADIENT_ROTATION = 1, VQ_GRADIENT_DIRECTIONAL = 2 };
 
 typedef struct {
   size_t struct_size;
-  int64_t feature_size;   ///< d
-  int64_t num_codes;      ///< k
-  float beta;             ///< weight of the codebook side of the commitment loss, 0...1
-  float sync_nu;          ///< synchronized update
-  float affine_lr;        ///< learned affine: E = (1 + lr s) C + lr b; 0 is off
-  int64_t affine_groups;  ///< contiguous blocks of codes that share s and b
-  int64_t replace_freq;   ///< a code unused for so many training steps is replaced; 0 is off
-  bool kmeans_init;       ///< k-means++ on the first training batch
-  int32_t norm;           ///< of z
-  int32_t cb_norm;        ///< of the codebook
-  int64_t inner_steps;    ///< steps of the in-place optimizer, the batch split evenly among them
-  int64_t outer_steps;    ///< training forwards from one inner phase to the next
-  bool reassign;          ///< look codes up again after the inner phase
+  int64_t feature_size;  ///< d
+  int64_t num_codes;     ///< k
+  int64_t code_size;     ///< elements of a code, vectors are projected to it; 0 for d
+  float beta;            ///< weight of the codebook side of the commitment loss, 0...1
+  float sync_nu;         ///< synchronized update
+  int32_t gradient;      ///< VQ_GRADIENT_*
+  float directional_variance;
+  int32_t affine;           ///< VQ_AFFINE_*
+  float affine_lr;          ///< learned affine: E = (1 + lr s) C + lr b; 0 is off
+  float affine_momentum;    ///< weight of a batch in the running moments
+  int64_t affine_groups;    ///< contiguous blocks of codes with a map each
+  float ema_decay;          ///< EMA codebook; 0 is off
+  float ema_epsilon;        ///< Laplace smoothing of its counts
+  bool ema_manual;          ///< it waits for vq_quantizer_update
+  bool simvq;               ///< E = C W, C frozen and W learned
+  int64_t replace_freq;     ///< a code unused for so many training steps is replaced; 0 is off
+  int32_t start;            ///< VQ_START_*
+  int64_t kmeans_freq;      ///< training forwards from one k-means to the next; 0 is off
+  int32_t norm;             ///< of z, VQ_NORM_*
+  int32_t cb_norm;          ///< of the codebook, VQ_NORM_*
+  float max_norm;           ///< of VQ_NORM_CLAMPED
+  int64_t norm_groups;      ///< of VQ_NORM_GROUP
+  float temperature;        ///< of stochastic codes in training; 0 for nearest codes
+  float temperature_decay;  ///< its factor after each training forward
+  float temperature_min;
+  float orthogonal_weight;
+  float entropy_weight;
+  float entropy_temperature;
+  int64_t inner_steps;  ///< steps of the in-place optimizer, the batch split evenly among them
+  int64_t outer_steps;  ///< training forwards from one inner phase to the next
+  bool reassign;        ///< look codes up again after the inner phase
   uint64_t seed;
   uint64_t stream;  ///< stream of the generator
 } vq_vector_quant_options;
@@ -335,31 +369,60 @@ typedef struct {
 /// What a quantizer's forward returns; every tensor belongs to the caller.
 typedef struct {
   size_t struct_size;
-  vq_tensor *z_q;         ///< straight-through output, z's shape
-  vq_tensor *codes;       ///< i32, z's shape without the channel axis
-  vq_tensor *distances;   ///< squared distance of each vector to its code
-  vq_tensor *loss;        ///< (1-beta) mse(z, sg z_q) + beta mse(sg z, z_q)
-  vq_tensor *z;           ///< the vectors as they were compared
-  float commitment_loss;  ///< (1-beta) part
-  float codebook_loss;    ///< beta part
-  float perplexity;       ///< 2^entropy of the batch's code usage
-  int64_t active_codes;   ///< codes that the batch uses
+  vq_tensor *z_q;                 ///< z's shape, 0 where the mask is 0
+  vq_tensor *codes;               ///< i32 [..., code axes...], -1 where there is none
+  vq_tensor *distances;           ///< squared distance to each code, shape of codes
+  vq_tensor *loss;                ///< to be added, times alpha, to the task's loss
+  vq_tensor *z;                   ///< the vectors as they were compared
+  vq_tensor *stage_losses;        ///< [stages]: loss of each stage or group, else [1]
+  vq_tensor *stage_perplexities;  ///< [stages]
+  float commitment_loss;          ///< (1-beta) part
+  float codebook_loss;            ///< beta part
+  float regularization;           ///< the rest of the loss
+  float perplexity;               ///< 2^entropy of the batch's code usage, mean over stages
+  int64_t active_codes;           ///< codes that the batch uses
 } vq_quantized;
 
 VQ_CHECKED vq_status vq_vector_quant_create(const vq_vector_quant_options *options,
                                             vq_module **out);
-/// z [..., d].
+/// Channels in `groups` contiguous groups with a code each, from codebooks of their own or a shared
+/// one; codes are [..., groups].
+VQ_CHECKED vq_status vq_group_vector_quant_create(const vq_vector_quant_options *options,
+                                                  int64_t groups, bool shared, vq_module **out);
+/// Each stage quantizes what the stages before leave; codes are [..., stages]. `dropout` is the
+/// probability that a training batch uses a random number of stages.
+VQ_CHECKED vq_status vq_residual_vector_quant_create(const vq_vector_quant_options *options,
+                                                     int64_t stages, bool shared, float dropout,
+                                                     vq_module **out);
+/// z [..., d]. `mask`, i32 [...] or NULL, is 0 for vectors to leave out; `stages` of a residual
+/// quantizer are used, 0 for all.
 VQ_CHECKED vq_status vq_quantizer_forward(vq_module *quantizer, const vq_tensor *z,
-                                          vq_quantized *out);
-/// z [..., d] -> i32 [...]; changes no state.
-VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *z, vq_tensor **out);
-/// codes i32 [...] -> [..., d].
+                                          const vq_tensor *mask, int64_t stages, vq_quantized *out);
+/// z [..., d] -> i32 [..., code axes...]; changes no state.
+VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *z,
+                                         const vq_tensor *mask, int64_t stages, vq_tensor **out);
+/// codes i32 [..., code axes...] -> [..., d]; a code of -1 gives 0.
 VQ_CHECKED vq_status vq_quantizer_decode(vq_module *quantizer, const vq_tensor *codes,
                                          vq_tensor **out);
-/// [k, d] after affine map and norm.
-VQ_CHECKED vq_status vq_quantizer_effective_codebook(vq_module *quantizer, vq_tensor **out);
-/// `optimizer` owns exactly the raw codebook from now on; NULL gives it back to the outer one.
-VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer,
+/// Codebooks by k-means++ and `iterations` Lloyd updates of z [..., d].
+VQ_CHECKED vq_status vq_quantizer_fit(vq_module *quantizer, const vq_tensor *z,
+                                      const vq_tensor *mask, int64_t iterations);
+/// EMA codebooks from the statistics that wait for an update.
+VQ_CHECKED vq_status vq_quantizer_update(vq_module *quantizer);
+/// Codebooks that vectors are assigned to: one, or those of the groups or stages.
+int64_t vq_quantizer_codebook_count(const vq_module *quantizer);
+/// [k, code size] after affine map and norm.
+VQ_CHECKED vq_status vq_quantizer_effective_codebook(vq_module *quantizer, int64_t index,
+                                                     vq_tensor **out);
+/// false lets vectors pass through unchanged; codes are still found, and no state changes.
+VQ_CHECKED vq_status vq_quantizer_set_quantizing(vq_module *quantizer, bool quantizing);
+bool vq_quantizer_is_quantizing(const vq_module *quantizer);
+/// true fixes the codebooks: no gradient, statistics or replacement reaches them.
+VQ_CHECKED vq_status vq_quantizer_set_frozen(vq_module *quantizer, bool frozen);
+bool vq_quantizer_is_frozen(const vq_module *quantizer);
+/// `optimizer` owns exactly the raw codebook `index` from now on; NULL gives it back to the outer
+/// one.
+VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer, int64_t index,
                                                         vq_optimizer *optimizer);
 /// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code
 /// is the arg-min in Float64, the lowest index on equality.

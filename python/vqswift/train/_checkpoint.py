@@ -25,10 +25,10 @@ def save_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Writes model, optimizers, step and position of ``trainer`` to ``path``."""
     tensors = _prefixed("model.", trainer.model.state_dict())
     tensors |= _prefixed("optim.", trainer.optimizer.state_dict())
-    for prefix, quantizer in _inplace(trainer.model):
-        tensors |= _prefixed(prefix, quantizer.inplace_optimizer.state_dict())
-        if quantizer.codebook.grad is not None:
-            tensors[prefix + _GRADIENT] = quantizer.codebook.grad.numpy()
+    for prefix, optimizer, codebook in _inplace(trainer.model):
+        tensors |= _prefixed(prefix, optimizer.state_dict())
+        if codebook.grad is not None:
+            tensors[prefix + _GRADIENT] = codebook.grad.numpy()
     tensors |= _prefixed("rng.", trainer.model.rng_state_dict())
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
     vq.save(path, tensors, metadata)
@@ -43,11 +43,11 @@ def load_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     if missing := {"step", "batches"} - set(metadata):
         raise ValueError(f"[load_trainer] {path}: no {' and no '.join(sorted(missing))} in it")
     trainer.model.load_state_dict(_taken("model.", tensors))
-    for prefix, quantizer in _inplace(trainer.model):
+    for prefix, optimizer, codebook in _inplace(trainer.model):
         state = _taken(prefix, tensors)
         gradient = state.pop(_GRADIENT, None)
-        quantizer.inplace_optimizer.load_state_dict(state)
-        quantizer.codebook.grad = None if gradient is None else vq.Tensor(gradient)
+        optimizer.load_state_dict(state)
+        codebook.grad = None if gradient is None else vq.Tensor(gradient)
     trainer.optimizer.load_state_dict(_taken("optim.", tensors))
     trainer.model.load_rng_state_dict(_taken("rng.", tensors))
     trainer.batches.load_state_dict(json.loads(metadata["batches"]))
@@ -60,10 +60,18 @@ def load_model(model: Any, path: str | os.PathLike[str]) -> None:
     model.load_state_dict(_taken("model.", tensors))
 
 
-def _inplace(model: Any) -> list[tuple[str, Any]]:
-    """The quantizers with an in-place optimizer, and the prefix of each one's entries."""
-    found = [m for m in model.modules() if getattr(m, "inplace_optimizer", None) is not None]
-    return [(f"optim.inplace.{index}.", quantizer) for index, quantizer in enumerate(found)]
+def _inplace(model: Any) -> list[tuple[str, vq.optim.Optimizer, vq.Tensor]]:
+    """The prefix of each in-place optimizer's entries, the optimizer and its codebook."""
+    found = [
+        pair
+        for module in model.modules()
+        for pair in zip(
+            getattr(module, "inplace_optimizers", ()),
+            getattr(module, "codebooks", ()),
+            strict=False,
+        )
+    ]
+    return [(f"optim.inplace.{i}.", optimizer, book) for i, (optimizer, book) in enumerate(found)]
 
 
 def _prefixed(prefix: str, state: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,101 @@
+/// Codes in one tile of scores, and in one block of a tile whose minimum is kept.
+let tileCodes = 512
+let blockCodes = 64
+
+/// A codebook minus its mean, with half the squared norms that the scores need.
+final class CenteredCodebook {
+  let source: UnsafePointer<Float>
+  let k: Int
+  let d: Int
+  let center: UnsafeMutablePointer<Float>
+  let codes: UnsafeMutablePointer<Float>  // [k, d]
+  let halfNorms: UnsafeMutablePointer<Float>  // [k], then +inf up to a whole block
+  private(set) var maximumNorm = 0.0
+  private(set) var nonFinite: Int?
+
+  /// Whether no score can overflow and the bound's slack factor covers every higher-order term.
+  var isProductSafe: Bool { maximumNorm < 1e18 && d <= 1 << 17 }
+
+  init(_ source: UnsafePointer<Float>, codes k: Int, width d: Int) {
+    self.source = source
+    self.k = k
+    self.d = d
+    let padded = (k + blockCodes - 1) / blockCodes * blockCodes
+    center = .allocate(capacity: max(d, 1))
+    codes = .allocate(capacity: max(k * d, 1))
+    halfNorms = .allocate(capacity: padded)
+    halfNorms.initialize(repeating: .infinity, count: padded)
+
+    let sums = UnsafeMutablePointer<Double>.allocate(capacity: max(d, 1))
+    defer { sums.deallocate() }
+    sums.initialize(repeating: 0, count: d)
+    for j in 0..<k {
+      let row = source + j * d
+      for i in 0..<d { sums[i] += Double(row[i]) }
+    }
+    for i in 0..<d { center[i] = Float(sums[i] / Double(k)) }
+
+    let grain = max(1, elementGrain / max(d, 1))
+    let parts = (k + grain - 1) / grain
+    var largest = [Double](repeating: 0, count: parts)
+    var bad = [Int](repeating: k * d, count: parts)
+    let (center, codes, halfNorms) = (center, codes, halfNorms)
+    largest.withUnsafeMutableBufferPointer { largest in
+      bad.withUnsafeMutableBufferPointer { bad in
+        parallelFor(k, grain: grain) { range in
+          let part = range.lowerBound / grain
+          for j in range {
+            let row = source + j * d
+            let out = codes + j * d
+            for i in 0..<d { out[i] = row[i] - center[i] }
+            let squares = squaredDistance(row, center, width: d)
+            halfNorms[j] = Float(squares / 2)
+            largest[part] = max(largest[part], squares)
+            if !squares.isFinite, let first = firstNonFinite(row, count: d) {
+              bad[part] = min(bad[part], j * d + first)
+            }
+          }
+        }
+      }
+    }
+    if let first = bad.min(), first < k * d { nonFinite = first }
+    maximumNorm = (largest.max() ?? 0).squareRoot()
+  }
+
+  deinit {
+    center.deallocate()
+    codes.deallocate()
+    halfNorms.deallocate()
+  }
+
+  /// How far a float32 score of a point at distance `norm` from the centre can be from the exact
+  /// `|E|^2/2 - X.E`, where X = x - c, E = e - c and M >= |E|, u = 2^-24:
+  ///
+  /// - the dot product in any order, gamma_d |X| M, and its operands' rounding, (2u + u^2) |X| M;
+  /// - half the norm rounded to float32, u M^2/2, and the subtraction, u (M^2/2 + |X| M).
+  ///
+  /// In all (d + 3) u |X| M + u M^2, and 1.1 covers the second order while d u < 2^-7. The second
+  /// term is the Float64 rounding of the defining sum; the third, underflow of single products.
+  func bound(_ norm: Double) -> Double {
+    let width = Double(d)
+    let first = 0x1p-24 * maximumNorm * ((width + 6) * norm + maximumNorm)
+    let reach = norm + maximumNorm
+    return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + (width + 4) * 0x1p-125
+      * (1 + reach)
+  }
+}
+
+@inline(__always)
+func scoreVector(
+  _ halfNorms: UnsafePointer<Float>, _ dots: UnsafePointer<Float>, _ start: Int
+) -> SIMD16<Float> {
+  loadVector(halfNorms + start) - loadVector(dots + start)
+}
+
+@inline(__always)
+func smallest(_ vector: SIMD16<Float>) -> Float {
+  let half = vector.lowHalf.replacing(
+    with: vector.highHalf, where: vector.highHalf .< vector.lowHalf)
+  let quarter = half.lowHalf.replacing(with: half.highHalf, where: half.highHalf .< half.lowHalf)
+  return min(min(quarter[0], quarter[1]), min(quarter[2], quarter[3]))
+}

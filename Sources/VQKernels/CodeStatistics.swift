@@ -1,0 +1,53 @@
+/// Adds one batch to the counts [k] and raw sums [k, d] that an EMA codebook waits for.
+///
+/// `sums` are those of the vectors of each code; the raw sum is `(sums - count offset) / factor`, factor and
+/// offset [groups, d] of the code's group of `groupSize` codes, nil for the identity. Where that is not
+/// finite, as for a factor of 0, the batch pulls at nothing: the code's own raw value stands in.
+public func addCodeStatistics(
+  _ sums: UnsafePointer<Float>, counts: [Int32], width d: Int, factor: UnsafePointer<Float>?,
+  offset: UnsafePointer<Float>?, groupSize: Int, codebook: UnsafePointer<Float>,
+  pendingCounts: UnsafeMutablePointer<Float>, pendingSums: UnsafeMutablePointer<Float>
+) {
+  for (code, count) in counts.enumerated() where count > 0 {
+    pendingCounts[code] += Float(count)
+    let source = sums + code * d
+    let target = pendingSums + code * d
+    guard let factor, let offset else {
+      for i in 0..<d { target[i] += source[i] }
+      continue
+    }
+    let group = code / groupSize * d
+    let n = Double(count)
+    for i in 0..<d {
+      let raw = Float(
+        (Double(source[i]) - n * Double(offset[group + i])) / Double(factor[group + i]))
+      target[i] += raw.isFinite ? raw : Float(count) * codebook[code * d + i]
+    }
+  }
+}
+
+/// One update of an EMA codebook: counts and sums decay towards the pending ones, counts are smoothed
+/// (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`; a code without weight stays.
+public func updateByStatistics(
+  counts: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>,
+  pendingCounts: UnsafePointer<Float>, pendingSums: UnsafePointer<Float>, codes k: Int,
+  width d: Int, decay: Float, epsilon: Float, _ codebook: UnsafeMutablePointer<Float>
+) {
+  let (old, new) = (Double(decay), 1 - Double(decay))
+  var total = 0.0
+  for j in 0..<k {
+    counts[j] = Float(old * Double(counts[j]) + new * Double(pendingCounts[j]))
+    total += Double(counts[j])
+  }
+  let smoothing = Double(epsilon)
+  for j in 0..<k {
+    let weight = (Double(counts[j]) + smoothing) / (total + Double(k) * smoothing) * total
+    let (sum, pending, code) = (sums + j * d, pendingSums + j * d, codebook + j * d)
+    for i in 0..<d {
+      let value = old * Double(sum[i]) + new * Double(pending[i])
+      sum[i] = Float(value)
+      let updated = Float(value / weight)
+      if weight > 0, updated.isFinite { code[i] = updated }
+    }
+  }
+}

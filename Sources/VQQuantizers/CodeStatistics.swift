@@ -1,0 +1,104 @@
+import VQKernels
+import VQNN
+import VQTensor
+
+/// Counts and sums of an EMA codebook (van den Oord et al. 2017, appendix A.1), in raw space.
+///
+/// Counts start at 1, sums at C. Without smoothing and with one vector a code, an update is an SGD step on
+/// the commitment loss at beta = 1 with rate 1 - decay (A.2).
+final class CodeStatistics {
+  /// [k] and [k, d].
+  let counts: Tensor
+  let sums: Tensor
+  /// What batches added since the last update.
+  let pendingCounts: Tensor
+  let pendingSums: Tensor
+  private let options: VectorQuantOptions
+
+  init(_ options: VectorQuantOptions, codebook: Tensor) throws {
+    self.options = options
+    counts = try .ones([options.codeCount])
+    sums = try codebook.copied()
+    pendingCounts = try .zeros(counts.shape)
+    pendingSums = try .zeros(sums.shape)
+  }
+
+  /// What waits for an update is state only where an update may wait.
+  var buffers: [NamedTensor] {
+    let kept: [NamedTensor] = [("ema_counts", counts), ("ema_sums", sums)]
+    guard options.emaManual else { return kept }
+    return kept + [("ema_pending_counts", pendingCounts), ("ema_pending_sums", pendingSums)]
+  }
+
+  /// Adds the vectors [n, d] of known codes; `map` is the affine map of the codebook.
+  func add(
+    _ vectors: Tensor, _ index: CodeIndex, usage: [Int32],
+    map: (factor: Tensor, offset: Tensor)?, codebook: Tensor
+  ) throws {
+    let (k, d) = (options.codeCount, options.width)
+    let batch = try Tensor("ema", shape: [k, d]) { out in
+      vectors.read { sumByCode($0, index.groups, width: d, scale: 1, out) }
+    }
+    pendingCounts.mutate { pendingCounts in
+      pendingSums.mutate { pendingSums in
+        batch.read { batch in
+          codebook.read { codebook in
+            readMap(map) { factor, offset in
+              addCodeStatistics(
+                batch, counts: usage, width: d, factor: factor, offset: offset,
+                groupSize: k / options.affineGroups, codebook: codebook,
+                pendingCounts: pendingCounts, pendingSums: pendingSums)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Moves counts, sums and `codebook` by what was added.
+  func update(_ codebook: Tensor) {
+    let (k, d) = (options.codeCount, options.width)
+    codebook.mutate { codebook in
+      counts.mutate { counts in
+        sums.mutate { sums in
+          pendingCounts.read { pendingCounts in
+            pendingSums.read { pendingSums in
+              updateByStatistics(
+                counts: counts, sums: sums, pendingCounts: pendingCounts,
+                pendingSums: pendingSums, codes: k, width: d, decay: options.emaDecay,
+                epsilon: options.emaEpsilon, codebook)
+            }
+          }
+        }
+      }
+    }
+    pendingCounts.mutate { $0.update(repeating: 0, count: k) }
+    pendingSums.mutate { $0.update(repeating: 0, count: k * d) }
+  }
+
+  /// Starts rows anew from `codebook`, each with a weight.
+  func restart(_ rows: [Int], weights: [Float], from codebook: Tensor) {
+    let d = options.width
+    codebook.read { codebook in
+      counts.mutate { counts in
+        sums.mutate { sums in
+          for (row, weight) in zip(rows, weights) {
+            counts[row] = weight
+            for i in row * d..<(row + 1) * d { sums[i] = weight * codebook[i] }
+          }
+        }
+      }
+    }
+    pendingCounts.mutate { clearRows($0, rows, columns: 1) }
+    pendingSums.mutate { clearRows($0, rows, columns: d) }
+  }
+}
+
+/// Calls `body` with the factor and offset of an affine map, nil for the identity.
+func readMap(
+  _ map: (factor: Tensor, offset: Tensor)?,
+  _ body: (UnsafePointer<Float>?, UnsafePointer<Float>?) -> Void
+) {
+  guard let map else { return body(nil, nil) }
+  map.factor.read { factor in map.offset.read { body(factor, $0) } }
+}

@@ -1,0 +1,133 @@
+import VQNN
+import VQTensor
+
+/// Product quantization: the channels of a vector in contiguous groups, each replaced by a code of its own.
+///
+/// `z` [..., d] gives codes [..., groups]. Groups have codebooks of their own, [k, d / groups] each, or share
+/// one. The loss is the mean over groups: the mean squared error of whole vectors has one meaning in every
+/// quantizer. The options hold for each group; `featureSize` is that of the whole vector.
+public final class GroupVectorQuant: Quantizer {
+  public let options: VectorQuantOptions
+  public let groups: Int
+  /// One for each group, or the one that they share.
+  public let layers: [VectorQuant]
+
+  public init(_ options: VectorQuantOptions, groups: Int, isShared: Bool = false) throws {
+    let name = "group_vector_quant"
+    guard groups >= 1, options.featureSize % groups == 0 else {
+      throw VQError.value(
+        name, "groups", "\(groups)",
+        "must be at least 1 and divide feature_size = \(options.featureSize)")
+    }
+    self.options = options
+    self.groups = groups
+    layers = try options.layers(isShared ? 1 : groups) {
+      $0.featureSize = options.featureSize / groups
+    }
+  }
+
+  override var name: String { "group_vector_quant" }
+  public override var featureSize: Int { options.featureSize }
+  public override var codeCount: Int { options.codeCount }
+  override var codeAxes: [Int] { [groups] }
+  public override var vectorQuants: [VectorQuant] { layers }
+  public override var children: [(name: String, module: Module)] { layers.numbered }
+
+  private var isShared: Bool { layers.count < groups }
+  private var width: Int { featureSize / groups }
+
+  override func quantizeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> QuantizedRows {
+    let m = rows.shape[0]
+    if isShared {
+      var result = try layers[0].quantizeRows(
+        rows.reshape([m * groups, width]), selection.split(into: groups), stages: 1)
+      result.output = try result.output.reshape([m, featureSize])
+      result.codes = try result.codes.reshape([m, groups])
+      result.distances = try result.distances.reshape([m, groups])
+      result.compared = try result.compared.reshape([m, -1])
+      return result
+    }
+    let parts = try zip(layers, slices(rows)).map {
+      try $0.quantizeRows($1, selection, stages: 1)
+    }
+    let count = Float(groups)
+    func mean(_ value: (QuantizedRows) -> Float) -> Float {
+      parts.map(value).reduce(0, +) / count
+    }
+    return QuantizedRows(
+      output: try .concatenate(parts.map(\.output), axis: 1),
+      codes: try .stack(parts.map(\.codes), axis: 1),
+      distances: try .stack(parts.map(\.distances), axis: 1),
+      compared: try .concatenate(parts.map(\.compared), axis: 1),
+      loss: try Tensor.sum(of: parts.map(\.loss)) / count,
+      commitmentLoss: mean(\.commitmentLoss), codebookLoss: mean(\.codebookLoss),
+      regularization: mean(\.regularization), stageLosses: parts.map(\.loss),
+      perplexities: parts.flatMap(\.perplexities),
+      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+  }
+
+  override func encodeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> Tensor {
+    let m = rows.shape[0]
+    if isShared {
+      return try layers[0].encodeRows(
+        rows.reshape([m * groups, width]), selection.split(into: groups), stages: 1
+      ).reshape([m, groups])
+    }
+    let codes = try zip(layers, slices(rows)).map {
+      try $0.encodeRows($1, selection, stages: 1)
+    }
+    return try .stack(codes, axis: 1)
+  }
+
+  override func decodeRows(_ codes: Tensor) throws -> Tensor {
+    let m = codes.shape[0]
+    if isShared {
+      return try layers[0].decodeRows(codes.reshape([m * groups])).reshape([m, featureSize])
+    }
+    let values = try layers.enumerated().map { group, layer in
+      try layer.decodeRows(codes.slice(axis: 1, from: group, to: group + 1).reshape([m]))
+    }
+    return try .concatenate(values, axis: 1)
+  }
+
+  override func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
+    if isShared {
+      return try layers[0].fitRows(
+        rows.reshape([rows.shape[0] * groups, width]), selection.split(into: groups),
+        iterations: iterations)
+    }
+    for (layer, part) in try zip(layers, slices(rows)) {
+      try layer.fitRows(part, selection, iterations: iterations)
+    }
+  }
+
+  /// The channels of each group, [m, d / groups].
+  private func slices(_ rows: Tensor) throws -> [Tensor] {
+    try (0..<groups).map { try rows.slice(axis: 1, from: $0 * width, to: ($0 + 1) * width) }
+  }
+}
+
+extension VectorQuantOptions {
+  /// `count` layers of these options; the first keeps the seed, the others have seeds drawn from it.
+  func layers(
+    _ count: Int, _ change: (inout VectorQuantOptions) -> Void = { _ in }
+  ) throws -> [VectorQuant] {
+    let generator = Generator(seed: seed, stream: stream)
+    return try (0..<count).map { index in
+      var own = self
+      change(&own)
+      if index > 0 {
+        own.seed = UInt64(generator.nextUniform() * 0x1p53) << 11 ^ UInt64(index)
+      }
+      return try VectorQuant(own)
+    }
+  }
+}
+
+extension Array where Element == VectorQuant {
+  var numbered: [(name: String, module: Module)] { enumerated().map { ("\($0)", $1) } }
+}

@@ -1,0 +1,258 @@
+import VQKernels
+import VQNN
+import VQTensor
+
+/// What a quantizer makes of vectors `z` [..., d].
+public struct Quantized {
+  /// The codes' values, z's shape, 0 where a mask leaves a vector out.
+  public let zq: Tensor
+  /// Codes, int32 [..., code axes...], -1 where there is none.
+  public let q: Tensor
+  /// Squared distances of what was compared to its code, q's shape.
+  public let d: Tensor
+  /// The vectors as they were compared: after projection and norm.
+  public let z: Tensor
+  /// What to add, times alpha, to the task's loss: a scalar.
+  public let loss: Tensor
+  /// The encoder's part of the loss, `(1 - beta) mse`.
+  public let commitmentLoss: Float
+  /// The codebook's part of the loss, `beta mse`.
+  public let codebookLoss: Float
+  /// The rest of the loss: orthogonal, entropy or other regularisers.
+  public let regularization: Float
+  /// `2^H` of the use of codes in this batch, H its entropy in bits; the mean over codebooks or stages.
+  public let perplexity: Float
+  /// Codes in use in this batch, of all codebooks.
+  public let activeCodes: Int
+  /// The loss of each stage or group that has one of its own, [stages]; else of the layer, [1].
+  public let stageLosses: Tensor
+  /// The perplexity of each, the shape of `stageLosses`.
+  public let stagePerplexities: Tensor
+}
+
+/// What a subclass of `Quantizer` makes of rows [m, d].
+struct QuantizedRows {
+  /// [m, d].
+  var output: Tensor
+  /// Int32 [m, code axes...].
+  var codes: Tensor
+  /// [m, code axes...].
+  var distances: Tensor
+  /// [m, c].
+  var compared: Tensor
+  var loss: Tensor
+  var commitmentLoss: Float = 0
+  var codebookLoss: Float = 0
+  var regularization: Float = 0
+  var stageLosses: [Tensor]
+  var perplexities: [Double]
+  var activeCodes: Int
+}
+
+/// A layer that replaces vectors by codes: masks, input checks and shapes, which are the same for all.
+///
+/// `z` is [..., d]; a mask, int32 of shape [...], leaves out the vectors where it is 0: they enter neither
+/// loss nor statistics, their output is 0 and their code -1.
+public class Quantizer: Module {
+  /// The operation's name in errors.
+  var name: String { "quantizer" }
+  /// Elements of a vector, d.
+  public var featureSize: Int { 0 }
+  /// Codes in each codebook, k.
+  public var codeCount: Int { 0 }
+  /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
+  var codeAxes: [Int] { [] }
+  /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
+  var stageCount: Int? { nil }
+
+  /// Whether vectors are replaced; otherwise they pass through, compared and counted but unchanged, and no
+  /// state changes.
+  public var isQuantizing = true {
+    didSet { for case let child as Quantizer in childModules { child.isQuantizing = isQuantizing } }
+  }
+
+  /// Whether codebooks are fixed: no gradient, statistics, initialization or replacement reaches them.
+  public var isFrozen = false {
+    didSet { for case let child as Quantizer in childModules { child.isFrozen = isFrozen } }
+  }
+
+  private var childModules: [Module] { children.map(\.module) }
+
+  /// Whether a forward may change codebooks.
+  var isLearning: Bool { isTraining && isQuantizing && !isFrozen }
+
+  public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }
+
+  // MARK: What a subclass defines
+
+  func quantizeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> QuantizedRows { throw undefined("quantize") }
+
+  /// Codes of rows [m, d], int32 [m, code axes...]; changes no state.
+  func encodeRows(_ rows: Tensor, _ selection: VectorSelection, stages: Int) throws -> Tensor {
+    throw undefined("encode")
+  }
+
+  /// Values of codes [m, code axes...], 0 for codes of -1: [m, d].
+  func decodeRows(_ codes: Tensor) throws -> Tensor { throw undefined("decode") }
+
+  /// Sets codebooks by k-means of rows [m, d].
+  func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
+    throw VQError.misuse(name, "\(type(of: self)) has no codebook that k-means could set")
+  }
+
+  /// The codebooks that vectors are assigned to, in order.
+  public var vectorQuants: [VectorQuant] { [] }
+
+  private func undefined(_ operation: String) -> VQError {
+    .misuse(operation, "\(type(of: self)) defines none")
+  }
+
+  // MARK: Quantizing
+
+  /// Quantizes `z` [..., d]; training forwards also update codebooks as the options say.
+  ///
+  /// - Parameters:
+  ///   - mask: int32 [...], 0 for vectors to leave out.
+  ///   - stages: how many stages of a residual quantizer to use; nil for all.
+  public final func quantize(
+    _ z: Tensor, mask: Tensor? = nil, stages: Int? = nil
+  ) throws -> Quantized {
+    let stages = try checkedStages(stages)
+    let selection = try selection(z, mask)
+    guard selection.count > 0 else {
+      guard !isTraining else {
+        throw VQError.empty(name, z.shape, "training needs at least one vector")
+      }
+      return try nothingQuantized(z, selection, stages)
+    }
+    let rows = try finiteRows(z, selection)
+    return try restored(quantizeRows(rows, selection, stages: stages), selection)
+  }
+
+  /// Codes of `z` [..., d], int32 [..., code axes...]; changes no state.
+  public final func encode(_ z: Tensor, mask: Tensor? = nil, stages: Int? = nil) throws -> Tensor {
+    try withoutGradients {
+      let stages = try checkedStages(stages)
+      let selection = try selection(z, mask)
+      guard selection.count > 0 else { return try noCodes(selection, stages) }
+      let rows = try finiteRows(z, selection)
+      return try selection.restore(codes: encodeRows(rows, selection, stages: stages))
+    }
+  }
+
+  /// The values of `codes`, int32 [..., code axes...], as `quantize` gives them in evaluation: [..., d].
+  /// A code of -1 gives 0.
+  ///
+  /// - Throws: `.index` for codes outside -1..<k, `.shape` unless the code axes fit.
+  public final func decode(_ codes: Tensor) throws -> Tensor {
+    let operation = "\(name).decode"
+    guard codes.dtype == .int32 else {
+      throw VQError.type(operation, [codes.dtype], "codes must be int32")
+    }
+    let axes = Array(codes.shape.suffix(codeAxes.count))
+    guard codes.rank >= codeAxes.count, fits(axes) else {
+      throw VQError.shape(operation, [codes.shape], "the last axis must be \(codeAxes[0]) codes")
+    }
+    if let code = codes.readCodes({
+      firstCodeOutOfRange($0, count: codes.count, from: -1, bound: codeCount)
+    }) {
+      throw VQError.index(operation, value: Int(code), bound: codeCount)
+    }
+    let lead = Array(codes.shape.dropLast(axes.count))
+    let rows = try codes.reshape([lead.reduce(1, *)] + axes)
+    return try decodeRows(rows).reshape(lead + [featureSize])
+  }
+
+  /// Whether codes of these axes can be decoded: those of the layer, or of its first stages.
+  private func fits(_ axes: [Int]) -> Bool {
+    if let stageCount { return axes.count == 1 && axes[0] >= 1 && axes[0] <= stageCount }
+    return axes == codeAxes
+  }
+
+  /// Sets the codebooks by k-means++ and `iterations` Lloyd updates of the vectors `z` [..., d], each stage
+  /// of a residual quantizer on what the stages before leave.
+  public final func fit(_ z: Tensor, mask: Tensor? = nil, iterations: Int = 10) throws {
+    try withoutGradients {
+      let selection = try selection(z, mask)
+      guard selection.count > 0 else {
+        throw VQError.empty("\(name).fit", z.shape, "k-means needs at least one vector")
+      }
+      try fitRows(finiteRows(z, selection), selection, iterations: iterations)
+    }
+  }
+
+  /// Updates EMA codebooks from what forwards added since the last update; for codebooks with
+  /// `emaManual`, others have nothing waiting.
+  public final func update() throws {
+    guard !isFrozen else { throw VQError.misuse("\(name).update", "the codebook is frozen") }
+    guard vectorQuants.contains(where: \.options.isEMA) else {
+      throw VQError.misuse(
+        "\(name).update", "only an EMA codebook has an update: ema_decay is 0")
+    }
+    for quantizer in vectorQuants { quantizer.updateCodebook() }
+  }
+
+  // MARK: Parts
+
+  private func checkedStages(_ stages: Int?) throws -> Int {
+    guard let stages else { return stageCount ?? 1 }
+    guard let stageCount else {
+      throw VQError.value(name, "stages", "\(stages)", "only a residual quantizer has stages")
+    }
+    guard stages >= 1, stages <= stageCount else {
+      throw VQError.value(name, "stages", "\(stages)", "must be in 1...\(stageCount)")
+    }
+    return stages
+  }
+
+  func selection(_ z: Tensor, _ mask: Tensor?) throws -> VectorSelection {
+    try z.requireFloat(name)
+    guard let width = z.shape.last, width == featureSize else {
+      throw VQError.shape(name, [z.shape], "the last axis must be feature_size = \(featureSize)")
+    }
+    return try VectorSelection(lead: Array(z.shape.dropLast()), mask: mask, name)
+  }
+
+  func finiteRows(_ z: Tensor, _ selection: VectorSelection) throws -> Tensor {
+    let rows = try selection.rows(of: z)
+    if let index = rows.read({ firstNonFiniteElement($0, count: rows.count) }) {
+      throw VQError.nonFinite(
+        name, "z", value: rows.read { $0[index] },
+        index: selection.position(ofElement: index, width: featureSize))
+    }
+    return rows
+  }
+
+  func restored(_ rows: QuantizedRows, _ selection: VectorSelection) throws -> Quantized {
+    let perplexity = rows.perplexities.reduce(0, +) / Double(max(rows.perplexities.count, 1))
+    let losses = rows.stageLosses
+    return Quantized(
+      zq: try selection.restore(rows.output), q: try selection.restore(codes: rows.codes),
+      d: try selection.restore(rows.distances), z: try selection.restore(rows.compared),
+      loss: rows.loss, commitmentLoss: rows.commitmentLoss, codebookLoss: rows.codebookLoss,
+      regularization: rows.regularization, perplexity: Float(perplexity),
+      activeCodes: rows.activeCodes,
+      stageLosses: losses.count == 1 ? try losses[0].reshape([1]) : try .stack(losses, axis: 0),
+      stagePerplexities: try Tensor(
+        rows.perplexities.map { Float($0) }, shape: [rows.perplexities.count]))
+  }
+
+  private func noCodes(_ selection: VectorSelection, _ stages: Int) throws -> Tensor {
+    let shape = selection.lead + (stageCount == nil ? codeAxes : [stages])
+    let codes = [Int32](repeating: -1, count: shape.reduce(1, *))
+    return try Tensor(codes: codes, shape: shape)
+  }
+
+  private func nothingQuantized(
+    _ z: Tensor, _ selection: VectorSelection, _ stages: Int
+  ) throws -> Quantized {
+    let codes = try noCodes(selection, stages)
+    let nothing = try Tensor.zeros([1])
+    return Quantized(
+      zq: try .zeros(z.shape), q: codes, d: try .zeros(codes.shape), z: try .zeros(z.shape),
+      loss: try Tensor(scalar: 0), commitmentLoss: 0, codebookLoss: 0, regularization: 0,
+      perplexity: 0, activeCodes: 0, stageLosses: nothing, stagePerplexities: nothing)
+  }
+}

@@ -1,0 +1,230 @@
+import VQKernels
+import VQNN
+import VQTensor
+
+/// Residual quantization (Zeghidour et al., SoundStream, 2021): each stage quantizes what the stages before
+/// leave, `r_1 = z`, `r_(s+1) = r_s - sg(z_q,s)`; the output is the sum of the stages' values.
+///
+/// `z` [..., d] gives codes [..., stages]. Stages have codebooks of their own or share one. The output's
+/// gradient reaches z once and every stage's codebook by nu; the residual is cut from the tape after a
+/// stage's value, not before, so that each stage's commitment reaches z. The loss is the sum over stages.
+///
+/// The options hold for each stage, but for the norm: without projection z is normalized once.
+public final class ResidualVectorQuant: Quantizer {
+  public let options: VectorQuantOptions
+  public let stages: Int
+  /// Probability that a training batch uses a random number of stages, 1 to all equally likely.
+  public let dropout: Float
+  /// One for each stage, or the one that they share.
+  public let layers: [VectorQuant]
+
+  private let normalizer: VectorNormalizer
+  private let generatorState: Tensor
+
+  public init(
+    _ options: VectorQuantOptions, stages: Int, isShared: Bool = false, dropout: Float = 0
+  ) throws {
+    let name = "residual_vector_quant"
+    try options.checkStages(name, stages: stages, isShared: isShared, dropout: dropout)
+    self.options = options
+    self.stages = stages
+    self.dropout = dropout
+    let isProjected = options.width != options.featureSize
+    normalizer = try VectorNormalizer(options, width: options.featureSize)
+    layers = try options.layers(isShared ? 1 : stages) { if !isProjected { $0.norm = .none } }
+    generatorState = try Tensor(
+      codes: Generator(seed: options.seed, stream: options.stream).stateWords, shape: [6])
+  }
+
+  override var name: String { "residual_vector_quant" }
+  public override var featureSize: Int { options.featureSize }
+  public override var codeCount: Int { options.codeCount }
+  override var codeAxes: [Int] { [stages] }
+  override var stageCount: Int? { stages }
+  public override var vectorQuants: [VectorQuant] { layers }
+
+  public override var children: [(name: String, module: Module)] {
+    layers.numbered + (options.norm == .batch && !isProjected ? [("norm", normalizer)] : [])
+  }
+
+  public override var ownBuffers: [NamedTensor] {
+    dropout > 0 ? [("generator", generatorState)] : []
+  }
+
+  private var isShared: Bool { layers.count < stages }
+  private var isProjected: Bool { options.width != options.featureSize }
+
+  private func layer(_ stage: Int) -> VectorQuant { isShared ? layers[0] : layers[stage] }
+
+  // MARK: Quantizing
+
+  override func quantizeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages limit: Int
+  ) throws -> QuantizedRows {
+    let used = try isQuantizing ? stagesToUse(limit) : limit
+    guard !isProjected else { return try quantizeProjected(rows, selection, used, of: limit) }
+    let vectors = try normalizer.normalized(rows, selection, isUpdating: isQuantizing, name)
+    guard isQuantizing else { return try passed(vectors, selection, limit) }
+
+    var passes: [QuantizedPass] = []
+    if isShared {
+      passes = [try layers[0].quantizeStages(of: vectors, count: used, passesThrough: false)]
+    } else {
+      var residual = vectors
+      for stage in 0..<used {
+        let pass = try layers[stage].quantizeStages(of: residual, count: 1, passesThrough: false)
+        residual = try residual - pass.stages[0].output.detached()
+        passes.append(pass)
+      }
+    }
+    let results = passes.flatMap(\.stages)
+    let values = try Tensor.sum(of: results.map(\.output))
+    return QuantizedRows(
+      output: try layers[0].estimated(from: vectors, to: values),
+      codes: try padded(.stack(results.map(\.codes), axis: 1), to: limit),
+      distances: try padded(.stack(results.map(\.squaredDistances), axis: 1), to: limit),
+      compared: vectors, loss: try Tensor.sum(of: passes.map(\.loss)),
+      commitmentLoss: passes.map(\.commitmentLoss).reduce(0, +),
+      codebookLoss: passes.map(\.codebookLoss).reduce(0, +),
+      regularization: passes.map(\.regularization).reduce(0, +),
+      stageLosses: isShared ? results.map(\.loss) : passes.map(\.loss),
+      perplexities: results.map(\.perplexity),
+      activeCodes: results.map(\.activeCodes).reduce(0, +))
+  }
+
+  /// Stages with projections: each a whole layer from d to d.
+  private func quantizeProjected(
+    _ rows: Tensor, _ selection: VectorSelection, _ used: Int, of limit: Int
+  ) throws -> QuantizedRows {
+    var residual = rows
+    var parts: [QuantizedRows] = []
+    for stage in 0..<used {
+      let part = try layers[stage].quantizeRows(residual, selection, stages: 1)
+      residual = try residual - part.output.detached()
+      parts.append(part)
+    }
+    return QuantizedRows(
+      output: try Tensor.sum(of: parts.map(\.output)),
+      codes: try padded(.stack(parts.map(\.codes), axis: 1), to: limit),
+      distances: try padded(.stack(parts.map(\.distances), axis: 1), to: limit), compared: rows,
+      loss: try Tensor.sum(of: parts.map(\.loss)),
+      commitmentLoss: parts.map(\.commitmentLoss).reduce(0, +),
+      codebookLoss: parts.map(\.codebookLoss).reduce(0, +),
+      regularization: parts.map(\.regularization).reduce(0, +), stageLosses: parts.map(\.loss),
+      perplexities: parts.flatMap(\.perplexities),
+      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+  }
+
+  override func encodeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages limit: Int
+  ) throws -> Tensor {
+    let vectors =
+      isProjected
+      ? rows : try normalizer.normalized(rows, selection, isUpdating: false, name)
+    return try stageCodes(vectors, selection, limit)
+  }
+
+  override func decodeRows(_ codes: Tensor) throws -> Tensor {
+    let m = codes.shape[0]
+    let values = try (0..<codes.shape[1]).map { stage in
+      try layer(stage).decodeRows(
+        codes.slice(axis: 1, from: stage, to: stage + 1).reshape([m]))
+    }
+    return try Tensor.sum(of: values)
+  }
+
+  override func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
+    var residual =
+      isProjected
+      ? rows : try normalizer.normalized(rows, selection, isUpdating: false, name)
+    for layer in layers {
+      try layer.fitRows(residual, selection, iterations: iterations)
+      residual = try residual - layer.decodeRows(layer.encodeRows(residual, selection, stages: 1))
+    }
+  }
+
+  // MARK: Parts
+
+  /// Codes of `vectors` [m, d] in the first stages, [m, count].
+  private func stageCodes(
+    _ vectors: Tensor, _ selection: VectorSelection, _ count: Int
+  ) throws -> Tensor {
+    var residual = vectors
+    var codes: [Tensor] = []
+    for stage in 0..<count {
+      codes.append(try layer(stage).encodeRows(residual, selection, stages: 1))
+      if stage + 1 < count {
+        residual = try residual - layer(stage).decodeRows(codes[stage])
+      }
+    }
+    return try .stack(codes, axis: 1)
+  }
+
+  /// Vectors that pass unchanged, with the codes that they would have.
+  private func passed(
+    _ vectors: Tensor, _ selection: VectorSelection, _ count: Int
+  ) throws -> QuantizedRows {
+    var residual = vectors.detached()
+    var parts: [QuantizedRows] = []
+    for stage in 0..<count {
+      let part = try layer(stage).quantizeRows(residual, selection, stages: 1)
+      parts.append(part)
+      residual = try residual - layer(stage).decodeRows(part.codes).detached()
+    }
+    let nothing = try Tensor(scalar: 0)
+    return QuantizedRows(
+      output: vectors, codes: try .stack(parts.map(\.codes), axis: 1),
+      distances: try .stack(parts.map(\.distances), axis: 1), compared: vectors, loss: nothing,
+      stageLosses: parts.map { _ in nothing }, perplexities: parts.flatMap(\.perplexities),
+      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+  }
+
+  /// The stages that this forward uses of `limit`.
+  private func stagesToUse(_ limit: Int) throws -> Int {
+    guard isTraining, dropout > 0 else { return limit }
+    let generator = Generator(stateWords: generatorState.codes)
+    let isDropping = generator.nextUniform() < Double(dropout)
+    let count = 1 + generator.nextIndex(below: limit)
+    generatorState.mutateCodes { words in
+      for (index, word) in generator.stateWords.enumerated() { words[index] = word }
+    }
+    return isDropping ? count : limit
+  }
+
+  /// Columns for the stages that were not used: -1 for codes, 0 for distances.
+  private func padded(_ x: Tensor, to count: Int) throws -> Tensor {
+    let missing = [x.shape[0], count - x.shape[1]]
+    guard missing[1] > 0 else { return x }
+    let rest =
+      x.dtype == .int32
+      ? try Tensor(codes: [Int32](repeating: -1, count: missing[0] * missing[1]), shape: missing)
+      : try Tensor.zeros(missing)
+    return try .concatenate([x, rest], axis: 1)
+  }
+}
+
+extension VectorQuantOptions {
+  /// Refuses what stages contradict.
+  fileprivate func checkStages(
+    _ operation: String, stages: Int, isShared: Bool, dropout: Float
+  ) throws {
+    guard stages >= 1 else {
+      throw VQError.value(operation, "stages", "\(stages)", "must be at least 1")
+    }
+    guard dropout >= 0, dropout <= 1 else {
+      throw VQError.value(operation, "quantizer_dropout", "\(dropout)", "must be in 0...1")
+    }
+    let isProjected = width != featureSize
+    guard !(isShared && isProjected) else {
+      throw VQError.value(
+        operation, "code_size", "\(width)",
+        "stages that share a codebook share its space: it must be feature_size = \(featureSize)")
+    }
+    guard isProjected || codebookNorm == .none || codebookNorm == .clamped else {
+      throw VQError.value(
+        operation, "cb_norm", "\(codebookNorm)",
+        "codes of a fixed scale cannot follow residuals, which shrink from stage to stage: "
+          + "it must be none or l2c, unless code_size projects each stage")
+    }
+  }
+}

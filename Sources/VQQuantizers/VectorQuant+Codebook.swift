@@ -1,0 +1,90 @@
+import VQKernels
+import VQNN
+import VQTensor
+
+/// The way from the raw codebook C to the effective E, and back.
+extension VectorQuant {
+  /// Whether the caller's loss trains C: otherwise an in-place optimizer, statistics or nothing does.
+  var trainsCodebook: Bool {
+    !isFrozen && inplaceOptimizer == nil && statistics == nil && transform == nil
+  }
+
+  /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map and the
+  /// norm.
+  public func effectiveCodebook() throws -> Tensor {
+    try effectiveCodebook(codebook, mapIsTrained: true)
+  }
+
+  /// `norm(scale C + bias)` or `norm(C W)` of a copy of `codebook`, so that later writes leave the tape
+  /// valid.
+  func effectiveCodebook(_ codebook: Tensor, mapIsTrained: Bool) throws -> Tensor {
+    var result = try codebook.recordedCopy()
+    if let transform {
+      result = try result.matmul(mapIsTrained ? transform : transform.detached())
+    } else if let map = try affineMap(isTrained: mapIsTrained) {
+      let (groups, k, d) = (options.affineGroups, options.codeCount, options.width)
+      let factor = try map.factor.reshape([groups, 1, d])
+      let offset = try map.offset.reshape([groups, 1, d])
+      result = try (result.reshape([groups, k / groups, d]) * factor + offset).reshape([k, d])
+    }
+    return try result.normalizedRows(options.codebookNorm, options)
+  }
+
+  /// Scale and bias [groups, code size] of the affine map; nil for the identity.
+  func affineMap(isTrained: Bool) throws -> (factor: Tensor, offset: Tensor)? {
+    if let moments { return try moments.map() }
+    guard let affineScale, let affineBias else { return nil }
+    let rate = options.affineLearningRate
+    let scale = isTrained ? affineScale : affineScale.detached()
+    let bias = isTrained ? affineBias : affineBias.detached()
+    return (try scale * rate + 1, try bias * rate)
+  }
+
+  /// The effective codebook twice: for the gradient of the output and for that of the loss.
+  ///
+  /// With an in-place optimizer the loss reaches the affine map alone, and C takes the output's gradient, in
+  /// training only: what evaluation left on C, the next training forward would step by.
+  func codebooks() throws -> (synchronized: Tensor, compared: Tensor) {
+    if trainsCodebook {
+      let effective = try effectiveCodebook()
+      return (effective, effective)
+    }
+    let compared = try effectiveCodebook(codebook.detached(), mapIsTrained: !isFrozen)
+    let isWaiting = isLearning && inplaceOptimizer != nil && options.valueRate > 0
+    return (isWaiting ? try effectiveCodebook() : compared, compared)
+  }
+
+  /// Writes raw codes whose effective image, but for the norm, is `values` [m, code size], and makes
+  /// optimizers and statistics forget those rows.
+  ///
+  /// - Parameter weights: of the rows in an EMA codebook, 1 each unless given.
+  func write(_ values: Tensor, rows: [Int], weights: [Float]? = nil) throws {
+    var raw = values
+    if let transform {
+      // With a singular W no raw code has that image: the codes stay.
+      guard let solved = try solveRows(values, transform) else { return }
+      raw = solved
+    }
+    let map = try withoutGradients { try affineMap(isTrained: false) }
+    raw.read { raw in
+      codebook.mutate { codebook in
+        readMap(map) { factor, offset in
+          writeRawRows(
+            raw, rows: rows, width: options.width, factor: factor, offset: offset,
+            groupSize: options.codeCount / options.affineGroups, codebook)
+        }
+      }
+    }
+    forgetGradient(of: rows)
+    statistics?.restart(
+      rows, weights: weights ?? [Float](repeating: 1, count: rows.count), from: codebook)
+    for observer in codebook.leaf?.rowObservers ?? [] { observer(rows) }
+  }
+
+  /// Zeroes what backward left on rows that are written anew.
+  private func forgetGradient(of rows: [Int]) {
+    guard let gradient = codebook.grad, let copy = try? gradient.copied() else { return }
+    copy.mutate { clearRows($0, rows, columns: options.width) }
+    codebook.grad = copy
+  }
+}

@@ -1,0 +1,147 @@
+import VQKernels
+import VQTensor
+
+/// What one stage, the only one of a plain layer, makes of its vectors.
+struct QuantizedStage {
+  /// The codes' values, [m, code size].
+  let output: Tensor
+  let codes: Tensor
+  let squaredDistances: Tensor
+  /// The commitment loss.
+  let loss: Tensor
+  let perplexity: Double
+  let activeCodes: Int
+}
+
+/// What a codebook makes of vectors in one stage, or in several that share it.
+struct QuantizedPass {
+  let stages: [QuantizedStage]
+  /// The sum of the stages' losses, and the regularisers.
+  let loss: Tensor
+  let commitmentLoss: Float
+  let codebookLoss: Float
+  let regularization: Float
+}
+
+extension VectorQuant {
+  /// Quantizes `vectors` [m, code size], then what is left of them, and so on for `count` stages; in
+  /// training also initializes the codebook, makes the in-place steps, updates statistics and replaces
+  /// unused codes, as the options say.
+  ///
+  /// - Parameter passesThrough: whether the gradient of a stage's output goes straight to its vectors;
+  ///   otherwise it reaches the codebook alone.
+  func quantizeStages(
+    of vectors: Tensor, count: Int, passesThrough: Bool
+  ) throws -> QuantizedPass {
+    var kept: [Tensor]?
+    if isLearning {
+      let isInner = try checkInnerPhase(vectors)
+      try requireFiniteMap()
+      try initializeCodebook(vectors)
+      try moments?.update(vectors: vectors, codebook: codebook)
+      if isInner { kept = try innerSteps(vectors.detached(), stages: count) }
+      if options.reassign { kept = nil }
+    }
+
+    let (synchronized, compared) = try codebooks()
+    var stages: [QuantizedStage] = []
+    var parts: [(vectors: Tensor, codes: Tensor, usage: [Int32])] = []
+    var regularizers: [Tensor] = []
+    var error = 0.0
+    var residual = vectors
+    for stage in 0..<count {
+      let codes = try kept?[stage] ?? lookup(residual, compared)
+      let result = try StraightThrough(
+        residual, codes: codes, synchronized: synchronized, compared: compared,
+        nu: options.valueRate, beta: options.beta, passesThrough: passesThrough)
+      let usage = codes.readCodes { codeUsage($0, rows: codes.count, codeCount: codeCount) }
+      stages.append(
+        QuantizedStage(
+          output: result.output, codes: codes, squaredDistances: result.squaredDistances,
+          loss: result.loss, perplexity: usage.perplexity, activeCodes: usage.active))
+      parts.append((residual, codes, usage.counts))
+      if let entropy = try weightedEntropy(residual, compared) { regularizers.append(entropy) }
+      error += result.meanSquaredError
+      if stage + 1 < count { residual = try residual - result.output.detached() }
+    }
+    if let orthogonal = try weightedOrthogonality(compared) { regularizers.append(orthogonal) }
+    if isLearning { try finishTraining(parts) }
+
+    let regularizer = try regularizers.isEmpty ? nil : Tensor.sum(of: regularizers)
+    let losses = stages.map(\.loss) + (regularizer.map { [$0] } ?? [])
+    return QuantizedPass(
+      stages: stages, loss: try Tensor.sum(of: losses),
+      commitmentLoss: share(1 - options.beta, of: error),
+      codebookLoss: share(options.beta, of: error), regularization: try regularizer?.item() ?? 0)
+  }
+
+  /// Codes of `vectors`: the nearest, or in training at a temperature above 0 drawn ones.
+  func lookup(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor {
+    guard isTraining, let tau = try temperature?.item(), tau > 0 else {
+      return try nearest(vectors, effective)
+    }
+    return try drawing {
+      try sampleCodes(
+        vectors.detached(), effective.detached(), temperature: tau, generator: $0)
+    }
+  }
+
+  /// What training forwards do after the codes' values were read.
+  private func finishTraining(
+    _ parts: [(vectors: Tensor, codes: Tensor, usage: [Int32])]
+  ) throws {
+    advancePhases()
+    if let statistics {
+      let map = try withoutGradients { try affineMap(isTrained: false) }
+      for part in parts {
+        try statistics.add(
+          part.vectors, CodeIndex(part.codes, codeCount: codeCount), usage: part.usage, map: map,
+          codebook: codebook)
+      }
+      if !options.emaManual { updateCodebook() }
+    }
+    let usage = parts.dropFirst().reduce(parts[0].usage) { sum, part in
+      zip(sum, part.usage).map { $0 &+ $1 }
+    }
+    try replaceUnused(usage, parts.map(\.vectors))
+  }
+
+  // MARK: Regularisers
+
+  private func weightedEntropy(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor? {
+    guard options.entropyWeight > 0 else { return nil }
+    let entropy = try entropyRegularizer(
+      vectors, effective, temperature: options.entropyTemperature)
+    return try entropy.loss * options.entropyWeight
+  }
+
+  private func weightedOrthogonality(_ effective: Tensor) throws -> Tensor? {
+    guard options.orthogonalWeight > 0 else { return nil }
+    return try orthogonalRegularizer(effective) * options.orthogonalWeight
+  }
+
+  /// The regularisers' gradient in the effective codebook, for in-place steps; nil without any.
+  func regularizerGradient(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor? {
+    let leaf = try effective.detached().requiringGrad(.codebook)
+    let parts = [try weightedEntropy(vectors.detached(), leaf), try weightedOrthogonality(leaf)]
+    for part in parts { try part?.backward() }
+    return leaf.grad
+  }
+
+  /// `weight * error`, 0 without weight though the error overflows.
+  func share(_ weight: Float, of error: Double) -> Float {
+    weight == 0 ? 0 : Float(error * Double(weight))
+  }
+}
+
+extension Tensor {
+  /// The sum of tensors of one shape, in order.
+  static func sum(of tensors: [Tensor]) throws -> Tensor {
+    try tensors.dropFirst().reduce(tensors[0]) { try $0 + $1 }
+  }
+
+  /// The identity matrix [d, d].
+  static func identity(_ d: Int) throws -> Tensor {
+    try Tensor(codes: (0..<d).map { Int32($0) }, shape: [d]).oneHot(d)
+  }
+}

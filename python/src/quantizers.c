@@ -1,0 +1,224 @@
+#include "core.h"
+
+/// The options from a tuple in the order of the header's fields, without struct_size.
+static int read_options(PyObject *tuple, vq_vector_quant_options *options) {
+  long long d, k, code_size, groups, replace, kmeans, norm_groups, inner, outer;
+  unsigned long long seed, stream;
+  int manual, simvq, reassign;
+  options->struct_size = sizeof *options;
+  if (!PyArg_ParseTuple(
+          tuple, "LLLffififfLffppLiLiifLffffffLLpKK", &d, &k, &code_size, &options->beta,
+          &options->sync_nu, &options->gradient, &options->directional_variance, &options->affine,
+          &options->affine_lr, &options->affine_momentum, &groups, &options->ema_decay,
+          &options->ema_epsilon, &manual, &simvq, &replace, &options->start, &kmeans,
+          &options->norm, &options->cb_norm, &options->max_norm, &norm_groups,
+          &options->temperature, &options->temperature_decay, &options->temperature_min,
+          &options->orthogonal_weight, &options->entropy_weight, &options->entropy_temperature,
+          &inner, &outer, &reassign, &seed, &stream))
+    return 0;
+  options->feature_size = d;
+  options->num_codes = k;
+  options->code_size = code_size;
+  options->affine_groups = groups;
+  options->ema_manual = manual;
+  options->simvq = simvq;
+  options->replace_freq = replace;
+  options->kmeans_freq = kmeans;
+  options->norm_groups = norm_groups;
+  options->inner_steps = inner;
+  options->outer_steps = outer;
+  options->reassign = reassign;
+  options->seed = seed;
+  options->stream = stream;
+  return 1;
+}
+
+static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
+  PyObject *tuple;
+  vq_vector_quant_options options = {0};
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O!", &PyTuple_Type, &tuple) || !read_options(tuple, &options))
+    return NULL;
+  return wrap(vq_vector_quant_create(&options, &out), MODULE_HANDLE, &out);
+}
+
+static PyObject *group_vector_quant_create(PyObject *self, PyObject *args) {
+  PyObject *tuple;
+  vq_vector_quant_options options = {0};
+  long long groups;
+  int shared;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O!Lp", &PyTuple_Type, &tuple, &groups, &shared) ||
+      !read_options(tuple, &options))
+    return NULL;
+  return wrap(vq_group_vector_quant_create(&options, groups, shared, &out), MODULE_HANDLE, &out);
+}
+
+static PyObject *residual_vector_quant_create(PyObject *self, PyObject *args) {
+  PyObject *tuple;
+  vq_vector_quant_options options = {0};
+  long long stages;
+  int shared;
+  float dropout;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O!Lpf", &PyTuple_Type, &tuple, &stages, &shared, &dropout) ||
+      !read_options(tuple, &options))
+    return NULL;
+  return wrap(vq_residual_vector_quant_create(&options, stages, shared, dropout, &out),
+              MODULE_HANDLE, &out);
+}
+
+PyObject *give_quantized(vq_status status, vq_quantized *out) {
+  if (status != VQ_OK) return raise_status(status);
+  return Py_BuildValue(
+      "(NNNNNNNffffL)", wrap(status, TENSOR_HANDLE, &out->z_q),
+      wrap(status, TENSOR_HANDLE, &out->codes), wrap(status, TENSOR_HANDLE, &out->distances),
+      wrap(status, TENSOR_HANDLE, &out->loss), wrap(status, TENSOR_HANDLE, &out->z),
+      wrap(status, TENSOR_HANDLE, &out->stage_losses),
+      wrap(status, TENSOR_HANDLE, &out->stage_perplexities), out->commitment_loss,
+      out->codebook_loss, out->regularization, out->perplexity, (long long)out->active_codes);
+}
+
+static PyObject *quantizer_forward(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *z, *mask;
+  long long stages;
+  if (!PyArg_ParseTuple(args, "O&O&O&L", to_module, &quantizer, to_tensor, &z, to_optional_tensor,
+                        &mask, &stages))
+    return NULL;
+  vq_quantized out = {.struct_size = sizeof out};
+  vq_status status;
+  WITHOUT_GIL(status, vq_quantizer_forward(quantizer, z, mask, stages, &out));
+  return give_quantized(status, &out);
+}
+
+static PyObject *quantizer_encode(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *z, *mask, *out;
+  long long stages;
+  if (!PyArg_ParseTuple(args, "O&O&O&L", to_module, &quantizer, to_tensor, &z, to_optional_tensor,
+                        &mask, &stages))
+    return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_quantizer_encode(quantizer, z, mask, stages, &out));
+  return wrap(status, TENSOR_HANDLE, &out);
+}
+
+static PyObject *quantizer_decode(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *codes, *out;
+  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &codes)) return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_quantizer_decode(quantizer, codes, &out));
+  return wrap(status, TENSOR_HANDLE, &out);
+}
+
+#define QUANTIZER_FLAG(name)                                                       \
+  static PyObject *quantizer_set_##name(PyObject *self, PyObject *args) {          \
+    vq_module *quantizer;                                                          \
+    int flag;                                                                      \
+    if (!PyArg_ParseTuple(args, "O&p", to_module, &quantizer, &flag)) return NULL; \
+    return none_or_raise(vq_quantizer_set_##name(quantizer, flag));                \
+  }                                                                                \
+  static PyObject *quantizer_is_##name(PyObject *self, PyObject *args) {           \
+    vq_module *quantizer;                                                          \
+    if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;         \
+    return PyBool_FromLong(vq_quantizer_is_##name(quantizer));                     \
+  }
+QUANTIZER_FLAG(quantizing)
+QUANTIZER_FLAG(frozen)
+
+static PyObject *quantizer_fit(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *z, *mask;
+  long long iterations;
+  if (!PyArg_ParseTuple(args, "O&O&O&L", to_module, &quantizer, to_tensor, &z, to_optional_tensor,
+                        &mask, &iterations))
+    return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_quantizer_fit(quantizer, z, mask, iterations));
+  return none_or_raise(status);
+}
+
+static PyObject *quantizer_update(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
+  return none_or_raise(vq_quantizer_update(quantizer));
+}
+
+static PyObject *quantizer_codebook_count(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  if (!PyArg_ParseTuple(args, "O&", to_module, &quantizer)) return NULL;
+  return PyLong_FromLongLong(vq_quantizer_codebook_count(quantizer));
+}
+
+static PyObject *quantizer_effective_codebook(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  long long index;
+  vq_tensor *out;
+  if (!PyArg_ParseTuple(args, "O&L", to_module, &quantizer, &index)) return NULL;
+  return wrap(vq_quantizer_effective_codebook(quantizer, index, &out), TENSOR_HANDLE, &out);
+}
+
+static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  long long index;
+  vq_optimizer *optimizer;
+  if (!PyArg_ParseTuple(args, "O&LO&", to_module, &quantizer, &index, to_optional_optimizer,
+                        &optimizer))
+    return NULL;
+  return none_or_raise(vq_quantizer_set_inplace_optimizer(quantizer, index, optimizer));
+}
+
+static PyObject *nearest_codes(PyObject *self, PyObject *args) {
+  vq_tensor *x, *codebook, *codes, *distances = NULL;
+  int with_distances;
+  if (!PyArg_ParseTuple(args, "O&O&p", to_tensor, &x, to_tensor, &codebook, &with_distances))
+    return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_nearest_codes(x, codebook, &codes, with_distances ? &distances : NULL));
+  if (status != VQ_OK) return raise_status(status);
+  PyObject *first = wrap(status, TENSOR_HANDLE, &codes);
+  if (!with_distances) return first;
+  return Py_BuildValue("(NN)", first, wrap(status, TENSOR_HANDLE, &distances));
+}
+
+static PyObject *kmeans(PyObject *self, PyObject *args) {
+  vq_tensor *x, *initial, *centroids, *codes;
+  long long k, max_iterations;
+  int init;
+  unsigned long long seed;
+  if (!PyArg_ParseTuple(args, "O&LLiO&K", to_tensor, &x, &k, &max_iterations, &init,
+                        to_optional_tensor, &initial, &seed))
+    return NULL;
+  double inertia;
+  int64_t iterations;
+  vq_status status;
+  WITHOUT_GIL(status, vq_kmeans(x, k, max_iterations, init, initial, seed, &centroids, &codes,
+                                &inertia, &iterations));
+  if (status != VQ_OK) return raise_status(status);
+  return Py_BuildValue("(NNdL)", wrap(status, TENSOR_HANDLE, &centroids),
+                       wrap(status, TENSOR_HANDLE, &codes), inertia, (long long)iterations);
+}
+
+#define ENTRY(name) {#name, name, METH_VARARGS, NULL}
+PyMethodDef quantizer_methods[] = {
+    ENTRY(vector_quant_create),
+    ENTRY(group_vector_quant_create),
+    ENTRY(residual_vector_quant_create),
+    ENTRY(quantizer_forward),
+    ENTRY(quantizer_encode),
+    ENTRY(quantizer_decode),
+    ENTRY(quantizer_set_quantizing),
+    ENTRY(quantizer_is_quantizing),
+    ENTRY(quantizer_set_frozen),
+    ENTRY(quantizer_is_frozen),
+    ENTRY(quantizer_fit),
+    ENTRY(quantizer_update),
+    ENTRY(quantizer_codebook_count),
+    ENTRY(quantizer_effective_codebook),
+    ENTRY(quantizer_set_inplace_optimizer),
+    ENTRY(nearest_codes),
+    ENTRY(kmeans),
+    {NULL, NULL, 0, NULL},
+};

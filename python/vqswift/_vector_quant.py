@@ -1,0 +1,393 @@
+"""Quantizers with learned codebooks: plain, group and residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypedDict, Unpack
+
+import numpy.typing as npt
+
+from . import _core
+from ._quantizer import Quantizer, QuantizerInfo
+from ._random import checked_word, layer_stream
+from ._tensor import Tensor, as_tensor
+from .optim import Optimizer
+
+InplaceOptimizer = Callable[[list[Tensor]], Optimizer]
+
+_NORMS = {"none": 0, "l2": 1, "l2c": 2, "bn": 3, "gn": 4, "in": 5}
+_STARTS = {"normal": 0, "kaiming": 1, "uniform": 2, "kmeans": 3, "kmeans++": 4}
+_AFFINE = {"learned": 0, "ema": 1}
+_GRADIENTS = {"ste": 0, "rotation": 1, "directional": 2}
+
+
+class VectorQuantOptions(TypedDict, total=False):
+    """The options of `VectorQuant`, which documents them."""
+
+    code_size: int | None
+    beta: float
+    sync_nu: float
+    gradient: str
+    directional_variance: float
+    affine: str
+    affine_lr: float
+    affine_momentum: float
+    affine_groups: int
+    ema_decay: float
+    ema_epsilon: float
+    ema_manual: bool
+    simvq: bool
+    replace_freq: int
+    inplace_optimizer: InplaceOptimizer | None
+    init: str
+    kmeans_init: bool
+    kmeans_freq: int
+    norm: str
+    cb_norm: str
+    max_norm: float
+    norm_groups: int
+    temperature: float
+    temperature_decay: float
+    temperature_min: float
+    orthogonal_weight: float
+    entropy_weight: float
+    entropy_temperature: float
+    inner_steps: int
+    outer_steps: int
+    reassign: bool
+
+
+_DEFAULTS: VectorQuantOptions = {
+    "code_size": None,
+    "beta": 0.95,
+    "sync_nu": 0.0,
+    "gradient": "ste",
+    "directional_variance": 5e-3,
+    "affine": "learned",
+    "affine_lr": 0.0,
+    "affine_momentum": 0.1,
+    "affine_groups": 1,
+    "ema_decay": 0.0,
+    "ema_epsilon": 1e-5,
+    "ema_manual": False,
+    "simvq": False,
+    "replace_freq": 0,
+    "inplace_optimizer": None,
+    "init": "normal",
+    "kmeans_init": False,
+    "kmeans_freq": 0,
+    "norm": "none",
+    "cb_norm": "none",
+    "max_norm": 10.0,
+    "norm_groups": 4,
+    "temperature": 0.0,
+    "temperature_decay": 1.0,
+    "temperature_min": 0.0,
+    "orthogonal_weight": 0.0,
+    "entropy_weight": 0.0,
+    "entropy_temperature": 1.0,
+    "inner_steps": 1,
+    "outer_steps": 1,
+    "reassign": False,
+}
+
+
+def _native_options(
+    operation: str, feature_size: int, num_codes: int, seed: int, given: VectorQuantOptions
+) -> tuple[object, ...]:
+    """The options in the order of `vq_vector_quant_options`."""
+    unknown = [name for name in given if name not in _DEFAULTS]
+    if unknown:
+        raise TypeError(f"[{operation}] unknown options {unknown}: the known are {[*_DEFAULTS]}")
+    o = _DEFAULTS | given
+
+    def choice(name: str, value: str, choices: dict[str, int]) -> int:
+        if value not in choices:
+            raise ValueError(f"[{operation}] {name} = {value!r}: it must be one of {[*choices]}")
+        return choices[value]
+
+    start = o["init"]
+    if o["kmeans_init"]:
+        if start not in ("normal", "kmeans"):
+            raise ValueError(
+                f"[{operation}] init = {start!r} and kmeans_init: only one may choose the start"
+            )
+        start = "kmeans"
+    if o["code_size"] is not None and o["code_size"] < 1:
+        raise ValueError(f"[{operation}] code_size = {o['code_size']}: it must be at least 1")
+    return (
+        feature_size,
+        num_codes,
+        o["code_size"] or 0,
+        o["beta"],
+        o["sync_nu"],
+        choice("gradient", o["gradient"], _GRADIENTS),
+        o["directional_variance"],
+        choice("affine", o["affine"], _AFFINE),
+        o["affine_lr"],
+        o["affine_momentum"],
+        o["affine_groups"],
+        o["ema_decay"],
+        o["ema_epsilon"],
+        o["ema_manual"],
+        o["simvq"],
+        o["replace_freq"],
+        choice("init", start, _STARTS),
+        o["kmeans_freq"],
+        choice("norm", o["norm"], _NORMS),
+        choice("cb_norm", o["cb_norm"], _NORMS),
+        o["max_norm"],
+        o["norm_groups"],
+        o["temperature"],
+        o["temperature_decay"],
+        o["temperature_min"],
+        o["orthogonal_weight"],
+        o["entropy_weight"],
+        o["entropy_temperature"],
+        o["inner_steps"],
+        o["outer_steps"],
+        o["reassign"],
+        checked_word(operation, "seed", seed),
+        layer_stream()[1],
+    )
+
+
+class CodebookQuantizer(Quantizer):
+    """A quantizer with one or several codebooks: the base of `VectorQuant`, `GroupVectorQuant`
+    and `ResidualVectorQuant`."""
+
+    #: The optimizers that step codebooks in place, one a codebook; empty without.
+    inplace_optimizers: tuple[Optimizer, ...]
+
+    def __init__(
+        self, handle: _core.ModuleHandle, dim: int, inplace_optimizer: InplaceOptimizer | None
+    ) -> None:
+        super().__init__(handle, dim)
+        optimizers = []
+        if inplace_optimizer is not None:
+            for index, codebook in enumerate(self.codebooks):
+                optimizer = inplace_optimizer([codebook])
+                if not isinstance(optimizer, Optimizer):
+                    raise TypeError(
+                        f"[{self._operation}] inplace_optimizer must return a vqswift.optim "
+                        f"optimizer, not {type(optimizer).__name__}"
+                    )
+                _core.quantizer_set_inplace_optimizer(handle, index, optimizer._handle)
+                optimizers.append(optimizer)
+        self.inplace_optimizers = tuple(optimizers)
+
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """The raw codebooks [k, code size], the parameters themselves, by group or stage."""
+        return [
+            tensor
+            for name, tensor in self._own_parameters(True)
+            if name.rpartition(".")[2] == "codebook"
+        ]
+
+    @property
+    def effective_codebooks(self) -> list[Tensor]:
+        """[k, d] after affine map and norm, what vectors are compared with: one a codebook."""
+        return [
+            Tensor._wrap(_core.quantizer_effective_codebook(self._handle, index))
+            for index in range(_core.quantizer_codebook_count(self._handle))
+        ]
+
+    def fit(
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        iterations: int = 10,
+    ) -> None:
+        """Set the codebooks by k-means of z, k-means++ and `iterations` Lloyd updates.
+
+        Repeated k-means (Huh et al., Table 1) is this once an epoch. A residual quantizer fits
+        stage after stage on what the stages before leave. Optimizer moments of the codes are
+        forgotten. ValueError for NaN, infinity or no vector.
+        """
+        rows = self._channels_last(as_tensor(z))
+        kept = self._mask(rows, mask, lengths)
+        _core.quantizer_fit(self._handle, rows._handle, kept, iterations)
+
+    def update(self) -> None:
+        """Move EMA codebooks by what training forwards added since the last update.
+
+        For `ema_manual=True`: after several forwards of one accumulated step, as the outer
+        optimizer's `step()`. RuntimeError when the codebook is frozen or has no EMA.
+        """
+        _core.quantizer_update(self._handle)
+
+
+class VectorQuant(CodebookQuantizer):
+    """Replaces each vector of z by the nearest of `num_codes` codes.
+
+    Huh et al., "Straightening Out the Straight-Through Estimator", ICML 2023. Calling the layer
+    gives `(z_q, info)`. The gradient passes straight through; `info.loss` is
+    `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, to be added to the task loss times alpha.
+    Options combine unless they contradict each other, which raises ValueError with the reason.
+
+    Args:
+        feature_size: d, the size of a vector.
+        num_codes: k, the number of codes.
+        code_size: size of a code; z is projected to it and z_q back (low-dimensional lookup).
+        beta: weight of the codebook's side of the loss, 0 to 1.
+        sync_nu: synchronized update: the codebook gains nu times the gradient of the output.
+        gradient: how the output's gradient reaches z. "ste": unchanged. "rotation": rotated and
+            scaled from the code to the vector (Fifty et al. 2024). "directional": the training
+            output is z + |z_q - z| sg(unit(z_q - z + noise)) of variance `directional_variance`
+            (DiVeQ), which trains the codebook by the task loss.
+        affine: "learned": E = (1 + lr s) C + lr b with lr = `affine_lr`, 0 is off. "ema": the
+            codebook's running moments are moved to z's; `affine_momentum` is a batch's weight.
+        affine_groups: contiguous blocks of codes, each with its own map.
+        ema_decay: above 0, codes are running means of their vectors instead of learned, counts
+            smoothed by `ema_epsilon`; `ema_manual` leaves the update to `update()`.
+        simvq: E = C W with C frozen and W learned (SimVQ).
+        replace_freq: a code unused for so many training steps becomes a random vector of the batch
+            plus noise; 0 is off.
+        inplace_optimizer: a callable `parameters -> optimizer`: alternating optimization. The
+            optimizer it gives owns the raw codebook and steps inside training forwards; the
+            codebook is then not in `parameters()`.
+        init: "normal" N(0,1), "kaiming", "uniform" in +-1/k, "kmeans" (10 Lloyd updates after
+            k-means++) or "kmeans++" of the first training batch. `kmeans_init=True` is "kmeans".
+        kmeans_freq: training steps from one k-means of the batch to the next; 0 is off.
+        norm, cb_norm: of z and of the codebook: "none"; "l2" unit length; "l2c" length of at most
+            `max_norm`; "bn" channels over the batch or codebook; "gn" `norm_groups` groups of
+            channels; "in" channels over the positions of a sample, or over the codebook.
+        temperature: above 0, training codes are drawn with p_j ~ exp(-d_j / temperature); each
+            training step multiplies it by `temperature_decay` down to `temperature_min`.
+        orthogonal_weight: of mean (E^ E^T - I)^2, E^ the unit codes, in the loss.
+        entropy_weight: of the mean entropy of p = softmax(-d / `entropy_temperature`) less the
+            entropy of its mean, in the loss.
+        dim: channel axis of z; 1 for channels-first.
+        inner_steps: steps of the in-place optimizer, the batch split evenly among them.
+        outer_steps: training forwards from one inner phase to the next.
+        reassign: look codes up again after the inner phase.
+        seed: of initial codes, replacement, k-means and draws.
+    """
+
+    _operation = "vector_quant"
+
+    def __init__(
+        self,
+        feature_size: int,
+        num_codes: int,
+        *,
+        dim: int = -1,
+        seed: int = 0,
+        **options: Unpack[VectorQuantOptions],
+    ) -> None:
+        native = _native_options(self._operation, feature_size, num_codes, seed, options)
+        super().__init__(_core.vector_quant_create(native), dim, options.get("inplace_optimizer"))
+
+    @property
+    def inplace_optimizer(self) -> Optimizer | None:
+        """The optimizer that steps the codebook in training forwards."""
+        return self.inplace_optimizers[0] if self.inplace_optimizers else None
+
+    @property
+    def codebook(self) -> Tensor:
+        """The raw codebook [k, code size], the parameter itself."""
+        return self.codebooks[0]
+
+    @property
+    def effective_codebook(self) -> Tensor:
+        """[k, code size] after affine map and norm: what vectors are compared with."""
+        return self.effective_codebooks[0]
+
+
+class GroupVectorQuant(CodebookQuantizer):
+    """Product quantization: channels in `groups` contiguous groups, each replaced by its own code.
+
+    z [..., d] -> codes [..., groups]. `shared=True`: all groups use one codebook
+    [k, d / groups]. The options are `VectorQuant`'s and hold for each group; `info.loss` is the
+    mean over groups, so that alpha means the same as in the plain layer.
+    """
+
+    _operation = "group_vector_quant"
+
+    def __init__(
+        self,
+        feature_size: int,
+        num_codes: int,
+        *,
+        groups: int,
+        shared: bool = False,
+        dim: int = -1,
+        seed: int = 0,
+        **options: Unpack[VectorQuantOptions],
+    ) -> None:
+        native = _native_options(self._operation, feature_size, num_codes, seed, options)
+        super().__init__(
+            _core.group_vector_quant_create(native, groups, shared),
+            dim,
+            options.get("inplace_optimizer"),
+        )
+
+
+class ResidualVectorQuant(CodebookQuantizer):
+    """Residual quantization: each of `stages` quantizes what the stages before leave.
+
+    z [..., d] -> codes [..., stages]; the output is the sum of the stages' values (Zeghidour et
+    al., SoundStream, 2021). Every stage's commitment reaches z, the output's gradient reaches it
+    once. The options are `VectorQuant`'s and hold for each stage; without `code_size`, z is
+    normalized once, in front. `info.loss` is the sum over stages, `info.stage_losses` its parts.
+
+    Args:
+        stages: the number of stages; `layer(z, stages=m)` and `layer.encode(z, stages=m)` use
+            the first m.
+        shared: whether all stages use one codebook.
+        quantizer_dropout: probability that a training batch uses a random number of stages, 1 to
+            all equally likely; codes of the others are -1.
+    """
+
+    _operation = "residual_vector_quant"
+
+    def __init__(
+        self,
+        feature_size: int,
+        num_codes: int,
+        *,
+        stages: int,
+        shared: bool = False,
+        quantizer_dropout: float = 0.0,
+        dim: int = -1,
+        seed: int = 0,
+        **options: Unpack[VectorQuantOptions],
+    ) -> None:
+        native = _native_options(self._operation, feature_size, num_codes, seed, options)
+        super().__init__(
+            _core.residual_vector_quant_create(native, stages, shared, quantizer_dropout),
+            dim,
+            options.get("inplace_optimizer"),
+        )
+
+    def forward(  # type: ignore[override]
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        stages: int | None = None,
+    ) -> tuple[Tensor, QuantizerInfo]:
+        """As `Quantizer.forward`, by the first `stages` stages: codes are [..., stages]."""
+        return self._forward(z, mask, lengths, self._stages(stages))
+
+    def encode(
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        stages: int | None = None,
+    ) -> Tensor:
+        """z -> int32 codes [..., stages] of the first `stages` stages; changes no state."""
+        return self._encode(z, mask, lengths, self._stages(stages))
+
+    def _stages(self, stages: Any) -> int:
+        if stages is None:
+            return 0
+        if stages < 1:
+            raise ValueError(f"[{self._operation}] stages = {stages}: it must be at least 1")
+        return int(stages)
