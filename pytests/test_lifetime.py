@@ -47,6 +47,7 @@ KINDS: dict[str, Callable[[], object]] = {
     "state": lambda: small_network().state_dict(),
     "k-means": lambda: vq.kmeans(images(20, 2), 3),
     "nearest codes": lambda: vq.nearest_codes(images(5, 2), images(3, 2), True),
+    "nearest codes ranked": lambda: vq.nearest_codes(images(5, 2), images(3, 2), True, topk=2),
 }
 
 

@@ -93,6 +93,7 @@ if gradient is not None:
 with vq.no_grad():
     perplexity: float = info.perplexity
 nearest: np.ndarray = vq.nearest_codes(np.zeros((4, 2)), np.zeros((3, 2)))
+ranked: np.ndarray = vq.nearest_codes(np.zeros((4, 2)), np.zeros((3, 2)), topk=2)
 found = vq.kmeans(np.zeros((4, 2), np.float32), 2).centroids
 '''
 

@@ -85,6 +85,24 @@ final class CenteredCodebook {
   }
 }
 
+extension CenteredCodebook {
+  /// Writes `row` minus the centre to `out` and gives a bound of its length; nil where the row is not finite.
+  func center(_ row: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>) -> Double? {
+    for i in 0..<d { out[i] = row[i] - center[i] }
+    let squares = squaredLength(out, count: d)
+    if !squares.isFinite, firstNonFinite(row, count: d) != nil { return nil }
+    // Below 1e-36 d the squares may have underflowed; above, they lost less than 2%.
+    return max(1.02 * Double(squares).squareRoot(), 2e-18 * Double(d).squareRoot())
+  }
+
+  /// How far the scores of two codes can stand in the wrong order for a point at distance `norm` from the
+  /// centre, `extra` being what the caller adds to the bound of one; +inf where a score could overflow.
+  func margin(_ norm: Double, extra: Double = 0) -> Float {
+    let isSafe = norm < 1e18 && norm * maximumNorm < 1e36
+    return isSafe ? Float(2 * (bound(norm) + extra)).nextUp : .infinity
+  }
+}
+
 @inline(__always)
 func scoreVector(
   _ halfNorms: UnsafePointer<Float>, _ dots: UnsafePointer<Float>, _ start: Int

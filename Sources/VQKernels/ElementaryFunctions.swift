@@ -38,6 +38,13 @@ func logarithm(_ x: Float) -> Float {
   let exponent = (bits &- 0x3F35_04F3) &>> 23
   let f = Float(bitPattern: UInt32(bitPattern: bits &- (exponent &<< 23))) - 1
   let n = Float(exponent) - (denormal ? 23 : 0)
+  let value = n * 0.693_359_375 + (n * -2.121_944_4e-4 + logarithmOfOnePlus(f))
+  return x > 0 ? (x < .infinity ? value : x) : (x == 0 ? -.infinity : .nan)
+}
+
+/// `log(1 + f)` for f between sqrt(1/2) - 1 and sqrt(2) - 1, within 2 ulp.
+@inline(__always)
+func logarithmOfOnePlus(_ f: Float) -> Float {
   // log(1 + f) = 2 artanh(s), s = f / (2 + f), |s| <= 0.1716.
   let s = f / (2 + f)
   let z = s * s
@@ -45,8 +52,7 @@ func logarithm(_ x: Float) -> Float {
   p = p * z + 0.285_510_33
   p = p * z + 0.400_001_2
   p = p * z + 0.666_666_7
-  let value = n * 0.693_359_375 + (n * -2.121_944_4e-4 + (2 * s + s * z * p))
-  return x > 0 ? (x < .infinity ? value : x) : (x == 0 ? -.infinity : .nan)
+  return 2 * s + s * z * p
 }
 
 /// The hyperbolic tangent within 3 ulp.

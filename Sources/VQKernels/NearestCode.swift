@@ -108,19 +108,12 @@ private struct ChunkSearch {
   /// Subtracts the centre and bounds the scores; returns the first element that is not finite.
   mutating func center() -> Int? {
     let d = codebook.d
-    let underflow = 2e-18 * Double(d).squareRoot()
     for r in 0..<range.count {
       let row = x + (range.lowerBound + r) * d
-      let out = points + r * d
-      for i in 0..<d { out[i] = row[i] - codebook.center[i] }
-      let squares = squaredLength(out, count: d)
-      if !squares.isFinite, let bad = firstNonFinite(row, count: d) {
-        return (range.lowerBound + r) * d + bad
+      guard let norm = codebook.center(row, points + r * d) else {
+        return (range.lowerBound + r) * d + (firstNonFinite(row, count: d) ?? 0)
       }
-      // Below 1e-36 d the squares may have underflowed; above, they lost less than 2%.
-      let norm = max(1.02 * Double(squares).squareRoot(), underflow)
-      let isSafe = norm < 1e18 && norm * codebook.maximumNorm < 1e36
-      margin[r] = isSafe ? Float(2 * codebook.bound(norm)).nextUp : .infinity
+      margin[r] = codebook.margin(norm)
     }
     return nil
   }

@@ -20,6 +20,40 @@ public func nearestCodes(
   return (codes, distances)
 }
 
+/// The `count` codes nearest to each row of `x` [n, d], nearest first, by the same definition.
+///
+/// - Parameters:
+///   - count: m, in 1...k.
+/// - Returns: codes, int32 [n, m], and the squared distances to them, float32 [n, m].
+public func nearestCodes(
+  _ x: Tensor, _ codebook: Tensor, count m: Int
+) throws -> (codes: Tensor, squaredDistances: Tensor) {
+  let operation = "nearest_codes"
+  try requireMatrices(operation, x, codebook)
+  guard x.shape[0] > 0 else {
+    throw VQError.empty(operation, x.shape, "x must have at least one row")
+  }
+  let (n, d, k) = (x.shape[0], x.shape[1], codebook.shape[0])
+  guard m >= 1, m <= k else {
+    throw VQError.value(operation, "topk", "\(m)", "must be at least 1 and at most the \(k) codes")
+  }
+  let distances = try Tensor(operation, shape: [n, m]) { _ in }
+  let codes = try Tensor(operation, codeShape: [n, m]) { codes in
+    let bad = x.read { points in
+      codebook.read { rows in
+        var bad: NonFiniteInput?
+        distances.mutate {
+          bad = rankedCodes(
+            points, count: n, rows, codes: k, width: d, wanted: m, codes, squaredDistances: $0)
+        }
+        return bad
+      }
+    }
+    try requireFinite(operation, bad, ("x", x), ("codebook", codebook))
+  }
+  return (codes, distances)
+}
+
 /// Throws unless `x` [n, d] and `codebook` [k, d] are float32 matrices with equal d >= 1 and k >= 1.
 func requireMatrices(_ operation: String, _ x: Tensor, _ codebook: Tensor) throws {
   guard x.dtype == .float32, codebook.dtype == .float32 else {
@@ -59,13 +93,22 @@ func assign(
         if let squaredDistances { squaredDistances.mutate(search) } else { search(nil) }
       }
     }
-    switch bad {
-    case .point(let index):
-      throw VQError.nonFinite(operation, names.x, value: x.read { $0[index] }, index: index)
-    case .code(let index):
-      throw VQError.nonFinite(
-        operation, names.codebook, value: codebook.read { $0[index] }, index: index)
-    case nil: break
-    }
+    try requireFinite(operation, bad, (names.x, x), (names.codebook, codebook))
+  }
+}
+
+/// Throws where a search met an element that is not finite.
+func requireFinite(
+  _ operation: String, _ bad: NonFiniteInput?, _ x: (name: String, tensor: Tensor),
+  _ codebook: (name: String, tensor: Tensor)
+) throws {
+  switch bad {
+  case .point(let index):
+    throw VQError.nonFinite(
+      operation, x.name, value: x.tensor.read { $0[index] }, index: index)
+  case .code(let index):
+    throw VQError.nonFinite(
+      operation, codebook.name, value: codebook.tensor.read { $0[index] }, index: index)
+  case nil: break
   }
 }

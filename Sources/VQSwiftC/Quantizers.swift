@@ -53,6 +53,29 @@ private func options(
   return options
 }
 
+@_cdecl("vq_vector_quant_defaults") @implementation
+public func vq_vector_quant_defaults(
+  _ featureSize: Int64, _ codeCount: Int64, _ out: UnsafeMutablePointer<vq_vector_quant_options>!
+) {
+  guard let out else { return }
+  let plain = VectorQuantOptions(featureSize: 1, codeCount: 1)
+  out.pointee = vq_vector_quant_options()
+  out.pointee.struct_size = MemoryLayout<vq_vector_quant_options>.size
+  out.pointee.feature_size = featureSize
+  out.pointee.num_codes = codeCount
+  out.pointee.beta = plain.beta
+  out.pointee.directional_variance = plain.directionalVariance
+  out.pointee.affine_momentum = plain.affineMomentum
+  out.pointee.affine_groups = Int64(plain.affineGroups)
+  out.pointee.ema_epsilon = plain.emaEpsilon
+  out.pointee.max_norm = plain.maximumNorm
+  out.pointee.norm_groups = Int64(plain.normGroups)
+  out.pointee.temperature_decay = plain.temperatureDecay
+  out.pointee.entropy_temperature = plain.entropyTemperature
+  out.pointee.inner_steps = Int64(plain.innerSteps)
+  out.pointee.outer_steps = Int64(plain.outerSteps)
+}
+
 @_cdecl("vq_vector_quant_create") @implementation
 public func vq_vector_quant_create(
   _ given: UnsafePointer<vq_vector_quant_options>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
@@ -241,47 +264,5 @@ public func vq_quantizer_set_inplace_optimizer(
       if optimizer != nil { try layer.checkInplaceSupport() }
       layer.inplaceOptimizer = optimizer
     }
-  }
-}
-
-@_cdecl("vq_nearest_codes") @implementation
-public func vq_nearest_codes(
-  _ x: OpaquePointer!, _ codebook: OpaquePointer!, _ codes: UnsafeMutablePointer<OpaquePointer?>!,
-  _ distances: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
-  codes?.pointee = nil
-  distances?.pointee = nil
-  return catching {
-    let codes = try target(codes)
-    let found = try nearestCodes(tensor(x), tensor(codebook))
-    codes.pointee = handle(found.codes)
-    distances?.pointee = handle(found.squaredDistances)
-  }
-}
-
-@_cdecl("vq_kmeans") @implementation
-public func vq_kmeans(
-  _ x: OpaquePointer!, _ k: Int64, _ maxIterations: Int64, _ start: Int32,
-  _ initial: OpaquePointer!, _ seed: UInt64, _ centroids: UnsafeMutablePointer<OpaquePointer?>!,
-  _ codes: UnsafeMutablePointer<OpaquePointer?>!, _ inertia: UnsafeMutablePointer<Double>!,
-  _ iterations: UnsafeMutablePointer<Int64>!
-) -> vq_status {
-  centroids?.pointee = nil
-  codes?.pointee = nil
-  return catching {
-    let (centroids, codes) = (try target(centroids), try target(codes))
-    let begin: KMeansStart
-    switch Int(start) {
-    case Int(VQ_KMEANS_PLUS_PLUS): begin = .plusPlus
-    case Int(VQ_KMEANS_RANDOM): begin = .random
-    case Int(VQ_KMEANS_GIVEN): begin = .centroids(try tensor(initial))
-    default: throw VQError.value("kmeans", "init", "\(start)", "it must be a VQ_KMEANS_*")
-    }
-    let result = try kmeans(
-      tensor(x), k: Int(k), iterations: Int(maxIterations), initial: begin, seed: seed)
-    centroids.pointee = handle(result.centroids)
-    codes.pointee = handle(result.codes)
-    inertia?.pointee = result.inertia
-    iterations?.pointee = Int64(result.iterations)
   }
 }

@@ -91,6 +91,7 @@ static void errors(void) {
   CHECK(vq_conv2d_create(NULL, NULL, &module) == VQ_ERROR_RUNTIME);
   CHECK(vq_sequential_create(NULL, -1, &module) == VQ_ERROR_RUNTIME);
   CHECK(vq_nearest_codes(x, x, NULL, NULL) == VQ_ERROR_RUNTIME);
+  CHECK(vq_nearest_codes_ranked(x, x, 1, NULL, NULL) == VQ_ERROR_RUNTIME);
   CHECK(vq_schedule_factor(NULL, 0, NULL) == VQ_ERROR_RUNTIME);
   vq_archive *archive;
   CHECK(vq_archive_load("/nonexistent/file", &archive) == VQ_ERROR_IO && !archive);
@@ -151,15 +152,11 @@ static void training(const char *path) {
   OK(vq_activation_create(VQ_IDENTITY, &relu));
   const vq_module *parts[2] = {encoder, relu};
   OK(vq_sequential_create(parts, 2, &network));
-  vq_vector_quant_options options = {.struct_size = sizeof options,
-                                     .feature_size = 4,
-                                     .num_codes = 16,
-                                     .beta = 0.9f,
-                                     .sync_nu = 1,
-                                     .affine_groups = 1,
-                                     .kmeans_init = true,
-                                     .inner_steps = 1,
-                                     .outer_steps = 1};
+  vq_vector_quant_options options;
+  vq_vector_quant_defaults(4, 16, &options);
+  options.beta = 0.9f;
+  options.sync_nu = 1;
+  options.start = VQ_START_KMEANS;
   OK(vq_vector_quant_create(&options, &quantizer));
   OK(vq_module_set_training(quantizer, true));
 

@@ -85,4 +85,5 @@ extern PyMethodDef tensor_methods[];
 extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
 extern PyMethodDef quantizer_methods[];
+extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];

@@ -5,7 +5,7 @@ static int read_options(PyObject *tuple, vq_vector_quant_options *options) {
   long long d, k, code_size, groups, replace, kmeans, norm_groups, inner, outer;
   unsigned long long seed, stream;
   int manual, simvq, reassign;
-  options->struct_size = sizeof *options;
+  vq_vector_quant_defaults(0, 0, options);
   if (!PyArg_ParseTuple(
           tuple, "LLLffififfLffppLiLiifLffffffLLpKK", &d, &k, &code_size, &options->beta,
           &options->sync_nu, &options->gradient, &options->directional_variance, &options->affine,
@@ -35,7 +35,7 @@ static int read_options(PyObject *tuple, vq_vector_quant_options *options) {
 
 static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
   PyObject *tuple;
-  vq_vector_quant_options options = {0};
+  vq_vector_quant_options options;
   vq_module *out;
   if (!PyArg_ParseTuple(args, "O!", &PyTuple_Type, &tuple) || !read_options(tuple, &options))
     return NULL;
@@ -44,7 +44,7 @@ static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
 
 static PyObject *group_vector_quant_create(PyObject *self, PyObject *args) {
   PyObject *tuple;
-  vq_vector_quant_options options = {0};
+  vq_vector_quant_options options;
   long long groups;
   int shared;
   vq_module *out;
@@ -56,7 +56,7 @@ static PyObject *group_vector_quant_create(PyObject *self, PyObject *args) {
 
 static PyObject *residual_vector_quant_create(PyObject *self, PyObject *args) {
   PyObject *tuple;
-  vq_vector_quant_options options = {0};
+  vq_vector_quant_options options;
   long long stages;
   int shared;
   float dropout;
@@ -170,37 +170,6 @@ static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args)
   return none_or_raise(vq_quantizer_set_inplace_optimizer(quantizer, index, optimizer));
 }
 
-static PyObject *nearest_codes(PyObject *self, PyObject *args) {
-  vq_tensor *x, *codebook, *codes, *distances = NULL;
-  int with_distances;
-  if (!PyArg_ParseTuple(args, "O&O&p", to_tensor, &x, to_tensor, &codebook, &with_distances))
-    return NULL;
-  vq_status status;
-  WITHOUT_GIL(status, vq_nearest_codes(x, codebook, &codes, with_distances ? &distances : NULL));
-  if (status != VQ_OK) return raise_status(status);
-  PyObject *first = wrap(status, TENSOR_HANDLE, &codes);
-  if (!with_distances) return first;
-  return Py_BuildValue("(NN)", first, wrap(status, TENSOR_HANDLE, &distances));
-}
-
-static PyObject *kmeans(PyObject *self, PyObject *args) {
-  vq_tensor *x, *initial, *centroids, *codes;
-  long long k, max_iterations;
-  int init;
-  unsigned long long seed;
-  if (!PyArg_ParseTuple(args, "O&LLiO&K", to_tensor, &x, &k, &max_iterations, &init,
-                        to_optional_tensor, &initial, &seed))
-    return NULL;
-  double inertia;
-  int64_t iterations;
-  vq_status status;
-  WITHOUT_GIL(status, vq_kmeans(x, k, max_iterations, init, initial, seed, &centroids, &codes,
-                                &inertia, &iterations));
-  if (status != VQ_OK) return raise_status(status);
-  return Py_BuildValue("(NNdL)", wrap(status, TENSOR_HANDLE, &centroids),
-                       wrap(status, TENSOR_HANDLE, &codes), inertia, (long long)iterations);
-}
-
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef quantizer_methods[] = {
     ENTRY(vector_quant_create),
@@ -218,7 +187,5 @@ PyMethodDef quantizer_methods[] = {
     ENTRY(quantizer_codebook_count),
     ENTRY(quantizer_effective_codebook),
     ENTRY(quantizer_set_inplace_optimizer),
-    ENTRY(nearest_codes),
-    ENTRY(kmeans),
     {NULL, NULL, 0, NULL},
 };

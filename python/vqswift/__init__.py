@@ -10,15 +10,9 @@ _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 from . import data, models, nn, optim, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
-from ._quantizer import (  # noqa: E402
-    KMeansResult,
-    Quantizer,
-    QuantizerInfo,
-    kmeans,
-    nearest_codes,
-    no_quantization,
-)
+from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
+from ._search import KMeansResult, kmeans, nearest_codes  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  # noqa: E402

@@ -257,6 +257,14 @@ def nearest_codes(
 def nearest_codes(
     x: TensorHandle, codebook: TensorHandle, distances: Literal[True], /
 ) -> tuple[TensorHandle, TensorHandle]: ...
+@overload
+def nearest_codes_ranked(
+    x: TensorHandle, codebook: TensorHandle, count: int, distances: Literal[False], /
+) -> TensorHandle: ...
+@overload
+def nearest_codes_ranked(
+    x: TensorHandle, codebook: TensorHandle, count: int, distances: Literal[True], /
+) -> tuple[TensorHandle, TensorHandle]: ...
 def kmeans(
     x: TensorHandle, k: int, iterations: int, init: int, initial: TensorHandle | None, seed: int, /
 ) -> tuple[TensorHandle, TensorHandle, float, int]: ...

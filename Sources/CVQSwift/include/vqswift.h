@@ -383,6 +383,10 @@ typedef struct {
   int64_t active_codes;           ///< codes that the batch uses
 } vq_quantized;
 
+/// The options of a plain layer, struct_size included: every field that is not named is off or at
+/// its usual value.
+void vq_vector_quant_defaults(int64_t feature_size, int64_t num_codes,
+                              vq_vector_quant_options *options);
 VQ_CHECKED vq_status vq_vector_quant_create(const vq_vector_quant_options *options,
                                             vq_module **out);
 /// Channels in `groups` contiguous groups with a code each, from codebooks of their own or a shared
@@ -428,6 +432,10 @@ VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer, in
 /// is the arg-min in Float64, the lowest index on equality.
 VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
                                       vq_tensor **codes, vq_tensor **distances);
+/// The same for the `count` nearest codes, nearest first: codes and distances [n, count].
+VQ_CHECKED vq_status vq_nearest_codes_ranked(const vq_tensor *x, const vq_tensor *codebook,
+                                             int64_t count, vq_tensor **codes,
+                                             vq_tensor **distances);
 
 enum { VQ_KMEANS_PLUS_PLUS = 0, VQ_KMEANS_RANDOM = 1, VQ_KMEANS_GIVEN = 2 };
 /// x [n, d] -> centroids [k, d], codes i32 [n], inertia (sum of squared distances), iterations run.
