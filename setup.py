@@ -89,6 +89,7 @@ setup(
                 "python/src/quantizers.c",
                 "python/src/search.c",
                 "python/src/optimizers.c",
+                "python/src/metrics.c",
             ],
             py_limited_api=True,
         )

@@ -87,3 +87,4 @@ extern PyMethodDef module_methods[];
 extern PyMethodDef quantizer_methods[];
 extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];
+extern PyMethodDef metric_methods[];
