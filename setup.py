@@ -87,6 +87,7 @@ setup(
                 "python/src/operators.c",
                 "python/src/modules.c",
                 "python/src/quantizers.c",
+                "python/src/quantizer_family.c",
                 "python/src/search.c",
                 "python/src/optimizers.c",
                 "python/src/metrics.c",

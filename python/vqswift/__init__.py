@@ -11,6 +11,7 @@ from . import data, metrics, models, nn, optim, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
+from ._quantizer_family import FSQ, LFQ, GaussianQuant, GumbelQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._search import KMeansResult, kmeans, nearest_codes  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
@@ -20,8 +21,12 @@ from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  #
 __version__ = "0.1.0"
 
 __all__ = [
+    "FSQ",
+    "LFQ",
+    "GaussianQuant",
     "Generator",
     "GroupVectorQuant",
+    "GumbelQuant",
     "KMeansResult",
     "Quantizer",
     "QuantizerInfo",

@@ -249,6 +249,56 @@ def quantizer_effective_codebook(quantizer: ModuleHandle, index: int, /) -> Tens
 def quantizer_set_inplace_optimizer(
     quantizer: ModuleHandle, index: int, optimizer: OptimizerHandle | None, /
 ) -> None: ...
+def fsq_create(levels: Sequence[int], /) -> ModuleHandle: ...
+def lfq_create(
+    bits: int,
+    commitment_weight: float,
+    entropy_weight: float,
+    diversity: float,
+    temperature: float,
+    /,
+) -> ModuleHandle: ...
+def gumbel_quant_create(
+    feature_size: int,
+    num_codes: int,
+    code_size: int,
+    temperature: float,
+    temperature_decay: float,
+    temperature_min: float,
+    kl_weight: float,
+    hard: bool,
+    seed: int,
+    stream: int,
+    /,
+) -> ModuleHandle: ...
+def gaussian_quant_create(
+    feature_size: int,
+    num_codes: int,
+    kind: int,
+    temperature: float,
+    temperature_decay: float,
+    temperature_min: float,
+    seed: int,
+    stream: int,
+    /,
+) -> ModuleHandle: ...
+def gaussian_quant_forward(
+    quantizer: ModuleHandle,
+    z: TensorHandle,
+    logvar: TensorHandle | None,
+    mask: TensorHandle | None,
+    /,
+) -> Quantized: ...
+def gaussian_quant_encode(
+    quantizer: ModuleHandle,
+    z: TensorHandle,
+    logvar: TensorHandle | None,
+    mask: TensorHandle | None,
+    /,
+) -> TensorHandle: ...
+def gaussian_reconstruction_loss(
+    x: TensorHandle, reconstruction: TensorHandle, /
+) -> TensorHandle: ...
 @overload
 def nearest_codes(
     x: TensorHandle, codebook: TensorHandle, distances: Literal[False], /

@@ -428,6 +428,68 @@ bool vq_quantizer_is_frozen(const vq_module *quantizer);
 /// one.
 VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer, int64_t index,
                                                         vq_optimizer *optimizer);
+/// Finite scalar quantization: element l of a vector of `count` elements is rounded to one of
+/// `levels[l]` levels. No parameters, loss 0.
+VQ_CHECKED vq_status vq_fsq_create(const int64_t *levels, int64_t count, vq_module **out);
+
+typedef struct {
+  size_t struct_size;
+  int64_t bits;             ///< elements of a vector, each a bit of the code
+  float commitment_weight;  ///< of mse(z, sg z_q)
+  float entropy_weight;     ///< of mean_i H(p_i) - diversity H(mean_i p_i)
+  float diversity;
+  float temperature;  ///< T in p_i = softmax over sign vectors c of 2 z_i.c / T
+} vq_lfq_options;
+
+/// Lookup-free quantization: the signs of a vector's elements, the first the highest bit.
+VQ_CHECKED vq_status vq_lfq_create(const vq_lfq_options *options, vq_module **out);
+
+typedef struct {
+  size_t struct_size;
+  int64_t feature_size;     ///< d of z
+  int64_t num_codes;        ///< k
+  int64_t code_size;        ///< of codes and outputs; 0 for feature_size
+  float temperature;        ///< tau of the first training forward
+  float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
+  float temperature_min;
+  float kl_weight;  ///< of mean_i sum_j p_ij log(k p_ij)
+  bool hard;        ///< training outputs are codes
+  uint64_t seed;
+  uint64_t stream;
+} vq_gumbel_quant_options;
+
+/// Gumbel softmax over the logits of a linear projection; distances are -log p of the code.
+VQ_CHECKED vq_status vq_gumbel_quant_create(const vq_gumbel_quant_options *options,
+                                            vq_module **out);
+
+typedef struct {
+  size_t struct_size;
+  int64_t feature_size;     ///< d
+  int64_t num_codes;        ///< k
+  int32_t kind;             ///< 1 to 4: types I to IV
+  float temperature;        ///< tau of the first training forward
+  float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
+  float temperature_min;
+  uint64_t seed;
+  uint64_t stream;
+} vq_gaussian_quant_options;
+
+/// Gaussian stochastic quantization (SQ-VAE).
+VQ_CHECKED vq_status vq_gaussian_quant_create(const vq_gaussian_quant_options *options,
+                                              vq_module **out);
+/// `logvar`, z's shape, is the encoder's log variance: required for types II to IV, NULL for I.
+VQ_CHECKED vq_status vq_gaussian_quant_forward(vq_module *quantizer, const vq_tensor *z,
+                                               const vq_tensor *logvar, const vq_tensor *mask,
+                                               vq_quantized *out);
+/// Only type IV needs `logvar`.
+VQ_CHECKED vq_status vq_gaussian_quant_encode(vq_module *quantizer, const vq_tensor *z,
+                                              const vq_tensor *logvar, const vq_tensor *mask,
+                                              vq_tensor **out);
+/// D/2 log(SSE / batch) of images [batch, ...] of D values.
+VQ_CHECKED vq_status vq_gaussian_reconstruction_loss(const vq_tensor *x,
+                                                     const vq_tensor *reconstruction,
+                                                     vq_tensor **out);
+
 /// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code
 /// is the arg-min in Float64, the lowest index on equality.
 VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
