@@ -90,6 +90,7 @@ setup(
                 "python/src/quantizer_family.c",
                 "python/src/search.c",
                 "python/src/optimizers.c",
+                "python/src/metrics.c",
             ],
             py_limited_api=True,
         )

@@ -43,9 +43,9 @@ final class AffineMoments {
       let vectors = vectors.detached()
       let moments = [
         (vectorMean, try vectors.mean(axes: [0])),
-        (vectorVariance, try vectors.variance(axes: [0])),
+        (vectorVariance, try vectors.variance(axes: [0], unbiased: false)),
         (codeMean, try codes.mean(axes: [1])),
-        (codeVariance, try codes.variance(axes: [1])),
+        (codeVariance, try codes.variance(axes: [1], unbiased: false)),
       ]
       let weight = isStarted.codes[0] == 0 ? 1 : momentum
       for (running, new) in moments {

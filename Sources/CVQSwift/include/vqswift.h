@@ -506,6 +506,42 @@ VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterat
                                const vq_tensor *initial, uint64_t seed, vq_tensor **centroids,
                                vq_tensor **codes, double *inertia, int64_t *iterations);
 
+// MARK: - Metrics. Results are f64; every tensor is read only and none is recorded.
+
+/// counts[j] += uses of code j in codes, i32 of any shape in -1..<num_codes; -1 (masked) is left
+/// out. After a failure nothing has changed.
+VQ_CHECKED vq_status vq_count_codes(const vq_tensor *codes, int64_t *counts, int64_t num_codes);
+/// Of counts [num_codes]: probabilities [num_codes] (NULL: not wanted) and perplexity 2^H, H their
+/// entropy in bits. An error when nothing was counted.
+VQ_CHECKED vq_status vq_code_usage(const int64_t *counts, int64_t num_codes, double *probabilities,
+                                   double *perplexity);
+/// Codes whose count is not 0.
+VQ_CHECKED vq_status vq_active_codes(const int64_t *counts, int64_t num_codes, int64_t *out);
+/// Mean of (z - z_q)^2 over all elements of z [..., d] where mask, i32 [...] or NULL, is not 0.
+VQ_CHECKED vq_status vq_quantization_error(const vq_tensor *z, const vq_tensor *z_q,
+                                           const vq_tensor *mask, double *out);
+/// Mean over the points of p [..., d] of 1/2 |p_i - c_j|^2 to the nearest point of c [..., d].
+VQ_CHECKED vq_status vq_divergence(const vq_tensor *p, const vq_tensor *c, double *out);
+/// 1/2 mean |p_i - mean p|^2: the divergence of p [..., d] to its mean.
+VQ_CHECKED vq_status vq_divergence_bound(const vq_tensor *p, double *out);
+/// |exact_i - quantized_i|^2 of `count` pairs of gradients, to out [count].
+VQ_CHECKED vq_status vq_gradient_gap(const vq_tensor *const *exact,
+                                     const vq_tensor *const *quantized, int64_t count, double *out);
+/// P(X >= at_least), X binomial with p = 1 / num_codes over the vectors of a batch of images after
+/// pool_layers poolings of 2 x 2.
+VQ_CHECKED vq_status vq_activation_probability(int64_t num_codes, int64_t batch_size,
+                                               int64_t height, int64_t width, int64_t pool_layers,
+                                               int64_t at_least, double *out);
+/// Mean of (a - b)^2 over all elements.
+VQ_CHECKED vq_status vq_mse(const vq_tensor *a, const vq_tensor *b, double *out);
+/// 10 log10(data_range^2 / mse) in dB; infinite for equal tensors.
+VQ_CHECKED vq_status vq_psnr(const vq_tensor *a, const vq_tensor *b, double data_range,
+                             double *out);
+/// Structural similarity of images [n, h, w, c] over the Gaussian windows, window x window taps of
+/// standard deviation sigma, that lie inside: mean over windows, channels and images.
+VQ_CHECKED vq_status vq_ssim(const vq_tensor *a, const vq_tensor *b, double data_range,
+                             int64_t window, double sigma, double *out);
+
 // MARK: - Optimizers
 
 enum { VQ_SGD = 0, VQ_ADAM = 1, VQ_ADAMW = 2 };
