@@ -40,16 +40,19 @@ extension VectorQuant {
     return (try scale * rate + 1, try bias * rate)
   }
 
+  /// The effective codebook whose gradient reaches what the caller's loss trains: C, the map, or neither.
+  func trainedCodebook() throws -> Tensor {
+    trainsCodebook
+      ? try effectiveCodebook()
+      : try effectiveCodebook(codebook.detached(), mapIsTrained: !isFrozen)
+  }
+
   /// The effective codebook twice: for the gradient of the output and for that of the loss.
   ///
   /// With an in-place optimizer the loss reaches the affine map alone, and C takes the output's gradient, in
   /// training only: what evaluation left on C, the next training forward would step by.
   func codebooks() throws -> (synchronized: Tensor, compared: Tensor) {
-    if trainsCodebook {
-      let effective = try effectiveCodebook()
-      return (effective, effective)
-    }
-    let compared = try effectiveCodebook(codebook.detached(), mapIsTrained: !isFrozen)
+    let compared = try trainedCodebook()
     let isWaiting = isLearning && inplaceOptimizer != nil && options.valueRate > 0
     return (isWaiting ? try effectiveCodebook() : compared, compared)
   }

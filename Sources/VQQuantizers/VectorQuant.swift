@@ -149,7 +149,7 @@ public final class VectorQuant: Quantizer {
 
   override func decodeRows(_ codes: Tensor) throws -> Tensor {
     let selection = try VectorSelection(codes: codes)
-    let values = try effectiveCodebook().gatherRows(selection.codes(of: codes))
+    let values = try trainedCodebook().gatherRows(selection.codes(of: codes))
     return try selection.restore(projected(values))
   }
 
