@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
 unexport CC CXX
 
-.PHONY: demo test swift-test py-test plain-test install system lint clean
+.PHONY: demo test swift-test py-test plain-test test-peers install system lint clean
 
 demo: install
 	$(PYTHON) -m vqswift demo
@@ -23,6 +23,11 @@ py-test: install
 # The same core without oneDNN.
 plain-test: system
 	VQSWIFT_ONEDNN=0 swift test --scratch-path .build/plain
+
+# Agreement with torch, faiss, scikit-learn and vector-quantize-pytorch, which it installs.
+test-peers: install
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[test,peers]"
+	$(PYTHON) -m pytest -q pytests/peers
 
 install: $(INSTALLED)
 

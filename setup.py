@@ -87,8 +87,10 @@ setup(
                 "python/src/operators.c",
                 "python/src/modules.c",
                 "python/src/quantizers.c",
+                "python/src/quantizer_family.c",
                 "python/src/search.c",
                 "python/src/optimizers.c",
+                "python/src/metrics.c",
             ],
             py_limited_api=True,
         )

@@ -1,13 +1,20 @@
 import COpenBLAS
 
-/// A code and how it ranks: by a float32 score while it is a candidate, then exactly.
+/// A float32 score and a code in one word, which orders by score and then by code.
 struct Candidate {
-  var score: Double
-  var code: Int32
+  let word: UInt64
 
-  /// By score, the lower code first on equality.
-  static func isBefore(_ a: Candidate, _ b: Candidate) -> Bool {
-    a.score < b.score || (a.score == b.score && a.code < b.code)
+  init(_ score: Float, _ code: Int) {
+    let bits = score.bitPattern
+    let ordered = bits ^ (bits >> 31 == 0 ? 0x8000_0000 : 0xFFFF_FFFF)
+    word = UInt64(ordered) << 32 | UInt64(code)
+  }
+
+  var code: Int { Int(word & 0xFFFF_FFFF) }
+
+  var score: Float {
+    let ordered = UInt32(word >> 32)
+    return Float(bitPattern: ordered ^ (ordered >> 31 == 1 ? 0x8000_0000 : 0xFFFF_FFFF))
   }
 }
 
@@ -33,7 +40,8 @@ struct CandidateSearch {
     max(1, min(256, (1 << 17) / max(d, 1), (1 << 18) / capacity(wanted)))
   }
 
-  private static func capacity(_ wanted: Int) -> Int { 2 * wanted + 14 }
+  /// Sixteen more than are kept, as many are offered at a time.
+  private static func capacity(_ wanted: Int) -> Int { 2 * wanted + 32 }
 
   init(
     _ codebook: CenteredCodebook, _ x: UnsafePointer<Float>, _ range: Range<Int>, wanted: Int
@@ -102,19 +110,22 @@ struct CandidateSearch {
   }
 
   private func keep(_ r: Int, _ scores: UnsafePointer<Float>, first: Int, columns: Int) {
+    let own = candidates + r * capacity
     for start in stride(from: 0, to: columns, by: 16) {
       let vector = loadVector(scores + start)
-      if smallest(vector) > limit[r] { continue }
-      for i in 0..<16 where vector[i] <= limit[r] && start + i < columns {
-        if kept[r] == capacity { prune(r) }
-        guard kept[r] < capacity else {
-          margin[r] = .infinity
-          return
-        }
-        guard vector[i] <= limit[r] else { continue }
-        candidates[r * capacity + kept[r]] = Candidate(
-          score: Double(vector[i]), code: Int32(first + start + i))
-        kept[r] += 1
+      let bound = limit[r]
+      if smallest(vector) > bound { continue }
+      var count = kept[r]
+      for i in 0..<min(16, columns - start) {
+        own[count] = Candidate(vector[i], first + start + i)
+        count += vector[i] <= bound ? 1 : 0
+      }
+      kept[r] = count
+      if count <= capacity - 16 { continue }
+      prune(r)
+      if kept[r] > capacity - 16 {
+        margin[r] = .infinity
+        return
       }
     }
   }
@@ -122,9 +133,35 @@ struct CandidateSearch {
   /// Lowers the limit to the margin above the last of the wanted scores, and drops what lies above.
   private func prune(_ r: Int) {
     guard kept[r] > wanted else { return }
-    var own = UnsafeMutableBufferPointer(start: candidates + r * capacity, count: kept[r])
-    own.sort(by: Candidate.isBefore)
-    limit[r] = (Float(own[wanted - 1].score) + margin[r]).nextUp
-    while Float(own[kept[r] - 1].score) > limit[r] { kept[r] -= 1 }
+    let own = candidates + r * capacity
+    moveLowest(wanted, own, count: kept[r])
+    let bound = (own[wanted - 1].score + margin[r]).nextUp
+    var count = wanted
+    for i in wanted..<kept[r] {
+      own[count] = own[i]
+      count += own[i].score <= bound ? 1 : 0
+    }
+    limit[r] = bound
+    kept[r] = count
+  }
+}
+
+/// Moves the `wanted` lowest candidates to the front, the last of them to its place (Hoare's selection).
+private func moveLowest(_ wanted: Int, _ x: UnsafeMutablePointer<Candidate>, count: Int) {
+  let place = wanted - 1
+  var (low, high) = (0, count - 1)
+  while low < high {
+    let (a, b, c) = (x[low].word, x[(low + high) / 2].word, x[high].word)
+    let pivot = max(min(a, b), min(max(a, b), c))
+    var (i, j) = (low, high)
+    while i <= j {
+      while x[i].word < pivot { i += 1 }
+      while x[j].word > pivot { j -= 1 }
+      if i > j { break }
+      (x[i], x[j]) = (x[j], x[i])
+      i += 1
+      j -= 1
+    }
+    if place <= j { high = j } else if place >= i { low = i } else { return }
   }
 }

@@ -1,5 +1,3 @@
-import Glibc
-
 /// The rows of each code, ascending: rows `order[starts[j]..<starts[j + 1]]` have code j.
 public final class CodeGroups {
   public let rowCount: Int
@@ -118,14 +116,8 @@ public func codeUsage(
   counts.withUnsafeMutableBufferPointer { counts in
     for row in 0..<rows { counts[Int(codes[row])] += 1 }
   }
-  var active = 0
-  var entropy = 0.0
-  for count in counts where count > 0 {
-    active += 1
-    let share = Double(count) / Double(rows)
-    entropy -= share * log2(share)
-  }
-  return (counts, exp2(entropy), active)
+  let usage = countUsage(counts, total: rows)
+  return (counts, usage.perplexity, usage.active)
 }
 
 /// The first code outside `lowest..<bound`.

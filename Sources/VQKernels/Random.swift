@@ -165,6 +165,19 @@ private func normalPairs(
   }
 }
 
+/// `out[i] = scale (x[i] + g[i])` for standard Gumbel numbers; one block for four elements.
+public func addGumbelNoise(
+  _ state: RandomState, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, count: Int,
+  scale: Float
+) {
+  parallelFor(tileCount(count), grain: 8) { range in
+    forEachTile(state, range, count) { start, words, length in
+      let (source, target) = (x + start, out + start)
+      for i in 0..<length { target[i] = scale * (source[i] + gumbel(words[i])) }
+    }
+  }
+}
+
 /// `floor(bound * u)` for a 128-bit uniform number u: each value's probability is within `2^-64` of
 /// `1 / bound`.
 @inline(__always)

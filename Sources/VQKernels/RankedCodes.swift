@@ -25,26 +25,22 @@ public func rankedCodes(
       search.scanTiles { _, first, columns, scores in
         subtractFrom(centered.halfNorms + first, scores, count: columns)
       }
-      for r in 0..<range.count {
-        let row = range.lowerBound + r
-        func write(_ found: inout UnsafeMutableBufferPointer<Candidate>) {
-          for i in found.indices {
-            let code = codebook + Int(found[i].code) * d
-            found[i].score = squaredDistance(x + row * d, code, width: d)
+      withUnsafeTemporaryAllocation(of: RankedCode.self, capacity: k) { ranked in
+        for r in 0..<range.count {
+          let row = range.lowerBound + r
+          var count = k
+          if let candidates = search.candidates(r) {
+            count = candidates.count
+            for i in 0..<count { ranked[i].code = candidates[i].code }
+          } else {
+            for code in 0..<k { ranked[code].code = code }
           }
-          found.sort(by: Candidate.isBefore)
+          var found = UnsafeMutableBufferPointer(rebasing: ranked[..<count])
+          measure(found, x + row * d, codebook, width: d)
+          found.sort(by: RankedCode.isBefore)
           for place in 0..<wanted {
-            codes[row * wanted + place] = found[place].code
-            squaredDistances[row * wanted + place] = Float(found[place].score)
-          }
-        }
-        if var candidates = search.candidates(r) {
-          write(&candidates)
-        } else {
-          withUnsafeTemporaryAllocation(of: Candidate.self, capacity: k) { all in
-            var all = all
-            for code in 0..<k { all[code] = Candidate(score: 0, code: Int32(code)) }
-            write(&all)
+            codes[row * wanted + place] = Int32(found[place].code)
+            squaredDistances[row * wanted + place] = Float(found[place].distance)
           }
         }
       }
@@ -52,6 +48,41 @@ public func rankedCodes(
   }
   if let bad = firstBad.min(), bad < n * d { return .point(bad) }
   return nil
+}
+
+/// A code and its squared distance by the definition.
+private struct RankedCode {
+  var distance: Double
+  var code: Int
+
+  static func isBefore(_ a: RankedCode, _ b: RankedCode) -> Bool {
+    a.distance < b.distance || (a.distance == b.distance && a.code < b.code)
+  }
+}
+
+/// The distances of `found`, four sums in index order at a time.
+private func measure(
+  _ found: UnsafeMutableBufferPointer<RankedCode>, _ x: UnsafePointer<Float>,
+  _ codebook: UnsafePointer<Float>, width d: Int
+) {
+  var first = 0
+  while first + 4 <= found.count {
+    let a = codebook + found[first].code * d
+    let b = codebook + found[first + 1].code * d
+    let c = codebook + found[first + 2].code * d
+    let e = codebook + found[first + 3].code * d
+    var sums = SIMD4<Double>()
+    for i in 0..<d {
+      let values = SIMD4(Double(a[i]), Double(b[i]), Double(c[i]), Double(e[i]))
+      let difference = SIMD4(repeating: Double(x[i])) - values
+      sums += difference * difference
+    }
+    for lane in 0..<4 { found[first + lane].distance = sums[lane] }
+    first += 4
+  }
+  for place in first..<found.count {
+    found[place].distance = squaredDistance(x, codebook + found[place].code * d, width: d)
+  }
 }
 
 private func subtractFrom(

@@ -39,19 +39,18 @@ public func sampledCode(
       }
       for r in 0..<range.count {
         let row = range.lowerBound + r
-        var best = Candidate(score: .infinity, code: 0)
-        func consider(_ code: Int32) {
-          let distance = squaredDistance(x + row * d, codebook + Int(code) * d, width: d)
-          let candidate = Candidate(
-            score: distance - spread * noise.exact(row: row, code: Int(code)), code: code)
-          if Candidate.isBefore(candidate, best) { best = candidate }
+        var (least, best) = (Double.infinity, 0)
+        func consider(_ code: Int) {
+          let distance = squaredDistance(x + row * d, codebook + code * d, width: d)
+          let score = distance - spread * noise.exact(row: row, code: code)
+          if score < least || (score == least && code < best) { (least, best) = (score, code) }
         }
         if let candidates = search.candidates(r) {
           for candidate in candidates { consider(candidate.code) }
         } else {
-          for code in 0..<k { consider(Int32(code)) }
+          for code in 0..<k { consider(code) }
         }
-        codes[row] = best.code
+        codes[row] = Int32(best)
       }
     }
   }
@@ -99,7 +98,7 @@ private func subtractGumbel(
 
 /// `-log(-log u)`, u = (word + 1/2) / 2^32, within 2^-17 at both ends.
 @inline(__always)
-private func gumbel(_ word: UInt32) -> Float {
+func gumbel(_ word: UInt32) -> Float {
   // The smaller of u and 1 - u, which float32 holds to 2^-23 of itself.
   let isUpper = word >= 0x8000_0000
   let small = (Float(Int32(bitPattern: isUpper ? ~word : word)) + 0.5) * 0x1p-32

@@ -43,7 +43,7 @@ final class AffineMoments {
       let moments = [
         (vectorMean, batch.mean), (vectorVariance, batch.variance),
         (codeMean, try codes.mean(axes: [1])),
-        (codeVariance, try codes.variance(axes: [1])),
+        (codeVariance, try codes.variance(axes: [1], unbiased: false)),
       ]
       let weight = isStarted.codes[0] == 0 ? 1 : momentum
       for (running, new) in moments {
@@ -70,7 +70,7 @@ struct VectorMoments {
 
   init(of vectors: Tensor, _ operation: String) throws {
     (mean, variance) = try withoutGradients {
-      (try vectors.detached().mean(axes: [0]), try vectors.detached().variance(axes: [0]))
+      (try vectors.detached().mean(axes: [0]), try vectors.detached().variance(axes: [0], unbiased: false))
     }
     try mean.requireFinite(operation, "the mean of z")
     try variance.requireFinite(operation, "the variance of z")

@@ -4,7 +4,7 @@ import VQTensor
 
 /// What a quantizer makes of vectors `z` [..., d].
 public struct Quantized {
-  /// The codes' values, z's shape, 0 where a mask leaves a vector out.
+  /// The codes' values, z's shape (its last axis the size of a code), 0 where a mask leaves a vector out.
   public let zq: Tensor
   /// Codes, int32 [..., code axes...], -1 where there is none.
   public let q: Tensor
@@ -58,12 +58,14 @@ public class Quantizer: Module {
   var name: String { "quantizer" }
   /// Elements of a vector, d.
   public var featureSize: Int { 0 }
+  /// Elements of an output vector; other than `featureSize` where codes have a size of their own.
+  public var outputSize: Int { featureSize }
   /// Codes in each codebook, k.
   public var codeCount: Int { 0 }
   /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
   var codeAxes: [Int] { [] }
   /// Elements of a vector as it is compared, c.
-  var comparedWidth: Int { featureSize }
+  var comparedSize: Int { featureSize }
   /// Losses that `Quantized.stageLosses` lists when so many stages are at use.
   func lossCount(stages: Int) -> Int { 1 }
   /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
@@ -124,6 +126,16 @@ public class Quantizer: Module {
     _ z: Tensor, mask: Tensor? = nil, stages: Int? = nil
   ) throws -> Quantized {
     let stages = try checkedStages(stages)
+    return try quantize(z, mask, stages: stages) { rows, selection in
+      try quantizeRows(rows, selection, stages: stages)
+    }
+  }
+
+  /// `quantize` with `body` in the place of `quantizeRows`.
+  final func quantize(
+    _ z: Tensor, _ mask: Tensor?, stages: Int = 1,
+    _ body: (_ rows: Tensor, _ selection: VectorSelection) throws -> QuantizedRows
+  ) throws -> Quantized {
     let selection = try selection(z, mask)
     guard selection.count > 0 else {
       guard !isTraining else {
@@ -131,18 +143,26 @@ public class Quantizer: Module {
       }
       return try nothingQuantized(z, selection, stages)
     }
-    let rows = try finiteRows(z, selection)
-    return try restored(quantizeRows(rows, selection, stages: stages), selection)
+    return try restored(body(finiteRows(z, selection), selection), selection)
   }
 
   /// Codes of `z` [..., d], int32 [..., code axes...]; changes no state.
   public final func encode(_ z: Tensor, mask: Tensor? = nil, stages: Int? = nil) throws -> Tensor {
+    let stages = try checkedStages(stages)
+    return try encode(z, mask, stages: stages) { rows, selection in
+      try encodeRows(rows, selection, stages: stages)
+    }
+  }
+
+  /// `encode` with `body` in the place of `encodeRows`.
+  final func encode(
+    _ z: Tensor, _ mask: Tensor?, stages: Int = 1,
+    _ body: (_ rows: Tensor, _ selection: VectorSelection) throws -> Tensor
+  ) throws -> Tensor {
     try withoutGradients {
-      let stages = try checkedStages(stages)
       let selection = try selection(z, mask)
       guard selection.count > 0 else { return try noCodes(selection, stages) }
-      let rows = try finiteRows(z, selection)
-      return try selection.restore(codes: encodeRows(rows, selection, stages: stages))
+      return try selection.restore(codes: body(finiteRows(z, selection), selection))
     }
   }
 
@@ -166,7 +186,7 @@ public class Quantizer: Module {
     }
     let lead = Array(codes.shape.dropLast(axes.count))
     let rows = try codes.reshape([lead.reduce(1, *)] + axes)
-    return try decodeRows(rows).reshape(lead + [featureSize])
+    return try decodeRows(rows).reshape(lead + [outputSize])
   }
 
   /// Whether codes of these axes can be decoded: those of the layer, or of its first stages.
@@ -224,11 +244,13 @@ public class Quantizer: Module {
     return try VectorSelection(lead: Array(z.shape.dropLast()), mask: mask, name)
   }
 
-  func finiteRows(_ z: Tensor, _ selection: VectorSelection) throws -> Tensor {
+  func finiteRows(
+    _ z: Tensor, _ selection: VectorSelection, name argument: String = "z"
+  ) throws -> Tensor {
     let rows = try selection.rows(of: z)
     if let index = rows.read({ firstNonFiniteElement($0, count: rows.count) }) {
       throw VQError.nonFinite(
-        name, "z", value: rows.read { $0[index] },
+        name, argument, value: rows.read { $0[index] },
         index: selection.position(ofElement: index, width: featureSize))
     }
     return rows
@@ -260,8 +282,8 @@ public class Quantizer: Module {
     let codes = try noCodes(selection, stages)
     let nothing = try Tensor.zeros([lossCount(stages: stages)])
     return Quantized(
-      zq: try .zeros(z.shape), q: codes, d: try .zeros(codes.shape),
-      z: try .zeros(selection.lead + [comparedWidth]),
+      zq: try .zeros(selection.lead + [outputSize]), q: codes, d: try .zeros(codes.shape),
+      z: try .zeros(selection.lead + [comparedSize]),
       loss: try Tensor(scalar: 0), commitmentLoss: 0, codebookLoss: 0, regularization: 0,
       perplexity: 0, activeCodes: 0, stageLosses: nothing, stagePerplexities: nothing)
   }

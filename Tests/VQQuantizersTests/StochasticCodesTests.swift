@@ -1,7 +1,7 @@
 import Glibc
 import Testing
-import VQKernels
 
+@testable import VQKernels
 @testable import VQQuantizers
 
 @Suite struct StochasticCodesTests {
@@ -55,6 +55,18 @@ import VQKernels
         == sampledByDefinition(
           z, codebook, size.temperature, RandomState(seed: 9, stream: 5, counter: 77)))
     #expect(generator.counter == 77 + UInt64(size.n * ((size.k + 3) / 4)))
+  }
+
+  /// The bound that candidates are kept by, at both ends and between.
+  @Test func gumbelNumbersAreWithinTheirBound() {
+    let ends = (0..<3000).flatMap { [UInt32($0), UInt32.max - UInt32($0)] }
+    let middle = (0..<3000).map { UInt32(0x8000_0000) &+ UInt32($0) &- 1500 }
+    let spread = stride(from: UInt32(1), to: UInt32.max - 70_001, by: 70_001)
+    let worst = (ends + middle + spread).reduce(0.0) { worst, word in
+      let exact = -log(-log1p(-(Double(UInt32.max - word) + 0.5) * 0x1p-32))
+      return max(worst, abs(Double(gumbel(word)) - exact))
+    }
+    #expect(worst < 0x1p-17)
   }
 
   /// Counts of 20,000 draws against the softmax: chi-square with 4 degrees of freedom is below 30 with

@@ -23,7 +23,7 @@ struct Options: CustomTestStringConvertible, Sendable {
     if has("groups") { options.affineGroups = 3 }
     if has("sync") { options.syncNu = 0.5 }
     if has("replace") { options.replaceFrequency = 2 }
-    if has("kmeans") { options.kMeansInit = true }
+    if has("kmeans") { options.start = .kMeans }
     if has("norm") { options.norm = .l2 }
     if has("codebookNorm") { options.codebookNorm = .l2 }
     if has("inplace") {

@@ -91,17 +91,21 @@ func layer(
     options.affineGroups = groups
     options.codebookNorm = norm
     let layer = try VectorQuant(options)
-    let c = try sample([6, 4], seed: 3, mean: 1.5, scale: 0.3).requiringGrad()
-    let s = try sample([groups, 4], seed: 4, scale: 0.2).requiringGrad()
-    let b = try sample([groups, 4], seed: 5, scale: 0.2).requiringGrad()
+    let (scale, bias) = (layer.affineScale!, layer.affineBias!)
+    try layer.codebook.assign(sample([6, 4], seed: 3, mean: 1.5, scale: 0.3))
+    try scale.assign(sample([groups, 4], seed: 4, scale: 0.2))
+    try bias.assign(sample([groups, 4], seed: 5, scale: 0.2))
     let weights = try sample([6, 4], seed: 6)
-    try layer.effectiveCodebook(c, s, b).backward(weights)
-    let inC = try centralDifferences(c) { try dot(layer.effectiveCodebook($0, s, b), weights) }
-    let inS = try centralDifferences(s) { try dot(layer.effectiveCodebook(c, $0, b), weights) }
-    let inB = try centralDifferences(b) { try dot(layer.effectiveCodebook(c, s, $0), weights) }
-    #expect(isClose(c.grad!.values, inC, 5e-4))
-    #expect(isClose(s.grad!.values, inS, 5e-4))
-    #expect(isClose(b.grad!.values, inB, 5e-4))
+    try layer.effectiveCodebook().backward(weights)
+    for parameter in [layer.codebook, scale, bias] {
+      let start = try parameter.copied()
+      let expected = try centralDifferences(start) { value in
+        try parameter.assign(value)
+        return try dot(layer.effectiveCodebook().detached(), weights)
+      }
+      try parameter.assign(start)
+      #expect(isClose(parameter.grad!.values, expected, 5e-4))
+    }
   }
 
   @Test func normsCompareDirections() throws {
@@ -125,7 +129,7 @@ func layer(
   @Test func evaluationChangesNothing() throws {
     let layer = try layer(Self.handCodes, width: 2) {
       $0.replaceFrequency = 1
-      $0.kMeansInit = true
+      $0.start = .kMeans
       $0.affineLearningRate = 1
     }
     layer.inplaceOptimizer = try SGD([layer.codebook], learningRate: 1)
@@ -157,7 +161,7 @@ func layer(
 
   @Test func refusesBadInputAndChangesNothing() throws {
     let layer = try layer(Self.handCodes, width: 2) {
-      $0.kMeansInit = true
+      $0.start = .kMeans
       $0.norm = .l2
     }
     let before = layer.snapshot

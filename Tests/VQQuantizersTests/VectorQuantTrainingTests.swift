@@ -250,7 +250,7 @@ import Testing
     throws
   {
     let layer = try layer([Float](repeating: 1e6, count: 16), width: 2) {
-      $0.kMeansInit = true
+      $0.start = .kMeans
       $0.affineLearningRate = 1
       $0.norm = norm
     }
@@ -268,7 +268,7 @@ import Testing
   }
 
   @Test func kMeansKeepsEveryCodeOfASmallBatch() throws {
-    let layer = try layer([Float](repeating: 0, count: 20), width: 2) { $0.kMeansInit = true }
+    let layer = try layer([Float](repeating: 0, count: 20), width: 2) { $0.start = .kMeans }
     let result = try layer.quantize(sample([3, 2], seed: 5))
     #expect(layer.codebook.shape == [10, 2])
     #expect(result.activeCodes == 3)
@@ -293,7 +293,7 @@ import Testing
     var last: Float = .infinity
     for k in [2, 8, 32] {
       var options = VectorQuantOptions(featureSize: 4, codeCount: k)
-      options.kMeansInit = true
+      options.start = .kMeans
       let layer = try VectorQuant(options)
       let loss = try train(layer, steps: 30)
       #expect(loss.last! <= loss.first!)

@@ -230,6 +230,34 @@ static void training(const char *path) {
   vq_generator_release(generator);
 }
 
+static void metrics(void) {
+  const float first[6] = {0, 0, 1, 1, 2, 2}, second[4] = {0, 0, 2, 1};
+  vq_tensor *p = floats(first, 3, 2), *c = floats(second, 2, 2), *codes;
+  double value;
+  OK(vq_divergence(p, c, &value));
+  CHECK(value == 2.0 / 6);  // squared distances 0, 1, 1
+  CHECK(vq_mse(p, c, &value) == VQ_ERROR_VALUE);
+  OK(vq_mse(p, p, &value));
+  CHECK(value == 0);
+  CHECK(vq_divergence(p, c, NULL) == VQ_ERROR_RUNTIME);
+
+  const int32_t used[4] = {0, 2, -1, 2};
+  const int64_t shape[1] = {4};
+  OK(vq_tensor_create(VQ_INT32, shape, 1, used, &codes));
+  int64_t counts[3] = {1, 0, 0}, active;
+  OK(vq_count_codes(codes, counts, 3));
+  CHECK(counts[0] == 2 && counts[1] == 0 && counts[2] == 2);
+  CHECK(vq_count_codes(codes, counts, 2) == VQ_ERROR_INDEX && counts[0] == 2);
+  double shares[3];
+  OK(vq_code_usage(counts, 3, shares, &value));
+  OK(vq_active_codes(counts, 3, &active));
+  CHECK(value == 2 && active == 2 && shares[0] == 0.5 && shares[1] == 0);
+  CHECK(vq_active_codes(NULL, 3, &active) == VQ_ERROR_RUNTIME);
+  vq_tensor_release(codes);
+  vq_tensor_release(c);
+  vq_tensor_release(p);
+}
+
 int main(int count, char **arguments) {
   CHECK(count == 2);
   CHECK(vq_abi_version() == VQ_ABI_VERSION);
@@ -237,6 +265,7 @@ int main(int count, char **arguments) {
   OK(vq_set_threads(1));
   CHECK(vq_get_threads() == 1);
   operators_and_backward();
+  metrics();
   errors();
   borrowed_memory();
   training(arguments[1]);

@@ -85,5 +85,7 @@ extern PyMethodDef tensor_methods[];
 extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
 extern PyMethodDef quantizer_methods[];
+extern PyMethodDef quantizer_family_methods[];
 extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];
+extern PyMethodDef metric_methods[];

@@ -7,10 +7,11 @@ import os as _os
 _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-from . import data, models, nn, optim, train  # noqa: E402
+from . import data, metrics, models, nn, optim, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
+from ._quantizer_family import FSQ, LFQ, GaussianQuant, GumbelQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._search import KMeansResult, kmeans, nearest_codes  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
@@ -20,8 +21,12 @@ from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  #
 __version__ = "0.1.0"
 
 __all__ = [
+    "FSQ",
+    "LFQ",
+    "GaussianQuant",
     "Generator",
     "GroupVectorQuant",
+    "GumbelQuant",
     "KMeansResult",
     "Quantizer",
     "QuantizerInfo",
@@ -36,6 +41,7 @@ __all__ = [
     "load",
     "manual_seed",
     "maximum",
+    "metrics",
     "minimum",
     "models",
     "nearest_codes",

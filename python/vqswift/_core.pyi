@@ -249,6 +249,56 @@ def quantizer_effective_codebook(quantizer: ModuleHandle, index: int, /) -> Tens
 def quantizer_set_inplace_optimizer(
     quantizer: ModuleHandle, index: int, optimizer: OptimizerHandle | None, /
 ) -> None: ...
+def fsq_create(levels: Sequence[int], /) -> ModuleHandle: ...
+def lfq_create(
+    bits: int,
+    commitment_weight: float,
+    entropy_weight: float,
+    diversity: float,
+    temperature: float,
+    /,
+) -> ModuleHandle: ...
+def gumbel_quant_create(
+    feature_size: int,
+    num_codes: int,
+    code_size: int,
+    temperature: float,
+    temperature_decay: float,
+    temperature_min: float,
+    kl_weight: float,
+    hard: bool,
+    seed: int,
+    stream: int,
+    /,
+) -> ModuleHandle: ...
+def gaussian_quant_create(
+    feature_size: int,
+    num_codes: int,
+    kind: int,
+    temperature: float,
+    temperature_decay: float,
+    temperature_min: float,
+    seed: int,
+    stream: int,
+    /,
+) -> ModuleHandle: ...
+def gaussian_quant_forward(
+    quantizer: ModuleHandle,
+    z: TensorHandle,
+    logvar: TensorHandle | None,
+    mask: TensorHandle | None,
+    /,
+) -> Quantized: ...
+def gaussian_quant_encode(
+    quantizer: ModuleHandle,
+    z: TensorHandle,
+    logvar: TensorHandle | None,
+    mask: TensorHandle | None,
+    /,
+) -> TensorHandle: ...
+def gaussian_reconstruction_loss(
+    x: TensorHandle, reconstruction: TensorHandle, /
+) -> TensorHandle: ...
 @overload
 def nearest_codes(
     x: TensorHandle, codebook: TensorHandle, distances: Literal[False], /
@@ -268,6 +318,34 @@ def nearest_codes_ranked(
 def kmeans(
     x: TensorHandle, k: int, iterations: int, init: int, initial: TensorHandle | None, seed: int, /
 ) -> tuple[TensorHandle, TensorHandle, float, int]: ...
+
+# Metrics
+
+def count_codes(codes: TensorHandle, counts: np.ndarray, /) -> None: ...
+def code_usage(counts: np.ndarray, probabilities: np.ndarray | None, /) -> float: ...
+def active_codes(counts: np.ndarray, /) -> int: ...
+def quantization_error(
+    z: TensorHandle, z_q: TensorHandle, mask: TensorHandle | None, /
+) -> float: ...
+def divergence(p: TensorHandle, c: TensorHandle, /) -> float: ...
+def divergence_bound(p: TensorHandle, /) -> float: ...
+def gradient_gap(
+    exact: Sequence[TensorHandle], quantized: Sequence[TensorHandle], out: np.ndarray, /
+) -> None: ...
+def activation_probability(
+    num_codes: int,
+    batch_size: int,
+    height: int,
+    width: int,
+    pool_layers: int,
+    at_least: int,
+    /,
+) -> float: ...
+def mse(a: TensorHandle, b: TensorHandle, /) -> float: ...
+def psnr(a: TensorHandle, b: TensorHandle, data_range: float, /) -> float: ...
+def ssim(
+    a: TensorHandle, b: TensorHandle, data_range: float, window: int, sigma: float, /
+) -> float: ...
 
 # Optimizers
 

@@ -428,6 +428,68 @@ bool vq_quantizer_is_frozen(const vq_module *quantizer);
 /// one.
 VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer, int64_t index,
                                                         vq_optimizer *optimizer);
+/// Finite scalar quantization: element l of a vector of `count` elements is rounded to one of
+/// `levels[l]` levels. No parameters, loss 0.
+VQ_CHECKED vq_status vq_fsq_create(const int64_t *levels, int64_t count, vq_module **out);
+
+typedef struct {
+  size_t struct_size;
+  int64_t bits;             ///< elements of a vector, each a bit of the code
+  float commitment_weight;  ///< of mse(z, sg z_q)
+  float entropy_weight;     ///< of mean_i H(p_i) - diversity H(mean_i p_i)
+  float diversity;
+  float temperature;  ///< T in p_i = softmax over sign vectors c of 2 z_i.c / T
+} vq_lfq_options;
+
+/// Lookup-free quantization: the signs of a vector's elements, the first the highest bit.
+VQ_CHECKED vq_status vq_lfq_create(const vq_lfq_options *options, vq_module **out);
+
+typedef struct {
+  size_t struct_size;
+  int64_t feature_size;     ///< d of z
+  int64_t num_codes;        ///< k
+  int64_t code_size;        ///< of codes and outputs
+  float temperature;        ///< tau of the first training forward
+  float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
+  float temperature_min;
+  float kl_weight;  ///< of mean_i sum_j p_ij log(k p_ij)
+  bool hard;        ///< training outputs are codes
+  uint64_t seed;
+  uint64_t stream;
+} vq_gumbel_quant_options;
+
+/// Gumbel softmax over the logits of a linear projection; distances are -log p of the code.
+VQ_CHECKED vq_status vq_gumbel_quant_create(const vq_gumbel_quant_options *options,
+                                            vq_module **out);
+
+typedef struct {
+  size_t struct_size;
+  int64_t feature_size;     ///< d
+  int64_t num_codes;        ///< k
+  int32_t kind;             ///< 1 to 4: types I to IV
+  float temperature;        ///< tau of the first training forward
+  float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
+  float temperature_min;
+  uint64_t seed;
+  uint64_t stream;
+} vq_gaussian_quant_options;
+
+/// Gaussian stochastic quantization (SQ-VAE).
+VQ_CHECKED vq_status vq_gaussian_quant_create(const vq_gaussian_quant_options *options,
+                                              vq_module **out);
+/// `logvar`, z's shape, is the encoder's log variance: required for types II to IV, NULL for I.
+VQ_CHECKED vq_status vq_gaussian_quant_forward(vq_module *quantizer, const vq_tensor *z,
+                                               const vq_tensor *logvar, const vq_tensor *mask,
+                                               vq_quantized *out);
+/// Only type IV needs `logvar`.
+VQ_CHECKED vq_status vq_gaussian_quant_encode(vq_module *quantizer, const vq_tensor *z,
+                                              const vq_tensor *logvar, const vq_tensor *mask,
+                                              vq_tensor **out);
+/// D/2 log(SSE / batch) of images [batch, ...] of D values.
+VQ_CHECKED vq_status vq_gaussian_reconstruction_loss(const vq_tensor *x,
+                                                     const vq_tensor *reconstruction,
+                                                     vq_tensor **out);
+
 /// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code
 /// is the arg-min in Float64, the lowest index on equality.
 VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
@@ -443,6 +505,42 @@ enum { VQ_KMEANS_PLUS_PLUS = 0, VQ_KMEANS_RANDOM = 1, VQ_KMEANS_GIVEN = 2 };
 VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterations, int32_t init,
                                const vq_tensor *initial, uint64_t seed, vq_tensor **centroids,
                                vq_tensor **codes, double *inertia, int64_t *iterations);
+
+// MARK: - Metrics. Results are f64; every tensor is read only and none is recorded.
+
+/// counts[j] += uses of code j in codes, i32 of any shape in -1..<num_codes; -1 (masked) is left
+/// out. After a failure nothing has changed.
+VQ_CHECKED vq_status vq_count_codes(const vq_tensor *codes, int64_t *counts, int64_t num_codes);
+/// Of counts [num_codes]: probabilities [num_codes] (NULL: not wanted) and perplexity 2^H, H their
+/// entropy in bits. An error when nothing was counted.
+VQ_CHECKED vq_status vq_code_usage(const int64_t *counts, int64_t num_codes, double *probabilities,
+                                   double *perplexity);
+/// Codes whose count is not 0.
+VQ_CHECKED vq_status vq_active_codes(const int64_t *counts, int64_t num_codes, int64_t *out);
+/// Mean of (z - z_q)^2 over all elements of z [..., d] where mask, i32 [...] or NULL, is not 0.
+VQ_CHECKED vq_status vq_quantization_error(const vq_tensor *z, const vq_tensor *z_q,
+                                           const vq_tensor *mask, double *out);
+/// Mean over the points of p [..., d] of 1/2 |p_i - c_j|^2 to the nearest point of c [..., d].
+VQ_CHECKED vq_status vq_divergence(const vq_tensor *p, const vq_tensor *c, double *out);
+/// 1/2 mean |p_i - mean p|^2: the divergence of p [..., d] to its mean.
+VQ_CHECKED vq_status vq_divergence_bound(const vq_tensor *p, double *out);
+/// |exact_i - quantized_i|^2 of `count` pairs of gradients, to out [count].
+VQ_CHECKED vq_status vq_gradient_gap(const vq_tensor *const *exact,
+                                     const vq_tensor *const *quantized, int64_t count, double *out);
+/// P(X >= at_least), X binomial with p = 1 / num_codes over the vectors of a batch of images after
+/// pool_layers poolings of 2 x 2.
+VQ_CHECKED vq_status vq_activation_probability(int64_t num_codes, int64_t batch_size,
+                                               int64_t height, int64_t width, int64_t pool_layers,
+                                               int64_t at_least, double *out);
+/// Mean of (a - b)^2 over all elements.
+VQ_CHECKED vq_status vq_mse(const vq_tensor *a, const vq_tensor *b, double *out);
+/// 10 log10(data_range^2 / mse) in dB; infinite for equal tensors.
+VQ_CHECKED vq_status vq_psnr(const vq_tensor *a, const vq_tensor *b, double data_range,
+                             double *out);
+/// Structural similarity of images [n, h, w, c] over the Gaussian windows, window x window taps of
+/// standard deviation sigma, that lie inside: mean over windows, channels and images.
+VQ_CHECKED vq_status vq_ssim(const vq_tensor *a, const vq_tensor *b, double data_range,
+                             int64_t window, double sigma, double *out);
 
 // MARK: - Optimizers
 

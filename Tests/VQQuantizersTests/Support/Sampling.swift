@@ -62,7 +62,7 @@ extension Tensor {
   }
 }
 
-extension VectorQuant {
+extension Module {
   /// Copies of everything in the state, as text that compares bit for bit.
   var snapshot: [String] {
     state.map { name, tensor in

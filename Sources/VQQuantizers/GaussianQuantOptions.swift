@@ -1,0 +1,44 @@
+import VQTensor
+
+/// What the variance of a Gaussian quantizer depends on beside its learned part: the types I to IV.
+public enum VarianceKind: Int32 {
+  /// Nothing.
+  case shared = 1
+  /// The mean of the log variance over a sample's vectors and elements.
+  case sample = 2
+  /// The mean over a vector's elements.
+  case vector = 3
+  /// The element's own.
+  case element = 4
+
+  var numeral: String { ["I", "II", "III", "IV"][Int(rawValue) - 1] }
+}
+
+/// The options of a `GaussianQuant`.
+public struct GaussianQuantOptions {
+  /// Elements of a vector, d.
+  public var featureSize: Int
+  /// Codes in the codebook, k.
+  public var codeCount: Int
+  public var kind = VarianceKind.shared
+  /// The paper anneals by `exp(-1e-5)` a step.
+  public var schedule = {
+    var schedule = GumbelSchedule()
+    schedule.decay = 0.99999
+    return schedule
+  }()
+  /// Seed of the initial codebook and of the noise.
+  public var seed: UInt64 = 0
+  /// Stream of the draws: layers of one seed differ by it.
+  public var stream: UInt64 = 0
+
+  public init(featureSize: Int, codeCount: Int) {
+    self.featureSize = featureSize
+    self.codeCount = codeCount
+  }
+
+  func check(_ operation: String) throws {
+    try checkSizes(operation, ["feature_size": featureSize, "num_codes": codeCount])
+    try schedule.check(operation)
+  }
+}

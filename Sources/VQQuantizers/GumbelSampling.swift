@@ -1,0 +1,66 @@
+import VQNN
+import VQTensor
+
+/// How the temperature of Gumbel softmax samples goes.
+public struct GumbelSchedule {
+  /// tau of the first training forward.
+  public var temperature: Float = 1
+  /// What tau is multiplied with after each.
+  public var decay: Float = 1
+  /// What tau does not fall below; nor does it below 1e-6.
+  public var minimum: Float = 0
+
+  public init() {}
+
+  static let least: Float = 1e-6
+
+  func check(_ operation: String) throws {
+    guard temperature.isFinite, temperature >= GumbelSchedule.least else {
+      throw VQError.value(
+        operation, "temperature", "\(temperature)", "must be finite and at least 1e-06")
+    }
+    guard decay > 0, decay <= 1 else {
+      throw VQError.value(
+        operation, "temperature_decay", "\(decay)", "must be above 0 and at most 1")
+    }
+    guard minimum >= 0, minimum <= temperature else {
+      throw VQError.value(
+        operation, "temperature_min", "\(minimum)", "must be in 0...\(temperature), the temperature"
+      )
+    }
+  }
+}
+
+/// Draws `softmax((logits + g) / tau)` (Jang et al. 2017, Maddison et al. 2017), g Gumbel numbers: the
+/// annealed temperature and the generator are buffers, so that a checkpoint resumes both.
+struct GumbelSampling {
+  let schedule: GumbelSchedule
+  /// tau of the next draw, a scalar.
+  let temperature: Tensor
+  /// Seed, stream and counter of the generator, low words first, int32 [6].
+  let generatorState: Tensor
+
+  init(_ schedule: GumbelSchedule, generator: Generator) throws {
+    self.schedule = schedule
+    temperature = try Tensor(scalar: schedule.temperature)
+    generatorState = try Tensor(codes: generator.stateWords, shape: [6])
+  }
+
+  var buffers: [NamedTensor] { [("temperature", temperature), ("generator", generatorState)] }
+
+  /// Weights of the codes, [n, k] like `logits`; anneals the temperature.
+  func weights(_ logits: Tensor, _ operation: String) throws -> Tensor {
+    let tau = try temperature.item()
+    guard tau.isFinite, tau >= GumbelSchedule.least else {
+      throw VQError.value(operation, "temperature", "\(tau)", "must be finite and at least 1e-06")
+    }
+    let generator = Generator(stateWords: generatorState.codes)
+    let result = try logits.gumbelSoftmax(temperature: tau, generator: generator)
+    generatorState.mutateCodes { words in
+      for (index, word) in generator.stateWords.enumerated() { words[index] = word }
+    }
+    let next = max(tau * schedule.decay, schedule.minimum, GumbelSchedule.least)
+    temperature.mutate { $0[0] = next }
+    return result
+  }
+}

@@ -1,0 +1,122 @@
+import VQKernels
+import VQTensor
+
+/// The options of an `LFQ`.
+public struct LFQOptions {
+  /// Elements of a vector, each one bit of the code.
+  public var bits: Int
+  /// Weight of `mse(z, sg z_q)`.
+  public var commitmentWeight: Float = 0
+  /// Weight of the entropy loss.
+  public var entropyWeight: Float = 0.1
+  /// Weight of the entropy of the mean inside the entropy loss.
+  public var diversity: Float = 1
+  /// T of the entropy loss.
+  public var temperature: Float = 0.01
+
+  public init(bits: Int) { self.bits = bits }
+
+  /// Bits of a code that is an int32 and not negative.
+  static let codeLimit = 30
+  /// Bits for which the mean probabilities of all codes are kept: 4 MB.
+  static let entropyLimit = 20
+
+  func check() throws {
+    func require(_ holds: Bool, _ name: String, _ value: Any, _ rule: String) throws {
+      if !holds { throw VQError.value("lfq", name, "\(value)", rule) }
+    }
+    let limit = LFQOptions.entropyLimit
+    try require(
+      bits >= 1 && bits <= LFQOptions.codeLimit, "bits", bits,
+      "must be in 1...\(LFQOptions.codeLimit)")
+    let weight = "must be finite and at least 0"
+    try require(
+      commitmentWeight.isFinite && commitmentWeight >= 0, "commitment_weight", commitmentWeight,
+      weight)
+    try require(
+      entropyWeight.isFinite && entropyWeight >= 0, "entropy_weight", entropyWeight, weight)
+    try require(diversity.isFinite && diversity >= 0, "diversity", diversity, weight)
+    try require(
+      temperature.isFinite && temperature >= 1e-6, "temperature", temperature,
+      "must be finite and at least 1e-06")
+    try require(
+      bits <= limit || entropyWeight == 0 || diversity == 0, "bits", bits,
+      "the entropy of the mean needs the probabilities of 2^bits codes, at most 2^\(limit): "
+        + "set entropy_weight or diversity to 0")
+  }
+}
+
+/// Lookup-free quantization (Yu et al., "Language Model Beats Diffusion: Tokenizer Is Key to Visual
+/// Generation", 2023): each element of a vector becomes its sign, +1 where it is positive and -1 elsewhere,
+/// and the signs are the bits of the code, the first element the highest.
+///
+/// The loss is `commitment_weight mse(z, sg z_q) + entropy_weight (mean_i H(p_i) - diversity H(mean_i p_i))`
+/// in nats, with `p_i` the softmax over all 2^bits sign vectors c of `2 z_i . c / T`. Gradients pass
+/// straight through the sign. There are no parameters.
+public final class LFQ: Quantizer {
+  public let options: LFQOptions
+
+  override var name: String { "lfq" }
+  public override var featureSize: Int { options.bits }
+  public override var codeCount: Int { 1 << options.bits }
+
+  public init(_ options: LFQOptions) throws {
+    try options.check()
+    self.options = options
+  }
+
+  override func quantizeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> QuantizedRows {
+    let result = try signs(of: rows)
+    let usage = usage(of: result.codes, codeCount: codeCount)
+    var (commitment, entropy): (Tensor?, Tensor?)
+    if isQuantizing && options.commitmentWeight > 0 {
+      commitment = try rows.meanSquaredError(result.output) * options.commitmentWeight
+    }
+    if isQuantizing && options.entropyWeight > 0 {
+      entropy =
+        try signEntropy(rows, temperature: options.temperature, diversity: options.diversity)
+        * options.entropyWeight
+    }
+    let terms = [commitment, entropy].compactMap { $0 }
+    let loss = try terms.dropFirst().reduce(terms.first ?? Tensor(scalar: 0)) { try $0 + $1 }
+    return QuantizedRows(
+      output: isQuantizing ? try straightThrough(from: rows, to: result.output) : rows,
+      codes: result.codes,
+      distances: result.distances, compared: rows, loss: loss,
+      commitmentLoss: try commitment?.item() ?? 0, regularization: try entropy?.item() ?? 0,
+      stageLosses: [loss], perplexities: [usage.perplexity],
+      activeCodes: usage.active)
+  }
+
+  override func encodeRows(
+    _ rows: Tensor, _ selection: VectorSelection, stages: Int
+  ) throws -> Tensor { try signs(of: rows).codes }
+
+  override func decodeRows(_ codes: Tensor) throws -> Tensor {
+    let (n, width) = (codes.shape[0], featureSize)
+    return try Tensor("lfq.decode", shape: [n, width]) { out in
+      codes.readCodes { signsOfCodes($0, rows: n, width: width, out) }
+    }
+  }
+
+  private func signs(
+    of rows: Tensor
+  ) throws -> (output: Tensor, codes: Tensor, distances: Tensor) {
+    let (n, width) = (rows.shape[0], featureSize)
+    let codes = try Tensor(name, codeShape: [n]) { _ in }
+    let distances = try Tensor(name, shape: [n]) { _ in }
+    let output = try Tensor(name, shape: rows.shape) { output in
+      rows.read { z in
+        codes.mutateCodes { codes in
+          distances.mutate {
+            quantizeSigns(
+              z, rows: n, width: width, output: output, codes: codes, squaredDistances: $0)
+          }
+        }
+      }
+    }
+    return (output, codes, distances)
+  }
+}

@@ -1,0 +1,476 @@
+"""Metrics against NumPy in Float64, by hand, and against other libraries where installed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import vqswift as vq
+from vqswift import Tensor, metrics
+
+EPSILON = 2.0**-52
+
+
+# Usage
+
+
+def test_perplexity_is_two_to_the_entropy(rng: np.random.Generator) -> None:
+    codes = rng.integers(0, 50, (7, 9, 3))
+    shares = np.bincount(codes.ravel(), minlength=64) / codes.size
+    shares = shares[shares > 0]
+    expected = 2 ** -(shares * np.log2(shares)).sum()
+    assert metrics.perplexity(codes, 64) == pytest.approx(expected, rel=64 * EPSILON)
+    assert metrics.active_codes(codes, 64) == len(shares)
+
+
+@pytest.mark.parametrize("m", [1, 2, 5, 256])
+def test_m_equally_used_codes_have_perplexity_m(m: int) -> None:
+    assert metrics.perplexity(np.tile(np.arange(m), 3), 300) == pytest.approx(m, rel=m * EPSILON)
+
+
+def test_an_epoch_is_its_batches_together(rng: np.random.Generator) -> None:
+    batches = [rng.integers(-1, 20, size) for size in [(4, 5), (31,), (0,), (2, 2, 2)]]
+    usage = metrics.CodeUsage(20)
+    for batch in batches:
+        usage.update(batch)
+    together = np.concatenate([batch.ravel() for batch in batches])
+    kept = together[together >= 0]
+    assert usage.counts.dtype == np.int64
+    assert np.array_equal(usage.counts, np.bincount(kept, minlength=20))
+    assert np.array_equal(usage.probabilities, np.bincount(kept, minlength=20) / len(kept))
+    assert usage.perplexity == metrics.perplexity(kept, 20)
+    assert usage.active_codes == len(np.unique(kept))
+    usage.counts[:] = 7
+    assert usage.counts.sum() == len(kept)
+    usage.reset()
+    assert usage.active_codes == 0 and not usage.counts.any()
+
+
+def test_a_refused_batch_is_not_counted_in_part() -> None:
+    usage = metrics.CodeUsage(4)
+    usage.update([1, 1])
+    with pytest.raises(IndexError):
+        usage.update([0, 1, 4])
+    assert usage.counts.tolist() == [0, 2, 0, 0]
+
+
+def test_codes_of_a_layer_count_as_they_come(no_leak: None) -> None:
+    layer = vq.VectorQuant(2, 8, seed=3)
+    z = vq.Generator(1).normal((5, 6, 2))
+    mask = np.arange(30).reshape(5, 6) % 3 > 0
+    _, info = layer(z, mask)
+    assert metrics.perplexity(info.q, 8) == pytest.approx(info.perplexity, rel=2.0**-23)
+    assert metrics.active_codes(info.q, 8) == info.active_codes
+
+
+# Distances
+
+
+def test_quantization_error_is_the_loss_before_its_weights(rng: np.random.Generator) -> None:
+    layer = vq.VectorQuant(3, 8, seed=3)
+    z = Tensor(rng.normal(size=(40, 3)))
+    z_q, info = layer(z)
+    error = metrics.quantization_error(z, z_q)
+    assert error == pytest.approx(info.loss.item(), rel=2.0**-22)
+    expected = np.square(z.numpy().astype(np.float64) - z_q.numpy()).mean()
+    assert error == pytest.approx(expected, rel=2.0**-20)
+
+
+def test_masked_vectors_enter_no_quantization_error(rng: np.random.Generator) -> None:
+    z, z_q = rng.normal(size=(2, 6, 5, 4)).astype(np.float32)
+    mask = rng.random((6, 5)) < 0.6
+    z[~mask] = np.nan
+    expected = np.square(z[mask].astype(np.float64) - z_q[mask]).mean()
+    assert metrics.quantization_error(z, z_q, mask) == pytest.approx(expected, rel=2.0**-20)
+    assert metrics.quantization_error(z, z_q, mask.astype(np.int64) * 5) == pytest.approx(
+        expected, rel=2.0**-20
+    )
+
+
+@pytest.mark.parametrize("mean", [0.0, 50.0])
+def test_divergences_are_the_definition(rng: np.random.Generator, mean: float) -> None:
+    p = (rng.normal(size=(300, 8)) + mean).astype(np.float32)
+    c = (rng.normal(size=(40, 8)) + mean).astype(np.float32)
+    squares = np.square(p[:, None].astype(np.float64) - c).sum(axis=2)
+    used = np.unique(squares.argmin(axis=1))
+    q = c[used]
+    # One rounding of each distance to float32.
+    near = pytest.approx
+    assert metrics.divergence(p, c) == near(squares.min(axis=1).mean() / 2, rel=2.0**-24)
+    assert metrics.divergence(c, p) == near(squares.min(axis=0).mean() / 2, rel=2.0**-24)
+    assert metrics.divergence(p, q) == metrics.divergence(p, c)
+    assert metrics.divergence(c, q) > 0 == metrics.divergence(q, c)
+    assert metrics.divergence_bound(p) == near(
+        p.astype(np.float64).var(axis=0).sum() / 2, rel=2.0**-22
+    )
+
+
+def test_the_best_codebook_stays_below_the_bound(rng: np.random.Generator) -> None:
+    p = rng.normal(size=(200, 4)).astype(np.float32) + 5
+    far = np.zeros((3, 4), np.float32)
+    best = vq.kmeans(p, 8).centroids
+    assert metrics.divergence(p, best) < metrics.divergence_bound(p) < metrics.divergence(p, far)
+
+
+def test_activation_probability_is_the_binomial_tail() -> None:
+    def tail(n: int, k: int, least: int) -> float:
+        terms = [math.comb(n, j) * (k - 1) ** (n - j) for j in range(least)]
+        return 1 - sum(terms) / k**n if least <= n else 0.0
+
+    sizes = {"batch_size": 3, "height": 16, "width": 8, "pool_layers": 2}
+    for least in (0, 1, 2, 5, 24, 25):
+        found = metrics.activation_probability(10, at_least=least, **sizes)
+        assert found == pytest.approx(tail(24, 10, least), rel=1e-12, abs=24 * EPSILON)
+
+
+def test_activation_probability_keeps_the_digits_of_small_tails() -> None:
+    binom = pytest.importorskip("scipy.stats").binom
+    for k, batch, least in [(1024, 1, 40), (64, 10, 300), (4096, 64, 100), (2, 1, 1000)]:
+        n = batch * 1024
+        found = metrics.activation_probability(
+            k, batch_size=batch, height=32, width=32, at_least=least
+        )
+        expected = binom.sf(least - 1, n, 1 / k)
+        # The logarithms of factorials are about n log n.
+        assert found == pytest.approx(expected, rel=4 * EPSILON * n * math.log(n))
+
+
+# Gradients
+
+
+class Autoencoder(vq.nn.Module):
+    """Batch norm, dropout and a quantizer: all that must stay as it was."""
+
+    def __init__(self, quantizer: vq.nn.Module | None = None) -> None:
+        super().__init__()
+        self.encoder = vq.nn.Sequential(
+            vq.nn.Linear(4, 3), vq.nn.BatchNorm(3), vq.nn.Dropout(0.2), vq.nn.Linear(3, 2)
+        )
+        self.quantizer = quantizer or vq.VectorQuant(2, 8, seed=5)
+        self.decoder = vq.nn.Sequential(vq.nn.Linear(2, 6), vq.nn.GELU(), vq.nn.Linear(6, 4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, object]:
+        z_q, info = self.quantizer(self.encoder(x))
+        return self.decoder(z_q), info
+
+
+QUANTIZERS: dict[str, Callable[[], vq.nn.Module]] = {
+    "plain": lambda: vq.VectorQuant(2, 8, seed=5),
+    "alternating": lambda: vq.VectorQuant(
+        2,
+        8,
+        sync_nu=1.0,
+        affine_lr=1.0,
+        replace_freq=1,
+        kmeans_init=True,
+        inplace_optimizer=lambda p: vq.optim.SGD(p, lr=0.1, momentum=0.9),
+    ),
+    "replacing": lambda: vq.VectorQuant(2, 8, replace_freq=1, norm="bn", code_size=3),
+    "stochastic": lambda: vq.VectorQuant(
+        2, 8, affine="ema", temperature=1.0, temperature_decay=0.9, gradient="directional"
+    ),
+    "averaging": lambda: vq.VectorQuant(2, 8, ema_decay=0.9, ema_manual=True),
+    "group": lambda: vq.GroupVectorQuant(2, 4, groups=2, sync_nu=0.5),
+    "residual": lambda: vq.ResidualVectorQuant(2, 4, stages=3, quantizer_dropout=0.5),
+}
+
+
+def task_loss(model: Autoencoder, x: Tensor) -> Callable[[], tuple[Tensor, object]]:
+    def loss() -> tuple[Tensor, object]:
+        y, info = model(x)
+        return vq.nn.functional.mse_loss(y, x), info
+
+    return loss
+
+
+def gradients(
+    model: Autoencoder, loss: Callable[[], tuple[Tensor, object]]
+) -> dict[str, np.ndarray]:
+    model.zero_grad()
+    loss()[0].backward()
+    return gradients_of(model)
+
+
+def gradients_of(model: Autoencoder) -> dict[str, np.ndarray]:
+    every = model._walk_parameters(True)
+    return {name: p.grad.numpy() for name, p in every if p.grad is not None}
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_gradient_gap_is_the_difference_of_two_passes(training: bool) -> None:
+    vq.manual_seed(1)
+    model = Autoencoder().train(training)
+    state, draws = model.state_dict(), model.rng_state_dict()
+    loss = task_loss(model, vq.Generator(2).normal((32, 4)))
+    info = loss()[1]
+    model.load_state_dict(state)
+    model.load_rng_state_dict(draws)
+    quantized = gradients(model, loss)
+    model.load_state_dict(state)
+    model.load_rng_state_dict(draws)
+    with vq.no_quantization(model):
+        exact = gradients(model, loss)
+    model.load_state_dict(state)
+    model.load_rng_state_dict(draws)
+
+    gap = metrics.gradient_gap(model, loss)
+    names = [name for name in exact if not name.startswith("quantizer.")]
+    assert list(gap.by_parameter) == names
+    for name in names:
+        expected = np.square(exact[name].astype(np.float64) - quantized[name]).sum()
+        # oneDNN's sums depend on the thread count in the last bits.
+        scale = float(np.square(exact[name]).sum())
+        assert gap.by_parameter[name] == pytest.approx(expected, rel=1e-4, abs=1e-9 * scale)
+    assert gap.total == pytest.approx(sum(gap.by_parameter.values()), rel=1e-12)
+    assert gap.total > 0
+    assert gap.perplexity == info.perplexity and gap.active_codes == info.active_codes
+
+
+def test_codes_that_hold_every_vector_leave_no_gap() -> None:
+    vq.manual_seed(1)
+    model = Autoencoder().eval()
+    x = vq.Generator(2).normal((8, 4))
+    model.quantizer.codebook.assign(model.encoder(x))
+    gap = metrics.gradient_gap(model, task_loss(model, x))
+    assert gap.total == 0
+    assert gap.active_codes == 8
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS.values(), ids=QUANTIZERS.keys())
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_gradient_gap_leaves_everything_as_it_was(
+    quantizer: Callable[[], vq.nn.Module], training: bool, no_leak: None
+) -> None:
+    vq.manual_seed(1)
+    model = Autoencoder(quantizer())
+    optimizer = vq.optim.AdamW(model.parameters(), lr=1e-3)
+    loss = task_loss(model, vq.Generator(2).normal((16, 4)))
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss()[0].backward()
+        optimizer.step()
+    loss()[0].backward()
+    model.train(training)
+
+    def everything() -> dict[str, np.ndarray]:
+        found = {f"state {n}": v for n, v in model.state_dict().items()}
+        found |= {f"rng {n}": v for n, v in model.rng_state_dict().items()}
+        found |= {f"optimizer {n}": v for n, v in optimizer.state_dict().items()}
+        inner = getattr(model.quantizer, "inplace_optimizer", None)
+        if inner is not None:
+            found |= {f"inner {n}": v for n, v in inner.state_dict().items()}
+        found |= {f"grad {n}": g for n, g in gradients_of(model).items()}
+        return found
+
+    before = everything()
+    gap = metrics.gradient_gap(model, loss)
+    assert gap.total > 0 and gap.perplexity >= 1
+    after = everything()
+    assert before.keys() == after.keys()
+    assert [n for n in before if not np.array_equal(before[n], after[n])] == []
+    assert not model.quantizer.frozen and model.encoder.training == training
+
+
+def test_a_loss_that_fails_leaves_everything_as_it_was() -> None:
+    vq.manual_seed(1)
+    model = Autoencoder().train()
+    model.quantizer.freeze()
+    x = vq.Generator(2).normal((16, 4))
+    before = model.state_dict()
+
+    def failing() -> tuple[Tensor, object]:
+        model(x)
+        raise RuntimeError("no loss")
+
+    with pytest.raises(RuntimeError, match="no loss"):
+        metrics.gradient_gap(model, failing)
+    after = model.state_dict()
+    assert all(np.array_equal(before[n], after[n]) for n in before)
+    assert model.quantizer.frozen
+    _, info = model(x)
+    assert info.loss.item() > 0, "the quantizer quantizes again"
+
+
+# Images
+
+
+def gaussian(window: int, sigma: float) -> np.ndarray:
+    taps = np.exp(-(((np.arange(window) - window // 2) / sigma) ** 2) / 2)
+    return taps / taps.sum()
+
+
+def ssim_by_definition(
+    a: np.ndarray, b: np.ndarray, data_range: float, window: int, sigma: float
+) -> float:
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    taps = gaussian(window, sigma)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        views = np.lib.stride_tricks.sliding_window_view(values, (window, window), axis=(1, 2))
+        return np.einsum("nhwcij,i,j->nhwc", views, taps, taps)
+
+    mx, my = mean(x), mean(y)
+    vx, vy, cov = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    index = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return float(index.mean())
+
+
+def images(rng: np.random.Generator, *shape: int) -> tuple[np.ndarray, np.ndarray]:
+    a = rng.random(shape).astype(np.float32)
+    return a, np.clip(a + 0.2 * rng.normal(size=shape), 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32, 3), (1, 11, 11, 1), (2, 13, 50, 4)])
+def test_ssim_is_the_definition(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    a, b = images(rng, *shape)
+    for window, sigma, scale in [(11, 1.5, 1.0), (7, 1.0, 2.0), (11, 1.5, 255.0)]:
+        found = metrics.ssim(a * scale, b * scale, scale, window=window, sigma=sigma)
+        assert found == pytest.approx(
+            ssim_by_definition(a * scale, b * scale, scale, window, sigma), abs=1e-5
+        )
+    assert metrics.ssim(a, a) == 1
+
+
+def test_ssim_agrees_with_scikit_image(rng: np.random.Generator) -> None:
+    skimage = pytest.importorskip("skimage.metrics")
+    a, b = images(rng, 4, 32, 40, 3)
+    each = [
+        skimage.structural_similarity(
+            *(np.float64(image) for image in pair),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1.0,
+            channel_axis=-1,
+        )
+        for pair in zip(a, b, strict=True)
+    ]
+    assert metrics.ssim(a, b) == pytest.approx(np.mean(each), abs=1e-5)
+
+
+def test_ssim_does_not_depend_on_the_thread_count(
+    rng: np.random.Generator, threads: Callable[[int], None]
+) -> None:
+    a, b = images(rng, 9, 40, 33, 3)
+    found = []
+    for count in (1, 2, 3):
+        threads(count)
+        found.append(metrics.ssim(a, b))
+    assert len(set(found)) == 1
+
+
+def test_mse_and_psnr_are_the_definition(rng: np.random.Generator) -> None:
+    a, b = images(rng, 5, 17, 3)
+    error = np.square(a.astype(np.float64) - b).mean()
+    assert metrics.mse(a, b) == pytest.approx(error, rel=2.0**-18)
+    # 2^-18 of the mse is 10 log10(e) 2^-18 dB.
+    assert metrics.psnr(a, b) == pytest.approx(-10 * np.log10(error), abs=4.35 * 2.0**-18)
+    assert metrics.psnr(a, b, 2.0) == pytest.approx(
+        metrics.psnr(a, b) + 20 * math.log10(2), rel=1e-12
+    )
+    assert metrics.psnr(a, a) == math.inf
+
+
+# Networks' features
+
+
+def test_frechet_distance_of_diagonal_gaussians_is_closed_form() -> None:
+    # Columns of a Hadamard matrix are uncorrelated and of mean 0.
+    columns = np.array([[1.0]])
+    for _ in range(4):
+        columns = np.block([[columns, columns], [columns, -columns]])
+    columns = columns[:, 1:6] * math.sqrt(15 / 16)
+    first, second = np.array([1.0, 2, 0, 3, 0.5]), np.array([2.0, 2, 1, 0, 0])
+    shift = np.array([0.0, 1, -1, 2, 0])
+    found = metrics.frechet_distance(columns * first, columns * second + shift)
+    expected = (shift**2).sum() + ((first - second) ** 2).sum()
+    assert found == pytest.approx(expected, rel=1e-13)
+
+
+def test_frechet_distance_agrees_with_the_matrix_square_root(rng: np.random.Generator) -> None:
+    linalg = pytest.importorskip("scipy.linalg")
+    a = rng.normal(size=(300, 20)) @ rng.normal(size=(20, 20))
+    b = rng.normal(size=(200, 20)) @ rng.normal(size=(20, 20)) + 1
+    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
+    root = linalg.sqrtm(cov_a @ cov_b).real
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a + cov_b - 2 * root)
+    assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [5, 60])
+def test_frechet_distance_of_equal_sets_is_zero(rng: np.random.Generator, rows: int) -> None:
+    features = rng.normal(size=(rows, 30)) + 100
+    scale = np.square(features - features.mean(0)).sum() / (rows - 1)
+    assert metrics.frechet_distance(features, features[::-1]) <= 1e-12 * scale
+
+
+@pytest.mark.parametrize(
+    ("call", "library"),
+    [(metrics.lpips, "lpips"), (metrics.fid, "torch_fidelity.feature_extractor_inceptionv3")],
+    ids=["lpips", "fid"],
+)
+def test_what_is_not_installed_is_named(
+    call: Callable[..., float], library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, library, None)
+    x = np.zeros((2, 8, 8, 3), np.float32)
+    with pytest.raises(ImportError, match=rf"^\[{call.__name__}\] .*vqswift\[metrics\]"):
+        call(x, x, weights="weights.pth")
+
+
+def perceptual_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return images(rng, 3, 64, 64, 3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_lpips_is_the_library_with_the_users_weights(rng: np.random.Generator, tmp_path) -> None:
+    torch, library = pytest.importorskip("torch"), pytest.importorskip("lpips")
+    torch.manual_seed(0)
+    reference = library.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    path = tmp_path / "alexnet.pth"
+    own = reference.net.state_dict().items()
+    torch.save({"features." + n.partition(".")[2]: v for n, v in own}, path)
+    a, b = perceptual_pair(rng)
+    pair = [torch.from_numpy(x.transpose(0, 3, 1, 2) * 2 - 1) for x in (a, b)]
+    expected = reference(*pair).mean().item()
+    assert metrics.lpips(a, b, weights=path) == pytest.approx(expected, rel=1e-4)
+    assert metrics.lpips(a, b, weights=path, batch_size=2) == pytest.approx(expected, rel=1e-4)
+    assert metrics.lpips(a, a, weights=path) == 0
+    with pytest.raises(ValueError, match=r"\[lpips\] .*alexnet\.pth: features\."):
+        metrics.lpips(a, b, weights=path, net="vgg")
+    with pytest.raises(FileNotFoundError, match=r"\[lpips\] weights = '.*none'.*downloaded"):
+        metrics.lpips(a, b, weights=tmp_path / "none")
+    for bad, text in [((a[..., :1], b), "[3, 64, 64, 1]"), ((a, b[:2]), "[2, 64, 64, 3]")]:
+        with pytest.raises(ValueError) as caught:
+            metrics.lpips(*bad, weights=path)
+        assert text in str(caught.value)
+
+
+def test_fid_is_the_distance_of_the_librarys_features(
+    rng: np.random.Generator, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    inception = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    kind = inception.FeatureExtractorInceptionV3
+    path = tmp_path / "inception.pth"
+    torch.save({}, path)
+    torch.manual_seed(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "load_state_dict", lambda self, state: None)
+        extractor = kind("random", ["2048"], feature_extractor_weights_path=str(path))
+    torch.save(extractor.state_dict(), path)
+    a, b = perceptual_pair(rng)
+    features = [
+        extractor(torch.from_numpy(np.rint(x * 255).astype(np.uint8).transpose(0, 3, 1, 2)))[0]
+        for x in (a, b)
+    ]
+    expected = metrics.frechet_distance(*features)
+    assert expected > 0
+    assert metrics.fid(a * 2, b * 2, weights=path, data_range=2.0) == pytest.approx(
+        expected, rel=1e-6
+    )
+    with pytest.raises(FileNotFoundError, match=r"\[fid\] weights = '.*none'.*downloaded"):
+        metrics.fid(a, b, weights=tmp_path / "none")

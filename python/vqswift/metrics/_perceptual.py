@@ -1,0 +1,177 @@
+"""Distances in the features of trained networks, whose weights the user supplies."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._tensor import Tensor
+
+Array = npt.ArrayLike | Tensor
+
+
+def lpips(
+    a: Array,
+    b: Array,
+    *,
+    weights: str | Path,
+    net: str = "alex",
+    data_range: float = 1.0,
+    batch_size: int = 64,
+) -> float:
+    """Learned perceptual image patch similarity (Zhang et al. 2018), v0.1; 0 for equal images.
+
+    Needs `vqswift[metrics]`; the package `lpips` brings the linear heads.
+
+    Args:
+        a, b: images [n, h, w, 3] in [0, data_range].
+        weights: torch checkpoint of torchvision's "alexnet", "vgg16" or "squeezenet1_1", whichever
+            `net` names. Nothing is downloaded.
+        net: "alex", "vgg" or "squeeze".
+        data_range: the largest value.
+        batch_size: pairs that go through the network together.
+    """
+    torch, library = _libraries("lpips", "torch", "lpips")
+    if net not in ("alex", "vgg", "squeeze"):
+        raise ValueError(f"[lpips] net = {net!r}: it must be 'alex', 'vgg' or 'squeeze'")
+    checkpoint = torch.load(_existing("lpips", weights), map_location="cpu", weights_only=True)
+    first, second = _images("lpips", a, data_range), _images("lpips", b, data_range)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"[lpips] shapes {list(first.shape)} and {list(second.shape)}: they must be equal"
+        )
+    model = library.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+    _load_backbone(model.net, checkpoint, str(weights))
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(first), batch_size):
+            pair = [
+                torch.from_numpy(x[start : start + batch_size].transpose(0, 3, 1, 2) * 2 - 1)
+                for x in (first, second)
+            ]
+            total += float(model(*pair).double().sum())
+    return total / len(first)
+
+
+def _load_backbone(backbone: Any, checkpoint: dict[str, Any], path: str) -> None:
+    """lpips keeps torchvision's layer `features.I` as `sliceS.I`."""
+    own = backbone.state_dict()
+    names = {name: "features." + name.partition(".")[2] for name in own}
+    missing = [
+        source
+        for name, source in names.items()
+        if source not in checkpoint or checkpoint[source].shape != own[name].shape
+    ]
+    if missing:
+        raise ValueError(
+            f"[lpips] {path}: {missing[0]} is missing or of another shape: "
+            "torchvision's checkpoint of the network is required"
+        )
+    backbone.load_state_dict({name: checkpoint[source] for name, source in names.items()})
+
+
+def fid(
+    a: Array, b: Array, *, weights: str | Path, data_range: float = 1.0, batch_size: int = 64
+) -> float:
+    """Frechet inception distance (Heusel et al. 2017) of two sets of images, 0 for equal ones.
+
+    `frechet_distance` of the 2048 features of the Inception network of the original code, as
+    `torch-fidelity` computes them from 8-bit images. Needs `vqswift[metrics]`.
+
+    Args:
+        a, b: images [n, h, w, 3] in [0, data_range], at least 2 each.
+        weights: `weights-inception-2015-12-05-6726825d.pth`, as torch-fidelity names it. Nothing is
+            downloaded.
+        data_range: the largest value.
+        batch_size: images that go through the network together.
+    """
+    torch, library = _libraries("fid", "torch", "torch_fidelity.feature_extractor_inceptionv3")
+    path = _existing("fid", weights)
+    sets = _images("fid", a, data_range), _images("fid", b, data_range)
+    # torch-fidelity unpickles whatever the file holds: refuse all but tensors before.
+    torch.load(path, map_location="cpu", weights_only=True)
+    model = library.FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+    ).eval()
+
+    def features(images: np.ndarray) -> np.ndarray:
+        bytes_ = np.rint(images.clip(0, 1) * 255).astype(np.uint8).transpose(0, 3, 1, 2)
+        with torch.no_grad():
+            parts = [
+                model(torch.from_numpy(bytes_[start : start + batch_size].copy()))[0].numpy()
+                for start in range(0, len(bytes_), batch_size)
+            ]
+        return np.concatenate(parts)
+
+    return frechet_distance(features(sets[0]), features(sets[1]))
+
+
+def frechet_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> float:
+    """|ma - mb|^2 + tr(Sa + Sb - 2 (Sa Sb)^(1/2)) of features [n, d] and [m, d], in Float64.
+
+    m and S are means and unbiased covariances: the squared Wasserstein-2 distance of the Gaussians.
+    ValueError for fewer than 2 rows, different d, NaN or infinity.
+    """
+    sets = [np.asarray(x, np.float64) for x in (features_a, features_b)]
+    shapes = " and ".join(str(list(x.shape)) for x in sets)
+    if any(x.ndim != 2 for x in sets) or sets[0].shape[1] != sets[1].shape[1]:
+        raise ValueError(
+            f"[frechet_distance] shapes {shapes}: [n, d] and [m, d] with equal d are required"
+        )
+    if any(len(x) < 2 or x.shape[1] < 1 for x in sets):
+        raise ValueError(
+            f"[frechet_distance] shapes {shapes}: at least 2 rows of 1 feature are required"
+        )
+    for name, x in zip(("features_a", "features_b"), sets, strict=True):
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"[frechet_distance] {name} holds NaN or infinity: every element must be finite"
+            )
+    means = [x.mean(axis=0) for x in sets]
+    # R with R^T R = S, so that no square root is taken of what rounding left: the trace of
+    # (Sa Sb)^(1/2) is the sum of the singular values of Ra Rb^T.
+    roots: list[Any] = [
+        np.linalg.qr((x - mean) / np.sqrt(len(x) - 1), mode="r")
+        for x, mean in zip(sets, means, strict=True)
+    ]
+    cross = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
+    spread = sum(float(np.square(root).sum()) for root in roots)
+    distance = float(np.square(means[0] - means[1]).sum()) + spread - 2 * float(cross)
+    return max(distance, 0.0)
+
+
+def _libraries(operation: str, *names: str) -> list[Any]:
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ImportError as error:
+        raise ImportError(
+            f"[{operation}] {error}: install it with pip install 'vqswift[metrics]'"
+        ) from error
+
+
+def _existing(operation: str, path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"[{operation}] weights = {str(path)!r}: no such file, and none is downloaded"
+        )
+    return Path(path)
+
+
+def _images(operation: str, images: Array, data_range: float) -> np.ndarray:
+    """Floating images [n, h, w, 3], at least one, as float32 over `data_range`."""
+    array = np.asarray(images)
+    if array.dtype.kind != "f":
+        raise TypeError(f"[{operation}] dtype {array.dtype}: floating images are required")
+    if array.ndim != 4 or array.shape[3] != 3 or array.size == 0:
+        raise ValueError(
+            f"[{operation}] shape {list(array.shape)}: images [n, h, w, 3], n >= 1, are required"
+        )
+    if not data_range > 0:
+        raise ValueError(f"[{operation}] data_range = {data_range}: must be positive")
+    if not np.isfinite(array).all():
+        raise ValueError(f"[{operation}] the images hold NaN or infinity")
+    return (array / data_range).astype(np.float32)
