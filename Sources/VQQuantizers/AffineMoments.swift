@@ -69,9 +69,9 @@ struct VectorMoments {
   let variance: Tensor
 
   init(of vectors: Tensor, _ operation: String) throws {
-    (mean, variance) = try withoutGradients {
-      (try vectors.detached().mean(axes: [0]), try vectors.detached().variance(axes: [0], unbiased: false))
-    }
+    let vectors = vectors.detached()
+    mean = try vectors.mean(axes: [0])
+    variance = try vectors.variance(axes: [0], unbiased: false)
     try mean.requireFinite(operation, "the mean of z")
     try variance.requireFinite(operation, "the variance of z")
   }
