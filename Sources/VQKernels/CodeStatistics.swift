@@ -28,7 +28,8 @@ public func addCodeStatistics(
 
 /// One update of an EMA codebook: counts and sums decay towards the pending ones, counts are smoothed
 /// (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`. Without smoothing a code that
-/// nothing is added to keeps its value exactly, however small its weight has become.
+/// nothing is added to keeps its value exactly, however small its weight has become; a sum that overflows
+/// moves nothing and starts anew from its code.
 public func updateByStatistics(
   counts: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>,
   pendingCounts: UnsafePointer<Float>, pendingSums: UnsafePointer<Float>, codes k: Int,
@@ -47,6 +48,11 @@ public func updateByStatistics(
     let (sum, pending, code) = (sums + j * d, pendingSums + j * d, codebook + j * d)
     for i in 0..<d {
       let value = old * Double(sum[i]) + new * Double(pending[i])
+      guard Float(value).isFinite else {
+        let limit = Double(Float.greatestFiniteMagnitude)
+        sum[i] = Float(min(max(Double(counts[j]) * Double(code[i]), -limit), limit))
+        continue
+      }
       sum[i] = Float(value)
       let updated = Float(value / weight)
       if moves, weight > 0, updated.isFinite { code[i] = updated }

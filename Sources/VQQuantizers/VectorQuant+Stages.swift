@@ -40,7 +40,7 @@ extension VectorQuant {
       try initializeCodebook(vectors)
       if let moments {
         try codebook.requireFinite(name, "codebook")
-        try moments.update(vectors: vectors, codebook: codebook)
+        try moments.update(vectors: vectors, codebook: codebook, name)
       }
       if isInner { kept = try innerSteps(vectors.detached(), stages: count) }
       if options.reassign { kept = nil }

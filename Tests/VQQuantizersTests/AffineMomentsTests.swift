@@ -168,6 +168,18 @@ import Testing
     #expect(layer.state.allSatisfy { $0.tensor.values.allSatisfy { $0.isFinite } })
   }
 
+  /// A variance above the largest float32 would stay in the running moments for good.
+  @Test func refusesMomentsThatOverflow() throws {
+    let layer = try layer()
+    _ = try layer.quantize(sample([20, 3], seed: 11))
+    let before = layer.snapshot
+    #expect(
+      errorText { try layer.quantize(sample([20, 3], seed: 12, scale: 1e25)) }
+        == "[vector_quant] affine_vector_variance holds inf at flat index 0: "
+        + "every element must be finite")
+    #expect(layer.snapshot == before)
+  }
+
   /// What cannot be quantized leaves the moments as they were.
   @Test func refusesACodebookThatIsNotFinite() throws {
     let layer = try layer()

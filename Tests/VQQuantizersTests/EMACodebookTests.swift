@@ -168,6 +168,19 @@ import Testing
     #expect(isClose(layer.codebook.values, [-1, 0.3, 0.8], 1e-6))
   }
 
+  /// A sum above the largest float32 pulls at nothing; it must not stay in the statistics for good.
+  @Test(arguments: [false, true]) func overflowIsForgotten(isAffine: Bool) throws {
+    let layer = try layer([2e38, -1], width: 1) {
+      $0.emaDecay = 0.5
+      $0.affineLearningRate = isAffine ? 1 : 0
+    }
+    _ = try layer.quantize(Tensor([3e38, 3e38], shape: [2, 1]))
+    #expect(layer.state.allSatisfy { $0.tensor.values.allSatisfy { $0.isFinite } })
+    #expect(isClose([layer.codebook.values[0] / 2e38], [1], 1e-4))
+    for _ in 0..<30 { _ = try layer.quantize(Tensor([1e38], shape: [1, 1])) }
+    #expect(isClose([layer.codebook.values[0] / 1e38], [1], 1e-3))
+  }
+
   @Test func evaluationAndFreezingLeaveStatistics() throws {
     let layer = try layer(VectorQuantTests.handCodes, width: 2) { $0.emaDecay = 0.5 }
     let before = layer.snapshot

@@ -52,6 +52,20 @@ import Testing
     #expect(result.stagePerplexities.shape == [3])
   }
 
+  /// A regulariser belongs to its codebook: to each stage's loss, or once to the whole.
+  @Test(arguments: [false, true]) func regularizersCountOncePerCodebook(isShared: Bool) throws {
+    let layer = try layer(isShared: isShared) { $0.orthogonalWeight = 0.5 }
+    let result = try layer.quantize(sample([20, 4], seed: 13))
+    let own = try layer.layers.map {
+      try orthogonalRegularizer($0.codebook.detached()).item() * 0.5
+    }
+    #expect(isClose([result.regularization], [own.reduce(0, +)], 1e-6))
+    let stages = result.stageLosses.values.reduce(0, +) + (isShared ? own[0] : 0)
+    #expect(isClose([try result.loss.item()], [stages], 1e-6))
+    let whole = result.commitmentLoss + result.codebookLoss + result.regularization
+    #expect(isClose([try result.loss.item()], [whole], 1e-6))
+  }
+
   /// With codes fixed the loss is a smooth function of z, of which the encoder's side takes 1 - beta.
   @Test(arguments: [false, true]) func everyCommitmentReachesTheVectors(isShared: Bool) throws {
     let layer = try layer(isShared: isShared)

@@ -76,6 +76,16 @@ import Testing
     #expect(codes.count == 9)
   }
 
+  /// A variance above the largest float32 would stay in the running moments for good.
+  @Test func refusesMomentsThatOverflow() throws {
+    let layer = try layer(norm: .batch)
+    let before = layer.snapshot
+    #expect(
+      errorText { try layer.quantize(sample([9, 4], seed: 1, scale: 1e25)) }
+        == "[vector_quant] running_var holds inf at flat index 0: every element must be finite")
+    #expect(layer.snapshot == before)
+  }
+
   @Test func batchNormNeedsTwoVectors() throws {
     let layer = try layer(norm: .batch)
     #expect(

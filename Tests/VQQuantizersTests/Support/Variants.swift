@@ -59,6 +59,16 @@ struct Variant: CustomTestStringConvertible, Sendable {
   ]
 }
 
+extension Variant {
+  /// Those of each kernel that sums over vectors.
+  static let threaded = all.filter {
+    [
+      "in-place, synchronized, affine, regularized", "EMA, moments, replaced", "SimVQ",
+      "directional", "batch norm", "stochastic",
+    ].contains($0.testDescription)
+  }
+}
+
 extension Quantizer {
   /// Gives every codebook an in-place optimizer of its own.
   func stepInPlace(learningRate: Double = 0.3, momentum: Double = 0.5) throws {
