@@ -216,6 +216,26 @@ import Testing
     #expect(layer.layers[1].codebook.values.allSatisfy { abs($0) < 8 })
   }
 
+  /// A code that any stage uses stays; the others come from the vectors of all stages.
+  @Test func sharedReplacementTakesEveryStage() throws {
+    let layer = try layer(stages: 2, isShared: true) {
+      ($0.replaceFrequency, $0.codeCount) = (1, 22)
+    }
+    let codebook = layer.layers[0].codebook
+    codebook.setValues(
+      [Float](repeating: 100, count: 4) + [0, 0, 0, 0]
+        + [Float](repeating: 500, count: 80))
+    let z = try sample([10, 4], seed: 11, mean: 100, scale: 0.5)
+    #expect(Set(try layer.quantize(z).q.codes) == [0, 1])
+    let values = codebook.values
+    #expect(Array(values[..<8]) == [100, 100, 100, 100, 0, 0, 0, 0])
+    let (near, far) = (
+      values[8...].filter { abs($0) < 8 }, values[8...].filter { abs($0 - 100) < 8 }
+    )
+    #expect(near.count + far.count == 80)
+    #expect(near.count >= 8 && far.count >= 8)
+  }
+
   @Test func sharedStatisticsTakeEveryStage() throws {
     let layer = try layer(isShared: true) {
       ($0.emaDecay, $0.emaManual) = (0.5, true)
