@@ -30,6 +30,8 @@ public final class GroupVectorQuant: Quantizer {
   public override var featureSize: Int { options.featureSize }
   public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [groups] }
+  override var comparedSize: Int { groups * layers[0].options.width }
+  override func lossCount(stages: Int) -> Int { layers.count }
   public override var vectorQuants: [VectorQuant] { layers }
   public override var children: [(name: String, module: Module)] { layers.numbered }
 

@@ -60,12 +60,16 @@ public class Quantizer: Module {
   public var featureSize: Int { 0 }
   /// Elements of an output vector; other than `featureSize` where codes have a size of their own.
   public var outputSize: Int { featureSize }
+  /// Elements of a vector as it is compared with codes.
+  var comparedSize: Int { featureSize }
   /// Codes in each codebook, k.
   public var codeCount: Int { 0 }
   /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
   var codeAxes: [Int] { [] }
   /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
   var stageCount: Int? { nil }
+  /// Losses of their own, of groups or of `stages` stages.
+  func lossCount(stages: Int) -> Int { 1 }
 
   /// Whether vectors are replaced; otherwise they pass through, compared and counted but unchanged, and no
   /// state changes.
@@ -135,7 +139,7 @@ public class Quantizer: Module {
     let selection = try selection(z, mask)
     guard selection.count > 0 else {
       guard !isTraining else {
-        throw VQError.empty(name, z.shape, "training needs at least one vector")
+        throw nothing(name, z, "training needs at least one vector")
       }
       return try nothingQuantized(z, selection, stages)
     }
@@ -194,10 +198,11 @@ public class Quantizer: Module {
   /// Sets the codebooks by k-means++ and `iterations` Lloyd updates of the vectors `z` [..., d], each stage
   /// of a residual quantizer on what the stages before leave.
   public final func fit(_ z: Tensor, mask: Tensor? = nil, iterations: Int = 10) throws {
+    guard !isFrozen else { throw VQError.misuse("\(name).fit", "the codebook is frozen") }
     try withoutGradients {
       let selection = try selection(z, mask)
       guard selection.count > 0 else {
-        throw VQError.empty("\(name).fit", z.shape, "k-means needs at least one vector")
+        throw nothing("\(name).fit", z, "k-means needs at least one vector")
       }
       try fitRows(finiteRows(z, selection), selection, iterations: iterations)
     }
@@ -261,6 +266,13 @@ public class Quantizer: Module {
         rows.perplexities.map { Float($0) }, shape: [rows.perplexities.count]))
   }
 
+  /// The error of vectors that there are none of, or that a mask leaves out.
+  private func nothing(_ operation: String, _ z: Tensor, _ rule: String) -> VQError {
+    let count = z.shape.dropLast().reduce(1, *)
+    if count == 0 { return .empty(operation, z.shape, rule) }
+    return .value(operation, "mask", "0 of \(count) vectors", rule)
+  }
+
   private func noCodes(_ selection: VectorSelection, _ stages: Int) throws -> Tensor {
     let shape = selection.lead + (stageCount == nil ? codeAxes : [stages])
     let codes = [Int32](repeating: -1, count: shape.reduce(1, *))
@@ -271,10 +283,10 @@ public class Quantizer: Module {
     _ z: Tensor, _ selection: VectorSelection, _ stages: Int
   ) throws -> Quantized {
     let codes = try noCodes(selection, stages)
-    let nothing = try Tensor.zeros([1])
+    let nothing = try Tensor.zeros([lossCount(stages: stages)])
     return Quantized(
       zq: try .zeros(selection.lead + [outputSize]), q: codes, d: try .zeros(codes.shape),
-      z: try .zeros(z.shape),
+      z: try .zeros(selection.lead + [comparedSize]),
       loss: try Tensor(scalar: 0), commitmentLoss: 0, codebookLoss: 0, regularization: 0,
       perplexity: 0, activeCodes: 0, stageLosses: nothing, stagePerplexities: nothing)
   }

@@ -25,6 +25,7 @@ public final class ResidualVectorQuant: Quantizer {
     _ options: VectorQuantOptions, stages: Int, isShared: Bool = false, dropout: Float = 0
   ) throws {
     let name = "residual_vector_quant"
+    try options.check(name)
     try options.checkStages(name, stages: stages, isShared: isShared, dropout: dropout)
     self.options = options
     self.stages = stages
@@ -41,6 +42,7 @@ public final class ResidualVectorQuant: Quantizer {
   public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
+  override func lossCount(stages limit: Int) -> Int { limit }
   public override var vectorQuants: [VectorQuant] { layers }
 
   public override var children: [(name: String, module: Module)] {
@@ -92,15 +94,21 @@ public final class ResidualVectorQuant: Quantizer {
       activeCodes: results.map(\.activeCodes).reduce(0, +))
   }
 
-  /// Stages with projections: each a whole layer from d to d.
+  /// Stages with projections: each a whole layer from d to d. The output's gradient reaches z as the
+  /// derivative of the stages without quantization, through residuals that are not cut; each commitment
+  /// reaches it through its own projection, by residuals that are.
   private func quantizeProjected(
     _ rows: Tensor, _ selection: VectorSelection, _ used: Int, of limit: Int
   ) throws -> QuantizedRows {
-    var residual = rows
+    var (residual, passing) = (rows, rows)
     var parts: [QuantizedRows] = []
     for stage in 0..<used {
-      let part = try layers[stage].quantizeRows(residual, selection, stages: 1)
-      residual = try residual - part.output.detached()
+      let layer = layers[stage]
+      let part = try layer.quantizeRows(
+        residual, passing: stage == 0 ? nil : passing, selection)
+      let value = isQuantizing ? part.output : try layer.decodeRows(part.codes)
+      residual = try residual - value.detached()
+      passing = try passing - part.output
       parts.append(part)
     }
     return QuantizedRows(

@@ -38,7 +38,10 @@ extension VectorQuant {
       let isInner = try checkInnerPhase(vectors)
       try requireFiniteMap()
       try initializeCodebook(vectors)
-      try moments?.update(vectors: vectors, codebook: codebook)
+      if let moments {
+        try codebook.requireFinite(name, "codebook")
+        try moments.update(vectors: vectors, codebook: codebook, name)
+      }
       if isInner { kept = try innerSteps(vectors.detached(), stages: count) }
       if options.reassign { kept = nil }
     }
@@ -108,23 +111,25 @@ extension VectorQuant {
 
   // MARK: Regularisers
 
-  private func weightedEntropy(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor? {
+  func weightedEntropy(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor? {
     guard options.entropyWeight > 0 else { return nil }
     let entropy = try entropyRegularizer(
       vectors, effective, temperature: options.entropyTemperature)
     return try entropy.loss * options.entropyWeight
   }
 
-  private func weightedOrthogonality(_ effective: Tensor) throws -> Tensor? {
+  func weightedOrthogonality(_ effective: Tensor) throws -> Tensor? {
     guard options.orthogonalWeight > 0 else { return nil }
     return try orthogonalRegularizer(effective) * options.orthogonalWeight
   }
 
-  /// The regularisers' gradient in the effective codebook, for in-place steps; nil without any.
-  func regularizerGradient(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor? {
+  /// A regulariser's gradient in the effective codebook, for in-place steps; nil where it is off.
+  func gradient(
+    in effective: Tensor, of regularizer: (Tensor) throws -> Tensor?
+  ) throws -> Tensor? {
     let leaf = try effective.detached().requiringGrad(.codebook)
-    let parts = [try weightedEntropy(vectors.detached(), leaf), try weightedOrthogonality(leaf)]
-    for part in parts { try part?.backward() }
+    guard let value = try regularizer(leaf) else { return nil }
+    try value.backward()
     return leaf.grad
   }
 

@@ -9,6 +9,8 @@ struct VectorSelection {
   let kept: Tensor?
   /// Vectors kept, m.
   let count: Int
+  /// Axes of `lead` that are parts of a vector.
+  private var partAxes = 0
 
   /// - Parameter mask: int32 of shape `lead`, 0 for a vector that is left out; nil for none.
   init(lead: [Int], mask: Tensor?, _ operation: String) throws {
@@ -41,10 +43,11 @@ struct VectorSelection {
     count = positions.count
   }
 
-  private init(lead: [Int], kept: Tensor?, count: Int) {
+  private init(lead: [Int], kept: Tensor?, count: Int, partAxes: Int) {
     self.lead = lead
     self.kept = kept
     self.count = count
+    self.partAxes = partAxes
   }
 
   private var total: Int { lead.reduce(1, *) }
@@ -98,9 +101,9 @@ struct VectorSelection {
   ///
   /// - Throws: `.shape` when z has no axis of positions between samples and channels.
   func samples(_ operation: String) throws -> [Int] {
-    guard lead.count >= 2 else {
+    guard lead.count >= 2 + partAxes else {
       throw VQError.shape(
-        operation, [lead],
+        operation, [lead.dropLast(partAxes)],
         "statistics of a sample need an axis of positions: z must be [samples, positions..., d]")
     }
     let size = lead.dropFirst().reduce(1, *)
@@ -118,6 +121,7 @@ struct VectorSelection {
         codes: kept.codes.flatMap { row in (0..<parts).map { row * Int32(parts) + Int32($0) } },
         shape: [kept.count * parts])
     }
-    return VectorSelection(lead: lead + [parts], kept: kept, count: count * parts)
+    return VectorSelection(
+      lead: lead + [parts], kept: kept, count: count * parts, partAxes: partAxes + 1)
   }
 }
