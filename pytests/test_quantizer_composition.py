@@ -132,8 +132,8 @@ def test_a_frozen_codebook_refuses_to_be_fitted(make: Callable[..., Layer]) -> N
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"affine": "ema", "kmeans_init": True}, "the variance of z holds inf"),
-        ({"norm": "bn"}, "the variance of z holds inf"),
+        ({"affine": "ema", "kmeans_init": True}, "affine_vector_variance holds inf"),
+        ({"norm": "bn"}, "running_var holds inf"),
         ({"entropy_weight": 0.1, "affine": "ema", "kmeans_init": True}, "elements must be below"),
     ],
     ids=["moments", "batch norm", "entropy"],

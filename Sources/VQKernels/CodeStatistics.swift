@@ -25,7 +25,9 @@ public func addCodeStatistics(
 }
 
 /// One update of an EMA codebook: counts and sums decay towards the pending ones, counts are smoothed
-/// (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`; a code without weight stays.
+/// (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`. Without smoothing a code that
+/// nothing is added to keeps its value exactly, however small its weight has become; a sum that overflows
+/// moves nothing and starts anew from its code.
 public func updateByStatistics(
   counts: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>,
   pendingCounts: UnsafePointer<Float>, pendingSums: UnsafePointer<Float>, codes k: Int,
@@ -40,13 +42,18 @@ public func updateByStatistics(
   let smoothing = Double(epsilon)
   for j in 0..<k {
     let weight = (Double(counts[j]) + smoothing) / (total + Double(k) * smoothing) * total
+    let moves = smoothing > 0 || pendingCounts[j] > 0
     let (sum, pending, code) = (sums + j * d, pendingSums + j * d, codebook + j * d)
     for i in 0..<d {
       let value = old * Double(sum[i]) + new * Double(pending[i])
-      guard Float(value).isFinite else { continue }
+      guard Float(value).isFinite else {
+        let limit = Double(Float.greatestFiniteMagnitude)
+        sum[i] = Float(min(max(Double(counts[j]) * Double(code[i]), -limit), limit))
+        continue
+      }
       sum[i] = Float(value)
       let updated = Float(value / weight)
-      if weight > 0, updated.isFinite { code[i] = updated }
+      if moves, weight > 0, updated.isFinite { code[i] = updated }
     }
   }
 }

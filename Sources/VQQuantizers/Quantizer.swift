@@ -60,16 +60,16 @@ public class Quantizer: Module {
   public var featureSize: Int { 0 }
   /// Elements of an output vector; other than `featureSize` where codes have a size of their own.
   public var outputSize: Int { featureSize }
+  /// Elements of a vector as it is compared with codes.
+  var comparedSize: Int { featureSize }
   /// Codes in each codebook, k.
   public var codeCount: Int { 0 }
   /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
   var codeAxes: [Int] { [] }
-  /// Elements of a vector as it is compared, c.
-  var comparedSize: Int { featureSize }
-  /// Losses that `Quantized.stageLosses` lists when so many stages are at use.
-  func lossCount(stages: Int) -> Int { 1 }
   /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
   var stageCount: Int? { nil }
+  /// Losses of their own, of groups or of `stages` stages.
+  func lossCount(stages: Int) -> Int { 1 }
 
   /// Whether vectors are replaced; otherwise they pass through, compared and counted but unchanged, and no
   /// state changes.
@@ -139,7 +139,7 @@ public class Quantizer: Module {
     let selection = try selection(z, mask)
     guard selection.count > 0 else {
       guard !isTraining else {
-        throw VQError.empty(name, z.shape, "training needs at least one vector")
+        throw nothing(name, z, "training needs at least one vector")
       }
       return try nothingQuantized(z, selection, stages)
     }
@@ -202,7 +202,7 @@ public class Quantizer: Module {
     try withoutGradients {
       let selection = try selection(z, mask)
       guard selection.count > 0 else {
-        throw VQError.empty("\(name).fit", z.shape, "k-means needs at least one vector")
+        throw nothing("\(name).fit", z, "k-means needs at least one vector")
       }
       try fitRows(finiteRows(z, selection), selection, iterations: iterations)
     }
@@ -268,6 +268,13 @@ public class Quantizer: Module {
       stageLosses: losses.count == 1 ? try losses[0].reshape([1]) : try .stack(losses, axis: 0),
       stagePerplexities: try Tensor(
         rows.perplexities.map { Float($0) }, shape: [rows.perplexities.count]))
+  }
+
+  /// The error of vectors that there are none of, or that a mask leaves out.
+  private func nothing(_ operation: String, _ z: Tensor, _ rule: String) -> VQError {
+    let count = z.shape.dropLast().reduce(1, *)
+    if count == 0 { return .empty(operation, z.shape, rule) }
+    return .value(operation, "mask", "0 of \(count) vectors", rule)
   }
 
   private func noCodes(_ selection: VectorSelection, _ stages: Int) throws -> Tensor {

@@ -45,7 +45,7 @@ public final class ResidualVectorQuant: Quantizer {
   public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
-  override func lossCount(stages: Int) -> Int { stages }
+  override func lossCount(stages limit: Int) -> Int { limit }
   public override var vectorQuants: [VectorQuant] { layers }
 
   public override var children: [(name: String, module: Module)] {
@@ -97,15 +97,21 @@ public final class ResidualVectorQuant: Quantizer {
       activeCodes: passes.map(\.activeCodes).reduce(0, +))
   }
 
-  /// Stages with projections: each a whole layer from d to d.
+  /// Stages with projections: each a whole layer from d to d. The output's gradient reaches z as the
+  /// derivative of the stages without quantization, through residuals that are not cut; each commitment
+  /// reaches it through its own projection, by residuals that are.
   private func quantizeProjected(
     _ rows: Tensor, _ selection: VectorSelection, _ used: Int, of limit: Int
   ) throws -> QuantizedRows {
-    var residual = rows
+    var (residual, passing) = (rows, rows)
     var parts: [QuantizedRows] = []
     for stage in 0..<used {
-      let part = try layers[stage].quantizeRows(residual, selection, stages: 1)
-      residual = try residual - part.output.detached()
+      let layer = layers[stage]
+      let part = try layer.quantizeRows(
+        residual, passing: stage == 0 ? nil : passing, selection)
+      let value = isQuantizing ? part.output : try layer.decodeRows(part.codes)
+      residual = try residual - value.detached()
+      passing = try passing - part.output
       parts.append(part)
     }
     return QuantizedRows(

@@ -10,9 +10,11 @@ extension VectorQuant {
   }
 
   /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map and the
-  /// norm.
+  /// norm. Its gradient reaches what the caller's loss trains: C unless an in-place optimizer or statistics
+  /// move it, the map unless all is frozen.
   public func effectiveCodebook() throws -> Tensor {
-    try effectiveCodebook(codebook, mapIsTrained: true)
+    try effectiveCodebook(
+      trainsCodebook ? codebook : codebook.detached(), mapIsTrained: !isFrozen)
   }
 
   /// `norm(scale C + bias)` or `norm(C W)` of a copy of `codebook`, so that later writes leave the tape
@@ -40,21 +42,15 @@ extension VectorQuant {
     return (try scale * rate + 1, try bias * rate)
   }
 
-  /// The effective codebook whose gradient reaches what the caller's loss trains: C, the map, or neither.
-  func trainedCodebook() throws -> Tensor {
-    trainsCodebook
-      ? try effectiveCodebook()
-      : try effectiveCodebook(codebook.detached(), mapIsTrained: !isFrozen)
-  }
-
   /// The effective codebook twice: for the gradient of the output and for that of the loss.
   ///
   /// With an in-place optimizer the loss reaches the affine map alone, and C takes the output's gradient, in
   /// training only: what evaluation left on C, the next training forward would step by.
   func codebooks() throws -> (synchronized: Tensor, compared: Tensor) {
-    let compared = try trainedCodebook()
+    let compared = try effectiveCodebook()
     let isWaiting = isLearning && inplaceOptimizer != nil && options.valueRate > 0
-    return (isWaiting ? try effectiveCodebook() : compared, compared)
+    guard isWaiting else { return (compared, compared) }
+    return (try effectiveCodebook(codebook, mapIsTrained: true), compared)
   }
 
   /// Writes raw codes whose effective image, but for the norm, is `values` [m, code size], and makes

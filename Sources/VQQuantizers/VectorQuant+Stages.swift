@@ -42,7 +42,10 @@ extension VectorQuant {
       if options.entropyWeight > 0 { try requireModerate(name, "z", vectors) }
       let batch = try moments.map { _ in try VectorMoments(of: vectors, name) }
       try initializeCodebook(vectors)
-      if let batch { try moments?.update(batch, codebook: codebook) }
+      if let moments, let batch {
+        try codebook.requireFinite(name, "codebook")
+        try moments.update(batch, codebook: codebook, name)
+      }
       if isInner { kept = try innerSteps(vectors.detached(), stages: count) }
       if options.reassign { kept = nil }
     }
@@ -113,26 +116,25 @@ extension VectorQuant {
 
   // MARK: Regularisers
 
-  private func weightedEntropy(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor? {
+  func weightedEntropy(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor? {
     guard options.entropyWeight > 0 else { return nil }
     let entropy = try entropyRegularizer(
       vectors, effective, temperature: options.entropyTemperature)
     return try entropy.loss * options.entropyWeight
   }
 
-  private func weightedOrthogonality(_ effective: Tensor) throws -> Tensor? {
+  func weightedOrthogonality(_ effective: Tensor) throws -> Tensor? {
     guard options.orthogonalWeight > 0 else { return nil }
     return try orthogonalRegularizer(effective) * options.orthogonalWeight
   }
 
-  /// The regularisers' gradient in the effective codebook, for in-place steps; nil without any. The
-  /// orthogonality of codes counts in the first stage alone: it is the codebook's, not a stage's.
-  func regularizerGradient(
-    _ vectors: Tensor, _ effective: Tensor, stage: Int
+  /// A regulariser's gradient in the effective codebook, for in-place steps; nil where it is off.
+  func gradient(
+    in effective: Tensor, of regularizer: (Tensor) throws -> Tensor?
   ) throws -> Tensor? {
     let leaf = try effective.detached().requiringGrad(.codebook)
-    try weightedEntropy(vectors.detached(), leaf)?.backward()
-    if stage == 0 { try weightedOrthogonality(leaf)?.backward() }
+    guard let value = try regularizer(leaf) else { return nil }
+    try value.backward()
     return leaf.grad
   }
 
