@@ -78,13 +78,14 @@ def _alternating(d: int, k: int) -> VectorQuantOptions:
     return {
         "init": "kmeans",
         "beta": 0.5,
+        "affine": "ema",
         "replace_freq": 20,
         "inplace_optimizer": _inplace(0.25, d, k),
     }
 
 
-def _affine_alternating(d: int, k: int) -> VectorQuantOptions:
-    return _alternating(d, k) | {"affine": "ema"}
+def _synchronized(d: int, k: int) -> VectorQuantOptions:
+    return _alternating(d, k) | {"affine": "learned", "affine_lr": 2.0, "sync_nu": 0.003}
 
 
 def _directional(d: int, k: int) -> VectorQuantOptions:
@@ -126,19 +127,20 @@ _RECIPES = {
             measured=_UNMEASURED,
         ),
         Recipe(
-            name="alternating",
-            when="an exact straight-through layer with a codebook that keeps up with the encoder",
-            source="Huh et al. 2023: alternating optimization, k-means start, replacement",
+            name="synchronized",
+            when="an exact straight-through layer whose codebook follows encoder and decoder",
+            source="all of Huh et al. 2023: affine map, synchronized and alternating updates, "
+            "replacement",
             alpha=4.0,
-            options=_alternating,
+            options=_synchronized,
             measured=_UNMEASURED,
         ),
         Recipe(
-            name="affine alternating",
-            when="alternating, where features drift and codes die: the highest perplexity",
-            source="Huh et al. 2023: affine moments and alternating optimization, replacement",
+            name="alternating",
+            when="the same without learned maps: evenly used codes",
+            source="Huh et al. 2023: affine moments, alternating updates, replacement",
             alpha=4.0,
-            options=_affine_alternating,
+            options=_alternating,
             measured=_UNMEASURED,
         ),
         Recipe(
