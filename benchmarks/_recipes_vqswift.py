@@ -48,8 +48,13 @@ class Autoencoder(vq.nn.Module):
         return self.narrow_out(functional.upsample_nearest2d(x, 2)).clamp(-1, 1), info
 
 
-def train(setting: Setting | None, task: Task) -> Outcome:
-    """Trains one setting on the task."""
+def train(name: str, task: Task) -> Outcome:
+    """Trains the setting of that name on the task."""
+    return train_setting(SETTINGS[name], task)
+
+
+def train_setting(setting: Setting | None, task: Task) -> Outcome:
+    """Trains a setting, or the network without a quantizer."""
     vq.manual_seed(task.seed)
     quantizer = None
     if setting is not None:
