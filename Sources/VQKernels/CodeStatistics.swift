@@ -10,24 +10,24 @@ public func addCodeStatistics(
 ) {
   for (code, count) in counts.enumerated() where count > 0 {
     pendingCounts[code] += Float(count)
-    let source = sums + code * d
-    let target = pendingSums + code * d
-    guard let factor, let offset else {
-      for i in 0..<d { target[i] += source[i] }
-      continue
-    }
     let group = code / groupSize * d
     let n = Double(count)
-    for i in 0..<d {
-      let raw = Float(
-        (Double(source[i]) - n * Double(offset[group + i])) / Double(factor[group + i]))
-      target[i] += raw.isFinite ? raw : Float(count) * codebook[code * d + i]
+    for i in code * d..<(code + 1) * d {
+      var raw = Double(sums[i])
+      if let factor, let offset {
+        let column = group + i - code * d
+        raw = (raw - n * Double(offset[column])) / Double(factor[column])
+      }
+      let sum = pendingSums[i] + Float(raw)
+      pendingSums[i] = sum.isFinite ? sum : pendingSums[i] + Float(count) * codebook[i]
     }
   }
 }
 
 /// One update of an EMA codebook: counts and sums decay towards the pending ones, counts are smoothed
-/// (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`; a code without weight stays.
+/// (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`. Without smoothing a code that
+/// nothing is added to keeps its value exactly, however small its weight has become; a sum that overflows
+/// moves nothing and starts anew from its code.
 public func updateByStatistics(
   counts: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>,
   pendingCounts: UnsafePointer<Float>, pendingSums: UnsafePointer<Float>, codes k: Int,
@@ -42,12 +42,18 @@ public func updateByStatistics(
   let smoothing = Double(epsilon)
   for j in 0..<k {
     let weight = (Double(counts[j]) + smoothing) / (total + Double(k) * smoothing) * total
+    let moves = smoothing > 0 || pendingCounts[j] > 0
     let (sum, pending, code) = (sums + j * d, pendingSums + j * d, codebook + j * d)
     for i in 0..<d {
       let value = old * Double(sum[i]) + new * Double(pending[i])
+      guard Float(value).isFinite else {
+        let limit = Double(Float.greatestFiniteMagnitude)
+        sum[i] = Float(min(max(Double(counts[j]) * Double(code[i]), -limit), limit))
+        continue
+      }
       sum[i] = Float(value)
       let updated = Float(value / weight)
-      if weight > 0, updated.isFinite { code[i] = updated }
+      if moves, weight > 0, updated.isFinite { code[i] = updated }
     }
   }
 }

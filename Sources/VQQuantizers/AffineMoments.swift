@@ -27,32 +27,34 @@ final class AffineMoments {
     isStarted = try Tensor(codes: [0], shape: [])
   }
 
-  var buffers: [NamedTensor] {
+  var buffers: [NamedTensor] { moments + [("affine_started", isStarted)] }
+
+  private var moments: [NamedTensor] {
     [
       ("affine_vector_mean", vectorMean), ("affine_vector_variance", vectorVariance),
       ("affine_code_mean", codeMean), ("affine_code_variance", codeVariance),
-      ("affine_started", isStarted),
     ]
   }
 
-  /// Takes the moments of `vectors` [n, d] and of the raw `codebook` [k, d].
-  func update(vectors: Tensor, codebook: Tensor) throws {
-    let (groups, d) = (codeMean.shape[0], codeMean.shape[1])
-    try withoutGradients {
-      let codes = try codebook.detached().reshape([groups, codebook.shape[0] / groups, d])
-      let vectors = vectors.detached()
-      let moments = [
-        (vectorMean, try vectors.mean(axes: [0])),
-        (vectorVariance, try vectors.variance(axes: [0], unbiased: false)),
-        (codeMean, try codes.mean(axes: [1])),
-        (codeVariance, try codes.variance(axes: [1], unbiased: false)),
-      ]
-      let weight = isStarted.codes[0] == 0 ? 1 : momentum
-      for (running, new) in moments {
-        try running.assign(weight == 1 ? new : running * (1 - weight) + new * weight)
+  /// Takes the moments of a batch and of the raw `codebook` [k, d], or throws and changes nothing.
+  ///
+  /// - Throws: `.nonFinite` where they do not fit float32.
+  func update(_ batch: VectorMoments, codebook: Tensor, _ operation: String) throws {
+    let (groups, d, k) = (codeMean.shape[0], codeMean.shape[1], codebook.shape[0])
+    let starts = (0...groups).map { $0 * k / groups }
+    let ofCodes = codebook.read { segmentMoments($0, RowSegments(offsets: starts, width: d)) }
+    let new = [batch.mean, batch.variance, ofCodes.mean, ofCodes.variance]
+    let weight = isStarted.codes[0] == 0 ? 1 : Double(momentum)
+    let next = try zip(moments, new).map { running, new in
+      let values = zip(running.tensor.values, new).map { old, new in
+        weight == 1 ? Float(new) : Float(Double(old) * (1 - weight) + new * weight)
       }
-      isStarted.mutateCodes { $0[0] = 1 }
+      let next = try Tensor(values, shape: running.tensor.shape)
+      try next.requireFinite(operation, running.name)
+      return next
     }
+    for (running, next) in zip(moments, next) { try running.tensor.assign(next) }
+    isStarted.mutateCodes { $0[0] = 1 }
   }
 
   /// Scale and bias [groups, d]; nil, the identity, before the first batch.
@@ -61,6 +63,20 @@ final class AffineMoments {
     return try withoutGradients {
       let factor = try (vectorVariance / (codeVariance + 1e-8)).sqrt()
       return (factor, try vectorMean - factor * codeMean)
+    }
+  }
+}
+
+/// Mean and biased variance of the vectors [n, d] of a batch, [d] each, that fit float32.
+struct VectorMoments {
+  let mean: [Double]
+  let variance: [Double]
+
+  init(of vectors: Tensor, _ operation: String) throws {
+    let segment = RowSegments(offsets: [0, vectors.shape[0]], width: vectors.shape[1])
+    (mean, variance) = vectors.read { segmentMoments($0, segment) }
+    for (name, values) in [("the mean of z", mean), ("the variance of z", variance)] {
+      try Tensor(values.map { Float($0) }, shape: [values.count]).requireFinite(operation, name)
     }
   }
 }

@@ -64,6 +64,10 @@ public class Quantizer: Module {
   public var codeCount: Int { 0 }
   /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
   var codeAxes: [Int] { [] }
+  /// Elements of a vector as it is compared, c.
+  var comparedSize: Int { featureSize }
+  /// Losses that `Quantized.stageLosses` lists when so many stages are at use.
+  func lossCount(stages: Int) -> Int { 1 }
   /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
   var stageCount: Int? { nil }
 
@@ -135,7 +139,7 @@ public class Quantizer: Module {
     let selection = try selection(z, mask)
     guard selection.count > 0 else {
       guard !isTraining else {
-        throw VQError.empty(name, z.shape, "training needs at least one vector")
+        throw nothing(name, z, "training needs at least one vector")
       }
       return try nothingQuantized(z, selection, stages)
     }
@@ -194,10 +198,11 @@ public class Quantizer: Module {
   /// Sets the codebooks by k-means++ and `iterations` Lloyd updates of the vectors `z` [..., d], each stage
   /// of a residual quantizer on what the stages before leave.
   public final func fit(_ z: Tensor, mask: Tensor? = nil, iterations: Int = 10) throws {
+    try requireNotFrozen("fit")
     try withoutGradients {
       let selection = try selection(z, mask)
       guard selection.count > 0 else {
-        throw VQError.empty("\(name).fit", z.shape, "k-means needs at least one vector")
+        throw nothing("\(name).fit", z, "k-means needs at least one vector")
       }
       try fitRows(finiteRows(z, selection), selection, iterations: iterations)
     }
@@ -206,7 +211,7 @@ public class Quantizer: Module {
   /// Updates EMA codebooks from what forwards added since the last update; for codebooks with
   /// `emaManual`, others have nothing waiting.
   public final func update() throws {
-    guard !isFrozen else { throw VQError.misuse("\(name).update", "the codebook is frozen") }
+    try requireNotFrozen("update")
     guard vectorQuants.contains(where: \.options.isEMA) else {
       throw VQError.misuse(
         "\(name).update", "only an EMA codebook has an update: ema_decay is 0")
@@ -215,6 +220,10 @@ public class Quantizer: Module {
   }
 
   // MARK: Parts
+
+  private func requireNotFrozen(_ operation: String) throws {
+    guard !isFrozen else { throw VQError.misuse("\(name).\(operation)", "the codebook is frozen") }
+  }
 
   private func checkedStages(_ stages: Int?) throws -> Int {
     guard let stages else { return stageCount ?? 1 }
@@ -261,6 +270,13 @@ public class Quantizer: Module {
         rows.perplexities.map { Float($0) }, shape: [rows.perplexities.count]))
   }
 
+  /// The error of vectors that there are none of, or that a mask leaves out.
+  private func nothing(_ operation: String, _ z: Tensor, _ rule: String) -> VQError {
+    let count = z.shape.dropLast().reduce(1, *)
+    if count == 0 { return .empty(operation, z.shape, rule) }
+    return .value(operation, "mask", "0 of \(count) vectors", rule)
+  }
+
   private func noCodes(_ selection: VectorSelection, _ stages: Int) throws -> Tensor {
     let shape = selection.lead + (stageCount == nil ? codeAxes : [stages])
     let codes = [Int32](repeating: -1, count: shape.reduce(1, *))
@@ -271,10 +287,10 @@ public class Quantizer: Module {
     _ z: Tensor, _ selection: VectorSelection, _ stages: Int
   ) throws -> Quantized {
     let codes = try noCodes(selection, stages)
-    let nothing = try Tensor.zeros([1])
+    let nothing = try Tensor.zeros([lossCount(stages: stages)])
     return Quantized(
       zq: try .zeros(selection.lead + [outputSize]), q: codes, d: try .zeros(codes.shape),
-      z: try .zeros(z.shape),
+      z: try .zeros(selection.lead + [comparedSize]),
       loss: try Tensor(scalar: 0), commitmentLoss: 0, codebookLoss: 0, regularization: 0,
       perplexity: 0, activeCodes: 0, stageLosses: nothing, stagePerplexities: nothing)
   }

@@ -10,9 +10,11 @@ extension VectorQuant {
   }
 
   /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map and the
-  /// norm.
+  /// norm. Its gradient reaches what the caller's loss trains: C unless an in-place optimizer or statistics
+  /// move it, the map unless all is frozen.
   public func effectiveCodebook() throws -> Tensor {
-    try effectiveCodebook(codebook, mapIsTrained: true)
+    try effectiveCodebook(
+      trainsCodebook ? codebook : codebook.detached(), mapIsTrained: !isFrozen)
   }
 
   /// `norm(scale C + bias)` or `norm(C W)` of a copy of `codebook`, so that later writes leave the tape
@@ -45,13 +47,10 @@ extension VectorQuant {
   /// With an in-place optimizer the loss reaches the affine map alone, and C takes the output's gradient, in
   /// training only: what evaluation left on C, the next training forward would step by.
   func codebooks() throws -> (synchronized: Tensor, compared: Tensor) {
-    if trainsCodebook {
-      let effective = try effectiveCodebook()
-      return (effective, effective)
-    }
-    let compared = try effectiveCodebook(codebook.detached(), mapIsTrained: !isFrozen)
+    let compared = try effectiveCodebook()
     let isWaiting = isLearning && inplaceOptimizer != nil && options.valueRate > 0
-    return (isWaiting ? try effectiveCodebook() : compared, compared)
+    guard isWaiting else { return (compared, compared) }
+    return (try effectiveCodebook(codebook, mapIsTrained: true), compared)
   }
 
   /// Writes raw codes whose effective image, but for the norm, is `values` [m, code size], and makes

@@ -27,11 +27,13 @@ extension VectorQuant {
     let isFirst = initialized.codes[0] == 0
     let isDue = kMeansPhase.map { Int($0.codes[0]) >= options.kMeansFrequency } ?? false
     guard isFirst || isDue else { return }
-    try fit(vectors, iterations: isFirst && options.start == .plusPlus ? 0 : Self.initialUpdates)
+    try setCodebook(
+      byKMeansOf: vectors,
+      iterations: isFirst && options.start == .plusPlus ? 0 : Self.initialUpdates)
   }
 
   /// Sets the codebook by k-means++ and Lloyd updates of `vectors` [n, code size].
-  func fit(_ vectors: Tensor, iterations: Int) throws {
+  func setCodebook(byKMeansOf vectors: Tensor, iterations: Int) throws {
     let k = codeCount
     let result = try drawing { generator in
       try kmeans(
@@ -98,8 +100,8 @@ extension VectorQuant {
   }
 
   /// One step of the in-place optimizer for each contiguous part of `z` [n, code size]: the gradient in C,
-  /// through the map and norm, of the sum over stages of `mse(sg z, z_q)` and of the regularisers, added to
-  /// what backward left on C.
+  /// through the map and norm, of the sum over stages of `mse(sg z, z_q)` and the entropy regulariser, and of
+  /// the orthogonal one, added to what backward left on C.
   ///
   /// - Returns: for each stage the codes that the parts had before their steps, int32 [n].
   func innerSteps(_ z: Tensor, stages: Int) throws -> [Tensor]? {
@@ -124,9 +126,15 @@ extension VectorQuant {
                 residual, values, CodeIndex(found, codeCount: codeCount),
                 scale: 2 / Double(part.count))
             ]
-            if let own = try regularizerGradient(residual, values) { parts.append(own) }
+            let own = residual
+            if let entropy = try self.gradient(in: values, of: { try weightedEntropy(own, $0) }) {
+              parts.append(entropy)
+            }
             gradient = try Tensor.sum(of: (gradient.map { [$0] } ?? []) + parts)
             if stage + 1 < stages { residual = try residual - values.gatherRows(found) }
+          }
+          if let orthogonal = try self.gradient(in: values, of: weightedOrthogonality) {
+            gradient = try gradient.map { try $0 + orthogonal }
           }
           try effective.backward(gradient)
           try codebook.grad?.requireFinite(name, "the codebook's gradient")

@@ -45,9 +45,16 @@ public final class VectorQuant: Quantizer {
   override var name: String { "vector_quant" }
   public override var featureSize: Int { options.featureSize }
   public override var codeCount: Int { options.codeCount }
+  override var comparedSize: Int { options.width }
 
-  public init(_ options: VectorQuantOptions) throws {
+  public convenience init(_ options: VectorQuantOptions) throws {
     try options.check("vector_quant")
+    try self.init(options, rowsPerVector: 1)
+  }
+
+  /// - Parameter rowsPerVector: rows that a vector is cut into, where groups share this layer; a norm of
+  ///   channels keeps theirs apart.
+  init(_ options: VectorQuantOptions, rowsPerVector: Int) throws {
     self.options = options
     let (k, d) = (options.codeCount, options.width)
     let generator = Generator(seed: options.seed, stream: options.stream)
@@ -61,7 +68,7 @@ public final class VectorQuant: Quantizer {
       ? try AffineMoments(width: d, groups: options.affineGroups, momentum: options.affineMomentum)
       : nil
     statistics = options.isEMA ? try CodeStatistics(options, codebook: codebook) : nil
-    normalizer = try VectorNormalizer(options, width: d)
+    normalizer = try VectorNormalizer(options, width: d, rowsPerVector: rowsPerVector)
     let isProjected = d != options.featureSize
     projectIn =
       isProjected
@@ -128,12 +135,23 @@ public final class VectorQuant: Quantizer {
   override func quantizeRows(
     _ rows: Tensor, _ selection: VectorSelection, stages: Int
   ) throws -> QuantizedRows {
+    try quantizeRows(rows, passing: nil, selection)
+  }
+
+  /// Quantizes `rows` [m, d].
+  ///
+  /// - Parameter passing: rows that take the output's gradient in the place of `rows`, of the same values
+  ///   unless quantization is off, when they are what passes.
+  func quantizeRows(
+    _ rows: Tensor, passing: Tensor?, _ selection: VectorSelection
+  ) throws -> QuantizedRows {
     let vectors = try compared(rows, selection, isUpdating: isQuantizing)
-    guard isQuantizing else { return try passed(vectors) }
-    let isPlain = options.gradient == .straightThrough
+    let carrier = try passing.map { try compared($0, selection, isUpdating: false) } ?? vectors
+    guard isQuantizing else { return try passed(carrier, comparing: vectors) }
+    let isPlain = options.gradient == .straightThrough && passing == nil
     let pass = try quantizeStages(of: vectors, count: 1, passesThrough: isPlain)
     let stage = pass.stages[0]
-    let output = isPlain ? stage.output : try estimated(from: vectors, to: stage.output)
+    let output = isPlain ? stage.output : try estimated(from: carrier, to: stage.output)
     return QuantizedRows(
       output: try projected(output), codes: stage.codes, distances: stage.squaredDistances,
       compared: vectors, loss: pass.loss, commitmentLoss: pass.commitmentLoss,
@@ -154,7 +172,8 @@ public final class VectorQuant: Quantizer {
   }
 
   override func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
-    try fit(compared(rows, selection, isUpdating: false), iterations: iterations)
+    try setCodebook(
+      byKMeansOf: compared(rows, selection, isUpdating: false), iterations: iterations)
   }
 
   /// Rows [m, d] as they are compared with codes, [m, code size]; `isUpdating` moves running moments of a
@@ -186,15 +205,15 @@ public final class VectorQuant: Quantizer {
     }
   }
 
-  /// Vectors that pass unchanged, with the codes that they would have.
-  private func passed(_ vectors: Tensor) throws -> QuantizedRows {
+  /// What passes unchanged, with the codes that `vectors` would have.
+  private func passed(_ passing: Tensor, comparing vectors: Tensor) throws -> QuantizedRows {
     let found = try nearestCodes(vectors.detached(), effectiveCodebook().detached())
     let usage = found.codes.readCodes {
       codeUsage($0, rows: found.codes.count, codeCount: codeCount)
     }
     let nothing = try Tensor(scalar: 0)
     return QuantizedRows(
-      output: try projected(vectors), codes: found.codes, distances: found.squaredDistances,
+      output: try projected(passing), codes: found.codes, distances: found.squaredDistances,
       compared: vectors, loss: nothing, stageLosses: [nothing], perplexities: [usage.perplexity],
       activeCodes: usage.active)
   }

@@ -41,12 +41,6 @@ struct VectorSelection {
     count = positions.count
   }
 
-  private init(lead: [Int], kept: Tensor?, count: Int) {
-    self.lead = lead
-    self.kept = kept
-    self.count = count
-  }
-
   private var total: Int { lead.reduce(1, *) }
 
   /// The kept rows of `x` [lead..., c]: [m, c].
@@ -109,15 +103,5 @@ struct VectorSelection {
     for position in kept.codes { starts[Int(position) / size + 1] += 1 }
     for sample in 0..<lead[0] { starts[sample + 1] += starts[sample] }
     return starts
-  }
-
-  /// The same vectors cut into `parts` each.
-  func split(into parts: Int) throws -> VectorSelection {
-    let kept = try kept.map { kept in
-      try Tensor(
-        codes: kept.codes.flatMap { row in (0..<parts).map { row * Int32(parts) + Int32($0) } },
-        shape: [kept.count * parts])
-    }
-    return VectorSelection(lead: lead + [parts], kept: kept, count: count * parts)
   }
 }

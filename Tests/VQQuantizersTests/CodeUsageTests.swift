@@ -40,13 +40,13 @@ import Testing
         == "[code_usage] shape [0] has no elements: at least one code that is not masked is required"
     )
     #expect(
-      try errorText { try usage.update(Tensor(codes: [0, 3], shape: [2])) }
+      errorText { try usage.update(Tensor(codes: [0, 3], shape: [2])) }
         == "[code_usage] index 3 is outside 0..<3")
     #expect(
-      try errorText { try usage.update(Tensor(codes: [0, -2], shape: [2])) }
+      errorText { try usage.update(Tensor(codes: [0, -2], shape: [2])) }
         == "[code_usage] index -2 is outside 0..<3")
     #expect(
-      try errorText { try usage.update(Tensor([0], shape: [1])) }
+      errorText { try usage.update(Tensor([0], shape: [1])) }
         == "[code_usage] dtype float32: codes must be int32")
     #expect(usage.counts == [0, 0, 0])
     #expect(

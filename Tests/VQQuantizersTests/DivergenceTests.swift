@@ -44,24 +44,24 @@ import Testing
   @Test func refusesWhatHasNoDivergence() throws {
     let p = try Tensor.ones([4, 2])
     #expect(
-      try errorText { try divergence(p, .ones([3, 3])) }
+      errorText { try divergence(p, .ones([3, 3])) }
         == "[divergence] shapes [4, 2] and [3, 3]: two sets of points [..., d] with equal d are required"
     )
     #expect(
-      try errorText { try divergence(p, .ones([0, 2])) }
+      errorText { try divergence(p, .ones([0, 2])) }
         == "[divergence] shape [0, 2] has no elements: at least one point of at least one element is required"
     )
     #expect(
-      try errorText { try divergence(p, Tensor([.nan, 1], shape: [1, 2])) }
+      errorText { try divergence(p, Tensor([.nan, 1], shape: [1, 2])) }
         == "[divergence] c holds nan at flat index 0: every element must be finite")
     #expect(
-      try errorText { try divergence(Tensor(codes: [1], shape: [1, 1]), p) }
+      errorText { try divergence(Tensor(codes: [1], shape: [1, 1]), p) }
         == "[divergence] dtypes int32 and float32: float32 is required")
     #expect(
-      try errorText { try divergenceBound(.ones([3])) }
+      errorText { try divergenceBound(.ones([3])) }
         == "[divergence_bound] shape [3]: a set of points [..., d] is required")
     #expect(
-      try errorText { try divergenceBound(Tensor([1, .infinity], shape: [2, 1])) }
+      errorText { try divergenceBound(Tensor([1, .infinity], shape: [2, 1])) }
         == "[divergence_bound] p holds inf at flat index 1: every element must be finite")
   }
 }

@@ -25,19 +25,19 @@ import Testing
       errorText { try gradientGap(exact: [a], quantized: []) }
         == "[gradient_gap] quantized = 0 gradients: 1 are required")
     #expect(
-      try errorText { try gradientGap(exact: [a], quantized: [.ones([2])]) }
+      errorText { try gradientGap(exact: [a], quantized: [.ones([2])]) }
         == "[gradient_gap] shapes [3] and [2]: they must be equal")
   }
 
   @Test func refusesMasksThatDoNotFit() throws {
     let a = try Tensor.ones([1, 12, 12, 3])
     #expect(
-      try errorText { try quantizationError(a, a, mask: Tensor(codes: [1], shape: [1])) }
+      errorText { try quantizationError(a, a, mask: Tensor(codes: [1], shape: [1])) }
         == "[quantization_error] shapes [1] and [1, 12, 12]: the mask must have z's shape without the channel axis"
     )
     let z = try Tensor.ones([1, 2])
     #expect(
-      try errorText { try quantizationError(z, z, mask: Tensor(codes: [0], shape: [1])) }
+      errorText { try quantizationError(z, z, mask: Tensor(codes: [0], shape: [1])) }
         == "[quantization_error] shape [1, 2] has no elements: the mask must keep at least one")
   }
 }

@@ -10,6 +10,8 @@ func layer(
   change(&options)
   let layer = try VectorQuant(options)
   layer.codebook.setValues(codes)
+  let rows = Array(0..<options.codeCount)
+  layer.statistics?.restart(rows, weights: rows.map { _ in 1 }, from: layer.codebook)
   return layer
 }
 

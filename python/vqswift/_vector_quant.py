@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import Any, TypedDict, Unpack
+from typing import SupportsIndex, TypedDict, Unpack
 
 import numpy.typing as npt
 
@@ -187,7 +188,11 @@ class CodebookQuantizer(Quantizer):
 
     @property
     def effective_codebooks(self) -> list[Tensor]:
-        """[k, d] after affine map and norm, what vectors are compared with: one a codebook."""
+        """[k, d] after affine map and norm, what vectors are compared with: one a codebook.
+
+        Gradients reach what the outer optimizer trains: not a codebook that is frozen, an EMA or
+        stepped in place.
+        """
         return [
             Tensor._wrap(_core.quantizer_effective_codebook(self._handle, index))
             for index in range(_core.quantizer_codebook_count(self._handle))
@@ -205,7 +210,7 @@ class CodebookQuantizer(Quantizer):
 
         Repeated k-means (Huh et al., Table 1) is this once an epoch. A residual quantizer fits
         stage after stage on what the stages before leave. Optimizer moments of the codes are
-        forgotten. ValueError for NaN, infinity or no vector.
+        forgotten. ValueError for NaN, infinity or no vector, RuntimeError for a frozen codebook.
         """
         rows = self._channels_last(as_tensor(z))
         kept = self._mask(rows, mask, lengths)
@@ -385,9 +390,10 @@ class ResidualVectorQuant(CodebookQuantizer):
         """z -> int32 codes [..., stages] of the first `stages` stages; changes no state."""
         return self._encode(z, mask, lengths, self._stages(stages))
 
-    def _stages(self, stages: Any) -> int:
+    def _stages(self, stages: SupportsIndex | None) -> int:
         if stages is None:
             return 0
-        if stages < 1:
-            raise ValueError(f"[{self._operation}] stages = {stages}: it must be at least 1")
-        return int(stages)
+        count = operator.index(stages)
+        if count < 1:
+            raise ValueError(f"[{self._operation}] stages = {count}: it must be at least 1")
+        return count

@@ -408,14 +408,15 @@ VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *
 /// codes i32 [..., code axes...] -> [..., d]; a code of -1 gives 0.
 VQ_CHECKED vq_status vq_quantizer_decode(vq_module *quantizer, const vq_tensor *codes,
                                          vq_tensor **out);
-/// Codebooks by k-means++ and `iterations` Lloyd updates of z [..., d].
+/// Codebooks by k-means++ and `iterations` Lloyd updates of z [..., d]; misuse while frozen.
 VQ_CHECKED vq_status vq_quantizer_fit(vq_module *quantizer, const vq_tensor *z,
                                       const vq_tensor *mask, int64_t iterations);
 /// EMA codebooks from the statistics that wait for an update.
 VQ_CHECKED vq_status vq_quantizer_update(vq_module *quantizer);
 /// Codebooks that vectors are assigned to: one, or those of the groups or stages.
 int64_t vq_quantizer_codebook_count(const vq_module *quantizer);
-/// [k, code size] after affine map and norm.
+/// [k, code size] after affine map and norm. Gradients reach what an outer optimizer trains: not a
+/// codebook that is frozen, has statistics or an in-place optimizer.
 VQ_CHECKED vq_status vq_quantizer_effective_codebook(vq_module *quantizer, int64_t index,
                                                      vq_tensor **out);
 /// false lets vectors pass through unchanged; codes are still found, and no state changes.
@@ -448,7 +449,7 @@ typedef struct {
   size_t struct_size;
   int64_t feature_size;     ///< d of z
   int64_t num_codes;        ///< k
-  int64_t code_size;        ///< of codes and outputs; 0 for feature_size
+  int64_t code_size;        ///< of codes and outputs
   float temperature;        ///< tau of the first training forward
   float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
   float temperature_min;
