@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vqswift as vq
-from bad_input import layers, metrics, optimizers, quantizer_family, quantizers, state, tensors
+from bad_input import (
+    layers,
+    metrics,
+    optimizers,
+    quantizer_family,
+    quantizer_options,
+    quantizers,
+    state,
+    tensors,
+)
 from bad_input.case import ones
 
 
@@ -30,6 +39,8 @@ GROUPS = {
     "sizes": tensors.SIZES,
     "layer": layers.LAYER,
     "quantizer": quantizers.QUANTIZER,
+    "option": quantizer_options.OPTION,
+    "call": quantizer_options.CALL,
     "quantizer family": quantizer_family.QUANTIZER_FAMILY,
     "metric": metrics.METRIC,
     "optimizer": optimizers.OPTIMIZER,

@@ -40,7 +40,7 @@ final class AffineMoments {
   ///
   /// - Throws: `.nonFinite` where they do not fit float32.
   func update(_ batch: VectorMoments, codebook: Tensor, _ operation: String) throws {
-    let (groups, d, k) = (codeMean.shape[0], codeMean.shape[1], codebook.shape[0])
+    let (groups, k, d) = (codeMean.shape[0], codebook.shape[0], codeMean.shape[1])
     let starts = (0...groups).map { $0 * k / groups }
     let ofCodes = codebook.read { segmentMoments($0, RowSegments(offsets: starts, width: d)) }
     let new = [batch.mean, batch.variance, ofCodes.mean, ofCodes.variance]
@@ -67,16 +67,20 @@ final class AffineMoments {
   }
 }
 
-/// Mean and biased variance of the vectors [n, d] of a batch, [d] each, that fit float32.
+/// Mean and biased variance of the vectors of a batch, [d] each.
 struct VectorMoments {
   let mean: [Double]
   let variance: [Double]
 
+  /// - Throws: `.nonFinite` where the moments of `vectors` [n, d] do not fit float32.
   init(of vectors: Tensor, _ operation: String) throws {
-    let segment = RowSegments(offsets: [0, vectors.shape[0]], width: vectors.shape[1])
-    (mean, variance) = vectors.read { segmentMoments($0, segment) }
-    for (name, values) in [("the mean of z", mean), ("the variance of z", variance)] {
-      try Tensor(values.map { Float($0) }, shape: [values.count]).requireFinite(operation, name)
+    let (n, d) = (vectors.shape[0], vectors.shape[1])
+    (mean, variance) = vectors.read {
+      segmentMoments($0, RowSegments(offsets: [0, n], width: d))
+    }
+    if let index = variance.firstIndex(where: { !Float($0).isFinite }) {
+      throw VQError.nonFinite(
+        operation, "affine_vector_variance", value: Float(variance[index]), index: index)
     }
   }
 }

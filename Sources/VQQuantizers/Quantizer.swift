@@ -64,10 +64,6 @@ public class Quantizer: Module {
   public var codeCount: Int { 0 }
   /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
   var codeAxes: [Int] { [] }
-  /// Elements of a vector as it is compared, c.
-  var comparedSize: Int { featureSize }
-  /// Losses that `Quantized.stageLosses` lists when so many stages are at use.
-  func lossCount(stages: Int) -> Int { 1 }
   /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
   var stageCount: Int? { nil }
 

@@ -45,7 +45,7 @@ public final class ResidualVectorQuant: Quantizer {
   public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
-  override func lossCount(stages: Int) -> Int { stages }
+  override func lossCount(stages limit: Int) -> Int { limit }
   public override var vectorQuants: [VectorQuant] { layers }
 
   public override var children: [(name: String, module: Module)] {

@@ -63,13 +63,12 @@ final class VectorNormalizer: Module {
     let result = try rows.standardizedColumns(epsilon: Self.epsilon)
     if isUpdating {
       let m = Self.momentum
-      let new = [
-        (runningMean, try result.mean.reshape([width])),
-        (runningVariance, try result.variance.reshape([width]) * (n / (n - 1))),
-      ]
-      try new[0].1.requireFinite(operation, "the mean of z")
-      try new[1].1.requireFinite(operation, "the variance of z")
-      for (running, value) in new { try running.assign(running * (1 - m) + value * m) }
+      let mean = try runningMean * (1 - m) + result.mean.reshape([width]) * m
+      let unbiased = try result.variance.reshape([width]) * (n / (n - 1))
+      let variance = try runningVariance * (1 - m) + unbiased * m
+      try variance.requireFinite(operation, "running_var")
+      try runningMean.assign(mean)
+      try runningVariance.assign(variance)
     }
     return result.values
   }

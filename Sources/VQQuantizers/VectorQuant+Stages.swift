@@ -42,7 +42,7 @@ extension VectorQuant {
       if options.entropyWeight > 0 { try requireModerate(name, "z", vectors) }
       let batch = try moments.map { _ in try VectorMoments(of: vectors, name) }
       try initializeCodebook(vectors)
-      if let batch, let moments {
+      if let moments, let batch {
         try codebook.requireFinite(name, "codebook")
         try moments.update(batch, codebook: codebook, name)
       }

@@ -45,7 +45,6 @@ public final class VectorQuant: Quantizer {
   override var name: String { "vector_quant" }
   public override var featureSize: Int { options.featureSize }
   public override var codeCount: Int { options.codeCount }
-  override var comparedSize: Int { options.width }
 
   public convenience init(_ options: VectorQuantOptions) throws {
     try options.check("vector_quant")

@@ -1,7 +1,7 @@
 import VQTensor
 
 /// How vectors, or the rows of a codebook, are normalized before they are compared.
-public enum VectorNorm: Int32, Sendable {
+public enum VectorNorm: Int32, Sendable, CustomStringConvertible {
   case none = 0
   /// To unit length; a zero vector stays zero.
   case l2 = 1
@@ -13,6 +13,9 @@ public enum VectorNorm: Int32, Sendable {
   case group = 4
   /// Each channel to mean 0 and variance 1 over the positions of its sample, or over the codebook.
   case instance = 5
+
+  /// The option's value in Python.
+  public var description: String { ["none", "l2", "l2c", "bn", "gn", "in"][Int(rawValue)] }
 }
 
 /// How a codebook begins.
