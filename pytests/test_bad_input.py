@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vqswift as vq
-from bad_input import layers, metrics, optimizers, quantizers, state, tensors
+from bad_input import layers, metrics, optimizers, quantizer_family, quantizers, state, tensors
 from bad_input.case import ones
 
 
@@ -30,6 +30,7 @@ GROUPS = {
     "sizes": tensors.SIZES,
     "layer": layers.LAYER,
     "quantizer": quantizers.QUANTIZER,
+    "quantizer family": quantizer_family.QUANTIZER_FAMILY,
     "metric": metrics.METRIC,
     "optimizer": optimizers.OPTIMIZER,
     "state": state.STATE,

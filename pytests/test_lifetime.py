@@ -23,6 +23,11 @@ def images(*shape: int) -> vq.Tensor:
     return vq.Generator(1).normal(shape)
 
 
+def gaussian_quantizer() -> object:
+    layer, z = vq.GaussianQuant(4, 8, kind="IV"), images(6, 4)
+    return layer(z, z), layer.encode(z, z), layer.reconstruction_loss(z, z)
+
+
 KINDS: dict[str, Callable[[], object]] = {
     "tensor": lambda: vq.Tensor(np.ones((3, 2)), requires_grad=True),
     "operators": lambda: (vq.Tensor(np.ones((3, 2))) * 2).sum(),
@@ -42,6 +47,9 @@ KINDS: dict[str, Callable[[], object]] = {
     "alternating quantizer": lambda: vq.VectorQuant(
         4, 8, inplace_optimizer=lambda p: optim.SGD(p, lr=0.1), affine_lr=1.0, replace_freq=2
     )(images(6, 4)),
+    "scalar quantizers": lambda: (vq.FSQ([3, 5])(images(6, 2)), vq.LFQ(3)(images(6, 3))),
+    "Gumbel quantizer": lambda: vq.GumbelQuant(4, 8, code_size=2)(images(6, 4)),
+    "Gaussian quantizer": lambda: gaussian_quantizer(),
     "optimizer": lambda: optim.AdamW(small_network().parameters()),
     "schedule": lambda: optim.cosine_schedule(10),
     "state": lambda: small_network().state_dict(),
@@ -76,6 +84,8 @@ ERRORS: dict[str, Callable[[], object]] = {
     "quantizer": lambda: vq.VectorQuant(4, 8)(images(2, 3)),
     "quantizer options": lambda: vq.VectorQuant(4, 8, affine_groups=3),
     "not finite": lambda: vq.VectorQuant(2, 4)(vq.Tensor([[1.0, np.nan]])),
+    "log variance": lambda: vq.GaussianQuant(4, 8, kind="II")(images(2, 4), images(2, 3)),
+    "levels": lambda: vq.FSQ([3, 0]),
     "k-means": lambda: vq.kmeans(np.ones((4, 2)), 0),
     "optimizer": lambda: optim.Adam([vq.Tensor([1.0])]),
     "optimizer groups": lambda: optim.Adam([{"params": small_network().parameters()}] * 2),

@@ -1,19 +1,16 @@
-import Glibc
-
 /// How `rows` codes are used, without a table of all possible codes: perplexity `2^H` (H in bits) and
 /// the number in use.
 public func codeUsage(
   _ codes: UnsafePointer<Int32>, rows: Int
 ) -> (perplexity: Double, active: Int) {
   let sorted = UnsafeBufferPointer(start: codes, count: rows).sorted()
-  var (active, entropy, start) = (0, 0.0, 0)
-  while start < rows {
-    var end = start + 1
-    while end < rows && sorted[end] == sorted[start] { end += 1 }
-    let share = Double(end - start) / Double(rows)
-    entropy -= share * log2(share)
-    active += 1
-    start = end
+  var runs: [Int] = []
+  for position in sorted.indices {
+    if position > 0 && sorted[position] == sorted[position - 1] {
+      runs[runs.count - 1] += 1
+    } else {
+      runs.append(1)
+    }
   }
-  return (exp2(entropy), active)
+  return countUsage(runs, total: rows)
 }

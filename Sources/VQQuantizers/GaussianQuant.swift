@@ -94,12 +94,15 @@ public final class GaussianQuant: Quantizer {
     let codebook = isFrozen ? codebook.detached() : codebook
     let samples = try SampleIndex(selection)
     let precision = try precision(logVariance, samples)
-    let logits = try logits(rows, precision, codebook)
+    // About the codebook's mean, which the gradients do not see: weights sum to 1.
+    let center = try self.codebook.detached().mean(axes: [0])
+    let centered = try codebook - center
+    let logits = try logits(rows - center, precision, centered)
 
     let (output, codes): (Tensor, Tensor)
     if isTraining && isQuantizing {
       let weights = try sampling.weights(logits, name)
-      (output, codes) = (try weights.matmul(codebook), try weights.argmax(axis: 1))
+      (output, codes) = (try weights.matmul(centered) + center, try weights.argmax(axis: 1))
     } else {
       codes = try mostProbable(rows, precision)
       output = isQuantizing ? try codebook.gatherRows(codes) : rows
@@ -171,11 +174,9 @@ public final class GaussianQuant: Quantizer {
     return try (exponential(reduced) + learned).pow(-1)
   }
 
-  /// `-1/2 sum_l w_l (z_l - C_jl)^2` without the part that all codes share: [m, k]. With z and C about the
-  /// codebook's mean, it is `(w z) . C_j - (w / 2) . C_j^2`, one product.
-  private func logits(_ rows: Tensor, _ precision: Tensor, _ codebook: Tensor) throws -> Tensor {
-    let center = try codebook.detached().mean(axes: [0])
-    let (z, codes) = (try rows - center, try codebook - center)
+  /// `-1/2 sum_l w_l (z_l - C_jl)^2` without the part that all codes share, which is one product:
+  /// `(w z) . C_j - (w / 2) . C_j^2`, [m, k].
+  private func logits(_ z: Tensor, _ precision: Tensor, _ codes: Tensor) throws -> Tensor {
     let isScalar = precision.shape[1] == 1
     let squares = try isScalar ? codes.square().sum(axes: [1], keepDims: true) : codes.square()
     let left = try Tensor.concatenate([z * precision, precision * -0.5], axis: 1)

@@ -42,7 +42,7 @@ public func vq_gumbel_quant_create(
     try requireSize(given.struct_size, MemoryLayout<vq_gumbel_quant_options>.size, "gumbel_quant")
     var options = GumbelQuantOptions(
       featureSize: Int(given.feature_size), codeCount: Int(given.num_codes))
-    options.codeSize = given.code_size == 0 ? nil : Int(given.code_size)
+    options.codeSize = Int(given.code_size)
     options.schedule = schedule(
       given.temperature, given.temperature_decay, given.temperature_min)
     options.klWeight = given.kl_weight

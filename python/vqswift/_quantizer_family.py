@@ -24,8 +24,9 @@ class FSQ(Quantizer):
     fastest: `sum_l (round(bound(z_l)) + L_l // 2) prod_(m<l) L_m`.
 
     Gradients pass straight through the rounding and keep that of the bound. There are no
-    parameters; `info.loss` is 0 and `info.z` is `bound(z) / (L // 2)`. The names and results are
-    those of vector-quantize-pytorch, save for L of 1003 and more, where that rounds past the ends.
+    parameters; `info.loss` is 0 and `info.z` is `bound(z) / (L // 2)`. Results are those of
+    vector-quantize-pytorch, save for L = 2, which that refuses, and for L of 1002 and more, where
+    it rounds past the ends.
 
     Args:
         levels: of each element, 2 to 4194304; their product fits in int32.

@@ -449,7 +449,7 @@ typedef struct {
   size_t struct_size;
   int64_t feature_size;     ///< d of z
   int64_t num_codes;        ///< k
-  int64_t code_size;        ///< of codes and outputs; 0 for feature_size
+  int64_t code_size;        ///< of codes and outputs
   float temperature;        ///< tau of the first training forward
   float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
   float temperature_min;
