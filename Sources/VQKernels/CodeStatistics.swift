@@ -10,18 +10,16 @@ public func addCodeStatistics(
 ) {
   for (code, count) in counts.enumerated() where count > 0 {
     pendingCounts[code] += Float(count)
-    let source = sums + code * d
-    let target = pendingSums + code * d
-    guard let factor, let offset else {
-      for i in 0..<d { target[i] += source[i] }
-      continue
-    }
     let group = code / groupSize * d
     let n = Double(count)
-    for i in 0..<d {
-      let raw = Float(
-        (Double(source[i]) - n * Double(offset[group + i])) / Double(factor[group + i]))
-      target[i] += raw.isFinite ? raw : Float(count) * codebook[code * d + i]
+    for i in code * d..<(code + 1) * d {
+      var raw = Double(sums[i])
+      if let factor, let offset {
+        let column = group + i - code * d
+        raw = (raw - n * Double(offset[column])) / Double(factor[column])
+      }
+      let sum = pendingSums[i] + Float(raw)
+      pendingSums[i] = sum.isFinite ? sum : pendingSums[i] + Float(count) * codebook[i]
     }
   }
 }

@@ -36,16 +36,14 @@ final class AffineMoments {
     ]
   }
 
-  /// Takes the moments of `vectors` [n, d] and of the raw `codebook` [k, d], or throws and changes nothing.
+  /// Takes the moments of a batch and of the raw `codebook` [k, d], or throws and changes nothing.
   ///
   /// - Throws: `.nonFinite` where they do not fit float32.
-  func update(vectors: Tensor, codebook: Tensor, _ operation: String) throws {
-    let (groups, d) = (codeMean.shape[0], codeMean.shape[1])
-    let (n, k) = (vectors.shape[0], codebook.shape[0])
-    let ofVectors = vectors.read { segmentMoments($0, RowSegments(offsets: [0, n], width: d)) }
+  func update(_ batch: VectorMoments, codebook: Tensor, _ operation: String) throws {
+    let (groups, d, k) = (codeMean.shape[0], codeMean.shape[1], codebook.shape[0])
     let starts = (0...groups).map { $0 * k / groups }
     let ofCodes = codebook.read { segmentMoments($0, RowSegments(offsets: starts, width: d)) }
-    let new = [ofVectors.mean, ofVectors.variance, ofCodes.mean, ofCodes.variance]
+    let new = [batch.mean, batch.variance, ofCodes.mean, ofCodes.variance]
     let weight = isStarted.codes[0] == 0 ? 1 : Double(momentum)
     let next = try zip(moments, new).map { running, new in
       let values = zip(running.tensor.values, new).map { old, new in
@@ -65,6 +63,20 @@ final class AffineMoments {
     return try withoutGradients {
       let factor = try (vectorVariance / (codeVariance + 1e-8)).sqrt()
       return (factor, try vectorMean - factor * codeMean)
+    }
+  }
+}
+
+/// Mean and biased variance of the vectors [n, d] of a batch, [d] each, that fit float32.
+struct VectorMoments {
+  let mean: [Double]
+  let variance: [Double]
+
+  init(of vectors: Tensor, _ operation: String) throws {
+    let segment = RowSegments(offsets: [0, vectors.shape[0]], width: vectors.shape[1])
+    (mean, variance) = vectors.read { segmentMoments($0, segment) }
+    for (name, values) in [("the mean of z", mean), ("the variance of z", variance)] {
+      try Tensor(values.map { Float($0) }, shape: [values.count]).requireFinite(operation, name)
     }
   }
 }

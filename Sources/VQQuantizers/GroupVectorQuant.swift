@@ -21,9 +21,10 @@ public final class GroupVectorQuant: Quantizer {
     }
     self.options = options
     self.groups = groups
-    layers = try options.layers(isShared ? 1 : groups) {
-      $0.featureSize = options.featureSize / groups
-    }
+    var own = options
+    own.featureSize = options.featureSize / groups
+    try own.check(name)
+    layers = try own.layers(isShared ? 1 : groups, rowsPerVector: isShared ? groups : 1)
   }
 
   override var name: String { "group_vector_quant" }
@@ -44,7 +45,7 @@ public final class GroupVectorQuant: Quantizer {
     let m = rows.shape[0]
     if isShared {
       var result = try layers[0].quantizeRows(
-        rows.reshape([m * groups, width]), selection.split(into: groups), stages: 1)
+        rows.reshape([m * groups, width]), selection, stages: 1)
       result.output = try result.output.reshape([m, featureSize])
       result.codes = try result.codes.reshape([m, groups])
       result.distances = try result.distances.reshape([m, groups])
@@ -76,7 +77,7 @@ public final class GroupVectorQuant: Quantizer {
     let m = rows.shape[0]
     if isShared {
       return try layers[0].encodeRows(
-        rows.reshape([m * groups, width]), selection.split(into: groups), stages: 1
+        rows.reshape([m * groups, width]), selection, stages: 1
       ).reshape([m, groups])
     }
     let codes = try zip(layers, slices(rows)).map {
@@ -99,7 +100,7 @@ public final class GroupVectorQuant: Quantizer {
   override func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
     if isShared {
       return try layers[0].fitRows(
-        rows.reshape([rows.shape[0] * groups, width]), selection.split(into: groups),
+        rows.reshape([rows.shape[0] * groups, width]), selection,
         iterations: iterations)
     }
     for (layer, part) in try zip(layers, slices(rows)) {
@@ -114,18 +115,20 @@ public final class GroupVectorQuant: Quantizer {
 }
 
 extension VectorQuantOptions {
-  /// `count` layers of these options; the first keeps the seed, the others have seeds drawn from it.
-  func layers(
-    _ count: Int, _ change: (inout VectorQuantOptions) -> Void = { _ in }
-  ) throws -> [VectorQuant] {
+  /// `count` seeds: the options' own, then drawn ones.
+  func seeds(_ count: Int) -> [UInt64] {
     let generator = Generator(seed: seed, stream: stream)
-    return try (0..<count).map { index in
+    return (0..<count).map { index in
+      index == 0 ? seed : UInt64(generator.nextUniform() * 0x1p53) << 11 ^ UInt64(index)
+    }
+  }
+
+  /// `count` layers of these options, which must have been checked, each with a seed of its own.
+  func layers(_ count: Int, rowsPerVector: Int = 1) throws -> [VectorQuant] {
+    try seeds(count).map { seed in
       var own = self
-      change(&own)
-      if index > 0 {
-        own.seed = UInt64(generator.nextUniform() * 0x1p53) << 11 ^ UInt64(index)
-      }
-      return try VectorQuant(own)
+      own.seed = seed
+      return try VectorQuant(own, rowsPerVector: rowsPerVector)
     }
   }
 }

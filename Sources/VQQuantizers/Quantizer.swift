@@ -60,16 +60,16 @@ public class Quantizer: Module {
   public var featureSize: Int { 0 }
   /// Elements of an output vector; other than `featureSize` where codes have a size of their own.
   public var outputSize: Int { featureSize }
-  /// Elements of a vector as it is compared with codes.
-  var comparedSize: Int { featureSize }
   /// Codes in each codebook, k.
   public var codeCount: Int { 0 }
   /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
   var codeAxes: [Int] { [] }
+  /// Elements of a vector as it is compared, c.
+  var comparedSize: Int { featureSize }
+  /// Losses that `Quantized.stageLosses` lists when so many stages are at use.
+  func lossCount(stages: Int) -> Int { 1 }
   /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
   var stageCount: Int? { nil }
-  /// Losses of their own, of groups or of `stages` stages.
-  func lossCount(stages: Int) -> Int { 1 }
 
   /// Whether vectors are replaced; otherwise they pass through, compared and counted but unchanged, and no
   /// state changes.
@@ -198,7 +198,7 @@ public class Quantizer: Module {
   /// Sets the codebooks by k-means++ and `iterations` Lloyd updates of the vectors `z` [..., d], each stage
   /// of a residual quantizer on what the stages before leave.
   public final func fit(_ z: Tensor, mask: Tensor? = nil, iterations: Int = 10) throws {
-    guard !isFrozen else { throw VQError.misuse("\(name).fit", "the codebook is frozen") }
+    try requireNotFrozen("fit")
     try withoutGradients {
       let selection = try selection(z, mask)
       guard selection.count > 0 else {
@@ -211,7 +211,7 @@ public class Quantizer: Module {
   /// Updates EMA codebooks from what forwards added since the last update; for codebooks with
   /// `emaManual`, others have nothing waiting.
   public final func update() throws {
-    guard !isFrozen else { throw VQError.misuse("\(name).update", "the codebook is frozen") }
+    try requireNotFrozen("update")
     guard vectorQuants.contains(where: \.options.isEMA) else {
       throw VQError.misuse(
         "\(name).update", "only an EMA codebook has an update: ema_decay is 0")
@@ -220,6 +220,10 @@ public class Quantizer: Module {
   }
 
   // MARK: Parts
+
+  private func requireNotFrozen(_ operation: String) throws {
+    guard !isFrozen else { throw VQError.misuse("\(name).\(operation)", "the codebook is frozen") }
+  }
 
   private func checkedStages(_ stages: Int?) throws -> Int {
     guard let stages else { return stageCount ?? 1 }

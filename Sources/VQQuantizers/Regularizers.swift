@@ -88,7 +88,7 @@ func requireTemperature(_ operation: String, _ temperature: Float) throws {
 }
 
 /// Throws unless every element is finite and of a size whose square fits float32 products.
-private func requireModerate(_ operation: String, _ name: String, _ x: Tensor) throws {
+func requireModerate(_ operation: String, _ name: String, _ x: Tensor) throws {
   try x.requireFinite(operation, name)
   let largest = x.read { largestMagnitude($0, count: x.count) }
   guard largest < 1e16 else {

@@ -32,9 +32,12 @@ public final class ResidualVectorQuant: Quantizer {
     self.dropout = dropout
     let isProjected = options.width != options.featureSize
     normalizer = try VectorNormalizer(options, width: options.featureSize)
-    layers = try options.layers(isShared ? 1 : stages) { if !isProjected { $0.norm = .none } }
+    var own = options
+    if !isProjected { own.norm = .none }
+    layers = try own.layers(isShared ? 1 : stages)
+    let seed = options.seeds(stages + 1)[stages]
     generatorState = try Tensor(
-      codes: Generator(seed: options.seed, stream: options.stream).stateWords, shape: [6])
+      codes: Generator(seed: seed, stream: options.stream).stateWords, shape: [6])
   }
 
   override var name: String { "residual_vector_quant" }
@@ -42,7 +45,7 @@ public final class ResidualVectorQuant: Quantizer {
   public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
-  override func lossCount(stages limit: Int) -> Int { limit }
+  override func lossCount(stages: Int) -> Int { stages }
   public override var vectorQuants: [VectorQuant] { layers }
 
   public override var children: [(name: String, module: Module)] {
@@ -91,7 +94,7 @@ public final class ResidualVectorQuant: Quantizer {
       regularization: passes.map(\.regularization).reduce(0, +),
       stageLosses: isShared ? results.map(\.loss) : passes.map(\.loss),
       perplexities: results.map(\.perplexity),
-      activeCodes: results.map(\.activeCodes).reduce(0, +))
+      activeCodes: passes.map(\.activeCodes).reduce(0, +))
   }
 
   /// Stages with projections: each a whole layer from d to d. The output's gradient reaches z as the
@@ -180,16 +183,23 @@ public final class ResidualVectorQuant: Quantizer {
       residual = try residual - layer(stage).decodeRows(part.codes).detached()
     }
     let nothing = try Tensor(scalar: 0)
+    let codes = try Tensor.stack(parts.map(\.codes), axis: 1)
+    let active =
+      isShared
+      ? codes.readCodes { codeUsage($0, rows: codes.count, codeCount: codeCount).active }
+      : parts.map(\.activeCodes).reduce(0, +)
     return QuantizedRows(
-      output: vectors, codes: try .stack(parts.map(\.codes), axis: 1),
+      output: vectors, codes: codes,
       distances: try .stack(parts.map(\.distances), axis: 1), compared: vectors, loss: nothing,
       stageLosses: parts.map { _ in nothing }, perplexities: parts.flatMap(\.perplexities),
-      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+      activeCodes: active)
   }
 
-  /// The stages that this forward uses of `limit`.
+  /// The stages that this forward uses of `limit`: all until each codebook has its start.
   private func stagesToUse(_ limit: Int) throws -> Int {
-    guard isTraining, dropout > 0 else { return limit }
+    guard isTraining, dropout > 0, layers.allSatisfy({ $0.initialized.codes[0] == 1 }) else {
+      return limit
+    }
     let generator = Generator(stateWords: generatorState.codes)
     let isDropping = generator.nextUniform() < Double(dropout)
     let count = 1 + generator.nextIndex(below: limit)

@@ -8,15 +8,20 @@ import VQTensor
 final class VectorNormalizer: Module {
   private let options: VectorQuantOptions
   private let width: Int
+  private let rowsPerVector: Int
   private let runningMean: Tensor?
   private let runningVariance: Tensor?
 
   private static let momentum: Float = 0.1
   private static let epsilon: Float = 1e-5
 
-  init(_ options: VectorQuantOptions, width: Int) throws {
+  /// - Parameters:
+  ///   - d: elements of a row.
+  ///   - rowsPerVector: rows that follow each other and make one vector: its channels are theirs.
+  init(_ options: VectorQuantOptions, width d: Int, rowsPerVector: Int = 1) throws {
     self.options = options
-    self.width = width
+    self.rowsPerVector = rowsPerVector
+    width = d * rowsPerVector
     let isBatch = options.norm == .batch
     runningMean = isBatch ? try .zeros([width]) : nil
     runningVariance = isBatch ? try .ones([width]) : nil
@@ -27,14 +32,19 @@ final class VectorNormalizer: Module {
     return [("running_mean", runningMean), ("running_var", runningVariance)]
   }
 
-  /// The rows [m, d] of `selection` normalized; `isUpdating` lets a training forward move running moments.
+  /// The rows [m rowsPerVector, d] of the m vectors of `selection` normalized; `isUpdating` lets a training
+  /// forward move running moments.
   func normalized(
     _ rows: Tensor, _ selection: VectorSelection, isUpdating: Bool, _ operation: String
   ) throws -> Tensor {
     switch options.norm {
-    case .batch: return try batchNormalized(rows, isUpdating: isUpdating, operation)
-    case .instance:
-      return try rows.standardizedColumns(segments: selection.samples(operation)).values
+    case .batch, .instance:
+      let vectors = try rows.reshape([rows.shape[0] / rowsPerVector, width])
+      let normalized =
+        options.norm == .batch
+        ? try batchNormalized(vectors, isUpdating: isUpdating, operation)
+        : try vectors.standardizedColumns(segments: selection.samples(operation)).values
+      return try normalized.reshape(rows.shape)
     default: return try rows.normalizedRows(options.norm, options)
     }
   }
@@ -53,12 +63,13 @@ final class VectorNormalizer: Module {
     let result = try rows.standardizedColumns(epsilon: Self.epsilon)
     if isUpdating {
       let m = Self.momentum
-      let mean = try runningMean * (1 - m) + result.mean.reshape([width]) * m
-      let unbiased = try result.variance.reshape([width]) * (n / (n - 1))
-      let variance = try runningVariance * (1 - m) + unbiased * m
-      try variance.requireFinite(operation, "running_var")
-      try runningMean.assign(mean)
-      try runningVariance.assign(variance)
+      let new = [
+        (runningMean, try result.mean.reshape([width])),
+        (runningVariance, try result.variance.reshape([width]) * (n / (n - 1))),
+      ]
+      try new[0].1.requireFinite(operation, "the mean of z")
+      try new[1].1.requireFinite(operation, "the variance of z")
+      for (running, value) in new { try running.assign(running * (1 - m) + value * m) }
     }
     return result.values
   }

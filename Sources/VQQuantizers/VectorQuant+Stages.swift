@@ -21,6 +21,8 @@ struct QuantizedPass {
   let commitmentLoss: Float
   let codebookLoss: Float
   let regularization: Float
+  /// Codes that at least one stage uses.
+  let activeCodes: Int
 }
 
 extension VectorQuant {
@@ -37,10 +39,12 @@ extension VectorQuant {
     if isLearning {
       let isInner = try checkInnerPhase(vectors)
       try requireFiniteMap()
+      if options.entropyWeight > 0 { try requireModerate(name, "z", vectors) }
+      let batch = try moments.map { _ in try VectorMoments(of: vectors, name) }
       try initializeCodebook(vectors)
-      if let moments {
+      if let batch, let moments {
         try codebook.requireFinite(name, "codebook")
-        try moments.update(vectors: vectors, codebook: codebook, name)
+        try moments.update(batch, codebook: codebook, name)
       }
       if isInner { kept = try innerSteps(vectors.detached(), stages: count) }
       if options.reassign { kept = nil }
@@ -68,14 +72,18 @@ extension VectorQuant {
       if stage + 1 < count { residual = try residual - result.output.detached() }
     }
     if let orthogonal = try weightedOrthogonality(compared) { regularizers.append(orthogonal) }
-    if isLearning { try finishTraining(parts) }
+    let usage = parts.dropFirst().reduce(parts[0].usage) { sum, part in
+      zip(sum, part.usage).map { $0 &+ $1 }
+    }
+    if isLearning { try finishTraining(parts, usage) }
 
     let regularizer = try regularizers.isEmpty ? nil : Tensor.sum(of: regularizers)
     let losses = stages.map(\.loss) + (regularizer.map { [$0] } ?? [])
     return QuantizedPass(
       stages: stages, loss: try Tensor.sum(of: losses),
       commitmentLoss: share(1 - options.beta, of: error),
-      codebookLoss: share(options.beta, of: error), regularization: try regularizer?.item() ?? 0)
+      codebookLoss: share(options.beta, of: error), regularization: try regularizer?.item() ?? 0,
+      activeCodes: usage.count { $0 > 0 })
   }
 
   /// Codes of `vectors`: the nearest, or in training at a temperature above 0 drawn ones.
@@ -89,9 +97,9 @@ extension VectorQuant {
     }
   }
 
-  /// What training forwards do after the codes' values were read.
+  /// What training forwards do after the codes' values were read; `usage` is that of all parts.
   private func finishTraining(
-    _ parts: [(vectors: Tensor, codes: Tensor, usage: [Int32])]
+    _ parts: [(vectors: Tensor, codes: Tensor, usage: [Int32])], _ usage: [Int32]
   ) throws {
     advancePhases()
     if let statistics {
@@ -102,9 +110,6 @@ extension VectorQuant {
           codebook: codebook)
       }
       if !options.emaManual { updateCodebook() }
-    }
-    let usage = parts.dropFirst().reduce(parts[0].usage) { sum, part in
-      zip(sum, part.usage).map { $0 &+ $1 }
     }
     try replaceUnused(usage, parts.map(\.vectors))
   }

@@ -45,9 +45,16 @@ public final class VectorQuant: Quantizer {
   override var name: String { "vector_quant" }
   public override var featureSize: Int { options.featureSize }
   public override var codeCount: Int { options.codeCount }
+  override var comparedSize: Int { options.width }
 
-  public init(_ options: VectorQuantOptions) throws {
+  public convenience init(_ options: VectorQuantOptions) throws {
     try options.check("vector_quant")
+    try self.init(options, rowsPerVector: 1)
+  }
+
+  /// - Parameter rowsPerVector: rows that a vector is cut into, where groups share this layer; a norm of
+  ///   channels keeps theirs apart.
+  init(_ options: VectorQuantOptions, rowsPerVector: Int) throws {
     self.options = options
     let (k, d) = (options.codeCount, options.width)
     let generator = Generator(seed: options.seed, stream: options.stream)
@@ -61,7 +68,7 @@ public final class VectorQuant: Quantizer {
       ? try AffineMoments(width: d, groups: options.affineGroups, momentum: options.affineMomentum)
       : nil
     statistics = options.isEMA ? try CodeStatistics(options, codebook: codebook) : nil
-    normalizer = try VectorNormalizer(options, width: d)
+    normalizer = try VectorNormalizer(options, width: d, rowsPerVector: rowsPerVector)
     let isProjected = d != options.featureSize
     projectIn =
       isProjected
@@ -122,7 +129,6 @@ public final class VectorQuant: Quantizer {
   }
 
   public override var vectorQuants: [VectorQuant] { [self] }
-  override var comparedSize: Int { options.width }
 
   // MARK: Quantizing
 

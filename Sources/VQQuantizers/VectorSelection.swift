@@ -9,8 +9,6 @@ struct VectorSelection {
   let kept: Tensor?
   /// Vectors kept, m.
   let count: Int
-  /// Axes of `lead` that are parts of a vector.
-  private var partAxes = 0
 
   /// - Parameter mask: int32 of shape `lead`, 0 for a vector that is left out; nil for none.
   init(lead: [Int], mask: Tensor?, _ operation: String) throws {
@@ -41,13 +39,6 @@ struct VectorSelection {
       positions.count == codes.count
       ? nil : try Tensor(codes: positions, shape: [positions.count])
     count = positions.count
-  }
-
-  private init(lead: [Int], kept: Tensor?, count: Int, partAxes: Int) {
-    self.lead = lead
-    self.kept = kept
-    self.count = count
-    self.partAxes = partAxes
   }
 
   private var total: Int { lead.reduce(1, *) }
@@ -101,9 +92,9 @@ struct VectorSelection {
   ///
   /// - Throws: `.shape` when z has no axis of positions between samples and channels.
   func samples(_ operation: String) throws -> [Int] {
-    guard lead.count >= 2 + partAxes else {
+    guard lead.count >= 2 else {
       throw VQError.shape(
-        operation, [lead.dropLast(partAxes)],
+        operation, [lead],
         "statistics of a sample need an axis of positions: z must be [samples, positions..., d]")
     }
     let size = lead.dropFirst().reduce(1, *)
@@ -112,16 +103,5 @@ struct VectorSelection {
     for position in kept.codes { starts[Int(position) / size + 1] += 1 }
     for sample in 0..<lead[0] { starts[sample + 1] += starts[sample] }
     return starts
-  }
-
-  /// The same vectors cut into `parts` each.
-  func split(into parts: Int) throws -> VectorSelection {
-    let kept = try kept.map { kept in
-      try Tensor(
-        codes: kept.codes.flatMap { row in (0..<parts).map { row * Int32(parts) + Int32($0) } },
-        shape: [kept.count * parts])
-    }
-    return VectorSelection(
-      lead: lead + [parts], kept: kept, count: count * parts, partAxes: partAxes + 1)
   }
 }

@@ -175,7 +175,7 @@ import Testing
     let before = layer.snapshot
     #expect(
       errorText { try layer.quantize(sample([20, 3], seed: 12, scale: 1e25)) }
-        == "[vector_quant] affine_vector_variance holds inf at flat index 0: "
+        == "[vector_quant] the variance of z holds inf at flat index 0: "
         + "every element must be finite")
     #expect(layer.snapshot == before)
   }

@@ -82,7 +82,8 @@ import Testing
     let before = layer.snapshot
     #expect(
       errorText { try layer.quantize(sample([9, 4], seed: 1, scale: 1e25)) }
-        == "[vector_quant] running_var holds inf at flat index 0: every element must be finite")
+        == "[vector_quant] the variance of z holds inf at flat index 0: every element must be finite"
+    )
     #expect(layer.snapshot == before)
   }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import Any, TypedDict, Unpack
+from typing import SupportsIndex, TypedDict, Unpack
 
 import numpy.typing as npt
 
@@ -389,9 +390,10 @@ class ResidualVectorQuant(CodebookQuantizer):
         """z -> int32 codes [..., stages] of the first `stages` stages; changes no state."""
         return self._encode(z, mask, lengths, self._stages(stages))
 
-    def _stages(self, stages: Any) -> int:
+    def _stages(self, stages: SupportsIndex | None) -> int:
         if stages is None:
             return 0
-        if stages < 1:
-            raise ValueError(f"[{self._operation}] stages = {stages}: it must be at least 1")
-        return int(stages)
+        count = operator.index(stages)
+        if count < 1:
+            raise ValueError(f"[{self._operation}] stages = {count}: it must be at least 1")
+        return count
