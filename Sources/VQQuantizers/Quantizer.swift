@@ -60,12 +60,16 @@ public class Quantizer: Module {
   public var featureSize: Int { 0 }
   /// Elements of an output vector; other than `featureSize` where codes have a size of their own.
   public var outputSize: Int { featureSize }
+  /// Elements of a vector as it is compared with codes.
+  var comparedSize: Int { featureSize }
   /// Codes in each codebook, k.
   public var codeCount: Int { 0 }
   /// Axes of the codes of one vector: [] for one code, [groups] or [stages] for several.
   var codeAxes: [Int] { [] }
   /// Stages that `quantize` and `encode` may be limited to; nil for quantizers without.
   var stageCount: Int? { nil }
+  /// Losses of their own, of groups or of `stages` stages.
+  func lossCount(stages: Int) -> Int { 1 }
 
   /// Whether vectors are replaced; otherwise they pass through, compared and counted but unchanged, and no
   /// state changes.

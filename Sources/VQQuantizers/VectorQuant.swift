@@ -128,6 +128,7 @@ public final class VectorQuant: Quantizer {
   }
 
   public override var vectorQuants: [VectorQuant] { [self] }
+  override var comparedSize: Int { options.width }
 
   // MARK: Quantizing
 
