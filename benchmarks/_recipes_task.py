@@ -65,7 +65,7 @@ class Task:
 class Outcome:
     """The first and last losses, seconds of training, and the evaluation.
 
-    ``mse`` is the mean over all elements of images in [-1, 1]; ``perplexity`` is 2^H of the codes of
+    ``mse`` is the mean over all elements of images in [-1, 1], ``perplexity`` 2^H of the codes of
     all evaluation images together, 0 without a quantizer.
     """
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import vqswift as vq
-from _recipes_task import ALPHA, CODES, CONVOLUTIONS, RATE, WIDTH, Evaluate, Outcome, Task, run
+from _recipes_task import CODES, CONVOLUTIONS, RATE, WIDTH, Evaluate, Outcome, Task, run
 from vqswift.nn import functional
 
-
-@dataclass(frozen=True)
-class Setting:
-    """Makes the layer from feature size, number of codes and seed; alpha weighs its loss."""
-
-    options: dict[str, Any] = field(default_factory=dict)
-    alpha: float = ALPHA
-    layer: Callable[..., Any] = vq.VectorQuant
-
-
-SETTINGS: dict[str, Setting | None] = {
+# Recipes by name; none is a network without a quantizer.
+SETTINGS: dict[str, vq.recipes.Recipe | None] = {
     "no quantizer": None,
-    "plain, k-means": Setting({"kmeans_init": True, "beta": 0.5}, alpha=2 * ALPHA),
+    **{name: vq.recipes.get(name) for name in vq.recipes.names()},
 }
 
 
@@ -48,12 +37,11 @@ class Autoencoder(vq.nn.Module):
         return self.narrow_out(functional.upsample_nearest2d(x, 2)).clamp(-1, 1), info
 
 
-def train(setting: Setting | None, task: Task) -> Outcome:
-    """Trains one setting on the task."""
+def train(name: str, task: Task) -> Outcome:
+    """Trains the recipe of that name on the task."""
     vq.manual_seed(task.seed)
-    quantizer = None
-    if setting is not None:
-        quantizer = setting.layer(WIDTH, CODES, seed=task.seed, **setting.options)
+    recipe = SETTINGS[name]
+    quantizer = None if recipe is None else recipe.build(WIDTH, CODES, seed=task.seed)
     model = Autoencoder(quantizer)
     model.load_state_dict(task.weights(), strict=quantizer is None)
     optimizer = vq.optim.AdamW(model.parameters(), lr=RATE)
@@ -63,8 +51,8 @@ def train(setting: Setting | None, task: Task) -> Outcome:
         x = vq.Tensor(images)
         reconstruction, info = model(x)
         loss = functional.l1_loss(reconstruction, x)
-        if setting is not None and info is not None:
-            loss = loss + setting.alpha * info.loss
+        if recipe is not None and info is not None:
+            loss = loss + recipe.alpha * info.loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -122,6 +122,79 @@ def test_a_neutral_option_equals_the_plain_layer(
         assert np.array_equal(plain, other)
 
 
+ONE: dict[str, Any] = {
+    "one group": lambda *sizes, **options: vq.GroupVectorQuant(*sizes, groups=1, **options),
+    "one stage": lambda *sizes, **options: vq.ResidualVectorQuant(*sizes, stages=1, **options),
+}
+
+
+@pytest.mark.parametrize("make", ONE.values(), ids=ONE.keys())
+@FEW
+@given(
+    seed=SEEDS,
+    points=st.integers(2, 60),
+    codes=SIZES["codes"],
+    width=SIZES["width"],
+    options=st.fixed_dictionaries(
+        {},
+        optional={
+            "beta": st.floats(0, 1, width=32),
+            "sync_nu": st.floats(0, 2, width=32),
+            "affine_lr": st.just(1.0),
+            "affine": st.just("ema"),
+            "gradient": st.sampled_from(["ste", "rotation"]),
+            "norm": st.sampled_from(["none", "l2", "l2c", "bn"]),
+            "replace_freq": st.integers(1, 3),
+            "kmeans_init": st.booleans(),
+        },
+    ).filter(lambda options: not {"affine", "affine_lr"} <= options.keys()),
+)
+def test_one_part_equals_the_plain_layer(
+    make: Any, seed: int, points: int, codes: int, width: int, options: dict[str, Any]
+) -> None:
+    batches = [normal(seed + step, points, width) for step in range(4)]
+    weights, outcomes = Tensor(normal(seed + 9, points, width)), []
+    for build in (vq.VectorQuant, make):
+        vq.manual_seed(0)
+        layer, outcome = build(width, codes, seed=seed, **options), []
+        for batch in batches:
+            z = Tensor(batch, requires_grad=True)
+            z_q, info = layer(z)
+            ((z_q * weights).sum() + info.loss).backward()
+            found = [z_q, info.q.reshape(points), info.d.reshape(points), info.loss, z.grad]
+            gradients = [p.grad for p in layer.parameters() if p.grad is not None]
+            outcome += [t.numpy() for t in found + gradients] + [info.perplexity]
+        outcomes.append(outcome + [layer.codebooks[0].numpy()])
+    for plain, other in zip(*outcomes, strict=True):
+        assert np.array_equal(plain, other)
+
+
+@FEW
+@given(
+    seed=SEEDS,
+    points=SIZES["points"],
+    codes=SIZES["codes"],
+    width=SIZES["width"],
+    stages=st.integers(1, 5),
+    shared=st.booleans(),
+)
+def test_the_residual_does_not_grow_where_a_code_is_zero(
+    seed: int, points: int, codes: int, width: int, stages: int, shared: bool
+) -> None:
+    layer = vq.ResidualVectorQuant(width, codes, stages=stages, shared=shared).eval()
+    state = layer.state_dict()
+    for index, name in enumerate(name for name in state if name.endswith("codebook")):
+        state[name] = normal(seed + index, codes, width)
+        state[name][seed % codes] = 0
+    layer.load_state_dict(state)
+    z = normal(seed + 9, points, width)
+    squared = [(z.astype(np.float64) ** 2).sum(1)]
+    squared += list(layer(Tensor(z))[1].d.numpy().astype(np.float64).T)
+    # The residual is rounded once a stage.
+    for before, after in pairwise(squared):
+        assert (after <= before * (1 + 16 * EPSILON)).all()
+
+
 @FEW
 @given(seed=SEEDS, more=st.integers(1, 10), **SIZES)
 def test_added_codes_never_raise_the_error(
@@ -155,6 +228,17 @@ def test_decoded_codes_are_the_output_and_their_own_codes(
     decoded = layer.decode(info.q)
     assert np.array_equal(decoded.numpy(), z_q.numpy())
     assert np.array_equal(layer.encode(decoded).numpy(), info.q.numpy())
+
+
+@pytest.mark.parametrize(
+    "layer", [vq.LFQ(5), vq.VectorQuant(3, 32).eval(), vq.FSQ([3, 5, 7])], ids=type
+)
+def test_every_code_has_a_vector_of_its_own(layer: vq.Quantizer) -> None:
+    count = 105 if isinstance(layer, vq.FSQ) else 32
+    vectors = layer.decode(np.arange(count)).numpy()
+    assert len(np.unique(vectors, axis=0)) == count
+    if not isinstance(layer, vq.FSQ):  # whose bound moves a vector
+        assert np.array_equal(layer.encode(vectors).numpy(), np.arange(count))
 
 
 @FEW

@@ -7,7 +7,7 @@ import os as _os
 _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-from . import data, metrics, models, nn, optim, train  # noqa: E402
+from . import data, metrics, models, nn, optim, recipes, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
@@ -49,6 +49,7 @@ __all__ = [
     "no_grad",
     "no_quantization",
     "optim",
+    "recipes",
     "save",
     "set_threads",
     "stack",

@@ -1,26 +1,24 @@
-"""Named settings of quantizers: what the literature and our own runs say to use, and when.
-
-A recipe is `VectorQuant` options and the alpha that weighs `info.loss` in the task's loss:
+"""Named settings of `VectorQuant`: what the literature and our own runs say to use, and when.
 
     recipe = vq.recipes.get("recommended")
     layer = recipe.build(feature_size=32, num_codes=256)
+    z_q, info = layer(z)
     loss = task_loss + recipe.alpha * info.loss
 
-Each was measured on one task, in which `docs/quantizers.md` compares them: a small autoencoder of
-CIFAR-10 images in [-1, 1] with 256 codes of 32 elements, L1 loss, AdamW at 3e-4, 600 steps of 128
-images. `mse` and `perplexity` are means over three seeds on 2,000 test images
-(`python benchmarks/recipes.py`, results/recipes/recipes.json).
+Each was measured on one task, where `docs/quantizers.md` compares them: a small autoencoder of
+CIFAR-10 images in [-1, 1], 64 vectors an image, 256 codes of 32 elements, L1 loss, AdamW at 3e-4,
+600 steps of 128 images. `python benchmarks/recipes.py` trains them all; `measured` is what it wrote
+to results/recipes/recipes.json.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ._tensor import Tensor
-from ._vector_quant import VectorQuant
+from ._vector_quant import VectorQuant, VectorQuantOptions
 from .optim import SGD, Optimizer
 
 __all__ = ["Measured", "Recipe", "get", "names"]
@@ -28,7 +26,7 @@ __all__ = ["Measured", "Recipe", "get", "names"]
 
 @dataclass(frozen=True)
 class Measured:
-    """Test MSE and test perplexity, means over three seeds."""
+    """Test MSE and the perplexity of all test codes, each the mean over three seeds."""
 
     mse: float
     perplexity: float
@@ -38,23 +36,164 @@ class Measured:
 class Recipe:
     """A setting of `VectorQuant`.
 
-    `when` says what it is for, `source` where it comes from, `alpha` the weight of `info.loss`.
-    `inplace_rate`, unless 0, is a rate that does not depend on sizes: an in-place step moves a code
-    of average use by this fraction of the way to the mean of its vectors.
+    `when` says what it is for, `source` where it comes from and `alpha` the weight of `info.loss`
+    in the loss. `options` gives the layer's options from feature size and number of codes.
     """
 
     name: str
     when: str
     source: str
     alpha: float
-    options: Mapping[str, Any]
+    options: Callable[[int, int], VectorQuantOptions]
     measured: Measured
-    inplace_rate: float = field(default=0.0)
 
     def build(self, feature_size: int, num_codes: int, **changes: Any) -> VectorQuant:
-        """The layer; `changes` are further `VectorQuant` arguments, or others in place of the
+        """The layer; `changes` are further arguments of `VectorQuant`, or others in place of the
         recipe's."""
-        arguments = dict(self.options)
-        if self.inplace_rate:
-            arguments["inplace_optimizer"] = self._inplace_optimizer(feature_size, num_codes)
+        arguments: dict[str, Any] = dict(self.options(feature_size, num_codes))
         return VectorQuant(feature_size, num_codes, **(arguments | changes))
+
+
+def _inplace(rate: float, feature_size: int, num_codes: int) -> Callable[[list[Tensor]], Optimizer]:
+    """SGD that moves a code by `rate` of the way to its vectors' mean, when it has 1/k of them.
+
+    The gradient of the mean squared error is 2 / (k d) times that way.
+    """
+    return lambda codes: SGD(codes, lr=rate * feature_size * num_codes / 2)
+
+
+def _plain(d: int, k: int) -> VectorQuantOptions:
+    return {"init": "kmeans", "beta": 0.5}
+
+
+def _ema(d: int, k: int) -> VectorQuantOptions:
+    return {"init": "kmeans", "beta": 0.0, "ema_decay": 0.9, "replace_freq": 20}
+
+
+def _rotation(d: int, k: int) -> VectorQuantOptions:
+    return _ema(d, k) | {"ema_decay": 0.8, "gradient": "rotation"}
+
+
+def _alternating(d: int, k: int) -> VectorQuantOptions:
+    return {
+        "init": "kmeans",
+        "beta": 0.5,
+        "affine": "ema",
+        "replace_freq": 20,
+        "inplace_optimizer": _inplace(0.25, d, k),
+    }
+
+
+def _synchronized(d: int, k: int) -> VectorQuantOptions:
+    return _alternating(d, k) | {"affine": "learned", "affine_lr": 2.0, "sync_nu": 0.003}
+
+
+def _directional(d: int, k: int) -> VectorQuantOptions:
+    return {"init": "kmeans", "gradient": "directional", "affine": "ema", "replace_freq": 5}
+
+
+def _projected(d: int, k: int) -> VectorQuantOptions:
+    return _directional(d, k) | {"code_size": max(d // 2, 1)}
+
+
+def _cosine(d: int, k: int) -> VectorQuantOptions:
+    return _rotation(d, k) | {"code_size": max(d // 4, 1), "norm": "l2", "cb_norm": "l2"}
+
+
+def _simvq(d: int, k: int) -> VectorQuantOptions:
+    return {"init": "kmeans", "beta": 0.5, "simvq": True}
+
+
+_UNMEASURED = Measured(float("nan"), float("nan"))
+
+_RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="recommended",
+            when="first choice: every code in use, the lowest error of all that we measured",
+            source="directional reparametrization with affine moments (Huh et al. 2023, A.12), "
+            "replacement, and projections to half the size",
+            alpha=0.0,
+            options=_projected,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="directional",
+            when="the same without projections: no parameters beside the codebook",
+            source="directional reparametrization with affine moments and replacement",
+            alpha=0.0,
+            options=_directional,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="synchronized",
+            when="an exact straight-through layer whose codebook follows encoder and decoder",
+            source="all of Huh et al. 2023: affine map, synchronized and alternating updates, "
+            "replacement",
+            alpha=4.0,
+            options=_synchronized,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="alternating",
+            when="the same without learned maps: evenly used codes",
+            source="Huh et al. 2023: affine moments, alternating updates, replacement",
+            alpha=4.0,
+            options=_alternating,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="ema",
+            when="no optimizer for the codebook, as in VQ-VAE-2",
+            source="van den Oord et al. 2017, appendix A.1; replacement",
+            alpha=10.0,
+            options=_ema,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="rotation",
+            when="ema with gradients that depend on where in its cell a vector lies",
+            source="Fifty et al. 2024",
+            alpha=10.0,
+            options=_rotation,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="cosine",
+            when="large codebooks for a transformer to predict: low-dimensional unit codes",
+            source="Yu et al. 2021 (ViT-VQGAN), with EMA and the rotation trick",
+            alpha=10.0,
+            options=_cosine,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="simvq",
+            when="very large codebooks: one linear map moves all codes together",
+            source="Zhu et al. 2024",
+            alpha=10.0,
+            options=_simvq,
+            measured=_UNMEASURED,
+        ),
+        Recipe(
+            name="plain",
+            when="the baseline that the others are measured against",
+            source="van den Oord et al. 2017, k-means start",
+            alpha=20.0,
+            options=_plain,
+            measured=_UNMEASURED,
+        ),
+    )
+}
+
+
+def names() -> list[str]:
+    """The recipes' names, the recommended one first."""
+    return [*_RECIPES]
+
+
+def get(name: str = "recommended") -> Recipe:
+    """The recipe of that name; ValueError for any other."""
+    if name not in _RECIPES:
+        raise ValueError(f"[recipes] name = {name!r}: it must be one of {names()}")
+    return _RECIPES[name]
