@@ -5,7 +5,8 @@ import VQTensor
 ///
 /// `z` [..., d] gives codes [..., groups]. Groups have codebooks of their own, [k, d / groups] each, or share
 /// one. The loss is the mean over groups: the mean squared error of whole vectors has one meaning in every
-/// quantizer. The options hold for each group; `featureSize` is that of the whole vector.
+/// quantizer. The options hold for each group; `featureSize` is that of the whole vector. A norm of channels
+/// takes each of the d by itself, whether codebooks are shared or not.
 public final class GroupVectorQuant: Quantizer {
   public let options: VectorQuantOptions
   public let groups: Int

@@ -13,7 +13,8 @@ import VQTensor
 public final class ResidualVectorQuant: Quantizer {
   public let options: VectorQuantOptions
   public let stages: Int
-  /// Probability that a training batch uses a random number of stages, 1 to all equally likely.
+  /// Probability that a training batch uses a random number of stages, 1 to all equally likely, once every
+  /// stage has its start.
   public let dropout: Float
   /// One for each stage, or the one that they share.
   public let layers: [VectorQuant]

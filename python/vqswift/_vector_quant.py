@@ -307,7 +307,8 @@ class GroupVectorQuant(CodebookQuantizer):
 
     z [..., d] -> codes [..., groups]. `shared=True`: all groups use one codebook
     [k, d / groups]. The options are `VectorQuant`'s and hold for each group; `info.loss` is the
-    mean over groups, so that alpha means the same as in the plain layer.
+    mean over groups, so that alpha means the same as in the plain layer. A norm of channels takes
+    each of the d by itself, whether codebooks are shared or not.
     """
 
     _operation = "group_vector_quant"
@@ -344,7 +345,7 @@ class ResidualVectorQuant(CodebookQuantizer):
             the first m.
         shared: whether all stages use one codebook.
         quantizer_dropout: probability that a training batch uses a random number of stages, 1 to
-            all equally likely; codes of the others are -1.
+            all equally likely, once every stage has its start; codes of the others are -1.
     """
 
     _operation = "residual_vector_quant"
