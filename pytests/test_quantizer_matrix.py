@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
-from matrix.options import ACCEPTED, REFUSAL, REFUSED, Case
+from matrix.options import ACCEPTED, FEATURES, REFUSAL, REFUSED, Case
 from matrix.run import Run, assert_equal_states, batch, states
 from vqswift import Tensor
 
@@ -16,10 +18,10 @@ def test_a_contradiction_is_refused_with_its_reason(case: Case) -> None:
         case.make()
 
 
-def parts(case: Case, z: np.ndarray, mask: np.ndarray | None, sizes: list[int]):
-    """z and its mask cut by samples."""
-    for rows in np.split(np.arange(len(z)), sizes):
-        yield z[rows], None if mask is None else mask[rows]
+def parts(z: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """z and its mask in two parts of samples."""
+    for part in (slice(0, 1), slice(1, None)):
+        yield z[part], None if mask is None else mask[part]
 
 
 def check_evaluation(run: Run) -> np.ndarray:
@@ -35,7 +37,7 @@ def check_evaluation(run: Run) -> np.ndarray:
         decoded.sum().backward()
     assert np.array_equal(codes.numpy(), info.q.numpy())
     assert np.array_equal(decoded.numpy(), z_q.numpy())
-    outputs = [layer(part, kept)[0].numpy() for part, kept in parts(case, z, mask, [1])]
+    outputs = [layer(part, kept)[0].numpy() for part, kept in parts(z, mask)]
     assert np.array_equal(np.concatenate(outputs), z_q.numpy())
     assert_equal_states(before, states(run))
     run.zero_grad()
@@ -56,3 +58,42 @@ def test_a_pair_evaluates_and_restores_exactly(case: Case) -> None:
     for run in (whole, restored):
         run.steps(range(2, 4))
     assert_equal_states(states(whole), states(restored))
+
+
+# What a training forward changes after it read the codes' values: all codes by statistics, or
+# unused ones, which a norm over the codebook mixes with the others.
+MOVING = ("ema", "directional"), {"replace", "cb_norm bn"}, {"replace", "cb_norm in"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        case
+        for case in ACCEPTED
+        if not case.has(*MOVING[0]) and {case.first, case.second} not in MOVING[1:]
+    ],
+    ids=str,
+)
+def test_training_codes_decode_to_the_output(case: Case) -> None:
+    run = Run(case)
+    run.steps(range(2))
+    z, mask = batch(case, 50)
+    z_q, info = run.layer(z, mask)
+    assert np.array_equal(run.layer.decode(info.q).numpy(), z_q.numpy())
+
+
+# With an option that changes nothing here: threads share the rows of more than one chunk.
+LARGE = [case for case in ACCEPTED if case.has("beta")]
+
+
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_the_number_of_threads_changes_no_bit(case: Case, threads: Callable[[int], None]) -> None:
+    results = []
+    for count in (1, 2):
+        threads(count)
+        run = Run(case)
+        run.steps(range(3), (4, 1100, FEATURES))
+        z, mask = batch(case, 50, (4, 1100, FEATURES))
+        z_q, info = run.layer.eval()(z, mask)
+        results.append(states(run) | {"z_q": z_q.numpy(), "q": info.q.numpy()})
+    assert_equal_states(*results)
