@@ -97,7 +97,7 @@ RESIDUAL_REFUSALS: dict[str, str] = {
 }
 SHARED_RESIDUAL_REFUSALS = {"code_size": "stages that share a codebook share its space"}
 
-# Words of the sentence by exception: a layer is refused by its options, or by its optimizer.
+# By its options, or by its optimizer.
 REFUSAL = (ValueError, RuntimeError)
 
 
