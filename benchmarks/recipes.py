@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--iterations", type=int, default=task.ITERATIONS)
     parser.add_argument("--holdout", action="store_true", help="evaluate on training images")
-    parser.add_argument("--only", nargs="+", help="settings by name")
+    parser.add_argument("--only", nargs="+", help="train these, keep the others' results")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--setting", help=argparse.SUPPRESS)
@@ -89,7 +89,7 @@ def _output(command: list[str]) -> dict[str, Any]:
 
 def _report(runs: list[dict[str, Any]], options: argparse.Namespace) -> None:
     _check_networks(runs)
-    summaries = []
+    summaries = _kept(options)
     for side, name in dict.fromkeys((run["side"], run["setting"]) for run in runs):
         of_setting = [run for run in runs if (run["side"], run["setting"]) == (side, name)]
         summaries.append(
@@ -126,9 +126,23 @@ def _report(runs: list[dict[str, Any]], options: argparse.Namespace) -> None:
         "settings": summaries,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / ("holdout.json" if options.holdout else "recipes.json")
+    path = _path(options)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"written to {path}")
+
+
+def _path(options: argparse.Namespace) -> Path:
+    return RESULTS / ("holdout.json" if options.holdout else "recipes.json")
+
+
+def _kept(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """With ``--only``, what an earlier run of the same contest wrote of the other settings."""
+    if not options.only or not _path(options).exists():
+        return []
+    document = json.loads(_path(options).read_text(encoding="utf-8"))
+    if (document["iterations"], document["seeds"]) != (options.iterations, options.seeds):
+        return []
+    return [s for s in document["settings"] if s["setting"] not in options.only]
 
 
 def _check_networks(runs: list[dict[str, Any]]) -> None:

@@ -78,14 +78,13 @@ def _alternating(d: int, k: int) -> VectorQuantOptions:
     return {
         "init": "kmeans",
         "beta": 0.5,
-        "affine": "ema",
         "replace_freq": 20,
         "inplace_optimizer": _inplace(0.25, d, k),
     }
 
 
 def _synchronized(d: int, k: int) -> VectorQuantOptions:
-    return _alternating(d, k) | {"affine": "learned", "affine_lr": 2.0, "sync_nu": 0.003}
+    return _alternating(d, k) | {"affine_lr": 2.0, "sync_nu": 0.003}
 
 
 def _directional(d: int, k: int) -> VectorQuantOptions:
@@ -137,8 +136,8 @@ _RECIPES = {
         ),
         Recipe(
             name="alternating",
-            when="the same without learned maps: evenly used codes",
-            source="Huh et al. 2023: affine moments, alternating updates, replacement",
+            when="the same without the affine map and the synchronized gradient",
+            source="Huh et al. 2023: alternating updates, k-means start, replacement",
             alpha=4.0,
             options=_alternating,
             measured=_UNMEASURED,
