@@ -64,6 +64,11 @@ open class Optimizer {
           name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
           "only leaves that require a gradient can be optimized")
       }
+      if let owner = leaf.owner {
+        throw VQError.value(
+          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
+          "the in-place optimizer of a \(owner) owns it, and no parameter belongs to two optimizers")
+      }
       guard seen.insert(ObjectIdentifier(leaf)).inserted else {
         throw VQError.value(
           name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",

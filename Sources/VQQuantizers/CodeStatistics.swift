@@ -30,6 +30,8 @@ final class CodeStatistics {
     return kept + [("ema_pending_counts", pendingCounts), ("ema_pending_sums", pendingSums)]
   }
 
+  var pending: [Tensor] { [pendingCounts, pendingSums] }
+
   /// Adds the vectors [n, d] of known codes; `map` is the affine map of the codebook.
   func add(
     _ vectors: Tensor, _ index: CodeIndex, usage: [Int32],
@@ -55,9 +57,10 @@ final class CodeStatistics {
     }
   }
 
-  /// Moves counts, sums and `codebook` by what was added.
+  /// Moves counts, sums and `codebook` by what was added, if anything was.
   func update(_ codebook: Tensor) {
     let (k, d) = (options.codeCount, options.width)
+    guard pendingCounts.values.contains(where: { $0 > 0 }) else { return }
     codebook.mutate { codebook in
       counts.mutate { counts in
         sums.mutate { sums in

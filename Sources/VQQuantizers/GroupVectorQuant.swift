@@ -15,7 +15,11 @@ public final class GroupVectorQuant: Quantizer {
 
   public init(_ options: VectorQuantOptions, groups: Int, isShared: Bool = false) throws {
     let name = "group_vector_quant"
-    guard groups >= 1, options.featureSize % groups == 0 else {
+    guard options.featureSize >= 1 else {
+      throw VQError.value(name, "feature_size", "\(options.featureSize)", "must be at least 1")
+    }
+    try requirePartCount(groups, "groups", name)
+    guard options.featureSize % groups == 0 else {
       throw VQError.value(
         name, "groups", "\(groups)",
         "must be at least 1 and divide feature_size = \(options.featureSize)")
@@ -67,7 +71,7 @@ public final class GroupVectorQuant: Quantizer {
       compared: try .concatenate(parts.map(\.compared), axis: 1),
       loss: try Tensor.sum(of: parts.map(\.loss)) / count,
       commitmentLoss: mean(\.commitmentLoss), codebookLoss: mean(\.codebookLoss),
-      regularization: mean(\.regularization), stageLosses: parts.map(\.loss),
+      regularization: mean(\.regularization), stageLosses: parts.flatMap(\.stageLosses),
       perplexities: parts.flatMap(\.perplexities),
       activeCodes: parts.map(\.activeCodes).reduce(0, +))
   }
@@ -112,6 +116,13 @@ public final class GroupVectorQuant: Quantizer {
   /// The channels of each group, [m, d / groups].
   private func slices(_ rows: Tensor) throws -> [Tensor] {
     try (0..<groups).map { try rows.slice(axis: 1, from: $0 * width, to: ($0 + 1) * width) }
+  }
+}
+
+/// Throws unless a vector may have so many groups or stages.
+func requirePartCount(_ count: Int, _ name: String, _ operation: String) throws {
+  guard count >= 1, count <= 1 << 16 else {
+    throw VQError.value(operation, name, "\(count)", "must be in 1...\(1 << 16)")
   }
 }
 

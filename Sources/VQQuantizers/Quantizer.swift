@@ -24,7 +24,8 @@ public struct Quantized {
   public let perplexity: Float
   /// Codes in use in this batch, of all codebooks.
   public let activeCodes: Int
-  /// The loss of each stage or group that has one of its own, [stages]; else of the layer, [1].
+  /// The commitment loss of each stage or group that has one of its own, [stages]; else of the layer, [1].
+  /// With `regularization` their sum, in groups their mean, is the loss.
   public let stageLosses: Tensor
   /// The perplexity of each, the shape of `stageLosses`.
   public let stagePerplexities: Tensor
@@ -84,6 +85,9 @@ public class Quantizer: Module {
 
   private var childModules: [Module] { children.map(\.module) }
 
+  /// What a training forward of this layer, without its children, may write.
+  var writtenTensors: [Tensor] { ownBuffers.map(\.tensor) }
+
   /// Whether a forward may change codebooks.
   var isLearning: Bool { isTraining && isQuantizing && !isFrozen }
 
@@ -117,7 +121,8 @@ public class Quantizer: Module {
 
   // MARK: Quantizing
 
-  /// Quantizes `z` [..., d]; training forwards also update codebooks as the options say.
+  /// Quantizes `z` [..., d]; training forwards also update codebooks as the options say. One that throws
+  /// changes nothing.
   ///
   /// - Parameters:
   ///   - mask: int32 [...], 0 for vectors to leave out.
@@ -143,7 +148,14 @@ public class Quantizer: Module {
       }
       return try nothingQuantized(z, selection, stages)
     }
-    return try restored(body(finiteRows(z, selection), selection), selection)
+    let rows = try finiteRows(z, selection)
+    let before = isTraining && isQuantizing ? try QuantizerSnapshot(of: self) : nil
+    do {
+      return try restored(body(rows, selection), selection)
+    } catch {
+      try before?.restore()
+      throw error
+    }
   }
 
   /// Codes of `z` [..., d], int32 [..., code axes...]; changes no state.

@@ -93,7 +93,7 @@ public final class ResidualVectorQuant: Quantizer {
       commitmentLoss: passes.map(\.commitmentLoss).reduce(0, +),
       codebookLoss: passes.map(\.codebookLoss).reduce(0, +),
       regularization: passes.map(\.regularization).reduce(0, +),
-      stageLosses: isShared ? results.map(\.loss) : passes.map(\.loss),
+      stageLosses: results.map(\.loss),
       perplexities: results.map(\.perplexity),
       activeCodes: passes.map(\.activeCodes).reduce(0, +))
   }
@@ -122,7 +122,7 @@ public final class ResidualVectorQuant: Quantizer {
       loss: try Tensor.sum(of: parts.map(\.loss)),
       commitmentLoss: parts.map(\.commitmentLoss).reduce(0, +),
       codebookLoss: parts.map(\.codebookLoss).reduce(0, +),
-      regularization: parts.map(\.regularization).reduce(0, +), stageLosses: parts.map(\.loss),
+      regularization: parts.map(\.regularization).reduce(0, +), stageLosses: parts.flatMap(\.stageLosses),
       perplexities: parts.flatMap(\.perplexities),
       activeCodes: parts.map(\.activeCodes).reduce(0, +))
   }
@@ -227,9 +227,7 @@ extension VectorQuantOptions {
   fileprivate func checkStages(
     _ operation: String, stages: Int, isShared: Bool, dropout: Float
   ) throws {
-    guard stages >= 1 else {
-      throw VQError.value(operation, "stages", "\(stages)", "must be at least 1")
-    }
+    try requirePartCount(stages, "stages", operation)
     guard dropout >= 0, dropout <= 1 else {
       throw VQError.value(operation, "quantizer_dropout", "\(dropout)", "must be in 0...1")
     }

@@ -20,6 +20,12 @@ extension VectorQuant {
   /// `norm(scale C + bias)` or `norm(C W)` of a copy of `codebook`, so that later writes leave the tape
   /// valid.
   func effectiveCodebook(_ codebook: Tensor, mapIsTrained: Bool) throws -> Tensor {
+    try mappedCodebook(codebook, mapIsTrained: mapIsTrained)
+      .normalizedRows(options.codebookNorm, options)
+  }
+
+  /// The same before the norm.
+  private func mappedCodebook(_ codebook: Tensor, mapIsTrained: Bool) throws -> Tensor {
     var result = try codebook.recordedCopy()
     if let transform {
       result = try result.matmul(mapIsTrained ? transform : transform.detached())
@@ -29,7 +35,7 @@ extension VectorQuant {
       let offset = try map.offset.reshape([groups, 1, d])
       result = try (result.reshape([groups, k / groups, d]) * factor + offset).reshape([k, d])
     }
-    return try result.normalizedRows(options.codebookNorm, options)
+    return result
   }
 
   /// Scale and bias [groups, code size] of the affine map; nil for the identity.
@@ -53,15 +59,16 @@ extension VectorQuant {
     return (try effectiveCodebook(codebook, mapIsTrained: true), compared)
   }
 
-  /// Writes raw codes whose effective image, but for the norm, is `values` [m, code size], and makes
-  /// optimizers and statistics forget those rows.
+  /// Writes raw codes whose effective image is `values` [m, code size], but for norms of single codes and,
+  /// where all codes are written, the norm of channels; makes optimizers and statistics forget those rows.
   ///
   /// - Parameter weights: of the rows in an EMA codebook, 1 each unless given.
   func write(_ values: Tensor, rows: [Int], weights: [Float]? = nil) throws {
-    var raw = values
+    let isOverCodes = options.codebookNorm == .batch || options.codebookNorm == .instance
+    var raw = isOverCodes && rows.count < codeCount ? try beforeNorm(values) : values
     if let transform {
       // With a singular W no raw code has that image: the codes stay.
-      guard let solved = try solveRows(values, transform) else { return }
+      guard let solved = try solveRows(raw, transform) else { return }
       raw = solved
     }
     let map = try withoutGradients { try affineMap(isTrained: false) }
@@ -78,6 +85,15 @@ extension VectorQuant {
     statistics?.restart(
       rows, weights: weights ?? [Float](repeating: 1, count: rows.count), from: codebook)
     for observer in codebook.leaf?.rowObservers ?? [] { observer(rows) }
+  }
+
+  /// Rows of the codebook whose standardization over the present codes is `values`.
+  private func beforeNorm(_ values: Tensor) throws -> Tensor {
+    try withoutGradients {
+      let mapped = try mappedCodebook(codebook, mapIsTrained: false)
+      let moments = try mapped.standardizedColumns()
+      return try values * (moments.variance + 1e-5).sqrt() + moments.mean
+    }
   }
 
   /// Zeroes what backward left on rows that are written anew.

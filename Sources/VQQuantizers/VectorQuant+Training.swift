@@ -111,54 +111,37 @@ extension VectorQuant {
     for step in 0..<steps {
       let part =
         steps == 1 ? z : try z.slice(axis: 0, from: step * n / steps, to: (step + 1) * n / steps)
-      let before = codebook.grad
-      do {
-        try withGradients {
-          let effective = try effectiveCodebook(codebook, mapIsTrained: false)
-          let values = effective.detached()
-          var gradient: Tensor?
-          var residual = part
-          for stage in 0..<stages {
-            let found = try lookup(residual, values)
-            codes[stage].append(found)
-            var parts = [
-              try codebookGradient(
-                residual, values, CodeIndex(found, codeCount: codeCount),
-                scale: 2 / Double(part.count))
-            ]
-            let own = residual
-            if let entropy = try self.gradient(in: values, of: { try weightedEntropy(own, $0) }) {
-              parts.append(entropy)
-            }
-            gradient = try Tensor.sum(of: (gradient.map { [$0] } ?? []) + parts)
-            if stage + 1 < stages { residual = try residual - values.gatherRows(found) }
+      try withGradients {
+        let effective = try effectiveCodebook(codebook, mapIsTrained: false)
+        let values = effective.detached()
+        var gradient: Tensor?
+        var residual = part
+        for stage in 0..<stages {
+          let found = try lookup(residual, values)
+          codes[stage].append(found)
+          var parts = [
+            try codebookGradient(
+              residual, values, CodeIndex(found, codeCount: codeCount),
+              scale: 2 / Double(part.count))
+          ]
+          let own = residual
+          if let entropy = try self.gradient(in: values, of: { try weightedEntropy(own, $0) }) {
+            parts.append(entropy)
           }
-          if let orthogonal = try self.gradient(in: values, of: weightedOrthogonality) {
-            gradient = try gradient.map { try $0 + orthogonal }
-          }
-          try effective.backward(gradient)
-          try codebook.grad?.requireFinite(name, "the codebook's gradient")
-          try takeStep(inplaceOptimizer)
+          gradient = try Tensor.sum(of: (gradient.map { [$0] } ?? []) + parts)
+          if stage + 1 < stages { residual = try residual - values.gatherRows(found) }
         }
-      } catch {
-        codebook.grad = before
-        throw error
+        if let orthogonal = try self.gradient(in: values, of: weightedOrthogonality) {
+          gradient = try gradient.map { try $0 + orthogonal }
+        }
+        try effective.backward(gradient)
+        try codebook.grad?.requireFinite(name, "the codebook's gradient")
+        try inplaceOptimizer.step()
+        try codebook.requireFinite(name, "the codebook after the in-place step")
       }
       codebook.grad = nil
     }
     return try codes.map { $0.count == 1 ? $0[0] : try Tensor.concatenate($0, axis: 0) }
-  }
-
-  /// One step, undone when it leaves a code that is not finite.
-  private func takeStep(_ optimizer: Optimizer) throws {
-    let before = try codebook.copied()
-    try optimizer.step()
-    do {
-      try codebook.requireFinite(name, "the codebook after the in-place step")
-    } catch {
-      try codebook.assign(before)
-      throw error
-    }
   }
 
   // MARK: Statistics and replacement

@@ -21,7 +21,9 @@ public final class VectorQuant: Quantizer {
   /// Steps C alone in training forwards. C then takes only the gradient of the output from the caller's
   /// loss, as far as the synchronized update or the directional gradient give one, and is not among
   /// `ownTrainableParameters`.
-  public var inplaceOptimizer: Optimizer?
+  public var inplaceOptimizer: Optimizer? {
+    didSet { codebook.leaf?.owner = inplaceOptimizer == nil ? nil : name }
+  }
 
   let moments: AffineMoments?
   let statistics: CodeStatistics?
@@ -110,14 +112,20 @@ public final class VectorQuant: Quantizer {
   /// What an in-place optimizer must own: exactly the raw codebook.
   public var inplaceParameters: [Tensor] { [codebook] }
 
-  public override var ownBuffers: [NamedTensor] {
+  public override var ownBuffers: [NamedTensor] { statisticBuffers + pendingGradient }
+
+  private var statisticBuffers: [NamedTensor] {
     let always: [NamedTensor] = [
       ("unused_steps", unusedSteps), ("initialized", initialized), ("inner_phase", innerPhase),
       ("generator", generatorState),
     ]
     let phases = [("kmeans_phase", kMeansPhase), ("temperature", temperature)]
     return always + phases.compactMap { name, tensor in tensor.map { (name, $0) } }
-      + (moments?.buffers ?? []) + (statistics?.buffers ?? []) + pendingGradient
+      + (moments?.buffers ?? []) + (statistics?.buffers ?? [])
+  }
+
+  override var writtenTensors: [Tensor] {
+    [codebook] + statisticBuffers.map(\.tensor) + (statistics?.pending ?? [])
   }
 
   /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in between.
@@ -156,7 +164,7 @@ public final class VectorQuant: Quantizer {
       output: try projected(output), codes: stage.codes, distances: stage.squaredDistances,
       compared: vectors, loss: pass.loss, commitmentLoss: pass.commitmentLoss,
       codebookLoss: pass.codebookLoss, regularization: pass.regularization,
-      stageLosses: [pass.loss], perplexities: [stage.perplexity], activeCodes: stage.activeCodes)
+      stageLosses: [stage.loss], perplexities: [stage.perplexity], activeCodes: stage.activeCodes)
   }
 
   override func encodeRows(

@@ -146,7 +146,7 @@ extension VectorQuantOptions {
     try require(codeCount >= 1, "num_codes", codeCount, "must be at least 1")
     try require(width >= 1, "code_size", width, "must be at least 1")
     guard featureSize <= largest, codeCount <= largest, width <= largest else {
-      throw VQError.overflow(operation, [codeCount, featureSize])
+      throw VQError.overflow(operation, [codeCount, max(featureSize, width)])
     }
     try require(beta >= 0 && beta <= 1, "beta", beta, "must be in 0...1")
     try require(rate: syncNu, "sync_nu")

@@ -225,10 +225,8 @@ public func vq_quantizer_effective_codebook(
   _ handle: OpaquePointer!, _ index: Int64, _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
   produce(out) {
-    try enter(handle, "effective_codebook") { quantizer in
-      try withoutGradients {
-        try codebook(quantizer, index, "effective_codebook").effectiveCodebook()
-      }
+    try enter(handle, "effective_codebook") {
+      try codebook($0, index, "effective_codebook").effectiveCodebook()
     }
   }
 }

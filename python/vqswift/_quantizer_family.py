@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._quantizer import Quantizer, QuantizerInfo
-from ._random import checked_word, layer_stream
+from ._random import quantizer_seed
 from ._tensor import Tensor, as_tensor
 
 _KINDS = {"I": 1, "II": 2, "III": 3, "IV": 4}
@@ -121,7 +121,7 @@ class GumbelQuant(Quantizer):
         kl_weight: float = 5e-3,
         hard: bool = False,
         dim: int = -1,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__(
             _core.gumbel_quant_create(
@@ -133,8 +133,7 @@ class GumbelQuant(Quantizer):
                 temperature_min,
                 kl_weight,
                 hard,
-                checked_word("gumbel_quant", "seed", seed),
-                layer_stream()[1],
+                *quantizer_seed("gumbel_quant", seed),
             ),
             dim,
         )
@@ -194,7 +193,7 @@ class GaussianQuant(Quantizer):
         temperature_decay: float = 0.99999,
         temperature_min: float = 0.0,
         dim: int = -1,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         if kind not in _KINDS:
             raise ValueError(f"[gaussian_quant] kind = {kind!r}: it must be one of {[*_KINDS]}")
@@ -206,8 +205,7 @@ class GaussianQuant(Quantizer):
                 temperature,
                 temperature_decay,
                 temperature_min,
-                checked_word("gaussian_quant", "seed", seed),
-                layer_stream()[1],
+                *quantizer_seed("gaussian_quant", seed),
             ),
             dim,
         )

@@ -72,7 +72,7 @@ class _Streams:
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the initial weights of layers made from now on.
+    """Seed the initial weights, codes and draws of layers made from now on.
 
     Each layer draws from the stream of its creation index, so equal layers differ, and the same
     program gives the same weights.
@@ -86,6 +86,13 @@ def layer_stream() -> tuple[int, int]:
     stream = _Streams.next_stream
     _Streams.next_stream += 1
     return _Streams.seed, stream
+
+
+def quantizer_seed(operation: str, seed: int | None) -> tuple[int, int]:
+    """Seed and stream of a quantizer that is being made; its seed is that of `manual_seed` unless
+    it is given."""
+    layers, stream = layer_stream()
+    return (layers if seed is None else checked_word(operation, "seed", seed)), stream
 
 
 def layer_generator(generator: Generator | None = None) -> Generator:

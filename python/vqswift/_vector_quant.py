@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._quantizer import Quantizer, QuantizerInfo
-from ._random import checked_word, layer_stream
+from ._random import quantizer_seed
 from ._tensor import Tensor, as_tensor
 from .optim import Optimizer
 
@@ -94,7 +94,7 @@ _DEFAULTS: VectorQuantOptions = {
 
 
 def _native_options(
-    operation: str, feature_size: int, num_codes: int, seed: int, given: VectorQuantOptions
+    operation: str, feature_size: int, num_codes: int, seed: int | None, given: VectorQuantOptions
 ) -> tuple[object, ...]:
     """The options in the order of `vq_vector_quant_options`."""
     unknown = [name for name in given if name not in _DEFAULTS]
@@ -148,8 +148,7 @@ def _native_options(
         o["inner_steps"],
         o["outer_steps"],
         o["reassign"],
-        checked_word(operation, "seed", seed),
-        layer_stream()[1],
+        *quantizer_seed(operation, seed),
     )
 
 
@@ -269,7 +268,7 @@ class VectorQuant(CodebookQuantizer):
         inner_steps: steps of the in-place optimizer, the batch split evenly among them.
         outer_steps: training forwards from one inner phase to the next.
         reassign: look codes up again after the inner phase.
-        seed: of initial codes, replacement, k-means and draws.
+        seed: of initial codes, replacement, k-means and draws; `manual_seed`'s unless given.
     """
 
     _operation = "vector_quant"
@@ -280,7 +279,7 @@ class VectorQuant(CodebookQuantizer):
         num_codes: int,
         *,
         dim: int = -1,
-        seed: int = 0,
+        seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
         native = _native_options(self._operation, feature_size, num_codes, seed, options)
@@ -321,7 +320,7 @@ class GroupVectorQuant(CodebookQuantizer):
         groups: int,
         shared: bool = False,
         dim: int = -1,
-        seed: int = 0,
+        seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
         native = _native_options(self._operation, feature_size, num_codes, seed, options)
@@ -359,7 +358,7 @@ class ResidualVectorQuant(CodebookQuantizer):
         shared: bool = False,
         quantizer_dropout: float = 0.0,
         dim: int = -1,
-        seed: int = 0,
+        seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
         native = _native_options(self._operation, feature_size, num_codes, seed, options)

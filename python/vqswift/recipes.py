@@ -54,12 +54,12 @@ class Recipe:
         return VectorQuant(feature_size, num_codes, **(arguments | changes))
 
 
-def _inplace(rate: float, feature_size: int, num_codes: int) -> Callable[[list[Tensor]], Optimizer]:
+def _inplace(rate: float) -> Callable[[list[Tensor]], Optimizer]:
     """SGD that moves a code by `rate` of the way to its vectors' mean, when it has 1/k of them.
 
-    The gradient of the mean squared error is 2 / (k d) times that way.
+    The gradient of the mean squared error is 2 / (k d) times that way, for codes [k, d].
     """
-    return lambda codes: SGD(codes, lr=rate * feature_size * num_codes / 2)
+    return lambda codes: SGD(codes, lr=rate * codes[0].size / 2)
 
 
 def _plain(d: int, k: int) -> VectorQuantOptions:
@@ -79,7 +79,7 @@ def _alternating(d: int, k: int) -> VectorQuantOptions:
         "init": "kmeans",
         "beta": 0.5,
         "replace_freq": 20,
-        "inplace_optimizer": _inplace(0.25, d, k),
+        "inplace_optimizer": _inplace(0.25),
     }
 
 
