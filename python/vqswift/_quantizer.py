@@ -21,12 +21,17 @@ class QuantizerInfo:
 
     With z [..., d] and one code a vector: `q` int32 [...] codes, `d` [...] squared distances;
     group and residual quantizers add an axis of groups or stages to both. A vector that a mask
-    leaves out has code -1. `loss` is a scalar without alpha, `z` the vectors as compared (after
-    projection and norm), `z_q` the output. `commitment_loss`, `codebook_loss` and
+    leaves out has code -1, as has a stage that dropout leaves out. `loss` is a scalar without
+    alpha, `z_q` the output, `z` the vectors as compared: after projection and norm, but z itself
+    in a residual quantizer with projections. `commitment_loss`, `codebook_loss` and
     `regularization` are the parts of the loss. `perplexity` is 2^entropy of the batch's code
-    usage (the mean over stages) and `active_codes` the number of codes that it uses.
-    `stage_losses` and `stage_perplexities` [stages] have one entry for each stage or group, and
-    one in all for a plain quantizer.
+    usage (the mean over stages or groups) and `active_codes` the number of codes that it uses, of
+    all codebooks.
+
+    `stage_losses` and `stage_perplexities` have one entry for each stage that was used or group
+    with a codebook of its own, and one in all for a shared group layer and for quantizers without
+    stages. Of nearest codes they are commitment losses: their sum, in groups their mean, and
+    `regularization` make `loss`.
     """
 
     q: Tensor
@@ -189,10 +194,13 @@ def _length_mask(operation: str, lead: tuple[int, ...], lengths: npt.ArrayLike) 
 
 @contextlib.contextmanager
 def no_quantization(module: Module) -> Iterator[None]:
-    """Let vectors pass through every quantizer of `module` unchanged within the block.
+    """Let vectors pass through every quantizer of `module` without being replaced by codes.
 
-    Projections and norms stay, `info.q` still has the codes, the quantizers' losses are 0, and no
-    codebook changes.
+    Norms and projections stay: the output is norm(z), with projections `W_out norm(W_in z)`, stage
+    after stage in a residual quantizer, and z itself where there are neither. `info.q` still has
+    the codes that vectors would have, the quantizers' losses are 0, and no codebook, running
+    moment or other state changes. RuntimeError from a `GumbelQuant` whose codes are of another
+    size than z.
     """
     switched = [
         m
