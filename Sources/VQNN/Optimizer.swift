@@ -67,7 +67,8 @@ open class Optimizer {
       if let owner = leaf.owner {
         throw VQError.value(
           name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
-          "the in-place optimizer of a \(owner) owns it, and no parameter belongs to two optimizers")
+          "the in-place optimizer of a \(owner) owns it, and no parameter belongs to two optimizers"
+        )
       }
       guard seen.insert(ObjectIdentifier(leaf)).inserted else {
         throw VQError.value(

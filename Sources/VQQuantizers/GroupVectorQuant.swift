@@ -22,7 +22,7 @@ public final class GroupVectorQuant: Quantizer {
     guard options.featureSize % groups == 0 else {
       throw VQError.value(
         name, "groups", "\(groups)",
-        "must be at least 1 and divide feature_size = \(options.featureSize)")
+        "must divide feature_size = \(options.featureSize)")
     }
     self.options = options
     self.groups = groups

@@ -122,7 +122,8 @@ public final class ResidualVectorQuant: Quantizer {
       loss: try Tensor.sum(of: parts.map(\.loss)),
       commitmentLoss: parts.map(\.commitmentLoss).reduce(0, +),
       codebookLoss: parts.map(\.codebookLoss).reduce(0, +),
-      regularization: parts.map(\.regularization).reduce(0, +), stageLosses: parts.flatMap(\.stageLosses),
+      regularization: parts.map(\.regularization).reduce(0, +),
+      stageLosses: parts.flatMap(\.stageLosses),
       perplexities: parts.flatMap(\.perplexities),
       activeCodes: parts.map(\.activeCodes).reduce(0, +))
   }

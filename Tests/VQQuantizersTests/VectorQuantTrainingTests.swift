@@ -169,8 +169,13 @@ import Testing
       "[vector_quant] the in-place optimizer must own the layer's codebook and nothing else"
     layer.inplaceOptimizer = try SGD([other], learningRate: 1)
     #expect(errorText { try layer.quantize(Tensor([0], shape: [1, 1])) } == rule)
+    layer.inplaceOptimizer = nil
     layer.inplaceOptimizer = try SGD([layer.codebook, other], learningRate: 1)
     #expect(errorText { try layer.quantize(Tensor([0], shape: [1, 1])) } == rule)
+    #expect(
+      errorText { try SGD([layer.codebook], learningRate: 1) }
+        == "[sgd] parameters[0] = a tensor of shape [2, 1]: the in-place optimizer of a vector_quant "
+        + "owns it, and no parameter belongs to two optimizers")
   }
 
   // MARK: Replacement

@@ -118,7 +118,7 @@ OPTION: dict[str, Case] = {
         ValueError,
         ["group_vector_quant", "groups = 3", "divide feature_size = 4"],
     ),
-    "no groups": (group_after(0), ValueError, ["groups = 0", "at least 1"]),
+    "no groups": (group_after(0), ValueError, ["groups = 0", "1...65536"]),
     "no stages": (residual_after(0), ValueError, ["residual_vector_quant", "stages = 0"]),
     "dropout": (
         residual_after(quantizer_dropout=1.5),
