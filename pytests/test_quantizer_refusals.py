@@ -1,4 +1,4 @@
-"""A training forward that is refused changes nothing, whatever had been written before the refusal."""
+"""A training forward that is refused changes nothing; other guards of the quantizer family."""
 
 from __future__ import annotations
 

@@ -103,8 +103,6 @@ def _simvq(d: int, k: int) -> VectorQuantOptions:
     return {"init": "kmeans", "beta": 0.5, "simvq": True}
 
 
-_UNMEASURED = Measured(float("nan"), float("nan"))
-
 _RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -115,7 +113,7 @@ _RECIPES = {
             "replacement, and projections to half the size",
             alpha=0.0,
             options=_projected,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03160, perplexity=231.8),
         ),
         Recipe(
             name="directional",
@@ -123,7 +121,7 @@ _RECIPES = {
             source="directional reparametrization with affine moments and replacement",
             alpha=0.0,
             options=_directional,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03357, perplexity=225.3),
         ),
         Recipe(
             name="synchronized",
@@ -132,7 +130,7 @@ _RECIPES = {
             "replacement",
             alpha=4.0,
             options=_synchronized,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03335, perplexity=217.7),
         ),
         Recipe(
             name="alternating",
@@ -140,7 +138,7 @@ _RECIPES = {
             source="Huh et al. 2023: alternating updates, k-means start, replacement",
             alpha=4.0,
             options=_alternating,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03353, perplexity=218.8),
         ),
         Recipe(
             name="ema",
@@ -148,7 +146,7 @@ _RECIPES = {
             source="van den Oord et al. 2017, appendix A.1; replacement",
             alpha=10.0,
             options=_ema,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03453, perplexity=221.6),
         ),
         Recipe(
             name="rotation",
@@ -156,7 +154,7 @@ _RECIPES = {
             source="Fifty et al. 2024",
             alpha=10.0,
             options=_rotation,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03535, perplexity=207.4),
         ),
         Recipe(
             name="cosine",
@@ -164,7 +162,7 @@ _RECIPES = {
             source="Yu et al. 2021 (ViT-VQGAN), with EMA and the rotation trick",
             alpha=10.0,
             options=_cosine,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03518, perplexity=234.9),
         ),
         Recipe(
             name="simvq",
@@ -172,7 +170,7 @@ _RECIPES = {
             source="Zhu et al. 2024",
             alpha=10.0,
             options=_simvq,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03887, perplexity=151.8),
         ),
         Recipe(
             name="plain",
@@ -180,7 +178,7 @@ _RECIPES = {
             source="van den Oord et al. 2017, k-means start",
             alpha=20.0,
             options=_plain,
-            measured=_UNMEASURED,
+            measured=Measured(mse=0.03645, perplexity=139.4),
         ),
     )
 }
