@@ -73,20 +73,23 @@ def command_line(arguments: Sequence[str]) -> str:
 
 
 def told(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """The outcomes as JSON: those that were measured with their median, the others with why not."""
-    return [
-        {
+    """The outcomes as JSON: of every contestant in every case its facts once, and its ways."""
+    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for outcome in outcomes:
+        new = {
             "case": outcome.case,
-            "condition": outcome.condition,
-            "contestant": outcome.title,
+            "contestant": outcome.name,
             "core type": outcome.core,
-            "median": outcome.median if outcome.seconds else None,
-            "seconds": outcome.seconds,
-            "skipped": outcome.skipped,
             "facts": outcome.facts,
+            "skipped": None,
+            "ways": [],
         }
-        for outcome in outcomes
-    ]
+        group = groups.setdefault((outcome.case, outcome.name, outcome.core), new)
+        group["skipped"] = group["skipped"] or outcome.skipped
+        if outcome.seconds:
+            way = {"way": outcome.way, "condition": outcome.condition, "median": outcome.median}
+            group["ways"].append(way | {"seconds": outcome.seconds})
+    return [*groups.values()]
 
 
 def _cpu_line(name: str) -> str:

@@ -226,6 +226,20 @@ def test_smoke_runs_do_not_replace_measurements(tmp_path: Path) -> None:
     assert _report.documents(tmp_path / "quick", ["growth"]) == {}
 
 
+def test_outcomes_are_told_by_contestant_with_all_its_ways() -> None:
+    facts = {"version": "1"}
+    outcomes = [
+        outcome("a", 1.0, way="x", facts=facts),
+        outcome("a", 2.0, way="x", condition="busy", facts=facts),
+        Outcome("a", facts=facts, skipped="it ended"),
+        outcome("a", 3.0, way="x", core="Haswell"),
+    ]
+    first, second = _results.told(outcomes)
+    assert first["facts"] == facts and first["skipped"] == "it ended"
+    assert [(w["condition"], w["median"]) for w in first["ways"]] == [("", 1.0), ("busy", 2.0)]
+    assert (second["core type"], second["skipped"], len(second["ways"])) == ("Haswell", None, 1)
+
+
 README = f"before\n{_report.START}\nold\n{_report.END}\nafter\n"
 
 
