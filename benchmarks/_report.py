@@ -24,17 +24,25 @@ def documents(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: document for name, document in found.items() if document.get("quick") is False}
 
 
-def report(found: Mapping[str, dict[str, Any]], versions: Mapping[str, str]) -> str:
-    """The machine, the versions and one line for every bar; ValueError when nothing was found."""
+def report(
+    found: Mapping[str, dict[str, Any]], versions: Mapping[str, str], missing: Sequence[str] = ()
+) -> str:
+    """The machine, the versions, one line for every bar, and which benchmarks are missing.
+
+    ValueError when nothing was found.
+    """
     if not found:
         raise ValueError("no benchmark has been run")
     machines = {(d["machine"]["cpu"], d["machine"]["cpus"]) for d in found.values()}
     dates = sorted({d["date"] for d in found.values()})
-    lines = ["; ".join(f"{cpu}, {cpus} cores" for cpu, cpus in sorted(machines)) + "."]
+    lines = ["; ".join(f"{cpu}, {cpus} CPUs" for cpu, cpus in sorted(machines)) + "."]
     lines.append(f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}.")
     lines.append("; ".join(f"{name} {version}" for name, version in versions.items()) + ".")
     rows = [row.cells() for d in found.values() for row in from_json(d.get("rows", []))]
-    return "\n".join([*lines, "", *markdown(HEADER, rows)])
+    lines += ["", *markdown(HEADER, rows)]
+    if missing:
+        lines += ["", f"Not measured: {', '.join(missing)}."]
+    return "\n".join(lines)
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -52,10 +60,14 @@ def refreshed(text: str, table: str) -> str:
 
 
 def publish(
-    found: Mapping[str, dict[str, Any]], versions: Mapping[str, str], readme: Path, results: Path
+    found: Mapping[str, dict[str, Any]],
+    versions: Mapping[str, str],
+    readme: Path,
+    results: Path,
+    missing: Sequence[str] = (),
 ) -> None:
     """Refreshes the README's table and keeps the documents that it came from."""
-    text = refreshed(readme.read_text(encoding="utf-8"), report(found, versions))
+    text = refreshed(readme.read_text(encoding="utf-8"), report(found, versions, missing))
     results.mkdir(parents=True, exist_ok=True)
     for name, document in found.items():
         path = results / f"{name}.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 from _contest import Outcome
 
-HEADER = ("work", "measured", "peer's best", "ratio", "bar", "")
+HEADER = ("work", "measured", "peer's best", "ratio", "bar", "verdict")
 
 
 @dataclass(frozen=True)

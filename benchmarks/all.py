@@ -79,8 +79,11 @@ def main() -> None:
             failed.append(name)
     if not options.quick:
         found = documents(options.results, BENCHMARKS)
-        publish(found, versions(options.peer_python), HERE / "README.md", COMMITTED)
         missing = [name for name in BENCHMARKS if name not in found]
+        if not found:
+            sys.exit("all: no benchmark has been run")
+        made = versions(options.peer_python)
+        publish(found, made, HERE / "README.md", COMMITTED, missing)
         print(f"table refreshed{'; not measured: ' + ', '.join(missing) if missing else ''}")
     if failed:
         sys.exit(f"all: failed: {', '.join(failed)}")

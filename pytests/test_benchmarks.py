@@ -254,13 +254,16 @@ def test_the_table_is_refreshed_and_what_it_came_from_is_kept(tmp_path: Path) ->
     readme.write_text(README)
     found = {"import_time": document(50), "other": document(70, "2026-01-02")}
     for _ in range(2):
-        _report.publish(found, {"numpy": "2.0"}, readme, results)
+        _report.publish(found, {"numpy": "2.0"}, readme, results, ["growth", "kmeans"])
     before, after = readme.read_text().split("| work |")
-    assert before.startswith(f"before\n{_report.START}\na CPU, 2 cores.\n")
+    assert before.startswith(f"before\n{_report.START}\na CPU, 2 CPUs.\n")
     assert "2026-01-01 to 2026-01-02" in before and "numpy 2.0." in before
     assert "| import | 50 ms | - | 50 | at most 60 ms | met |\n" in after
     assert "| import | 70 ms | - | 70 | at most 60 ms | missed |\n" in after
-    assert after.endswith(f"{_report.END}\nafter\n") and "old" not in before + after
+    assert (
+        after.endswith(f"\n\nNot measured: growth, kmeans.\n{_report.END}\nafter\n")
+        and "old" not in before + after
+    )
     assert json.loads((results / "other.json").read_text()) == found["other"]
 
 
