@@ -19,6 +19,28 @@ let conditions: [SwiftSetting] = hasOneDNN ? [.define("VQ_ONEDNN")] : []
 let kernelSettings: [SwiftSetting] =
   [.unsafeFlags(["-Ounchecked", "-Xcc", "-fno-math-errno"])] + conditions
 
+/// The tile kernels once per instruction set; the CPU's own flags choose among them at run time.
+let tileSets: [(name: String, cpu: String, conditions: [String])] = {
+  #if arch(x86_64)
+    [
+      ("VQTilesAVX2", "haswell", ["VQ_AVX2"]),
+      ("VQTilesAVX512", "skylake-avx512", ["VQ_AVX512"]),
+      ("VQTilesBF16", "cooperlake", ["VQ_AVX512", "VQ_BF16"]),
+    ]
+  #else
+    []
+  #endif
+}()
+
+let tileTargets: [Target] =
+  [.target(name: "VQTiles", dependencies: ["CPlatform"], swiftSettings: kernelSettings)]
+  + tileSets.map { set in
+    .target(
+      name: set.name, dependencies: ["CPlatform"],
+      swiftSettings: kernelSettings + [.unsafeFlags(["-target-cpu", set.cpu])]
+        + set.conditions.map { .define($0) })
+  }
+
 let package = Package(
   name: "vqswift",
   products: [
@@ -31,7 +53,9 @@ let package = Package(
       name: "CPlatform", cSettings: [.unsafeFlags(["-O2"])],
       linkerSettings: [.linkedLibrary("gomp")]),
     .target(
-      name: "VQKernels", dependencies: ["CPlatform", "COpenBLAS"], swiftSettings: kernelSettings),
+      name: "VQKernels",
+      dependencies: ["CPlatform", "COpenBLAS"] + tileTargets.map { .byName(name: $0.name) },
+      swiftSettings: kernelSettings),
     .target(
       name: "VQTensor", dependencies: ["CPlatform", "COpenBLAS", "VQKernels"] + oneDNN,
       swiftSettings: conditions),
@@ -52,6 +76,7 @@ let package = Package(
     .testTarget(
       name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"],
       swiftSettings: conditions),
-  ] + (hasOneDNN ? [.systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])])] : []),
+  ] + tileTargets
+    + (hasOneDNN ? [.systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])])] : []),
   swiftLanguageModes: [.v5]
 )

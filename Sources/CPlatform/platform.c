@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 void GOMP_parallel(void (*body)(void *), void *context, unsigned threads, unsigned flags);
@@ -61,3 +62,31 @@ bool vq_atomic_try_take(vq_atomic *flag) {
                                      __ATOMIC_SEQ_CST);
 }
 void vq_atomic_release(vq_atomic *flag) { __atomic_store_n(&flag->value, 0, __ATOMIC_SEQ_CST); }
+
+static const char *const instruction_set_names[] = {"portable", "avx2", "avx512", "avx512bf16"};
+
+static vq_instruction_set highest_instruction_set(void) {
+#ifdef __x86_64__
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return VQ_PORTABLE;
+  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+      !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
+      !__builtin_cpu_supports("avx512cd"))
+    return VQ_AVX2;
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")
+             ? VQ_AVX512_BF16
+             : VQ_AVX512;
+#else
+  return VQ_PORTABLE;
+#endif
+}
+
+vq_instruction_set vq_usable_instruction_set(void) {
+  vq_instruction_set highest = highest_instruction_set();
+  const char *wanted = getenv("VQSWIFT_INSTRUCTIONS");
+  for (int set = VQ_PORTABLE; wanted && set < (int)highest; set++)
+    if (strcmp(wanted, instruction_set_names[set]) == 0) return (vq_instruction_set)set;
+  return highest;
+}
+
+const char *vq_instruction_set_name(vq_instruction_set set) { return instruction_set_names[set]; }

@@ -50,7 +50,7 @@ struct CandidateSearch {
     let rows = range.count
     capacity = Self.capacity(wanted)
     points = .allocate(capacity: max(rows * codebook.d, 1))
-    scores = .allocate(capacity: rows * tileCodes)
+    scores = .allocate(capacity: rows * productCodes)
     margin = .allocate(capacity: rows)
     limit = .allocate(capacity: rows)
     kept = .allocate(capacity: rows)
@@ -88,13 +88,13 @@ struct CandidateSearch {
     _ score: (_ r: Int, _ first: Int, _ columns: Int, _ x: UnsafeMutablePointer<Float>) -> Void
   ) {
     let (k, d, rows) = (codebook.k, codebook.d, range.count)
-    for first in stride(from: 0, to: k, by: tileCodes) {
-      let columns = min(tileCodes, k - first)
+    for first in stride(from: 0, to: k, by: productCodes) {
+      let columns = min(productCodes, k - first)
       cblas_sgemm(
         CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(columns), Int32(d), 1, points,
-        Int32(d), codebook.codes + first * d, Int32(d), 0, scores, Int32(tileCodes))
+        Int32(d), codebook.codes + first * d, Int32(d), 0, scores, Int32(productCodes))
       for r in 0..<rows where margin[r] < .infinity {
-        let row = scores + r * tileCodes
+        let row = scores + r * productCodes
         score(r, first, columns, row)
         for j in columns..<(columns + 15) / 16 * 16 { row[j] = .infinity }
         keep(r, row, first: first, columns: columns)

@@ -1,6 +1,5 @@
-/// Codes in one tile of scores, and in one block of a tile whose minimum is kept.
-let tileCodes = 512
-let blockCodes = 64
+/// Codes in one tile of products.
+let productCodes = 512
 
 /// A codebook minus its mean, with half the squared norms that the scores need.
 final class CenteredCodebook {
@@ -9,7 +8,7 @@ final class CenteredCodebook {
   let d: Int
   let center: UnsafeMutablePointer<Float>
   let codes: UnsafeMutablePointer<Float>  // [k, d]
-  let halfNorms: UnsafeMutablePointer<Float>  // [k], then +inf up to a whole block
+  let halfNorms: UnsafeMutablePointer<Float>  // [k]
   private(set) var maximumNorm = 0.0
   private(set) var nonFinite: Int?
 
@@ -20,11 +19,9 @@ final class CenteredCodebook {
     self.source = source
     self.k = k
     self.d = d
-    let padded = (k + blockCodes - 1) / blockCodes * blockCodes
     center = .allocate(capacity: max(d, 1))
     codes = .allocate(capacity: max(k * d, 1))
-    halfNorms = .allocate(capacity: padded)
-    halfNorms.initialize(repeating: .infinity, count: padded)
+    halfNorms = .allocate(capacity: k)
 
     let sums = UnsafeMutablePointer<Double>.allocate(capacity: max(d, 1))
     defer { sums.deallocate() }
@@ -71,14 +68,16 @@ final class CenteredCodebook {
   /// How far a float32 score of a point at distance `norm` from the centre can be from the exact
   /// `|E|^2/2 - X.E`, where X = x - c, E = e - c and M >= |E|, u = 2^-24:
   ///
-  /// - the dot product in any order, gamma_d |X| M, and its operands' rounding, (2u + u^2) |X| M;
-  /// - half the norm rounded to float32, u M^2/2, and the subtraction, u (M^2/2 + |X| M).
+  /// - d products in any order, with or without rounding of each, summed with half the norm,
+  ///   (d + 3) u (|X| M + M^2/2);
+  /// - the operands' rounding, (2u + u^2) |X| M, and that of half the norm, u M^2/2.
   ///
-  /// In all (d + 3) u |X| M + u M^2, and 1.1 covers the second order while d u < 2^-7. The second
-  /// term is the Float64 rounding of the defining sum; the third, underflow of single products.
+  /// In all less than (d + 6) u (|X| M + M^2/2); 1.1 covers the second order while d u < 2^-7, and the
+  /// rounding of a score minus a margin. The second term is the Float64 rounding of the defining sum; the
+  /// third, underflow of single products.
   func bound(_ norm: Double) -> Double {
     let width = Double(d)
-    let first = 0x1p-24 * maximumNorm * ((width + 6) * norm + maximumNorm)
+    let first = 0x1p-24 * (width + 6) * maximumNorm * (norm + maximumNorm / 2)
     let reach = norm + maximumNorm
     return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + (width + 4) * 0x1p-125
       * (1 + reach)
@@ -91,8 +90,7 @@ extension CenteredCodebook {
     for i in 0..<d { out[i] = row[i] - center[i] }
     let squares = squaredLength(out, count: d)
     if !squares.isFinite, firstNonFinite(row, count: d) != nil { return nil }
-    // Below 1e-36 d the squares may have underflowed; above, they lost less than 2%.
-    return max(1.02 * Double(squares).squareRoot(), 2e-18 * Double(d).squareRoot())
+    return lengthBound(squares, width: d)
   }
 
   /// How far the scores of two codes can stand in the wrong order for a point at distance `norm` from the
@@ -101,13 +99,29 @@ extension CenteredCodebook {
     let isSafe = norm < 1e18 && norm * maximumNorm < 1e36
     return isSafe ? Float(2 * (bound(norm) + extra)).nextUp : .infinity
   }
-}
 
-@inline(__always)
-func scoreVector(
-  _ halfNorms: UnsafePointer<Float>, _ dots: UnsafePointer<Float>, _ start: Int
-) -> SIMD16<Float> {
-  loadVector(halfNorms + start) - loadVector(dots + start)
+  /// `margin` by its terms, for the kernels: a + b X + c X^2 + e L bounds it for a point at distance X from the
+  /// centre, while X is below the last but one term; the last is to be added to lengths.
+  ///
+  /// With codes that rounding to bfloat16 moved by up to `codesLost`, and a point that it moved by L, the
+  /// products change by at most `L M + (X + L) codesLost`; rounded operands are up to 2^-8 longer.
+  func marginTerms(codesLost: Double? = nil) -> [Float] {
+    let (width, m) = (Double(d), maximumNorm)
+    let first = 1.1 * 0x1p-24 * (width + 6) * m
+    let (second, third) = ((width + 4) * 0x1p-52, (width + 4) * 0x1p-125)
+    let lost = codesLost ?? 0
+    let longer = codesLost == nil ? 1 : 1.02
+    let terms = [
+      longer * (first * m / 2 + second * m * m + third * (1 + m)),
+      longer * (first + 2 * second * m + third) + lost,
+      longer * second,
+      codesLost == nil ? 0 : m + lost,
+    ]
+    let longest = isProductSafe ? min(1e18, 1e36 / max(m, 1e-30)) : 0
+    // 1.0001 covers the float32 rounding of the terms and of their sum.
+    return terms.map { Float(2 * 1.0001 * $0).nextUp }
+      + [Float(longest), Float(2.1e-18 * width.squareRoot())]
+  }
 }
 
 @inline(__always)
@@ -116,4 +130,10 @@ func smallest(_ vector: SIMD16<Float>) -> Float {
     with: vector.highHalf, where: vector.highHalf .< vector.lowHalf)
   let quarter = half.lowHalf.replacing(with: half.highHalf, where: half.highHalf .< half.lowHalf)
   return min(min(quarter[0], quarter[1]), min(quarter[2], quarter[3]))
+}
+
+/// A bound of the length whose square came out as `squares` in float32.
+func lengthBound(_ squares: Float, width d: Int) -> Double {
+  // Below 1e-36 d the squares may have underflowed; above, they lost less than 2%.
+  max(1.02 * Double(squares).squareRoot(), 2e-18 * Double(d).squareRoot())
 }

@@ -1,77 +1,97 @@
-/// Rows whose weights one partial sum of `PointWeights` covers.
-private let weightChunk = 512
+/// Sums of the rows of each code, added up while the codes are found.
+public final class CodeSums {
+  /// Points of one group at least, and groups at most: their sums are added in order, so that the result is
+  /// the same for every thread count.
+  private static let (leastRows, mostGroups) = (4096, 16)
+  /// Elements of all groups' sums at most.
+  private static let mostElements = 1 << 25
 
-/// Squared distances of `n` points to the centres chosen so far: the weights of k-means++.
-public final class PointWeights {
-  private let n: Int
+  private let k: Int
   private let d: Int
-  private let x: UnsafePointer<Float>
-  private let weights: UnsafeMutablePointer<Float>
-  private var sums: [Double]
+  private let n: Int
+  private let groups: Int
+  private let rows: Int
+  private let sums: UnsafeMutablePointer<Double>  // [groups, k, d]
+  private let counts: UnsafeMutablePointer<Int32>  // [groups, k]
 
-  /// `x` is [n, d] and must outlive this object.
-  public init(_ x: UnsafePointer<Float>, count n: Int, width d: Int) {
-    self.n = n
-    self.d = d
-    self.x = x
-    weights = .allocate(capacity: max(n, 1))
-    weights.initialize(repeating: .infinity, count: n)
-    sums = [Double](repeating: 0, count: (n + weightChunk - 1) / weightChunk)
+  /// nil where the sums of two groups would be too large: rows are then summed after the search.
+  public init?(rows n: Int, codes k: Int, width d: Int) {
+    let groups = min(Self.mostGroups, Self.mostElements / (k * d), (n - 1) / Self.leastRows + 1)
+    guard groups >= min(2, (n - 1) / Self.leastRows + 1) else { return nil }
+    (self.k, self.d, self.n, self.groups) = (k, d, n, groups)
+    rows = ((n - 1) / groups / 64 + 1) * 64
+    sums = .allocate(capacity: groups * k * d)
+    counts = .allocate(capacity: groups * k)
   }
 
-  deinit { weights.deallocate() }
-
-  /// Takes `center` among the centres.
-  public func add(_ center: UnsafePointer<Float>) {
-    let (x, weights, d) = (x, weights, d)
-    sums.withUnsafeMutableBufferPointer { sums in
-      parallelFor(n, grain: weightChunk) { range in
-        var sum = 0.0
-        for row in range {
-          let point = x + row * d
-          var squares = SIMD16<Float>()
-          var i = 0
-          while i + 16 <= d {
-            let difference = loadVector(point + i) - loadVector(center + i)
-            squares += difference * difference
-            i += 16
-          }
-          var square = squares.sum()
-          while i < d {
-            let difference = point[i] - center[i]
-            square += difference * difference
-            i += 1
-          }
-          weights[row] = min(weights[row], square)
-          sum += Double(weights[row])
-        }
-        sums[range.lowerBound / weightChunk] = sum
-      }
-    }
+  deinit {
+    sums.deallocate()
+    counts.deallocate()
   }
 
-  public var total: Double { sums.reduce(0, +) }
-
-  /// The point at which the cumulative weight exceeds `target`, in `0..<total`; nil when every weight is 0.
-  public func point(atCumulativeWeight target: Double) -> Int? {
-    let total = self.total
-    var before = 0.0
-    var last: Int?
-    for (chunk, sum) in sums.enumerated() where sum > 0 {
-      let next = before + sum
-      if target < next || next >= total {
-        var cumulative = before
-        let first = chunk * weightChunk
-        for row in first..<min(first + weightChunk, n) where weights[row] > 0 {
-          last = row
-          cumulative += Double(weights[row])
-          if target < cumulative { return row }
+  /// Finds the codes of `x` [n, d] as `nearestCode` does, and moves the rows of `codebook` [k, d] to the means
+  /// of their points; those without points stay.
+  ///
+  /// - Returns: the points of each code.
+  public func moveToMeans(
+    _ x: UnsafePointer<Float>, _ codebook: UnsafeMutablePointer<Float>, _ packed: PackedCodebook,
+    _ codes: UnsafeMutablePointer<Int32>
+  ) -> [Int32] {
+    let (k, d, n, groups, rows) = (k, d, n, groups, rows)
+    let (sums, counts) = (sums, counts)
+    parallelFor(groups, grain: 1) { range in
+      for group in range {
+        let (first, last) = (min(group * rows, n), min((group + 1) * rows, n))
+        let own = sums + group * k * d
+        let ownCounts = counts + group * k
+        own.initialize(repeating: 0, count: k * d)
+        ownCounts.initialize(repeating: 0, count: k)
+        var search = PanelSearch(packed, codebook)
+        defer { search.deallocate() }
+        for start in stride(from: first, to: last, by: packed.kernels.panelPoints) {
+          let count = min(packed.kernels.panelPoints, last - start)
+          _ = search.find(x + start * d, count: count, codes + start)
+          addRows(x + start * d, codes + start, count: count, width: d, own, ownCounts)
         }
-        if target < next { return last }
       }
-      before = next
     }
-    return last
+    resolveWideRows(x, count: n, codebook, packed, codes) { row in
+      addRows(x + row * d, codes + row, count: 1, width: d, sums, counts)
+    }
+    parallelFor(k, grain: max(1, elementGrain / (d * groups))) { range in
+      for code in range {
+        for group in 1..<max(groups, 1) {
+          counts[code] += counts[group * k + code]
+          addElements(sums + (group * k + code) * d, count: d, sums + code * d)
+        }
+        if counts[code] == 0 { continue }
+        let factor = 1 / Double(counts[code])
+        for i in 0..<d { codebook[code * d + i] = Float(sums[code * d + i] * factor) }
+      }
+    }
+    return Array(UnsafeBufferPointer(start: counts, count: k))
+  }
+}
+
+@inline(__always)
+private func addElements(
+  _ x: UnsafePointer<Double>, count: Int, _ sums: UnsafeMutablePointer<Double>
+) {
+  for i in 0..<count { sums[i] += x[i] }
+}
+
+/// Adds rows [count, d] to the sums of their codes, save those whose code is -1.
+@inline(__always)
+private func addRows(
+  _ x: UnsafePointer<Float>, _ codes: UnsafePointer<Int32>, count: Int, width d: Int,
+  _ sums: UnsafeMutablePointer<Double>, _ counts: UnsafeMutablePointer<Int32>
+) {
+  for r in 0..<count where codes[r] >= 0 {
+    let code = Int(codes[r])
+    let sum = sums + code * d
+    let row = x + r * d
+    for i in 0..<d { sum[i] += Double(row[i]) }
+    counts[code] += 1
   }
 }
 

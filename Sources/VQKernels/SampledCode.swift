@@ -79,7 +79,7 @@ private struct GumbelNoise {
     row: Int, first: Int, count: Int, scale: Float, _ halfNorms: UnsafePointer<Float>,
     _ scores: UnsafeMutablePointer<Float>
   ) {
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: tileCodes) { words in
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: productCodes) { words in
       let words = words.baseAddress!
       fillWords(state, first: row * blocks + first / 4, blocks: (count + 3) / 4, words)
       subtractGumbel(words, scale, halfNorms, scores, count: count)

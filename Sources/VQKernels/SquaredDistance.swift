@@ -9,15 +9,17 @@ func squaredDistance(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, width
   return sum
 }
 
-/// The codebook in Float64, codes along the rows: eight defining sums at a time.
+/// The codebook in Float64, codes along the rows, for the search by the definition.
 final class TransposedCodebook {
   let columns: UnsafeMutablePointer<Double>  // [d, k padded to 8]
   let k: Int
   let d: Int
   let stride: Int
+  let kernels: TileKernels
 
-  init(_ source: UnsafePointer<Float>, codes k: Int, width d: Int) {
+  init(_ source: UnsafePointer<Float>, codes k: Int, width d: Int, _ kernels: TileKernels) {
     self.k = k
+    self.kernels = kernels
     self.d = d
     stride = (k + 7) / 8 * 8
     columns = .allocate(capacity: max(stride * d, 1))
@@ -30,21 +32,6 @@ final class TransposedCodebook {
   deinit { columns.deallocate() }
 
   func nearest(_ x: UnsafePointer<Float>) -> Int32 {
-    var least = Double.infinity
-    var nearest = 0
-    for first in Swift.stride(from: 0, to: k, by: 8) {
-      var sums = SIMD8<Double>()
-      for i in 0..<d {
-        let column = UnsafeRawPointer(columns + i * stride + first)
-        let difference =
-          SIMD8<Double>(repeating: Double(x[i])) - column.loadUnaligned(as: SIMD8<Double>.self)
-        sums += difference * difference
-      }
-      for lane in 0..<min(8, k - first) where sums[lane] < least {
-        least = sums[lane]
-        nearest = first + lane
-      }
-    }
-    return Int32(nearest)
+    kernels.nearestColumn(x, columns, k, d, stride)
   }
 }

@@ -24,8 +24,8 @@ public func divergence(_ p: Tensor, _ c: Tensor) throws -> Double {
     throw VQError.overflow(operation, c.shape)
   }
   let n = points.shape[0]
-  let distances = try Tensor(operation, shape: [n]) { _ in }
-  _ = try assign(points, codes, operation: operation, names: ("p", "c"), distances)
+  let nearest = try assign(points, codes, operation: operation, names: ("p", "c"))
+  let distances = try squaredDistances(points, to: codes, codes: nearest, operation: operation)
   return distances.read { sumInDouble($0, count: n) } / Double(2 * n)
 }
 

@@ -89,34 +89,65 @@ private func lloyd(
   _ x: Tensor, _ centroids: Tensor, iterations: Int, _ operation: String
 ) throws -> KMeansResult {
   let (n, d, k) = (x.shape[0], x.shape[1], centroids.shape[0])
+  let sums = iterations > 0 ? CodeSums(rows: n, codes: k, width: d) : nil
   var step = 0
   var previous: Tensor?
-  while true {
-    let distances = try Tensor(operation, shape: [n]) { _ in }
-    let codes = try assign(
-      x, centroids, operation: operation, names: ("x", "centroids"), distances)
-    let isSettled = previous.map { previous in
-      codes.readCodes { new in previous.readCodes { equalCodes(new, $0, count: n) } }
+  while step < iterations {
+    let before = try centroids * Float(1)
+    let (codes, counts) = try assignAndMove(x, centroids, sums, operation)
+    if let previous, codes.hasCodes(of: previous) {
+      return try result(x, before, codes, step, operation)
     }
-    if step == iterations || isSettled == true {
-      return KMeansResult(
-        centroids: centroids, codes: codes,
-        inertia: distances.read { sumInDouble($0, count: n) }, iterations: step)
-    }
-    let empty = codes.readCodes { codeUsage($0, rows: n, codeCount: k) }.counts.indices(of: 0)
-    centroids.mutate { target in
+    let empty = counts.indices(of: 0)
+    if !empty.isEmpty {
+      let distances = try squaredDistances(x, to: before, codes: codes, operation: operation)
+      let far = distances.read { farthestRows($0, rows: n, count: empty.count) }
       x.read { points in
-        codes.readCodes { codes in
-          meanByCode(points, CodeGroups(codes, rows: n, codeCount: k), width: d, target)
+        centroids.mutate { target in
+          for (code, row) in zip(empty, far) { copyRow(points, row, target, code, width: d) }
         }
-        if empty.isEmpty { return }
-        let far = distances.read { farthestRows($0, rows: n, count: empty.count) }
-        for (code, row) in zip(empty, far) { copyRow(points, row, target, code, width: d) }
       }
     }
     previous = codes
     step += 1
   }
+  let codes = try assign(x, centroids, operation: operation, names: ("x", "centroids"))
+  return try result(x, centroids, codes, step, operation)
+}
+
+private func result(
+  _ x: Tensor, _ centroids: Tensor, _ codes: Tensor, _ iterations: Int, _ operation: String
+) throws -> KMeansResult {
+  let distances = try squaredDistances(x, to: centroids, codes: codes, operation: operation)
+  return KMeansResult(
+    centroids: centroids, codes: codes,
+    inertia: distances.read { sumInDouble($0, count: x.shape[0]) }, iterations: iterations)
+}
+
+/// The codes of `x`, and the number of points of each; moves the centroids that have any to their means.
+private func assignAndMove(
+  _ x: Tensor, _ centroids: Tensor, _ sums: CodeSums?, _ operation: String
+) throws -> (codes: Tensor, counts: [Int32]) {
+  let (n, d, k) = (x.shape[0], x.shape[1], centroids.shape[0])
+  if let sums {
+    var counts: [Int32] = []
+    let packed = packed(centroids)
+    let codes = try Tensor(operation, codeShape: [n]) { codes in
+      x.read { points in
+        centroids.mutate { counts = sums.moveToMeans(points, $0, packed, codes) }
+      }
+    }
+    return (codes, counts)
+  }
+  let codes = try assign(x, centroids, operation: operation, names: ("x", "centroids"))
+  let counts = codes.readCodes { codeUsage($0, rows: n, codeCount: k) }.counts
+  x.read { points in
+    codes.readCodes { codes in
+      let groups = CodeGroups(codes, rows: n, codeCount: k)
+      centroids.mutate { meanByCode(points, groups, width: d, $0) }
+    }
+  }
+  return (codes, counts)
 }
 
 private func plusPlusCentroids(_ x: Tensor, _ k: Int, _ generator: Generator) throws -> Tensor {
@@ -124,14 +155,11 @@ private func plusPlusCentroids(_ x: Tensor, _ k: Int, _ generator: Generator) th
   let centroids = try Tensor.zeros([k, d])
   var chosen = 0
   x.read { points in
-    let weights = PointWeights(points, count: n, width: d)
-    var next: Int? = generator.nextIndex(below: n)
-    while let row = next {
-      centroids.mutate { copyRow(points, row, $0, chosen, width: d) }
-      chosen += 1
-      if chosen == k { return }
-      weights.add(points + row * d)
-      next = weights.point(atCumulativeWeight: generator.nextUniform() * weights.total)
+    centroids.mutate { target in
+      let seeding = KMeansSeeding(points, count: n, width: d, target)
+      seeding.add(generator.nextIndex(below: n))
+      while seeding.count < k, seeding.addNext(generator.nextUniform) {}
+      chosen = seeding.count
     }
   }
   try fillWithNoisyPoints(x, centroids, from: chosen, generator)
@@ -185,6 +213,11 @@ func noisyPoints(_ x: Tensor, count: Int, _ generator: Generator) throws -> Tens
 }
 
 extension Tensor {
+  /// Whether two int32 tensors of one shape hold the same.
+  fileprivate func hasCodes(of other: Tensor) -> Bool {
+    readCodes { own in other.readCodes { equalCodes(own, $0, count: count) } }
+  }
+
   /// Throws unless every element is finite.
   func requireFinite(_ operation: String, _ name: String) throws {
     if let index = read({ firstNonFiniteElement($0, count: count) }) {

@@ -10,14 +10,18 @@ import VQTensor
 public func nearestCodes(
   _ x: Tensor, _ codebook: Tensor
 ) throws -> (codes: Tensor, squaredDistances: Tensor) {
+  let codes = try codes(nearestTo: x, in: codebook)
+  return (codes, try squaredDistances(x, to: codebook, codes: codes, operation: "nearest_codes"))
+}
+
+/// `nearestCodes` without the distances.
+public func codes(nearestTo x: Tensor, in codebook: Tensor) throws -> Tensor {
   let operation = "nearest_codes"
   try requireMatrices(operation, x, codebook)
   guard x.shape[0] > 0 else {
     throw VQError.empty(operation, x.shape, "x must have at least one row")
   }
-  let distances = try Tensor(operation, shape: [x.shape[0]]) { _ in }
-  let codes = try assign(x, codebook, operation: operation, names: ("x", "codebook"), distances)
-  return (codes, distances)
+  return try assign(x, codebook, operation: operation, names: ("x", "codebook"))
 }
 
 /// The `count` codes nearest to each row of `x` [n, d], nearest first, by the same definition.
@@ -75,25 +79,42 @@ func requireMatrices(_ operation: String, _ x: Tensor, _ codebook: Tensor) throw
   }
 }
 
-/// Codes of the rows of `x` [n, d], int32 [n]; writes the squared distances when they are asked for.
-/// The shapes must fit; `names` are those of the caller's arguments.
+/// Codes of the rows of `x` [n, d], int32 [n]. The shapes must fit; `names` are those of the caller's arguments.
 func assign(
-  _ x: Tensor, _ codebook: Tensor, operation: String, names: (x: String, codebook: String),
-  _ squaredDistances: Tensor? = nil
+  _ x: Tensor, _ codebook: Tensor, operation: String, names: (x: String, codebook: String)
 ) throws -> Tensor {
   try Tensor(operation, codeShape: [x.shape[0]]) { codes in
-    var bad: NonFiniteInput?
-    x.read { points in
+    let bad = x.read { points in
       codebook.read { rows in
-        func search(_ distances: UnsafeMutablePointer<Float>?) {
-          bad = nearestCode(
-            points, count: x.shape[0], rows, codes: codebook.shape[0], width: x.shape[1], codes,
-            squaredDistances: distances)
-        }
-        if let squaredDistances { squaredDistances.mutate(search) } else { search(nil) }
+        nearestCode(points, count: x.shape[0], rows, packed(codebook), codes)
       }
     }
     try requireFinite(operation, bad, (names.x, x), (names.codebook, codebook))
+  }
+}
+
+/// `codebook` [k, d] as the kernels read it, kept until its elements change.
+func packed(_ codebook: Tensor) -> PackedCodebook {
+  let (k, d) = (codebook.shape[0], codebook.shape[1])
+  return codebook.derived {
+    $0.k == k && $0.d == d
+  } make: {
+    codebook.read { PackedCodebook($0, codes: k, width: d) }
+  }
+}
+
+/// The squared distance of each row of `x` [n, d] to its code, float32 [n].
+func squaredDistances(
+  _ x: Tensor, to codebook: Tensor, codes: Tensor, operation: String
+) throws -> Tensor {
+  try Tensor(operation, shape: [x.shape[0]]) { target in
+    x.read { points in
+      codebook.read { rows in
+        codes.readCodes {
+          squaredDistancesToCodes(points, count: x.shape[0], rows, width: x.shape[1], $0, target)
+        }
+      }
+    }
   }
 }
 

@@ -11,9 +11,13 @@ public func vq_nearest_codes(
   distances?.pointee = nil
   return catching {
     let codes = try target(codes)
+    guard let distances else {
+      codes.pointee = handle(try VQQuantizers.codes(nearestTo: tensor(x), in: tensor(codebook)))
+      return
+    }
     let found = try nearestCodes(tensor(x), tensor(codebook))
     codes.pointee = handle(found.codes)
-    distances?.pointee = handle(found.squaredDistances)
+    distances.pointee = handle(found.squaredDistances)
   }
 }
 

@@ -63,6 +63,7 @@ public final class Storage {
   let base: UnsafeMutableRawPointer
   private let capacity: Int
   private let owner: AnyObject?
+  private var derived: (version: Int, value: AnyObject)?
 
   /// Uninitialized elements.
   init(_ dtype: DType, count: Int) throws {
@@ -90,4 +91,28 @@ public final class Storage {
 
   var floats: UnsafeMutablePointer<Float> { base.assumingMemoryBound(to: Float.self) }
   var ints: UnsafeMutablePointer<Int32> { base.assumingMemoryBound(to: Int32.self) }
+
+  /// What was computed from the elements as they are now, if it was kept.
+  func derived<Value>(_ type: Value.Type) -> Value? {
+    pthread_mutex_lock(&Self.derivedLock.mutex)
+    defer { pthread_mutex_unlock(&Self.derivedLock.mutex) }
+    guard let derived, derived.version == version else { return nil }
+    return derived.value as? Value
+  }
+
+  /// Keeps what was computed from the elements as they are now, in place of what was kept before.
+  func keep(derived value: AnyObject) {
+    pthread_mutex_lock(&Self.derivedLock.mutex)
+    let before = derived
+    derived = (version, value)
+    pthread_mutex_unlock(&Self.derivedLock.mutex)
+    withExtendedLifetime(before) {}
+  }
+
+  private final class Lock: @unchecked Sendable {
+    var mutex = pthread_mutex_t()
+    init() { pthread_mutex_init(&mutex, nil) }
+  }
+
+  private static let derivedLock = Lock()
 }

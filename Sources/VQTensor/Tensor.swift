@@ -164,6 +164,17 @@ extension Tensor {
     return dtype == .float32 ? storage.floats[0] : Float(storage.ints[0])
   }
 
+  /// What `make` computes from the elements, kept with them until they change; `fits` says whether a kept one
+  /// was made for the same purpose.
+  public func derived<Value: AnyObject>(
+    fits: (Value) -> Bool, make: () throws -> Value
+  ) rethrows -> Value {
+    if let kept = storage.derived(Value.self), fits(kept) { return kept }
+    let value = try make()
+    storage.keep(derived: value)
+    return value
+  }
+
   /// Writes in place and bumps the version: for optimizers and codebook updates.
   public func mutate(_ body: (UnsafeMutablePointer<Float>) throws -> Void) rethrows {
     storage.version += 1

@@ -7,6 +7,14 @@ import os as _os
 _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+# The core takes what it does not know for the best that the CPU runs; a typo is an error here.
+_sets = ("portable", "avx2", "avx512", "avx512bf16")
+if _os.environ.get("VQSWIFT_INSTRUCTIONS", _sets[0]) not in _sets:
+    raise ImportError(
+        f"VQSWIFT_INSTRUCTIONS = {_os.environ['VQSWIFT_INSTRUCTIONS']!r}: "
+        f"must be one of {', '.join(_sets)}"
+    )
+
 from . import data, metrics, models, nn, optim, recipes, train  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402

@@ -14,5 +14,5 @@ def get_threads() -> int:
 
 
 def libraries() -> str:
-    """The libraries under the core and their versions, for reports."""
+    """The libraries under the core, their versions, and the instruction set of the kernels."""
     return _core.libraries()

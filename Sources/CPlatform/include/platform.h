@@ -34,3 +34,11 @@ int64_t vq_atomic_load(vq_atomic *counter);
 /// Sets 1 where there was 0; false where it was taken already.
 bool vq_atomic_try_take(vq_atomic *flag);
 void vq_atomic_release(vq_atomic *flag);
+
+/// Instruction sets that the kernels know, each with those before it.
+typedef enum { VQ_PORTABLE, VQ_AVX2, VQ_AVX512, VQ_AVX512_BF16 } vq_instruction_set;
+
+/// The highest that this CPU and its operating system run, or the lower one that the environment
+/// variable VQSWIFT_INSTRUCTIONS names.
+vq_instruction_set vq_usable_instruction_set(void);
+const char *vq_instruction_set_name(vq_instruction_set set);

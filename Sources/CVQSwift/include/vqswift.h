@@ -58,7 +58,9 @@ uint32_t vq_abi_version(void);
 const char *vq_last_error(void);
 /// Handles that are not released yet.
 int64_t vq_live_handles(void);
-/// "oneDNN 2.6.3, OpenBLAS ..." : the libraries underneath.
+/// "oneDNN 2.6.3, OpenBLAS ..., kernels avx512": the libraries underneath, and the instruction set
+/// of the kernels: the highest of portable, avx2, avx512 and avx512bf16 that the CPU runs, or the
+/// lower one that the environment variable VQSWIFT_INSTRUCTIONS names when the library is loaded.
 const char *vq_libraries(void);
 /// Threads of every later call; at least 1.
 VQ_CHECKED vq_status vq_set_threads(int64_t count);

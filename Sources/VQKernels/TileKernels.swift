@@ -1,0 +1,145 @@
+import CPlatform
+import VQTiles
+
+#if arch(x86_64)
+  import VQTilesAVX2
+  import VQTilesAVX512
+  import VQTilesBF16
+#endif
+
+/// Instruction sets that the tile kernels are compiled for, each with those before it.
+public enum InstructionSet: Int, CaseIterable, Sendable {
+  case portable, avx2, avx512, avx512bf16
+
+  /// The highest that this CPU runs, or the lower one that `VQSWIFT_INSTRUCTIONS` names.
+  public static let usable = InstructionSet(rawValue: Int(vq_usable_instruction_set().rawValue))!
+
+  public var name: String {
+    String(cString: vq_instruction_set_name(vq_instruction_set(UInt32(rawValue))))
+  }
+}
+
+/// The tile kernels of one instruction set; the functions are documented where they stand, in `VQTiles`.
+struct TileKernels {
+  let panelPoints: Int
+  let tileCodes: Int
+  let scanTiles:
+    (
+      UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, Int, Int,
+      UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
+    ) -> Void
+  let selectTiles:
+    (
+      UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>,
+      UnsafeMutablePointer<Float>, UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>
+    ) -> Int
+  let boundMargins:
+    (
+      UnsafePointer<Float>, UnsafePointer<Float>, Int, UnsafePointer<Float>,
+      UnsafeMutablePointer<Float>
+    ) -> Void
+  let scoreTile:
+    (
+      UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, Int,
+      UnsafeMutablePointer<Float>
+    ) -> Void
+  let decideCodes:
+    (
+      UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>, Int,
+      UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Float>, UnsafeMutablePointer<Int32>
+    ) -> Void
+  let centerRows:
+    (
+      UnsafePointer<Float>, Int, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>,
+      UnsafeMutablePointer<Float>
+    ) -> Void
+  let packPanel: (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>) -> Void
+  let nearestColumn: (UnsafePointer<Float>, UnsafePointer<Double>, Int, Int, Int) -> Int32
+  let pairs: PairKernels?
+
+  static let usable = TileKernels(.usable)
+}
+
+/// The screen on bfloat16 pairs.
+struct PairKernels {
+  let scanTiles:
+    (
+      UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Float>, Int, Int,
+      UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
+    ) -> Void
+  let round:
+    (
+      UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Int32>, Int, Int,
+      UnsafeMutablePointer<Float>
+    ) -> Void
+}
+
+extension TileKernels {
+  /// Those of `set`, which the CPU must run.
+  init(_ set: InstructionSet) {
+    #if arch(x86_64)
+      switch set {
+      case .avx512bf16: self = .avx512bf16
+      case .avx512: self = .avx512
+      case .avx2: self = .avx2
+      case .portable: self = .portable
+      }
+    #else
+      self = .portable
+    #endif
+  }
+
+  private static let portable = TileKernels(
+    panelPoints: VQTiles.panelPoints,
+    tileCodes: VQTiles.tileCodes,
+    scanTiles: VQTiles.scanTiles(_:_:_:width:count:_:_:),
+    selectTiles: VQTiles.selectTiles(_:count:_:_:_:_:_:),
+    boundMargins: VQTiles.boundMargins(_:_:count:_:_:),
+    scoreTile: VQTiles.scoreTile(_:_:_:width:_:),
+    decideCodes: VQTiles.decideCodes(_:count:_:_:width:_:_:_:_:),
+    centerRows: VQTiles.centerRows(_:count:_:width:_:_:),
+    packPanel: VQTiles.packPanel(_:count:width:_:),
+    nearestColumn: VQTiles.nearestColumn(_:_:codes:width:stride:),
+    pairs: nil)
+
+  #if arch(x86_64)
+    private static let avx2 = TileKernels(
+      panelPoints: VQTilesAVX2.panelPoints,
+      tileCodes: VQTilesAVX2.tileCodes,
+      scanTiles: VQTilesAVX2.scanTiles(_:_:_:width:count:_:_:),
+      selectTiles: VQTilesAVX2.selectTiles(_:count:_:_:_:_:_:),
+      boundMargins: VQTilesAVX2.boundMargins(_:_:count:_:_:),
+      scoreTile: VQTilesAVX2.scoreTile(_:_:_:width:_:),
+      decideCodes: VQTilesAVX2.decideCodes(_:count:_:_:width:_:_:_:_:),
+      centerRows: VQTilesAVX2.centerRows(_:count:_:width:_:_:),
+      packPanel: VQTilesAVX2.packPanel(_:count:width:_:),
+      nearestColumn: VQTilesAVX2.nearestColumn(_:_:codes:width:stride:),
+      pairs: nil)
+    private static let avx512 = TileKernels(
+      panelPoints: VQTilesAVX512.panelPoints,
+      tileCodes: VQTilesAVX512.tileCodes,
+      scanTiles: VQTilesAVX512.scanTiles(_:_:_:width:count:_:_:),
+      selectTiles: VQTilesAVX512.selectTiles(_:count:_:_:_:_:_:),
+      boundMargins: VQTilesAVX512.boundMargins(_:_:count:_:_:),
+      scoreTile: VQTilesAVX512.scoreTile(_:_:_:width:_:),
+      decideCodes: VQTilesAVX512.decideCodes(_:count:_:_:width:_:_:_:_:),
+      centerRows: VQTilesAVX512.centerRows(_:count:_:width:_:_:),
+      packPanel: VQTilesAVX512.packPanel(_:count:width:_:),
+      nearestColumn: VQTilesAVX512.nearestColumn(_:_:codes:width:stride:),
+      pairs: nil)
+    private static let avx512bf16 = TileKernels(
+      panelPoints: VQTilesBF16.panelPoints,
+      tileCodes: VQTilesBF16.tileCodes,
+      scanTiles: VQTilesBF16.scanTiles(_:_:_:width:count:_:_:),
+      selectTiles: VQTilesBF16.selectTiles(_:count:_:_:_:_:_:),
+      boundMargins: VQTilesBF16.boundMargins(_:_:count:_:_:),
+      scoreTile: VQTilesBF16.scoreTile(_:_:_:width:_:),
+      decideCodes: VQTilesBF16.decideCodes(_:count:_:_:width:_:_:_:_:),
+      centerRows: VQTilesBF16.centerRows(_:count:_:width:_:_:),
+      packPanel: VQTilesBF16.packPanel(_:count:width:_:),
+      nearestColumn: VQTilesBF16.nearestColumn(_:_:codes:width:stride:),
+      pairs: PairKernels(
+        scanTiles: VQTilesBF16.scanPairTiles(_:_:_:pairs:count:_:_:),
+        round: VQTilesBF16.roundToPairs(_:count:width:_:rowStride:pairStride:_:)))
+  #endif
+}
