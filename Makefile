@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
 unexport CC CXX
 
-.PHONY: demo test swift-test py-test plain-test test-peers bench install system lint clean
+.PHONY: demo test swift-test py-test plain-test test-older-cpus test-peers bench install system lint clean
 
 demo: install
 	$(PYTHON) -m vqswift demo
@@ -23,6 +23,10 @@ py-test: install
 # The same core without oneDNN.
 plain-test: system
 	VQSWIFT_ONEDNN=0 swift test --scratch-path .build/plain
+
+# The kernels on emulated older CPUs.
+test-older-cpus: install
+	scripts/test-older-cpus
 
 # Agreement with torch, faiss, scikit-learn and vector-quantize-pytorch, which it installs.
 test-peers: install
