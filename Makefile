@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
 unexport CC CXX
 
-.PHONY: demo test swift-test py-test plain-test test-peers install system lint clean
+.PHONY: demo test swift-test py-test plain-test test-peers bench install system lint clean
 
 demo: install
 	$(PYTHON) -m vqswift demo
@@ -28,6 +28,11 @@ plain-test: system
 test-peers: install
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[test,peers]"
 	$(PYTHON) -m pytest -q pytests/peers
+
+# All benchmarks and the table of benchmarks/README.md; BENCH has further arguments.
+bench: install
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[test,peers]"
+	$(PYTHON) benchmarks/all.py $(BENCH)
 
 install: $(INSTALLED)
 

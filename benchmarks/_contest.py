@@ -1,47 +1,62 @@
 """Measures contestants fairly: each in a process of its own, round after round in turn.
 
-A contestant is a command. It prints one JSON object when it is ready (``{"skip": reason}`` when
-it cannot take part), and for every line that it reads it measures once and prints
-``{"seconds": [...]}``. ``serve`` is the contestant's side, ``contest`` the other.
+A contestant is a command that answers every line that it reads with one JSON object: ``case NAME``
+with ``{"facts": {...}}`` when it is ready for that case, ``measure`` with ``{"seconds": {way:
+[...]}}``, the seconds of each of its ways, and either with ``{"skip": reason}`` when it cannot.
+``_serve`` is the contestant's side.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
-
+# OpenBLAS chooses its kernels itself, or is told to take those of a core type.
+CORE_TYPES = ("", "Haswell", "SkylakeX")
 # Variables that pin a library to another CPU's kernels.
 _PINNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 @dataclass
 class Contestant:
-    """A name, its command, and variables added to the clean environment."""
+    """A name, its command, variables added to the clean environment, and the core type if named."""
 
     name: str
     command: Sequence[str]
     variables: dict[str, str] = field(default_factory=dict)
+    core: str = ""
 
 
 @dataclass
 class Outcome:
-    """What a contestant said when ready, and the seconds of every repetition of every round."""
+    """The seconds of every repetition of every round of one way of a contestant in one case."""
 
     name: str
-    facts: dict[str, Any]
+    way: str = ""
+    core: str = ""
+    case: str = ""
+    condition: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     skipped: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The contestant and its way."""
+        return f"{self.name} {self.way}".rstrip()
+
+    @property
+    def label(self) -> str:
+        """The title and the core type."""
+        return f"{self.title} ({self.core})" if self.core else self.title
 
     @property
     def median(self) -> float:
@@ -54,106 +69,133 @@ class Outcome:
         return ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
 
 
-def clean_environment(variables: dict[str, str]) -> dict[str, str]:
+def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """The environment without variables that pin kernels, and with ``variables``."""
     kept = {
         key: value
         for key, value in os.environ.items()
         if key not in _PINNED and not key.startswith("NVPL_")
     }
-    return kept | variables
+    return kept | dict(variables)
 
 
-def contest(contestants: Sequence[Contestant], rounds: int, pause: float = 0.2) -> list[Outcome]:
-    """Runs ``rounds`` rounds in which every contestant measures once, in turn.
+def core_types(name: str, command: Sequence[str]) -> list[Contestant]:
+    """One contestant for each of OpenBLAS' core types."""
+    return [
+        Contestant(name, command, {"OPENBLAS_CORETYPE": core} if core else {}, core)
+        for core in CORE_TYPES
+    ]
 
-    The pause before each lets the threads of the one before fall asleep.
+
+def contest(
+    contestants: Sequence[Contestant],
+    rounds: int,
+    cases: Sequence[str] = ("",),
+    conditions: Mapping[str, Callable[[], AbstractContextManager[Any]]] | None = None,
+    pause: float = 0.2,
+) -> list[Outcome]:
+    """Runs, case after case, ``rounds`` rounds in which every contestant measures once, in turn.
+
+    A round is measured under every condition, within the context that it names. The pause before
+    each measurement lets the threads of the contestant before fall asleep.
     """
-    entries: list[tuple[Outcome, subprocess.Popen[str]]] = []
-    outcomes = []
-    try:
-        for contestant in contestants:
-            process = subprocess.Popen(
-                contestant.command,
-                env=clean_environment(contestant.variables),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            facts = _answer(process)
-            outcome = Outcome(contestant.name, facts, skipped=facts.pop("skip", None))
-            outcomes.append(outcome)
-            if outcome.skipped is None:
-                entries.append((outcome, process))
-            else:
-                process.kill()
-                process.wait()
-                print(f"{outcome.name}: skipped, {outcome.skipped}", flush=True)
-        for _ in range(rounds):
-            for outcome, process in entries:
-                time.sleep(pause)
-                assert process.stdin is not None
-                try:
-                    print("go", file=process.stdin, flush=True)
-                except BrokenPipeError:
-                    continue
-                answer = _answer(process)
-                if "skip" in answer:
-                    outcome.skipped = answer["skip"]
-                else:
-                    outcome.seconds += answer["seconds"]
-    finally:
-        for _, process in entries:
-            process.kill()
-            process.wait()
+    conditions = conditions or {"": nullcontext}
+    outcomes: list[Outcome] = []
+    with ExitStack() as stack:
+        entries = [(each, stack.enter_context(_started(each))) for each in contestants]
+        for case in cases:
+            outcomes += _of_case(entries, rounds, case, conditions, pause)
     return outcomes
 
 
-def serve(prepare: Callable[[], tuple[dict[str, Any], Callable[[], list[float]]]]) -> None:
-    """The contestant's side: ``prepare`` gives the facts and the function that measures once."""
+def best(outcomes: Iterable[Outcome]) -> Outcome | None:
+    """The one with the least median, of those that were measured."""
+    measured = [outcome for outcome in outcomes if outcome.seconds]
+    return min(measured, key=lambda outcome: outcome.median, default=None)
+
+
+def best_cores(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Of every way of a contestant, the core type with the least median, in the given order."""
+    groups: dict[tuple[str, ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.seconds:
+            key = (outcome.case, outcome.condition, outcome.name, outcome.way)
+            groups.setdefault(key, []).append(outcome)
+    return [min(group, key=lambda outcome: outcome.median) for group in groups.values()]
+
+
+_Entry = tuple[Contestant, "subprocess.Popen[str]"]
+
+
+@contextmanager
+def _started(contestant: Contestant) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        contestant.command,
+        env=clean_environment(contestant.variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
-        facts, measure = prepare()
-    except Exception as error:
-        _say({"skip": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"})
-        return
-    _say(facts)
-    for _ in sys.stdin:
-        _say({"seconds": measure()})
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
-def machine() -> dict[str, Any]:
-    """The CPU, its logical count and the Python that ran."""
-    model = platform.processor() or platform.machine()
+def _of_case(
+    entries: Sequence[_Entry],
+    rounds: int,
+    case: str,
+    conditions: Mapping[str, Callable[[], AbstractContextManager[Any]]],
+    pause: float,
+) -> list[Outcome]:
+    found: dict[tuple[str, ...], Outcome] = {}
+
+    def outcome(
+        contestant: Contestant, facts: dict[str, Any], way: str = "", condition: str = ""
+    ) -> Outcome:
+        key = (contestant.name, contestant.core, way, condition)
+        new = Outcome(contestant.name, way, contestant.core, case, condition, facts)
+        return found.setdefault(key, new)
+
+    def skip(contestant: Contestant, facts: dict[str, Any], reason: str) -> None:
+        skipped = outcome(contestant, facts)
+        skipped.skipped = reason
+        print(f"{case} {skipped.label}: skipped, {reason}".strip(), file=sys.stderr, flush=True)
+
+    ready = []
+    for contestant, process in entries:
+        answer = _ask(process, f"case {case}")
+        if "skip" in answer:
+            skip(contestant, {}, answer["skip"])
+        else:
+            ready.append((contestant, process, answer["facts"]))
+    for _ in range(rounds):
+        for condition, context in conditions.items():
+            with context():
+                for entry in [*ready]:
+                    contestant, process, facts = entry
+                    time.sleep(pause)
+                    answer = _ask(process, "measure")
+                    if "skip" in answer:
+                        skip(contestant, facts, answer["skip"])
+                        ready.remove(entry)
+                        continue
+                    for way, seconds in answer["seconds"].items():
+                        outcome(contestant, facts, way, condition).seconds += seconds
+    return [*found.values()]
+
+
+def _ask(process: subprocess.Popen[str], line: str) -> dict[str, Any]:
+    """The answer to a line; other output is passed through to standard error."""
+    assert process.stdin is not None and process.stdout is not None
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model n"))
-    except (OSError, StopIteration):
-        pass
-    return {
-        "cpu": model,
-        "cpus": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "load": os.getloadavg()[0],
-    }
-
-
-def save(name: str, document: dict[str, Any]) -> Path:
-    """Writes ``benchmarks/results/<name>.json`` and returns its path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return path
-
-
-def _say(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
-
-
-def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """The next JSON object; other output is passed through to standard error."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("{"):
-            return json.loads(line)
-        print(line, end="", file=sys.stderr)
+        print(line, file=process.stdin, flush=True)
+    except BrokenPipeError:
+        return {"skip": f"the process ended with status {process.wait()}"}
+    for answer in process.stdout:
+        if answer.startswith("{"):
+            return json.loads(answer)
+        print(answer, end="", file=sys.stderr)
     return {"skip": f"the process ended with status {process.wait()}"}

@@ -1,6 +1,6 @@
 """Matrix product: vqswift against oneDNN and OpenBLAS called directly.
 
-    python benchmarks/matmul.py [--size 4096] [--rounds 7] [--quick]
+    python benchmarks/matmul.py [--size 4096] [--rounds 7] [--quick] [--peer-python PYTHON]
 
 OpenBLAS runs once as it chooses its kernels itself and once for each named core type; every
 contestant has a process of its own. Prints GFLOP/s and the ratio to the best peer.
@@ -12,12 +12,14 @@ import argparse
 import ctypes
 import ctypes.util
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _contest import Contestant, Outcome, contest, machine, save, serve
+from _contest import Contestant, Outcome, best, contest, core_types
+from _results import options_of, save, told
+from _serve import Measure, serve, timed
+from _table import print_table
 
 _ONEDNN = ("libdnnl.so.3", "libdnnl.so.2", "libdnnl.so")
 _OPENBLAS = ("libopenblas.so.0", "libopenblas.so")
@@ -25,60 +27,51 @@ _OPENBLAS = ("libopenblas.so.0", "libopenblas.so")
 
 def main() -> None:
     """Measures all, or serves as one of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(__doc__, rounds=7)
     parser.add_argument("--size", type=int, default=4096)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="size 1024, three rounds")
-    parser.add_argument("--contestant", choices=_PREPARE, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
         options.size, options.rounds = min(options.size, 1024), min(options.rounds, 3)
     if options.contestant:
-        serve(lambda: _PREPARE[options.contestant](options.size))
+        serve(lambda case: _PREPARE[options.contestant](int(case)))
         return
-    command = [sys.executable, __file__, "--size", str(options.size), "--contestant"]
+
+    def command(name: str) -> list[str]:
+        return [sys.executable, __file__, "--contestant", name]
+
     outcomes = contest(
         [
-            Contestant("vqswift", [*command, "vqswift"]),
-            Contestant("oneDNN", [*command, "onednn"]),
-            Contestant("OpenBLAS", [*command, "openblas"]),
-            *(
-                Contestant(f"OpenBLAS {core}", [*command, "openblas"], {"OPENBLAS_CORETYPE": core})
-                for core in ("Haswell", "SkylakeX")
-            ),
+            Contestant("vqswift", command("vqswift")),
+            Contestant("oneDNN", command("onednn")),
+            *core_types("OpenBLAS", command("openblas")),
         ],
         options.rounds,
+        [str(options.size)],
     )
-    _report(options.size, outcomes)
+    _report(outcomes, options)
 
 
-def _report(size: int, outcomes: list[Outcome]) -> None:
-    ran = [outcome for outcome in outcomes if outcome.skipped is None]
-    peers = [outcome for outcome in ran if outcome.name != "vqswift"]
-    if not peers:
+def _report(outcomes: list[Outcome], options: argparse.Namespace) -> None:
+    ran = [outcome for outcome in outcomes if outcome.seconds]
+    peer = best(outcome for outcome in ran if outcome.name != "vqswift")
+    if peer is None:
         sys.exit("matmul: no peer could run")
-    best = min(peers, key=lambda outcome: outcome.median)
+    size = options.size
     work = 2e-9 * size**3
-    print(f"{size}^3, float32, median of {len(best.seconds)} products, first to ninth decile")
-    print(f"{'contestant':<20} {'GFLOP/s':>8} {'spread':>15} {'of the best peer':>17}")
+    rows = []
     for outcome in ran:
         fast, slow = outcome.spread
-        print(
-            f"{outcome.name:<20} {work / outcome.median:8.1f} "
-            f"{work / slow:7.1f}-{work / fast:<7.1f} {best.median / outcome.median:17.3f}"
-        )
-    path = save(
-        "matmul",
-        {
-            "size": size,
-            "machine": machine(),
-            "gflops": {outcome.name: work / outcome.median for outcome in ran},
-            "facts": {outcome.name: outcome.facts for outcome in ran},
-            "seconds": {outcome.name: outcome.seconds for outcome in ran},
-            "skipped": {outcome.name: outcome.skipped for outcome in outcomes if outcome.skipped},
-        },
-    )
-    print(f"written to {path}")
+        spread = f"{work / slow:.1f}-{work / fast:.1f}"
+        ratio = f"{peer.median / outcome.median:.3f}"
+        rows.append([outcome.label, f"{work / outcome.median:.1f}", spread, ratio])
+    header = ("", "GFLOP/s", "spread", "of the best peer")
+    print_table(f"{size}^3, float32, median of {len(peer.seconds)} products", header, rows)
+    document = {
+        "size": size,
+        "gflops": {outcome.label: work / outcome.median for outcome in ran},
+        "outcomes": told(outcomes),
+    }
+    print(f"written to {save('matmul', options, document)}")
 
 
 def _matrices(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,20 +87,11 @@ def _checked(product: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
         raise ValueError("the product is wrong")
 
 
-def _timed(multiply: Callable[[], Any]) -> Callable[[], list[float]]:
-    def measure() -> list[float]:
-        multiply()
-        seconds = []
-        for _ in range(2):
-            start = time.perf_counter()
-            multiply()
-            seconds.append(time.perf_counter() - start)
-        return seconds
-
-    return measure
+def _timed(multiply: Callable[[], Any]) -> Measure:
+    return lambda: {"": timed(multiply, repeats=2, slow=float("inf"))}
 
 
-def _prepare_vqswift(size: int) -> tuple[dict[str, Any], Callable[[], list[float]]]:
+def _prepare_vqswift(size: int) -> tuple[dict[str, Any], Measure]:
     import vqswift as vq
 
     a, b = _matrices(size)
@@ -117,7 +101,7 @@ def _prepare_vqswift(size: int) -> tuple[dict[str, Any], Callable[[], list[float
     return {"threads": vq.get_threads()}, _timed(lambda: left @ right)
 
 
-def _prepare_onednn(size: int) -> tuple[dict[str, Any], Callable[[], list[float]]]:
+def _prepare_onednn(size: int) -> tuple[dict[str, Any], Measure]:
     library = _load(_ONEDNN)
     a, b = _matrices(size)
     c = np.zeros_like(a)
@@ -137,7 +121,7 @@ def _prepare_onednn(size: int) -> tuple[dict[str, Any], Callable[[], list[float]
     return {"library": library._name}, _timed(multiply)
 
 
-def _prepare_openblas(size: int) -> tuple[dict[str, Any], Callable[[], list[float]]]:
+def _prepare_openblas(size: int) -> tuple[dict[str, Any], Measure]:
     library = _load(_OPENBLAS)
     library.openblas_get_corename.restype = ctypes.c_char_p
     a, b = _matrices(size)

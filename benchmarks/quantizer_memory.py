@@ -1,6 +1,6 @@
 """Memory that a training forward and backward of a quantizer add to their inputs and outputs.
 
-    python benchmarks/quantizer_memory.py [--points 1000000] [--torch-python PYTHON]
+    python benchmarks/quantizer_memory.py [--points 1000000] [--quick] [--peer-python PYTHON]
 
 64-dimensional vectors, 8192 codes. Added is the peak resident size less what was resident before,
 less the outputs: the quantized vectors, codes and distances (where there are any), and for backward
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import clean_environment, machine, save
+from _contest import clean_environment
+from _results import options_of, save
 from _table import print_table
 
 WIDTH, CODES, WARM_UP = 64, 8192, 256
@@ -38,24 +39,24 @@ Contestant = tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], Any], Ste
 
 def main() -> None:
     """Measures all, or serves as one of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(__doc__, rounds=1)
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--few", type=int, default=16_384, help="vectors for n x k peers")
-    parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch")
-    parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.quick:
+        options.points, options.few = min(options.points, 65_536), min(options.few, 1024)
     if options.contestant:
         print(json.dumps(_measure(options.contestant, options.phase, options.points)))
         return
     results = []
     for name, (_, is_linear) in CONTESTANTS.items():
-        python = sys.executable if name == OURS else options.torch_python
+        python = sys.executable if name == OURS else options.peer_python
         points = options.points if is_linear else min(options.few, options.points)
         for phase in PHASES:
             command = [python, __file__, "--contestant", name, "--phase", phase]
             results.append(_run([*command, "--points", str(points)], name, phase, points))
-    _report(results, options.points)
+    _report(results, options)
 
 
 def _run(command: list[str], name: str, phase: str, points: int) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _run(command: list[str], name: str, phase: str, points: int) -> dict[str, An
     return result | json.loads(done.stdout.splitlines()[-1])
 
 
-def _report(results: list[dict[str, Any]], points: int) -> None:
+def _report(results: list[dict[str, Any]], options: argparse.Namespace) -> None:
     rows = []
     for result in results:
         head = [f"{result['name']}, {result['phase']}", f"{result['points']:,}"]
@@ -79,13 +80,13 @@ def _report(results: list[dict[str, Any]], points: int) -> None:
         rows.append([*head, *amounts, a_vector])
     header = ("", "vectors", "outputs, MB", "added, MB", "added, bytes a vector")
     print_table(f"{WIDTH}-dimensional vectors, {CODES} codes, training", header, rows)
-    path = save("quantizer_memory", {"machine": machine(), "results": results})
+    path = save("quantizer_memory", options, {"results": results})
     print(f"written to {path}")
     ours = [result for result in results if result["name"] == OURS]
     if any("skip" in result for result in ours):
         sys.exit("quantizer_memory: vqswift could not run")
     worst = max(result["added"] for result in ours) / MEGABYTE
-    if points <= 1_000_000 and worst >= LIMIT:
+    if options.points <= 1_000_000 and worst >= LIMIT:
         sys.exit(f"quantizer_memory: vqswift adds {worst:.1f} MB, at most {LIMIT} are allowed")
 
 

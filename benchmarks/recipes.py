@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import _recipes_task as task
-from _contest import clean_environment, machine
+from _contest import clean_environment
+from _results import machine
 from _table import print_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "recipes"
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=task.ITERATIONS)
     parser.add_argument("--holdout", action="store_true", help="evaluate on training images")
     parser.add_argument("--only", nargs="+", help="train these, keep the others' results")
-    parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch")
+    parser.add_argument("--peer-python", default=sys.executable, help="interpreter with the peer")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--setting", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -47,7 +48,7 @@ def main() -> None:
         return
     runs = []
     for side in SIDES:
-        python = sys.executable if side == SIDES[0] else options.torch_python
+        python = sys.executable if side == SIDES[0] else options.peer_python
         command = [python, __file__, "--iterations", str(options.iterations), "--side", side]
         if options.holdout:
             command.append("--holdout")

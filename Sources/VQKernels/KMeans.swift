@@ -1,5 +1,5 @@
 /// Sums of the rows of each code, added up while the codes are found.
-public final class CodeSums {
+public final class ClusterSums {
   /// Points of one group at least, and groups at most: their sums are added in order, so that the result is
   /// the same for every thread count.
   private static let (leastRows, mostGroups) = (4096, 16)

@@ -89,7 +89,7 @@ private func lloyd(
   _ x: Tensor, _ centroids: Tensor, iterations: Int, _ operation: String
 ) throws -> KMeansResult {
   let (n, d, k) = (x.shape[0], x.shape[1], centroids.shape[0])
-  let sums = iterations > 0 ? CodeSums(rows: n, codes: k, width: d) : nil
+  let sums = iterations > 0 ? ClusterSums(rows: n, codes: k, width: d) : nil
   var step = 0
   var previous: Tensor?
   while step < iterations {
@@ -126,7 +126,7 @@ private func result(
 
 /// The codes of `x`, and the number of points of each; moves the centroids that have any to their means.
 private func assignAndMove(
-  _ x: Tensor, _ centroids: Tensor, _ sums: CodeSums?, _ operation: String
+  _ x: Tensor, _ centroids: Tensor, _ sums: ClusterSums?, _ operation: String
 ) throws -> (codes: Tensor, counts: [Int32]) {
   let (n, d, k) = (x.shape[0], x.shape[1], centroids.shape[0])
   if let sums {

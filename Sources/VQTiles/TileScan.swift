@@ -10,32 +10,58 @@ public var tileCodes: Int {
   #endif
 }
 
-/// Sums of six codes for one vector of points.
+/// Sums of one code for the two vectors of a panel.
+struct CodeSums {
+  var low, high: Lanes
+
+  @inline(__always)
+  init(_ start: Float) {
+    low = Lanes(repeating: start)
+    high = low
+  }
+
+  @inline(__always)
+  mutating func add(_ first: Lanes, _ second: Lanes, times code: Float) {
+    let code = Lanes(repeating: code)
+    low.add(first, times: code)
+    high.add(second, times: code)
+  }
+
+  @inline(__always)
+  func maximum(_ other: CodeSums) -> CodeSums {
+    var sums = self
+    sums.low = larger(low, other.low)
+    sums.high = larger(high, other.high)
+    return sums
+  }
+}
+
+/// Sums of six codes, each broadcast once for both vectors.
 struct SixSums {
-  var a, b, c, d, e, f: Lanes
+  var a, b, c, d, e, f: CodeSums
 
   @inline(__always)
   init(_ start: UnsafePointer<Float>) {
-    a = Lanes(repeating: start[0])
-    b = Lanes(repeating: start[1])
-    c = Lanes(repeating: start[2])
-    d = Lanes(repeating: start[3])
-    e = Lanes(repeating: start[4])
-    f = Lanes(repeating: start[5])
+    a = CodeSums(start[0])
+    b = CodeSums(start[1])
+    c = CodeSums(start[2])
+    d = CodeSums(start[3])
+    e = CodeSums(start[4])
+    f = CodeSums(start[5])
   }
 
   @inline(__always)
-  mutating func add(_ x: Lanes, times code: UnsafePointer<Float>) {
-    a.add(x, times: Lanes(repeating: code[0]))
-    b.add(x, times: Lanes(repeating: code[1]))
-    c.add(x, times: Lanes(repeating: code[2]))
-    d.add(x, times: Lanes(repeating: code[3]))
-    e.add(x, times: Lanes(repeating: code[4]))
-    f.add(x, times: Lanes(repeating: code[5]))
+  mutating func add(_ first: Lanes, _ second: Lanes, times code: UnsafePointer<Float>) {
+    a.add(first, second, times: code[0])
+    b.add(first, second, times: code[1])
+    c.add(first, second, times: code[2])
+    d.add(first, second, times: code[3])
+    e.add(first, second, times: code[4])
+    f.add(first, second, times: code[5])
   }
 
   @inline(__always)
-  var largest: Lanes { larger(larger(larger(a, b), larger(c, d)), larger(e, f)) }
+  var largest: CodeSums { a.maximum(b).maximum(c.maximum(d)).maximum(e.maximum(f)) }
 }
 
 /// The largest score `X . E + start` of each tile for each point of a panel.
@@ -56,35 +82,29 @@ public func scanTiles(
   var start = starts
   var out = maxima
   for _ in 0..<count {
-    var low = SixSums(start)
-    var high = low
+    var sums = SixSums(start)
     #if VQ_AVX512
-      var lowRest = SixSums(start + 6)
-      var highRest = lowRest
+      var rest = SixSums(start + 6)
     #endif
     var x = panel
     for _ in 0..<d {
       let first = x.vector(Lanes.self)
       let second = (x + lanes).vector(Lanes.self)
-      low.add(first, times: code)
-      high.add(second, times: code)
+      sums.add(first, second, times: code)
       #if VQ_AVX512
-        lowRest.add(first, times: code + 6)
-        highRest.add(second, times: code + 6)
+        rest.add(first, second, times: code + 6)
       #endif
       x += panelPoints
       code += tileCodes
     }
-    var lowest = low.largest
-    var highest = high.largest
+    var largest = sums.largest
     #if VQ_AVX512
-      lowest = larger(lowest, lowRest.largest)
-      highest = larger(highest, highRest.largest)
+      largest = largest.maximum(rest.largest)
     #endif
-    out.store(lowest)
-    (out + lanes).store(highest)
-    best.store(larger(UnsafePointer(best).vector(Lanes.self), lowest))
-    (best + lanes).store(larger(UnsafePointer(best + lanes).vector(Lanes.self), highest))
+    out.store(largest.low)
+    (out + lanes).store(largest.high)
+    best.store(larger(UnsafePointer(best).vector(Lanes.self), largest.low))
+    (best + lanes).store(larger(UnsafePointer(best + lanes).vector(Lanes.self), largest.high))
     out += panelPoints
     start += tileCodes
   }

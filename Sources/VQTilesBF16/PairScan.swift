@@ -1,17 +1,27 @@
 import CPlatform
 
-/// Sums of six codes for one vector of points, two elements of each at a time.
-private struct SixPairSums {
-  var sums: SixSums
-
+extension CodeSums {
   @inline(__always)
-  mutating func add(_ x: SIMD16<Int32>, times code: UnsafePointer<Int32>) {
-    sums.a = vq_add_pair_products(sums.a, x, SIMD16(repeating: code[0]))
-    sums.b = vq_add_pair_products(sums.b, x, SIMD16(repeating: code[1]))
-    sums.c = vq_add_pair_products(sums.c, x, SIMD16(repeating: code[2]))
-    sums.d = vq_add_pair_products(sums.d, x, SIMD16(repeating: code[3]))
-    sums.e = vq_add_pair_products(sums.e, x, SIMD16(repeating: code[4]))
-    sums.f = vq_add_pair_products(sums.f, x, SIMD16(repeating: code[5]))
+  fileprivate mutating func add(
+    _ first: SIMD16<Int32>, _ second: SIMD16<Int32>, timesPair code: Int32
+  ) {
+    let code = SIMD16(repeating: code)
+    low = vq_add_pair_products(low, first, code)
+    high = vq_add_pair_products(high, second, code)
+  }
+}
+
+extension SixSums {
+  @inline(__always)
+  fileprivate mutating func add(
+    _ first: SIMD16<Int32>, _ second: SIMD16<Int32>, timesPairs code: UnsafePointer<Int32>
+  ) {
+    a.add(first, second, timesPair: code[0])
+    b.add(first, second, timesPair: code[1])
+    c.add(first, second, timesPair: code[2])
+    d.add(first, second, timesPair: code[3])
+    e.add(first, second, timesPair: code[4])
+    f.add(first, second, timesPair: code[5])
   }
 }
 
@@ -25,27 +35,22 @@ public func scanPairTiles(
   var start = starts
   var out = maxima
   for _ in 0..<count {
-    var low = SixPairSums(sums: SixSums(start))
-    var high = low
-    var lowRest = SixPairSums(sums: SixSums(start + 6))
-    var highRest = lowRest
+    var sums = SixSums(start)
+    var rest = SixSums(start + 6)
     var x = panel
     for _ in 0..<pairs {
       let first = x.vector(SIMD16<Int32>.self)
       let second = (x + 16).vector(SIMD16<Int32>.self)
-      low.add(first, times: code)
-      high.add(second, times: code)
-      lowRest.add(first, times: code + 6)
-      highRest.add(second, times: code + 6)
+      sums.add(first, second, timesPairs: code)
+      rest.add(first, second, timesPairs: code + 6)
       x += panelPoints
       code += tileCodes
     }
-    let lowest = larger(low.sums.largest, lowRest.sums.largest)
-    let highest = larger(high.sums.largest, highRest.sums.largest)
-    out.store(lowest)
-    (out + 16).store(highest)
-    best.store(larger(UnsafePointer(best).vector(Lanes.self), lowest))
-    (best + 16).store(larger(UnsafePointer(best + 16).vector(Lanes.self), highest))
+    let largest = sums.largest.maximum(rest.largest)
+    out.store(largest.low)
+    (out + 16).store(largest.high)
+    best.store(larger(UnsafePointer(best).vector(Lanes.self), largest.low))
+    (best + 16).store(larger(UnsafePointer(best + 16).vector(Lanes.self), largest.high))
     out += panelPoints
     start += tileCodes
   }

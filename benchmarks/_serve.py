@@ -1,0 +1,52 @@
+"""The contestant's side of ``_contest``."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Measure = Callable[[], Mapping[str, list[float]]]
+# From a case to the facts about it and to what measures its ways once.
+Prepare = Callable[[str], tuple[dict[str, Any], Measure]]
+
+
+def serve(prepare: Prepare) -> None:
+    """Answers the contest's lines until they end; one case is held at a time."""
+    measure: Measure | None = None
+    for line in sys.stdin:
+        order, _, case = line.rstrip("\n").partition(" ")
+        try:
+            if order == "case":
+                measure = None
+                gc.collect()
+                facts, measure = prepare(case)
+                _say({"facts": facts})
+            elif measure is None:
+                _say({"skip": "no case is ready"})
+            else:
+                _say({"seconds": measure()})
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or ["no message"])[0][:200]
+            _say({"skip": f"{type(error).__name__}: {reason}"})
+
+
+def timed(call: Callable[[], object], repeats: int = 3, slow: float = 0.3) -> list[float]:
+    """Seconds of ``repeats`` calls after one that warms up; of one call when it is ``slow``."""
+    if seconds_of(call) > slow:
+        repeats = 1
+    return [seconds_of(call) for _ in range(repeats)]
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
