@@ -53,6 +53,7 @@ def rows(layer: Layer, z: np.ndarray) -> list[np.ndarray]:
 def test_a_k_means_start_runs_here_and_before_the_first_assignment(
     make: Callable[..., Layer], init: str
 ) -> None:
+    vq.manual_seed(0)  # of 400 seeds one draws two starts of a cluster and leaves one out
     layer = make(init=init)
     # Eight clusters, alike in both groups: a start that finds them leaves their noise alone.
     centers = np.arange(8)[:, None] * np.array([10, -10, 10, -10])
