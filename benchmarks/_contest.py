@@ -22,7 +22,7 @@ from typing import Any
 # OpenBLAS chooses its kernels itself, or is told to take those of a core type.
 CORE_TYPES = ("", "Haswell", "SkylakeX")
 # Variables that pin a library to another CPU's kernels.
-_PINNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+_PINNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VQSWIFT_INSTRUCTIONS")
 
 
 @dataclass

@@ -25,6 +25,8 @@ from _table import print_table
 from _verdict import HEADER, Row, ahead, as_json, milliseconds
 
 OURS, FLOAT32 = "vqswift", "vqswift, float32 screen"
+# The best kernels without the half-precision dot product; a lesser CPU takes its own.
+FLOAT32_ONLY = {"VQSWIFT_INSTRUCTIONS": "avx512"}
 FAISS, TORCH, PEAK = "faiss", "torch", "FMA peak"
 # Sizes (n, k, d), the share of the FMA peak that is asked for (0: none), and times faiss' speed.
 CASES = {
@@ -60,7 +62,7 @@ def main() -> None:
     contestants = [
         Contestant(PEAK, command(sys.executable, PEAK)),
         Contestant(OURS, command(sys.executable, OURS)),
-        Contestant(FLOAT32, command(sys.executable, OURS), {"VQSWIFT_SCREEN": "float32"}),
+        Contestant(FLOAT32, command(sys.executable, OURS), FLOAT32_ONLY),
         *core_types(FAISS, command(options.peer_python, FAISS)),
         *core_types(TORCH, command(options.peer_python, TORCH)),
     ]
@@ -213,7 +215,8 @@ def _ours(x: np.ndarray, codebook: np.ndarray) -> tuple[dict[str, Any], Ways]:
     import vqswift as vq
 
     points, codes = vq.Tensor(x), vq.Tensor(codebook)
-    return {"version": vq.__version__, "threads": vq.get_threads()}, {
+    facts = {"version": vq.__version__, "threads": vq.get_threads(), "with": vq.libraries()}
+    return facts, {
         "": lambda: vq.nearest_codes(points, codes),
         "from NumPy": lambda: vq.nearest_codes(x, codebook),
     }

@@ -53,6 +53,15 @@ def outcome(name: str, seconds: float, **given: Any) -> Outcome:
     return Outcome(name, seconds=[seconds], **given)
 
 
+@pytest.mark.parametrize("name", ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VQSWIFT_INSTRUCTIONS"])
+def test_the_environment_is_cleaned_of_what_pins_kernels(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "avx2")
+    assert name not in _contest.clean_environment({})
+    assert _contest.clean_environment({name: "avx512"})[name] == "avx512"
+
+
 @pytest.fixture
 def counter(tmp_path: Path) -> Path:
     path = tmp_path / "counter"
