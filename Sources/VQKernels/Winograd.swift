@@ -11,6 +11,8 @@ public struct WinogradConvolution {
 
   /// Channels that every instruction set multiplies at once.
   static let channelStep = 32
+  /// Filters whose transforms, 36 elements each, still stay near; beyond, reading them costs what it saves.
+  static let mostFilters = 1 << 16
   /// Products of a tile, and taps of a filter.
   static let (points, taps) = (36, 9)
 
@@ -21,7 +23,7 @@ public struct WinogradConvolution {
   ) {
     guard w.kernelHeight == 3, w.kernelWidth == 3, w.strideHeight == 1, w.strideWidth == 1,
       w.paddingHeight <= 2, w.paddingWidth <= 2, w.channels % Self.channelStep == 0,
-      outChannels % Self.channelStep == 0
+      outChannels % Self.channelStep == 0, w.channels * outChannels <= Self.mostFilters
     else { return nil }
     self.init(
       images: images, height: w.height, width: w.width, outHeight: w.outHeight,

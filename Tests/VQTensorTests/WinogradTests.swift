@@ -97,7 +97,13 @@ import VQKernels
     }
     #expect(
       try applies(ConvolutionCase(input: [1, 4, 4, 32], out: 32, kernel: (3, 3), padding: (1, 1))))
-    // One tile for a single output; channels that no vector holds; other windows.
+    #expect(
+      try applies(
+        ConvolutionCase(input: [1, 8, 8, 256], out: 256, kernel: (3, 3), padding: (1, 1))))
+    // One tile for a single output; channels that no vector holds; too many; other windows.
+    #expect(
+      try !applies(
+        ConvolutionCase(input: [1, 8, 8, 512], out: 256, kernel: (3, 3), padding: (1, 1))))
     #expect(try !applies(ConvolutionCase(input: [1, 3, 3, 32], out: 32, kernel: (3, 3))))
     #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 16], out: 32, kernel: (3, 3))))
     #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 48, kernel: (3, 3))))
