@@ -33,7 +33,9 @@ enum ConvolutionBackend {
     switch self {
     case .patches: return try patchForward(g, x.tensor, weight, bias: bias)
     #if VQ_ONEDNN
-      case .oneDNN: return try oneDNNForward(g, x, weight, bias: bias)
+      case .oneDNN:
+        if let result = try winogradForward(g, x.tensor, weight, bias: bias) { return result }
+        return try oneDNNForward(g, x, weight, bias: bias)
     #endif
     }
   }
@@ -50,6 +52,9 @@ enum ConvolutionBackend {
         // The library fills vectors of 16 input channels; with few of them patches measure faster.
         if g.window.channels < 8 {
           return try patchBackwardData(g, gradient.tensor, weight, bias: bias)
+        }
+        if let result = try winogradBackwardData(g, gradient.tensor, weight, bias: bias) {
+          return result
         }
         return try oneDNNBackwardData(g, gradient, weight, bias: bias)
     #endif
@@ -79,6 +84,9 @@ enum ConvolutionBackend {
             try pointwiseBackwardWeights(g, x.tensor, gradient.tensor),
             bias ? try gradient.tensor.summed(to: [g.outChannels]) : nil
           )
+        }
+        if let weight = try winogradBackwardWeights(g, x.tensor, gradient.tensor) {
+          return (weight, bias ? try gradient.tensor.summed(to: [g.outChannels]) : nil)
         }
         return try oneDNNBackwardWeights(g, x, gradient, bias: bias)
     #endif

@@ -42,6 +42,7 @@ struct ConvolutionCase: CustomStringConvertible {
     ConvolutionCase(input: [1, 1, 9, 1], out: 1, kernel: (1, 3), padding: (0, 1)),
     ConvolutionCase(input: [40, 12, 12, 16], out: 16, kernel: (3, 3), padding: (1, 1)),
     ConvolutionCase(input: [2, 7, 8, 32], out: 48, kernel: (3, 3), padding: (1, 0)),
+    ConvolutionCase(input: [3, 9, 10, 32], out: 64, kernel: (3, 3), padding: (1, 0)),
   ]
 }
 

@@ -1,6 +1,8 @@
 """Vector-quantized neural networks on the CPU: exact formulas, fast kernels, no index collapse."""
 
+import importlib as _importlib
 import os as _os
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # Idle OpenMP threads spin as long as two loops of a training step lie apart, then sleep: longer,
 # and a busy neighbour on their core costs more than it saves. This must stand before libgomp loads.
@@ -15,7 +17,7 @@ if _os.environ.get("VQSWIFT_INSTRUCTIONS", _sets[0]) not in _sets:
         f"must be one of {', '.join(_sets)}"
     )
 
-from . import data, metrics, models, nn, optim, recipes, train  # noqa: E402
+from . import models, nn, optim  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
@@ -26,7 +28,24 @@ from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  # noqa: E402
 
+if _TYPE_CHECKING:
+    from . import data, metrics, recipes, train
+
 __version__ = "0.1.0"
+
+# Imported at first use: they bring hashing, threads and parsers of the standard library.
+_LAZY = frozenset({"data", "metrics", "recipes", "train"})
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "FSQ",

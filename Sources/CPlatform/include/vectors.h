@@ -55,3 +55,6 @@ VQ_INLINE vq_float16 vq_add_pair_products(vq_float16 sum, vq_int16 a, vq_int16 b
   return __builtin_ia32_dpbf16ps_512(sum, (vq_bf16_32)a, (vq_bf16_32)b);
 }
 #endif
+
+/// Begins to load the cache line of `address`.
+VQ_INLINE void vq_prefetch(const void *address) { __builtin_prefetch(address); }

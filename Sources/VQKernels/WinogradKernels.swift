@@ -1,0 +1,80 @@
+import VQTiles
+
+#if arch(x86_64)
+  import VQTilesAVX2
+  import VQTilesAVX512
+#endif
+
+/// The parts of a Winograd convolution in one instruction set; they are documented in `VQTiles`.
+struct WinogradKernels {
+  typealias Sources = UnsafePointer<UnsafePointer<Float>>
+  typealias Targets = UnsafePointer<UnsafeMutablePointer<Float>>
+  typealias Input = UnsafePointer<Float>
+  typealias Output = UnsafeMutablePointer<Float>
+
+  let productRows: Int
+  let transformPatches: (Sources, Int, Int, Output, Int) -> Void
+  let transformGradients: (Sources, Int, Int, Output, Int) -> Void
+  let transformOutputs: (Input, Int, Int, Int, Input, Targets) -> Void
+  let transformWeights: (Input, Int, Int, Int, Output) -> Void
+  let transformWeightGradients: (Input, Int, Int, Int, Output) -> Void
+  let multiplyPoints: (Input, Int, Input, Output, Int, Int, Int, Int, Int) -> Void
+  let addTransposedProducts: (Input, Int, Input, Int, Output, Int, Int, Int, Int) -> Void
+
+  /// Those of the highest instruction set that the CPU runs.
+  static let usable = WinogradKernels(.usable)
+}
+
+extension WinogradKernels {
+  /// Those of `set`, which the CPU must run.
+  init(_ set: InstructionSet) {
+    #if arch(x86_64)
+      switch set {
+      case .avx512bf16, .avx512: self = .avx512
+      case .avx2: self = .avx2
+      case .portable: self = .portable
+      }
+    #else
+      self = .portable
+    #endif
+  }
+
+  private static let portable = WinogradKernels(
+    productRows: VQTiles.productRows,
+    transformPatches: VQTiles.transformPatches(_:count:channels:_:pointStride:),
+    transformGradients: VQTiles.transformGradients(_:count:channels:_:pointStride:),
+    transformOutputs: VQTiles.transformOutputs(_:pointStride:count:channels:bias:_:),
+    transformWeights: VQTiles.transformWeights(_:count:from:to:_:),
+    transformWeightGradients: VQTiles.transformWeightGradients(_:count:from:to:_:),
+    multiplyPoints: VQTiles.multiplyPoints(
+      _:aStride:_:_:outStride:points:rows:depth:columns:),
+    addTransposedProducts: VQTiles.addTransposedProducts(
+      _:aStride:_:bStride:_:points:rows:depth:columns:))
+
+  #if arch(x86_64)
+
+    private static let avx2 = WinogradKernels(
+      productRows: VQTilesAVX2.productRows,
+      transformPatches: VQTilesAVX2.transformPatches(_:count:channels:_:pointStride:),
+      transformGradients: VQTilesAVX2.transformGradients(_:count:channels:_:pointStride:),
+      transformOutputs: VQTilesAVX2.transformOutputs(_:pointStride:count:channels:bias:_:),
+      transformWeights: VQTilesAVX2.transformWeights(_:count:from:to:_:),
+      transformWeightGradients: VQTilesAVX2.transformWeightGradients(_:count:from:to:_:),
+      multiplyPoints: VQTilesAVX2.multiplyPoints(
+        _:aStride:_:_:outStride:points:rows:depth:columns:),
+      addTransposedProducts: VQTilesAVX2.addTransposedProducts(
+        _:aStride:_:bStride:_:points:rows:depth:columns:))
+
+    private static let avx512 = WinogradKernels(
+      productRows: VQTilesAVX512.productRows,
+      transformPatches: VQTilesAVX512.transformPatches(_:count:channels:_:pointStride:),
+      transformGradients: VQTilesAVX512.transformGradients(_:count:channels:_:pointStride:),
+      transformOutputs: VQTilesAVX512.transformOutputs(_:pointStride:count:channels:bias:_:),
+      transformWeights: VQTilesAVX512.transformWeights(_:count:from:to:_:),
+      transformWeightGradients: VQTilesAVX512.transformWeightGradients(_:count:from:to:_:),
+      multiplyPoints: VQTilesAVX512.multiplyPoints(
+        _:aStride:_:_:outStride:points:rows:depth:columns:),
+      addTransposedProducts: VQTilesAVX512.addTransposedProducts(
+        _:aStride:_:bStride:_:points:rows:depth:columns:))
+  #endif
+}

@@ -1,0 +1,114 @@
+import Testing
+import VQKernels
+
+@testable import VQTensor
+
+@Suite struct WinogradTests {
+  /// Whole and cut tiles, one and several groups of tiles for the weights, every padding.
+  static let cases = [
+    ConvolutionCase(input: [2, 8, 8, 32], out: 64, kernel: (3, 3), padding: (1, 1)),
+    ConvolutionCase(input: [3, 7, 10, 64], out: 32, kernel: (3, 3), padding: (0, 2)),
+    ConvolutionCase(input: [129, 8, 8, 32], out: 32, kernel: (3, 3), padding: (1, 1)),
+  ]
+
+  static let sets = InstructionSet.allCases.filter { $0.rawValue <= InstructionSet.usable.rawValue }
+
+  /// What the three passes make of random operands.
+  private func passes(_ shape: ConvolutionCase, _ set: InstructionSet, threads: Int) throws
+    -> [[Float]]
+  {
+    let g = try shape.geometry()
+    let convolution = try #require(
+      WinogradConvolution(images: g.images, window: g.window, outChannels: g.outChannels, set))
+    let operands = try operands(g)
+    func storage(_ count: Int) throws -> UnsafeMutablePointer<Float> {
+      let storage = try Storage(.float32, count: count)
+      // What a buffer held before must not matter.
+      storage.floats.update(repeating: .nan, count: count)
+      kept.append(storage)
+      return storage.floats
+    }
+    var kept: [Storage] = []
+    let scratch = try storage(
+      max(
+        convolution.scratchCount(threads: threads),
+        convolution.weightGradientScratchCount(threads: threads)))
+    let y = try storage(g.outputCount)
+    let inputs = try storage(g.inputCount)
+    let weights = try storage(g.weightCount)
+    let before = threadCount
+    threadCount = threads
+    defer { threadCount = before }
+    let (x, w) = (operands.x.storage.floats, operands.weight.storage.floats)
+    let gradient = operands.gradient.storage.floats
+    convolution.convolve(
+      x, w, bias: operands.bias.storage.floats, y, scratch: scratch, threads: threads)
+    convolution.convolveTransposed(
+      gradient, w, bias: nil, inputs, scratch: scratch, threads: threads)
+    convolution.weightGradient(x, gradient, weights, scratch: scratch, threads: threads)
+    return withExtendedLifetime(kept) {
+      [(y, g.outputCount), (inputs, g.inputCount), (weights, g.weightCount)].map {
+        Array(UnsafeBufferPointer(start: $0.0, count: $0.1))
+      }
+    }
+  }
+
+  private func operands(_ g: ConvolutionGeometry) throws -> (
+    x: Tensor, weight: Tensor, bias: Tensor, gradient: Tensor
+  ) {
+    (
+      try randomTensor(g.inputShape, seed: 1, from: -1, to: 1),
+      try randomTensor(g.weightShape, seed: 2, from: -1, to: 1),
+      try randomTensor([g.outChannels], seed: 3, from: -1, to: 1),
+      try randomTensor(g.outputShape, seed: 4, from: -1, to: 1)
+    )
+  }
+
+  /// The patches, which agree with Float64, are the witness.
+  @Test(arguments: cases, sets)
+  func agreesWithPatches(_ shape: ConvolutionCase, _ set: InstructionSet) throws {
+    let g = try shape.geometry()
+    let operands = try operands(g)
+    let found = try passes(shape, set, threads: 2)
+    let (x, w) = (try operands.x.requiringGrad(), try operands.weight.requiringGrad())
+    let y = try x.conv2d(w, bias: operands.bias, padding: shape.padding, backend: .patches)
+    try y.backward(operands.gradient)
+    let expected = [y.values, try #require(x.grad).values, try #require(w.grad).values]
+    let terms = [g.window.patchCount, 9 * shape.out, g.outputPixels]
+    for ((found, expected), terms) in zip(zip(found, expected), terms) {
+      // The tolerance of plain sums of so many products below 1, for each of the two.
+      let tolerance = 2 * 0x1p-24 * Double(terms + 8) * 4
+      #expect(found.count == expected.count)
+      #expect(zip(found, expected).allSatisfy { abs(Double($0) - Double($1)) <= tolerance })
+    }
+  }
+
+  @Test(arguments: cases, sets)
+  func threadsDoNotChangeABit(_ shape: ConvolutionCase, _ set: InstructionSet) throws {
+    let one = try passes(shape, set, threads: 1)
+    for threads in [2, 3, 7] { #expect(try passes(shape, set, threads: threads) == one) }
+  }
+
+  @Test func appliesWhereItSavesProducts() throws {
+    func applies(_ shape: ConvolutionCase) throws -> Bool {
+      let g = try shape.geometry()
+      return WinogradConvolution(images: g.images, window: g.window, outChannels: g.outChannels)
+        != nil
+    }
+    #expect(
+      try applies(ConvolutionCase(input: [1, 4, 4, 32], out: 32, kernel: (3, 3), padding: (1, 1))))
+    #expect(
+      try applies(
+        ConvolutionCase(input: [1, 8, 8, 256], out: 256, kernel: (3, 3), padding: (1, 1))))
+    // One tile for a single output; channels that no vector holds; too many; other windows.
+    #expect(
+      try !applies(
+        ConvolutionCase(input: [1, 8, 8, 512], out: 256, kernel: (3, 3), padding: (1, 1))))
+    #expect(try !applies(ConvolutionCase(input: [1, 3, 3, 32], out: 32, kernel: (3, 3))))
+    #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 16], out: 32, kernel: (3, 3))))
+    #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 48, kernel: (3, 3))))
+    #expect(
+      try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 32, kernel: (3, 3), stride: (2, 2))))
+    #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 32, kernel: (4, 4))))
+  }
+}
