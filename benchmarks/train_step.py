@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -46,6 +47,7 @@ WAYS = {
 # By batch: times PyTorch's eager mode as users write it, and times PyTorch's best.
 BARS: dict[int, tuple[float | None, float]] = {128: (2.3, 2.0), 32: (None, 1.7)}
 SLOWDOWN_BAR, AGREE = 2.2, 1e-4
+WARM = 0.3  # seconds of steps before those that are timed
 
 
 def main() -> None:
@@ -187,7 +189,9 @@ def _prepare(options: argparse.Namespace, case: str) -> tuple[dict[str, Any], Me
     def measure() -> dict[str, list[float]]:
         seconds: dict[str, list[float]] = {}
         for way, step in steps.items():
-            step(batches[0])
+            warm = time.perf_counter() + WARM
+            while time.perf_counter() < warm:
+                step(batches[0])
             turns = [batches[index % len(batches)] for index in range(options.steps)]
             seconds[way] = [seconds_of(partial(step, batch)) for batch in turns]
         return seconds

@@ -281,6 +281,24 @@ def test_gradients_agree_between_thread_counts(threads: Callable[[int], None]) -
         assert error <= 1e-5 * max(np.linalg.norm(value), scale * np.sqrt(value.size)), name
 
 
+def test_gradients_do_not_depend_on_threads(threads: Callable[[int], None]) -> None:
+    """Not a bit of a step: strided, pointwise and 3x3 convolutions, batch norms, quantizer."""
+
+    def gradients() -> list[np.ndarray]:
+        vq.manual_seed(4)
+        model = vq.models.SQVAE(vq.VectorQuant(64, 32), width=64)
+        x = vq.Generator(8).uniform((13, 32, 32, 3))
+        reconstruction, info = model(x)
+        (nn.functional.mse_loss(reconstruction, x) + info.loss).backward()
+        return [p.grad.numpy() for p in model.parameters() if p.grad is not None]
+
+    one = on(threads, 1, gradients)
+    assert len(one) > 20  # type: ignore[arg-type]
+    for count in (2, 3):
+        for a, b in zip(one, on(threads, count, gradients), strict=True):  # type: ignore[call-overload]
+            assert np.array_equal(a, b)
+
+
 TRAIN = """
 import hashlib, sys
 import vqswift as vq

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void GOMP_parallel(void (*body)(void *), void *context, unsigned threads, unsigned flags);
+#include "team.h"
+
 int omp_get_max_threads(void);
 void omp_set_num_threads(int count);
 int omp_in_parallel(void);
@@ -14,33 +15,28 @@ static _Atomic(int) configured_threads;
 static _Thread_local bool gradients_disabled;
 static _Thread_local char error_text[4096];
 
-// libgomp's pool does not survive fork: a child that starts a region waits for threads that are
-// gone.
-static void after_fork_in_child(void) { vq_set_thread_count(1); }
+// libgomp's pool does not survive fork either: a child in which oneDNN starts a region waits for
+// threads that are gone.
+static void after_fork_in_child(void) {
+  vq_forget_helpers();
+  vq_set_thread_count(1);
+}
 
 __attribute__((constructor)) static void start(void) {
   atomic_store(&configured_threads, omp_get_max_threads());
   pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
-int vq_thread_count(void) { return omp_in_parallel() ? 1 : atomic_load(&configured_threads); }
-
-void vq_set_thread_count(int count) {
-  atomic_store(&configured_threads, count);
-  omp_set_num_threads(count);
+int vq_thread_count(void) {
+  return vq_in_region() || omp_in_parallel() ? 1 : atomic_load(&configured_threads);
 }
 
-void vq_adopt_thread_count(void) {
-  int count = atomic_load(&configured_threads);
-  if (omp_get_max_threads() != count) omp_set_num_threads(count);
-}
+void vq_set_thread_count(int count) { atomic_store(&configured_threads, count); }
 
-void vq_parallel(void (*body)(void *), void *context, int threads) {
-  if (threads <= 1) {
-    body(context);
-  } else {
-    GOMP_parallel(body, context, (unsigned)threads, 0);
-  }
+int vq_set_library_threads(int count) {
+  int before = omp_get_max_threads();
+  if (before != count) omp_set_num_threads(count);
+  return before;
 }
 
 bool vq_gradients_enabled(void) { return !gradients_disabled; }

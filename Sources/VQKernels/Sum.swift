@@ -128,3 +128,24 @@ func chunkedSum(_ count: Int, grain: Int, _ body: (Range<Int>) -> Double) -> Dou
     return total
   }
 }
+
+/// `out[i] = sum over p of parts[p, i]`, in order.
+public func sumParts(
+  _ parts: UnsafePointer<Float>, count: Int, size: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  parallelFor(size, grain: max(1, elementGrain / max(count, 1))) { range in
+    var i = range.lowerBound
+    while i + 16 <= range.upperBound {
+      var sum = SIMD16<Float>.zero
+      for part in 0..<count { sum += load16(parts + part * size + i) }
+      UnsafeMutableRawPointer(out + i).storeBytes(of: sum, as: SIMD16<Float>.self)
+      i += 16
+    }
+    while i < range.upperBound {
+      var sum: Float = 0
+      for part in 0..<count { sum += parts[part * size + i] }
+      out[i] = sum
+      i += 1
+    }
+  }
+}

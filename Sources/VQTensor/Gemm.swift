@@ -6,61 +6,98 @@ import VQKernels
   import COneDNN
 #endif
 
-/// `c = alpha * op(a) op(b) + beta * c`, row-major: op(a) [m, k], op(b) [k, n], c [m, n].
-/// `lda`, `ldb`, `ldc` are row lengths in memory.
-func gemm(
-  transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int,
-  alpha: Float = 1, _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int,
-  beta: Float = 0, _ c: UnsafeMutablePointer<Float>, ldc: Int
-) throws {
-  if m == 0 || n == 0 { return }
+/// Who multiplies the tiles of a matrix product.
+enum ProductLibrary {
+  case openBLAS
   #if VQ_ONEDNN
-    // dnnl_sgemm leaves c alone where there is nothing to add.
-    if k == 0 {
-      return try blasGemm(
-        transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a,
-        lda: lda, b, ldb: ldb, beta: beta, c, ldc: ldc)
-    }
-    vq_adopt_thread_count()
-    let status = dnnl_sgemm(
-      transposeA ? 84 : 78, transposeB ? 84 : 78, Int64(m), Int64(n), Int64(k), alpha,
-      a, Int64(lda), b, Int64(ldb), beta, c, Int64(ldc))
-    guard status == dnnl_success else {
-      throw VQError.library("oneDNN", "dnnl_sgemm", status: Int(status.rawValue))
-    }
+    case oneDNN
+    static let standard = ProductLibrary.oneDNN
   #else
-    try blasGemm(
-      transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a, lda: lda,
-      b, ldb: ldb, beta: beta, c, ldc: ldc)
+    static let standard = ProductLibrary.openBLAS
   #endif
 }
 
-/// The same on OpenBLAS, one thread a tile of `c`. The tiles follow from the sizes alone, so that the
-/// result does not depend on the threads.
-func blasGemm(
-  transposeA: Bool, transposeB: Bool, m: Int, n: Int, k: Int, alpha: Float,
-  _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int, beta: Float,
-  _ c: UnsafeMutablePointer<Float>, ldc: Int
+/// `c = alpha * op(a) op(b) + beta * c`, row-major: op(a) [m, k], op(b) [k, n], c [m, n].
+/// `lda`, `ldb`, `ldc` are row lengths in memory.
+///
+/// A tile of `c` is one thread's. The tiles follow from the sizes alone, so that the result does not
+/// depend on the threads.
+func gemm(
+  transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int,
+  alpha: Float = 1, _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int,
+  beta: Float = 0, _ c: UnsafeMutablePointer<Float>, ldc: Int,
+  library: ProductLibrary = .standard
 ) throws {
-  guard [m, n, k, lda, ldb, ldc].allSatisfy({ $0 <= Int(Int32.max) }) else {
+  if m == 0 || n == 0 { return }
+  if library == .openBLAS, [m, n, k, lda, ldb, ldc].contains(where: { $0 > Int(Int32.max) }) {
     throw VQError.overflow("gemm", [m, n, k])
   }
-  openblas_set_num_threads(1)
   let (lda, ldb) = (max(lda, 1), max(ldb, 1))
   let (rows, columns) = gemmTile(m, n)
   let down = (m + rows - 1) / rows
   let across = (n + columns - 1) / columns
+  let failure = FirstError()
   parallelFor(down * across, grain: 1) { tiles in
     for tile in tiles {
       let (top, left) = (tile / across * rows, tile % across * columns)
-      cblas_sgemm(
-        CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans,
-        transposeB ? CblasTrans : CblasNoTrans,
-        Int32(min(rows, m - top)), Int32(min(columns, n - left)), Int32(k), alpha,
-        a + top * (transposeA ? 1 : lda), Int32(lda), b + left * (transposeB ? ldb : 1), Int32(ldb),
-        beta, c + top * ldc + left, Int32(ldc))
+      failure.catching {
+        try multiply(
+          transposeA: transposeA, transposeB: transposeB, m: min(rows, m - top),
+          n: min(columns, n - left), k: k, alpha: alpha, a + top * (transposeA ? 1 : lda), lda: lda,
+          b + left * (transposeB ? ldb : 1), ldb: ldb, beta: beta, c + top * ldc + left, ldc: ldc,
+          library: library)
+      }
     }
   }
+  try failure.rethrow()
+}
+
+/// `out = transpose(a) b` of tall matrices, a [k, m], b [k, n], out [m, n]: rows in sixteen parts, whose
+/// products are added in order.
+func gemmOfColumns(
+  m: Int, n: Int, k: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
+  _ out: UnsafeMutablePointer<Float>
+) throws {
+  let depth = max(256, (k + 15) / 16)
+  let count = (k + depth - 1) / depth
+  let parts = try Storage(.float32, count: count * m * n)
+  let failure = FirstError()
+  parallelFor(count, grain: 1) { range in
+    for part in range {
+      let start = part * depth
+      failure.catching {
+        try multiply(
+          transposeA: true, transposeB: false, m: m, n: n, k: min(depth, k - start), alpha: 1,
+          a + start * m, lda: m, b + start * n, ldb: n, beta: 0, parts.floats + part * m * n,
+          ldc: n, library: .standard)
+      }
+    }
+  }
+  try failure.rethrow()
+  sumParts(parts.floats, count: count, size: m * n, out)
+}
+
+/// One thread's product.
+private func multiply(
+  transposeA: Bool, transposeB: Bool, m: Int, n: Int, k: Int, alpha: Float,
+  _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int, beta: Float,
+  _ c: UnsafeMutablePointer<Float>, ldc: Int, library: ProductLibrary
+) throws {
+  #if VQ_ONEDNN
+    // dnnl_sgemm leaves c alone where there is nothing to add.
+    if library == .oneDNN, k > 0 {
+      return try OneDNN.withLibraryThreads(1) {
+        try OneDNN.check(
+          dnnl_sgemm(
+            transposeA ? 84 : 78, transposeB ? 84 : 78, Int64(m), Int64(n), Int64(k), alpha,
+            a, Int64(lda), b, Int64(ldb), beta, c, Int64(ldc)), "dnnl_sgemm")
+      }
+    }
+  #endif
+  openblas_set_num_threads(1)
+  cblas_sgemm(
+    CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
+    Int32(m), Int32(n), Int32(k), alpha, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
 }
 
 /// About sixteen tiles, none smaller than 128 x 128, where packing the operands costs too much, and

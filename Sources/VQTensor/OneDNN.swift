@@ -33,6 +33,15 @@
       return descriptor
     }
 
+    /// Calls `body` with so many threads for the library's own loops, on the calling thread.
+    static func withLibraryThreads<Result>(_ count: Int, _ body: () throws -> Result) rethrows
+      -> Result
+    {
+      let before = vq_set_library_threads(Int32(count))
+      defer { _ = vq_set_library_threads(before) }
+      return try body()
+    }
+
     static func isSame(_ a: dnnl_memory_desc_t, _ b: dnnl_memory_desc_t) -> Bool {
       var (a, b) = (a, b)
       return dnnl_memory_desc_equal(&a, &b) != 0
@@ -55,23 +64,32 @@
       index: Int32, descriptor: dnnl_memory_desc_t, data: UnsafeMutableRawPointer
     )
 
-    private var primitive: dnnl_primitive_t?
+    private let primitive: dnnl_primitive_t?
     private let scratchpad: dnnl_memory_desc_t
 
-    /// Creates the primitive of a descriptor that `describe` makes with the given attributes.
-    init(_ describe: (dnnl_primitive_attr_t?, dnnl_engine_t?) throws -> dnnl_primitive_desc_t?)
-      throws
-    {
+    private let threads: Int
+
+    /// Creates the primitive of a descriptor that `describe` makes with the given attributes, for so
+    /// many threads.
+    init(
+      threads: Int,
+      _ describe: (dnnl_primitive_attr_t?, dnnl_engine_t?) throws -> dnnl_primitive_desc_t?
+    ) throws {
+      self.threads = threads
       var attributes: dnnl_primitive_attr_t?
       try OneDNN.check(dnnl_primitive_attr_create(&attributes), "dnnl_primitive_attr_create")
       defer { dnnl_primitive_attr_destroy(attributes) }
       try OneDNN.check(
         dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
         "dnnl_primitive_attr_set_scratchpad_mode")
-      let description = try describe(attributes, OneDNN.engine())
-      defer { dnnl_primitive_desc_destroy(description) }
-      scratchpad = try OneDNNPrimitive.layout(description, dnnl_query_scratchpad_md)
-      try OneDNN.check(dnnl_primitive_create(&primitive, description), "dnnl_primitive_create")
+      let engine = try OneDNN.engine()
+      (primitive, scratchpad) = try OneDNN.withLibraryThreads(threads) {
+        let description = try describe(attributes, engine)
+        defer { dnnl_primitive_desc_destroy(description) }
+        var primitive: dnnl_primitive_t?
+        try OneDNN.check(dnnl_primitive_create(&primitive, description), "dnnl_primitive_create")
+        return (primitive, try OneDNNPrimitive.layout(description, dnnl_query_scratchpad_md))
+      }
     }
 
     deinit { dnnl_primitive_destroy(primitive) }
@@ -90,9 +108,10 @@
     }
 
     /// Copies between two layouts.
-    static func reorder(from: dnnl_memory_desc_t, to: dnnl_memory_desc_t) throws -> OneDNNPrimitive
+    static func reorder(from: dnnl_memory_desc_t, to: dnnl_memory_desc_t, threads: Int) throws
+      -> OneDNNPrimitive
     {
-      try OneDNNPrimitive { attributes, engine in
+      try OneDNNPrimitive(threads: threads) { attributes, engine in
         var (from, to) = (from, to)
         var description: dnnl_primitive_desc_t?
         try OneDNN.check(
@@ -123,12 +142,13 @@
         dnnl_stream_create(&stream, engine, dnnl_stream_default_flags.rawValue),
         "dnnl_stream_create")
       defer { dnnl_stream_destroy(stream) }
-      vq_adopt_thread_count()
       try withExtendedLifetime(scratch) {
-        try OneDNN.check(
-          dnnl_primitive_execute(primitive, stream, Int32(list.count), list),
-          "dnnl_primitive_execute")
-        try OneDNN.check(dnnl_stream_wait(stream), "dnnl_stream_wait")
+        try OneDNN.withLibraryThreads(threads) {
+          try OneDNN.check(
+            dnnl_primitive_execute(primitive, stream, Int32(list.count), list),
+            "dnnl_primitive_execute")
+          try OneDNN.check(dnnl_stream_wait(stream), "dnnl_stream_wait")
+        }
       }
     }
   }

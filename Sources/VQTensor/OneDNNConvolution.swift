@@ -8,13 +8,14 @@
     let outer, inner: dnnl_memory_desc_t
     private let copy: OneDNNPrimitive?
 
-    init(outer: dnnl_memory_desc_t, inner: dnnl_memory_desc_t, isResult: Bool) throws {
+    init(outer: dnnl_memory_desc_t, inner: dnnl_memory_desc_t, isResult: Bool, threads: Int) throws
+    {
       (self.outer, self.inner) = (outer, inner)
       if OneDNN.isSame(outer, inner) {
         copy = nil
       } else {
         copy = try OneDNNPrimitive.reorder(
-          from: isResult ? inner : outer, to: isResult ? outer : inner)
+          from: isResult ? inner : outer, to: isResult ? outer : inner, threads: threads)
       }
     }
 
@@ -65,11 +66,20 @@
       var winograd: Bool
     }
 
+    /// The pass over some images, run by one thread.
+    static func part(_ pass: Pass, _ g: ConvolutionGeometry, images: Int, hasBias: Bool) throws
+      -> ConvolutionPlan
+    {
+      var part = g
+      part.images = images
+      let key = Key(pass: pass, geometry: part, hasBias: hasBias, threads: 1, winograd: false)
+      return try cache.value(key) { try ConvolutionPlan(key) }
+    }
+
     private static let cache = OneDNNCache<Key, ConvolutionPlan>()
 
     static func of(_ pass: Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws -> ConvolutionPlan
     {
-      vq_adopt_thread_count()
       var key = Key(
         pass: pass, geometry: g, hasBias: hasBias, threads: threadCount,
         winograd: g.suitsWinograd)
@@ -104,7 +114,7 @@
       let padding = [Int64(w.paddingHeight), Int64(w.paddingWidth)]
 
       var chosen = weights
-      primitive = try OneDNNPrimitive { attributes, engine in
+      primitive = try OneDNNPrimitive(threads: key.threads) { attributes, engine in
         func create(_ operation: dnnl_convolution_desc_t, hint: dnnl_primitive_desc_t? = nil) throws
           -> dnnl_primitive_desc_t?
         {
@@ -154,12 +164,13 @@
       }
       self.input = try Port(
         outer: OneDNN.array(inputDims, dnnl_nhwc), inner: input,
-        isResult: key.pass == .backwardData)
+        isResult: key.pass == .backwardData, threads: key.threads)
       self.output = try Port(
-        outer: OneDNN.array(outputDims, dnnl_nhwc), inner: output, isResult: key.pass == .forward)
+        outer: OneDNN.array(outputDims, dnnl_nhwc), inner: output, isResult: key.pass == .forward,
+        threads: key.threads)
       self.weights = try Port(
         outer: OneDNN.array(g.weightShape, dnnl_oihw), inner: chosen,
-        isResult: key.pass == .backwardWeights)
+        isResult: key.pass == .backwardWeights, threads: key.threads)
       self.bias = bias
     }
   }
@@ -180,10 +191,9 @@
     _ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor
   ) throws -> Tensor {
     try Tensor("conv2d", shape: g.weightShape) { out in
-      let (rows, columns) = (g.outChannels, g.window.channels)
-      try gemm(
-        transposeA: true, m: rows, n: columns, k: gradient.count / rows,
-        gradient.storage.floats, lda: rows, x.storage.floats, ldb: columns, out, ldc: columns)
+      try gemmOfColumns(
+        m: g.outChannels, n: g.window.channels, k: g.outputPixels, gradient.storage.floats,
+        x.storage.floats, out)
     }
   }
 
@@ -193,9 +203,74 @@
     try withUnsafePointer(to: &value) { try body(isPresent ? $0 : nil) }
   }
 
+  /// A pass cut into parts of equally many images, save the last. The parts follow from the sizes
+  /// alone, and threads take them as they come, so that results do not depend on the threads.
+  private struct ConvolutionParts {
+    let count: Int
+    private let images: Int
+    private let g: ConvolutionGeometry
+    private let first, last: ConvolutionPlan
+
+    /// Nil where the library's own division among threads is better: few images, or Winograd.
+    init?(_ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws {
+      guard g.images >= 8, !g.suitsWinograd else { return nil }
+      // A part is worth waking for, and its weight gradient worth adding.
+      let pixels = g.window.outHeight * g.window.outWidth
+      let worth =
+        pass == .backwardWeights
+        ? (512 + pixels - 1) / pixels : 1 + (1 << 23) / (g.operations / g.images)
+      images = max(worth, (g.images + 31) / 32)
+      count = (g.images + images - 1) / images
+      guard count > 1 else { return nil }
+      self.g = g
+      first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
+      let rest = g.images - (count - 1) * images
+      last =
+        rest == images
+        ? first : try ConvolutionPlan.part(pass, g, images: rest, hasBias: hasBias)
+    }
+
+    var weights: Port { first.weights }
+    var bias: dnnl_memory_desc_t { first.bias }
+
+    /// Calls `arguments` with the number of each part, its plan, input and output.
+    func run(
+      input: Storage, output: Storage,
+      _ arguments: (Int, ConvolutionPlan, UnsafeMutableRawPointer, UnsafeMutableRawPointer)
+        -> [OneDNNPrimitive.Argument]
+    ) throws {
+      let (inputBytes, outputBytes) = (4 * g.inputCount / g.images, 4 * g.outputCount / g.images)
+      let failure = FirstError()
+      parallelFor(count, grain: 1) { parts in
+        for part in parts {
+          let plan = part + 1 == count ? last : first
+          let start = part * images
+          failure.catching {
+            try plan.primitive.execute(
+              arguments(
+                part, plan, input.base + start * inputBytes, output.base + start * outputBytes))
+          }
+        }
+      }
+      try failure.rethrow()
+    }
+  }
+
   func oneDNNForward(
     _ g: ConvolutionGeometry, _ x: ConvolutionImages, _ weight: Tensor, bias: Tensor?
   ) throws -> Tensor {
+    if let parts = try ConvolutionParts(.forward, g, hasBias: bias != nil) {
+      let weights = try parts.weights.packed(weight.storage)
+      let result = try Storage(.float32, count: g.outputCount)
+      try parts.run(input: x.tensor.storage, output: result) { _, plan, input, output in
+        [
+          (DNNL_ARG_SRC, plan.input.inner, input),
+          (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
+          (DNNL_ARG_DST, plan.output.inner, output),
+        ] + (bias.map { [(DNNL_ARG_BIAS, plan.bias, $0.storage.base)] } ?? [])
+      }
+      return Tensor(shape: g.outputShape, storage: result)
+    }
     let plan = try ConvolutionPlan.of(.forward, g, hasBias: bias != nil)
     let input = try plan.input.packed(x)
     let weights = try plan.weights.packed(weight.storage)
@@ -214,15 +289,28 @@
   func oneDNNBackwardData(
     _ g: ConvolutionGeometry, _ gradient: ConvolutionImages, _ weight: Tensor, bias: Tensor?
   ) throws -> Tensor {
-    let plan = try ConvolutionPlan.of(.backwardData, g, hasBias: false)
-    let output = try plan.output.packed(gradient)
-    let weights = try plan.weights.packed(weight.storage)
-    let input = try plan.input.unpacked { input in
-      try plan.primitive.execute([
-        (DNNL_ARG_DIFF_DST, plan.output.inner, output.base),
-        (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
-        (DNNL_ARG_DIFF_SRC, plan.input.inner, input.base),
-      ])
+    let input: Storage
+    if let parts = try ConvolutionParts(.backwardData, g, hasBias: false) {
+      let weights = try parts.weights.packed(weight.storage)
+      input = try Storage(.float32, count: g.inputCount)
+      try parts.run(input: input, output: gradient.tensor.storage) { _, plan, input, output in
+        [
+          (DNNL_ARG_DIFF_DST, plan.output.inner, output),
+          (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
+          (DNNL_ARG_DIFF_SRC, plan.input.inner, input),
+        ]
+      }
+    } else {
+      let plan = try ConvolutionPlan.of(.backwardData, g, hasBias: false)
+      let output = try plan.output.packed(gradient)
+      let weights = try plan.weights.packed(weight.storage)
+      input = try plan.input.unpacked { input in
+        try plan.primitive.execute([
+          (DNNL_ARG_DIFF_DST, plan.output.inner, output.base),
+          (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
+          (DNNL_ARG_DIFF_SRC, plan.input.inner, input.base),
+        ])
+      }
     }
     if let bias {
       addRow(
@@ -234,8 +322,34 @@
   func oneDNNBackwardWeights(
     _ g: ConvolutionGeometry, _ x: ConvolutionImages, _ gradient: ConvolutionImages, bias: Bool
   ) throws -> (weight: Tensor, bias: Tensor?) {
-    let plan = try ConvolutionPlan.of(.backwardWeights, g, hasBias: bias)
     let biasGradient = bias ? try Storage(.float32, count: g.outChannels) : nil
+    if let parts = try ConvolutionParts(.backwardWeights, g, hasBias: bias) {
+      let size = OneDNN.byteCount(parts.weights.inner) / 4
+      let each = try Storage(.float32, count: parts.count * size)
+      let eachBias = bias ? try Storage(.float32, count: parts.count * g.outChannels) : nil
+      try parts.run(input: x.tensor.storage, output: gradient.tensor.storage) {
+        part, plan, input, output in
+        [
+          (DNNL_ARG_SRC, plan.input.inner, input),
+          (DNNL_ARG_DIFF_DST, plan.output.inner, output),
+          (DNNL_ARG_DIFF_WEIGHTS, plan.weights.inner, each.base + 4 * part * size),
+        ]
+          + (eachBias.map {
+            [(DNNL_ARG_DIFF_BIAS, plan.bias, $0.base + 4 * part * g.outChannels)]
+          } ?? [])
+      }
+      let weight = try parts.weights.unpacked { weight in
+        sumParts(each.floats, count: parts.count, size: size, weight.floats)
+      }
+      if let eachBias, let biasGradient {
+        sumParts(eachBias.floats, count: parts.count, size: g.outChannels, biasGradient.floats)
+      }
+      return (
+        Tensor(shape: g.weightShape, storage: weight),
+        biasGradient.map { Tensor(shape: [g.outChannels], storage: $0) }
+      )
+    }
+    let plan = try ConvolutionPlan.of(.backwardWeights, g, hasBias: bias)
     let input = try plan.input.packed(x)
     let output = try plan.output.packed(gradient)
     let weight = try plan.weights.unpacked { weight in

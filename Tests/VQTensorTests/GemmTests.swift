@@ -31,13 +31,10 @@ import VQKernels
     try c.mutate { out in
       try a.read { a in
         try b.read { b in
-          try onBLAS
-            ? blasGemm(
-              transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a,
-              lda: lda, b, ldb: ldb, beta: beta, out, ldc: ldc)
-            : gemm(
-              transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a,
-              lda: lda, b, ldb: ldb, beta: beta, out, ldc: ldc)
+          try gemm(
+            transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a,
+            lda: lda, b, ldb: ldb, beta: beta, out, ldc: ldc,
+            library: onBLAS ? .openBLAS : .standard)
         }
       }
     }
@@ -78,13 +75,32 @@ import VQKernels
     }
   }
 
+  @Test(arguments: [1, 255, 257, 5000])
+  func longSumsInParts(k: Int) throws {
+    let (m, n) = (5, 7)
+    let a = try randomTensor([k, m], seed: 1, from: -1, to: 1)
+    let b = try randomTensor([k, n], seed: 2, from: -1, to: 1)
+    func product() throws -> Tensor {
+      let out = try Tensor.zeros([m, n])
+      try out.mutate { out in
+        try a.read { a in try b.read { b in try gemmOfColumns(m: m, n: n, k: k, a, b, out) } }
+      }
+      return out
+    }
+    let (x, y) = (a.values, b.values)
+    let expected = (0..<m * n).map { index in
+      (0..<k).reduce(0.0) { $0 + Double(x[$1 * m + index / n]) * Double(y[$1 * n + index % n]) }
+    }
+    expectClose(try product(), expected, relative: 0x1p-22, absolute: 0x1p-24 * Double(k))
+    try expectThreadIndependent { try product() }
+  }
+
   @Test func sizesBeyondTheLibraryThrow() throws {
     expectError("[gemm] sizes [1, 1, 2147483648]: their product does not fit in memory") {
       let x = UnsafeMutablePointer<Float>.allocate(capacity: 1)
       defer { x.deallocate() }
-      return try blasGemm(
-        transposeA: false, transposeB: false, m: 1, n: 1, k: 1 << 31, alpha: 1, x, lda: 1 << 31, x,
-        ldb: 1, beta: 0, x, ldc: 1)
+      return try gemm(
+        m: 1, n: 1, k: 1 << 31, x, lda: 1 << 31, x, ldb: 1, x, ldc: 1, library: .openBLAS)
     }
   }
 }

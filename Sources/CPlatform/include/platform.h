@@ -1,9 +1,10 @@
-/// What Swift cannot say itself: the OpenMP pool, thread-local flags and atomics.
+/// What Swift cannot say itself: threads, thread-local flags and atomics.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
-/// Runs `body(context)` on `threads` threads of libgomp's pool, the caller among them.
+/// Runs `body(context)` on the caller and up to `threads - 1` helpers, fewer where neighbours hold
+/// their cores. The bodies must share their work: a helper that comes too late does none.
 void vq_parallel(void (*body)(void *), void *context, int threads);
 
 /// Threads that a parallel loop uses; 1 inside a parallel region and in a forked child.
@@ -12,8 +13,8 @@ int vq_thread_count(void);
 /// Sets the thread count of every later loop; `count` is at least 1.
 void vq_set_thread_count(int count);
 
-/// Makes libgomp's per-thread setting, which oneDNN reads, equal to `vq_thread_count()`.
-void vq_adopt_thread_count(void);
+/// Sets libgomp's threads of the calling thread, which oneDNN reads, and returns those from before.
+int vq_set_library_threads(int count);
 
 /// Gradient recording of the calling thread.
 bool vq_gradients_enabled(void);

@@ -1,0 +1,8 @@
+#pragma once
+#include <stdbool.h>
+
+/// Whether the calling thread works in a parallel region.
+bool vq_in_region(void);
+
+/// In a forked child, whose helpers are gone.
+void vq_forget_helpers(void);
