@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +34,15 @@ def serve(prepare: Prepare) -> None:
         except Exception as error:
             reason = (str(error).strip().splitlines() or ["no message"])[0][:200]
             _say({"skip": f"{type(error).__name__}: {reason}"})
+
+
+def torch_needs_core_types() -> None:
+    """Ends a process of a named core type where torch was built with another library's products."""
+    import torch
+
+    blas = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    if "OPENBLAS_CORETYPE" in os.environ and blas and blas[1] != "open":
+        raise NotImplementedError(f"this torch multiplies with {blas[1]}, not with OpenBLAS")
 
 
 def timed(call: Callable[[], object], repeats: int = 3, slow: float = 0.3) -> list[float]:

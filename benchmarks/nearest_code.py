@@ -20,7 +20,7 @@ import numpy as np
 from _contest import Contestant, Outcome, best, best_cores, contest, core_types
 from _peak import fma_peak
 from _results import has_cpu_flag, options_of, save, told
-from _serve import Measure, serve, timed
+from _serve import Measure, serve, timed, torch_needs_core_types
 from _table import print_table
 from _verdict import HEADER, Row, ahead, as_json, milliseconds
 
@@ -234,6 +234,7 @@ def _faiss(x: np.ndarray, codebook: np.ndarray) -> tuple[dict[str, Any], Ways]:
 def _torch(x: np.ndarray, codebook: np.ndarray) -> tuple[dict[str, Any], Ways]:
     import torch
 
+    torch_needs_core_types()
     points, codes = torch.from_numpy(x), torch.from_numpy(codebook)
     half_norms = codes.square().sum(1) / 2
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from _contest import Contestant, Outcome, best, best_cores, contest, core_types
 from _results import options_of, save, told
-from _serve import Measure, serve, timed
+from _serve import Measure, serve, timed, torch_needs_core_types
 from _table import print_table
 from _verdict import HEADER, Row, ahead, as_json, milliseconds
 
@@ -122,6 +122,7 @@ def _peer(array: np.ndarray, gradient: np.ndarray) -> tuple[dict[str, Any], Step
     import torch
     from vector_quantize_pytorch import VectorQuantize
 
+    torch_needs_core_types()
     torch.manual_seed(0)
     z, weights = torch.from_numpy(array)[None].requires_grad_(), torch.from_numpy(gradient)[None]
 

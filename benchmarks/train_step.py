@@ -27,7 +27,7 @@ import numpy as np
 from _busy import busy_core
 from _contest import Contestant, Outcome, best, best_cores, contest, core_types
 from _results import options_of, save, told
-from _serve import Measure, seconds_of, serve
+from _serve import Measure, seconds_of, serve, torch_needs_core_types
 from _table import print_table
 from _verdict import HEADER, Row, ahead, as_json, beside, milliseconds
 
@@ -248,6 +248,7 @@ def _our_step(model: Any, optimizer: Any, batch: np.ndarray) -> float:
 def _torch(weights: Path, eager_only: bool) -> tuple[dict[str, Any], dict[str, Step]]:
     import torch
 
+    torch_needs_core_types()
     torch.compiler.reset()
     steps = {
         way: _torch_step(weights, layout, mode)

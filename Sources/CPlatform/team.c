@@ -24,7 +24,7 @@ void omp_get_place_proc_ids(int place, int *ids);
 enum {
   SPIN_NS = 100 * 1000,
   LONG_WAIT_NS = 200 * 1000,
-  REPEATED_NS = 20 * 1000 * 1000,
+  REPEATED_NS = 30 * 1000 * 1000,
   FIRST_REST_NS = 25 * 1000 * 1000,
   LAST_REST_NS = 400 * 1000 * 1000,
 };
@@ -47,8 +47,8 @@ static atomic_int sleepers, caller_sleeps;
 static _Thread_local bool in_region;
 
 // What follows belongs to the caller that has taken the region.
-static int helpers, caller_cpu;
-static atomic_int interrupted;  // helpers that lost their CPU to others than the caller
+static int helpers;
+static atomic_int interrupted;  // helpers that lost their CPU
 static int left_out;            // helpers that rest
 static int interruptions;       // one soon after the other
 static int64_t rest_until, rest = FIRST_REST_NS, last_interruption = INT64_MIN / 2;
@@ -104,8 +104,7 @@ static void work(long *known_preemptions) {
   if (nanoseconds(CLOCK_MONOTONIC) - begun > LONG_WAIT_NS) {
     long known = *known_preemptions;
     *known_preemptions = preemptions();
-    if (*known_preemptions > known && sched_getcpu() != caller_cpu)
-      atomic_fetch_add(&interrupted, 1);
+    if (*known_preemptions > known) atomic_fetch_add(&interrupted, 1);
   }
   stand_up();
 }
@@ -172,7 +171,6 @@ static void hire(int wanted) {
 static void open_region(void (*body)(void *), void *context, int seats) {
   region_body = body;
   region_context = context;
-  caller_cpu = sched_getcpu();
   atomic_store(&interrupted, 0);
   region_state next = {atomic_load(&state).number + 1, (uint16_t)seats, 0};
   atomic_store(&state, next);
