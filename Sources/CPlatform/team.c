@@ -44,10 +44,11 @@ static atomic_flag taken = ATOMIC_FLAG_INIT;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t opened = PTHREAD_COND_INITIALIZER, emptied = PTHREAD_COND_INITIALIZER;
 static atomic_int sleepers, caller_sleeps;
+static atomic_int wanted;  // helpers of the last region: those from there on do not spin
 static _Thread_local bool in_region;
 
 // What follows belongs to the caller that has taken the region.
-static int helpers;
+static int helpers, most_helpers = UINT16_MAX;
 static atomic_int interrupted;  // helpers that lost their CPU
 static int left_out;            // helpers that rest
 static int interruptions;       // one soon after the other
@@ -110,12 +111,11 @@ static void work(long *known_preemptions) {
 }
 
 // Waits until the region is not the one of that number, and returns the number of the new one.
-static uint32_t await_region(uint32_t seen) {
+static uint32_t await_region(int helper, uint32_t seen) {
   uint32_t number;
   int64_t begun = nanoseconds(CLOCK_MONOTONIC);
-  do
+  while (helper < atomic_load(&wanted) && spin(begun))
     if ((number = atomic_load(&state).number) != seen) return number;
-  while (spin(begun));
   pthread_mutex_lock(&mutex);
   atomic_fetch_add(&sleepers, 1);
   while ((number = atomic_load(&state).number) == seen) pthread_cond_wait(&opened, &mutex);
@@ -124,12 +124,13 @@ static uint32_t await_region(uint32_t seen) {
   return number;
 }
 
-static void *help(void *number) {
+static void *help(void *index) {
+  int helper = (int)(intptr_t)index;
   in_region = true;
   long known_preemptions = preemptions();
-  for (uint32_t seen = (uint32_t)(uintptr_t)number;;) {
+  for (uint32_t seen = atomic_load(&state).number;;) {
     if (sit_down()) work(&known_preemptions);
-    seen = await_region(seen);
+    seen = await_region(helper, seen);
   }
   return NULL;
 }
@@ -149,36 +150,41 @@ static void bind_helper(pthread_attr_t *attributes, int helper) {
 }
 
 // Makes helpers until there are so many, or as many as the system grants.
-static void hire(int wanted) {
+static void hire(int count) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (; helpers < wanted; helpers++) {
+  while (helpers < count && helpers < most_helpers) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     bind_helper(&attributes, helpers);
     pthread_t thread;
-    uintptr_t number = atomic_load(&state).number;
-    int failed = pthread_create(&thread, &attributes, help, (void *)number);
+    int failed = pthread_create(&thread, &attributes, help, (void *)(intptr_t)helpers);
     pthread_attr_destroy(&attributes);
-    if (failed) break;
+    if (failed) {
+      most_helpers = helpers;
+    } else {
+      helpers++;
+    }
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-// Opens a region of so many seats.
+// Opens a region of so many seats and wakes as many helpers.
 static void open_region(void (*body)(void *), void *context, int seats) {
   region_body = body;
   region_context = context;
   atomic_store(&interrupted, 0);
+  atomic_store(&wanted, seats);
   region_state next = {atomic_load(&state).number + 1, (uint16_t)seats, 0};
   atomic_store(&state, next);
-  if (atomic_load(&sleepers) == 0) return;
+  int asleep = atomic_load(&sleepers);
+  if (asleep == 0) return;
   // Who has looked at the number before it changed waits once the mutex is free.
   pthread_mutex_lock(&mutex);
   pthread_mutex_unlock(&mutex);
-  pthread_cond_broadcast(&opened);
+  for (int i = 0; i < asleep && i < seats; i++) pthread_cond_signal(&opened);
 }
 
 // Takes the seats away and waits for the helpers inside; the nanoseconds that it waited.
@@ -219,9 +225,8 @@ void vq_parallel(void (*body)(void *), void *context, int threads) {
     return;
   }
   if (left_out > 0 && nanoseconds(CLOCK_MONOTONIC) > rest_until) left_out = 0;
-  int wanted = threads - 1 < UINT16_MAX ? threads - 1 : UINT16_MAX;
-  if (helpers < wanted) hire(wanted);
-  int seats = (helpers < wanted ? helpers : wanted) - left_out;
+  if (helpers < threads - 1) hire(threads - 1);
+  int seats = (helpers < threads - 1 ? helpers : threads - 1) - left_out;
   in_region = true;
   if (seats > 0) open_region(body, context, seats);
   body(context);
@@ -235,6 +240,7 @@ bool vq_in_region(void) { return in_region; }
 
 void vq_forget_helpers(void) {
   helpers = 0;
+  most_helpers = UINT16_MAX;
   left_out = 0;
   in_region = false;
   atomic_store(&state, (region_state){0});

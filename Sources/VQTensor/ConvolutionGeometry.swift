@@ -29,7 +29,7 @@ struct ConvolutionGeometry: Hashable {
   }
 
   /// Multiplications and additions of one pass.
-  var operations: Int { 2 * outputPixels * window.patchCount * outChannels }
+  var operations: Double { 2 * Double(outputPixels) * Double(weightCount) }
 }
 
 /// The arguments that convolution and pooling share.

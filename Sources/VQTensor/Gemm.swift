@@ -36,6 +36,7 @@ func gemm(
   let (rows, columns) = gemmTile(m, n)
   let down = (m + rows - 1) / rows
   let across = (n + columns - 1) / columns
+  openblas_set_num_threads(1)
   let failure = FirstError()
   parallelFor(down * across, grain: 1) { tiles in
     for tile in tiles {
@@ -61,6 +62,7 @@ func gemmOfColumns(
   let depth = max(256, (k + 15) / 16)
   let count = (k + depth - 1) / depth
   let parts = try Storage(.float32, count: count * m * n)
+  openblas_set_num_threads(1)
   let failure = FirstError()
   parallelFor(count, grain: 1) { range in
     for part in range {
@@ -94,7 +96,6 @@ private func multiply(
       }
     }
   #endif
-  openblas_set_num_threads(1)
   cblas_sgemm(
     CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
     Int32(m), Int32(n), Int32(k), alpha, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))

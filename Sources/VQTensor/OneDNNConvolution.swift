@@ -218,16 +218,21 @@
       let pixels = g.window.outHeight * g.window.outWidth
       let worth =
         pass == .backwardWeights
-        ? (512 + pixels - 1) / pixels : 1 + (1 << 23) / (g.operations / g.images)
-      images = max(worth, (g.images + 31) / 32)
-      count = (g.images + images - 1) / images
-      guard count > 1 else { return nil }
-      self.g = g
-      first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
-      let rest = g.images - (count - 1) * images
-      last =
-        rest == images
+        ? (512 + pixels - 1) / pixels : 1 + Int(0x1p23 * Double(g.images) / g.operations)
+      var images = max(worth, (g.images + 31) / 32)
+      guard images < g.images else { return nil }
+      let rest = g.images % images
+      var first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
+      var last =
+        rest == 0
         ? first : try ConvolutionPlan.part(pass, g, images: rest, hasBias: hasBias)
+      if !OneDNN.isSame(first.weights.inner, last.weights.inner) {
+        images = g.images
+        first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
+        last = first
+      }
+      (self.g, self.images, self.first, self.last) = (g, images, first, last)
+      count = (g.images + images - 1) / images
     }
 
     var weights: Port { first.weights }

@@ -31,18 +31,30 @@ struct ConvolutionCase: CustomStringConvertible {
     return ConvolutionGeometry(images: input[0], outChannels: out, window: window)
   }
 
-  static let all = [
-    ConvolutionCase(input: [2, 6, 5, 3], out: 4, kernel: (3, 3), padding: (1, 1)),
-    ConvolutionCase(input: [3, 8, 8, 3], out: 16, kernel: (4, 4), stride: (2, 2), padding: (1, 1)),
-    ConvolutionCase(input: [2, 7, 9, 5], out: 3, kernel: (3, 2), stride: (2, 3), padding: (2, 1)),
-    ConvolutionCase(input: [2, 5, 5, 16], out: 32, kernel: (1, 1)),
-    ConvolutionCase(input: [2, 5, 5, 8], out: 6, kernel: (1, 1), stride: (2, 2)),
-    ConvolutionCase(input: [1, 4, 4, 2], out: 2, kernel: (4, 4)),
-    ConvolutionCase(input: [1, 1, 1, 1], out: 1, kernel: (1, 1)),
-    ConvolutionCase(input: [1, 1, 9, 1], out: 1, kernel: (1, 3), padding: (0, 1)),
-    ConvolutionCase(input: [40, 12, 12, 16], out: 16, kernel: (3, 3), padding: (1, 1)),
-    ConvolutionCase(input: [2, 7, 8, 32], out: 48, kernel: (3, 3), padding: (1, 0)),
-    ConvolutionCase(input: [3, 9, 10, 32], out: 64, kernel: (3, 3), padding: (1, 0)),
+  static let all =
+    [
+      ConvolutionCase(input: [2, 6, 5, 3], out: 4, kernel: (3, 3), padding: (1, 1)),
+      ConvolutionCase(
+        input: [3, 8, 8, 3], out: 16, kernel: (4, 4), stride: (2, 2), padding: (1, 1)),
+      ConvolutionCase(
+        input: [2, 7, 9, 5], out: 3, kernel: (3, 2), stride: (2, 3), padding: (2, 1)),
+      ConvolutionCase(input: [2, 5, 5, 16], out: 32, kernel: (1, 1)),
+      ConvolutionCase(input: [2, 5, 5, 8], out: 6, kernel: (1, 1), stride: (2, 2)),
+      ConvolutionCase(input: [1, 4, 4, 2], out: 2, kernel: (4, 4)),
+      ConvolutionCase(input: [1, 1, 1, 1], out: 1, kernel: (1, 1)),
+      ConvolutionCase(input: [1, 1, 9, 1], out: 1, kernel: (1, 3), padding: (0, 1)),
+      ConvolutionCase(input: [40, 12, 12, 16], out: 16, kernel: (3, 3), padding: (1, 1)),
+      ConvolutionCase(input: [2, 7, 8, 32], out: 48, kernel: (3, 3), padding: (1, 0)),
+      ConvolutionCase(input: [3, 9, 10, 32], out: 64, kernel: (3, 3), padding: (1, 0)),
+    ] + parts
+  /// Images in several parts, of which the last one is smaller.
+  static let parts = [
+    ConvolutionCase(
+      input: [35, 8, 8, 32], out: 48, kernel: (4, 4), stride: (2, 2), padding: (1, 1)),
+    ConvolutionCase(input: [300, 3, 4, 16], out: 20, kernel: (1, 1)),
+    ConvolutionCase(input: [513, 4, 4, 3], out: 16, kernel: (4, 4)),
+    // One image alone takes another layout of the weights.
+    ConvolutionCase(input: [30, 6, 6, 64], out: 64, kernel: (6, 6)),
   ]
 }
 
@@ -133,6 +145,25 @@ struct ConvolutionCase: CustomStringConvertible {
     }
   }
 
+  @Test(arguments: ConvolutionCase.parts)
+  func partsDoNotDependOnThreads(_ shape: ConvolutionCase) throws {
+    let g = try shape.geometry()
+    let x = try randomTensor(shape.input, seed: 1)
+    let weight = try randomTensor(shape.weightShape, seed: 2)
+    let bias = try randomTensor([shape.out], seed: 3)
+    let gradient = try randomTensor(g.outputShape, seed: 4)
+    for pick in 0..<4 {
+      try expectThreadIndependent {
+        let (a, b, c) = (
+          try x.requiringGrad(), try weight.requiringGrad(), try bias.requiringGrad()
+        )
+        let y = try a.conv2d(b, bias: c, stride: shape.stride, padding: shape.padding)
+        try y.backward(gradient)
+        return [y, a.grad!, b.grad!, c.grad!][pick]
+      }
+    }
+  }
+
   @Test func gradientsOnlyWhereNeeded() throws {
     let x = try randomTensor([1, 3, 3, 1], seed: 1, from: -1, to: 1)
     let bias = try Tensor.zeros([1]).requiringGrad()
@@ -159,6 +190,12 @@ struct ConvolutionCase: CustomStringConvertible {
       return try await group.reduce(true) { $0 && $1 }
     }
     #expect(equal)
+  }
+
+  @Test func sizesBeyondMemoryThrow() throws {
+    let x = try Tensor.zeros([8, 1, 1, 1 << 20])
+    let weight = try Tensor.zeros([1, 1 << 20, 1, 1])
+    #expect(throws: VQError.self) { try x.conv2d(weight, padding: (1 << 19, 1 << 19)) }
   }
 
   @Test func errors() throws {
