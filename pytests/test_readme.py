@@ -32,6 +32,6 @@ def test_picture_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-@pytest.mark.parametrize("script", re.findall(r"(?:benchmarks|scripts)/[\w-]+(?:\.py)?", README))
+@pytest.mark.parametrize("script", re.findall(r"(?:benchmarks|scripts)/[\w-]+(?:\.\w+)?", README))
 def test_script_exists(script: str) -> None:
     assert (ROOT / script).is_file()
