@@ -44,7 +44,8 @@ let tileTargets: [Target] =
 let package = Package(
   name: "vqswift",
   products: [
-    .library(name: "VQSwift", targets: ["VQTensor", "VQNN", "VQQuantizers", "VQModels"]),
+    .library(
+      name: "VQSwift", targets: ["VQTensor", "VQNN", "VQQuantizers", "VQModels", "VQEstimators"]),
     .library(name: "VQSwiftC", type: .static, targets: ["VQSwiftC"]),
   ],
   targets: [
@@ -64,6 +65,7 @@ let package = Package(
       name: "VQQuantizers", dependencies: ["VQNN", "VQTensor", "VQKernels"],
       swiftSettings: conditions),
     .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
+    .target(name: "VQEstimators", dependencies: ["VQTensor"], swiftSettings: conditions),
     .target(name: "CVQSwift"),
     .target(
       name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels"],
@@ -73,6 +75,8 @@ let package = Package(
     .testTarget(
       name: "VQQuantizersTests", dependencies: ["VQQuantizers"], swiftSettings: conditions),
     .testTarget(name: "VQModelsTests", dependencies: ["VQModels"], swiftSettings: conditions),
+    .testTarget(
+      name: "VQEstimatorsTests", dependencies: ["VQEstimators"], swiftSettings: conditions),
     .testTarget(
       name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"],
       swiftSettings: conditions),
