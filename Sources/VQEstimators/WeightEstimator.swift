@@ -26,12 +26,17 @@ public enum WeightEstimator: Equatable, Sendable {
   case approxSign
   /// |w|^((1 - o) / o) / o, for |w| below `cap` its value there, 1 bit.
   case reste(power: Double, cap: Double)
+  /// h at equally spaced points of a cell, its two edges included, the same in every cell; linear between
+  /// them, 0 beyond the grid.
+  case sampled([Double])
 }
 
 /// An estimator on a grid: h, alpha, M and its inverse.
 public struct GridEstimator: Equatable, Sendable {
   public let estimator: WeightEstimator
   public let grid: UniformGrid
+  /// Of a sampled estimator, the integral of 1 / h from the left edge of a cell to each sample, in cells.
+  private let integrals: [Double]
 
   /// - Throws: `VQError` for parameters that make h negative, zero or infinite on the grid, and for one-bit
   ///   estimators on other grids.
@@ -57,12 +62,28 @@ public struct GridEstimator: Equatable, Sendable {
       try require(power >= 1 && power.isFinite, "power", power, "must be at least 1")
       try require(cap > 0 && cap.isFinite, "cap", cap, "must be positive and finite")
     case .sigmoid, .arctan, .approxSign: break
+    case .sampled(let h):
+      try require(h.count >= 2, "samples", Double(h.count), "must be at least 2")
+      for value in h {
+        try require(
+          value > 0 && value.isFinite, "sample", value, "every sample must be positive and finite")
+      }
     }
     guard !estimator.isOneBit || grid.bits == 1 else {
       throw VQError.value(
         estimator.name, "bits", "\(grid.bits)", "must be 1: the estimator has one boundary")
     }
     (self.estimator, self.grid) = (estimator, grid)
+    guard case .sampled(let h) = estimator else {
+      integrals = []
+      return
+    }
+    var integrals = [0.0]
+    for (left, right) in zip(h, h.dropFirst()) {
+      let segment = reciprocalIntegral(from: left, to: right, over: 1)
+      integrals.append(integrals.last! + segment / Double(h.count - 1))
+    }
+    self.integrals = integrals
   }
 
   /// h(w).
@@ -81,6 +102,9 @@ public struct GridEstimator: Equatable, Sendable {
     case .arctan: return 1 / (1 + w * w)
     case .approxSign: return max(0, 2 - 2 * abs(w))
     case .reste(let o, let cap): return pow(max(abs(w), cap), (1 - o) / o) / o
+    case .sampled(let h):
+      let (left, rest) = place(w, samples: h.count)
+      return isInside(w) ? h[left] + rest * (h[left + 1] - h[left]) : 0
     }
   }
 
@@ -92,6 +116,7 @@ public struct GridEstimator: Equatable, Sendable {
       let e = cellSharpness
       return 2 * e * e / Glibc.tanh(e) / (e + sinh(e) * cosh(e))
     case .cosine(let a): return (1 - a * a).squareRoot()
+    case .sampled: return 1 / integrals.last!
     default: return 1
     }
   }
@@ -123,6 +148,10 @@ public struct GridEstimator: Equatable, Sendable {
       func power(_ x: Double) -> Double { o * o / (2 * o - 1) * pow(x, (2 * o - 1) / o) }
       let below = min(abs(w), cap) * o * pow(cap, (o - 1) / o)
       return copysign(below + (abs(w) > cap ? power(abs(w)) - power(cap) : 0), w)
+    case .sampled(let h):
+      let (inside, boundary) = (grid.clipped(w), grid.boundary(near: w))
+      let integral = sampledIntegral(h, to: inside) - sampledIntegral(h, to: boundary)
+      return boundary + alpha * grid.spacing * integral + (w - inside)
     }
   }
 
@@ -136,6 +165,21 @@ public struct GridEstimator: Equatable, Sendable {
       guard middle > low, middle < high else { return u - warp(low) <= warp(high) - u ? low : high }
       if warp(middle) < u { low = middle } else { high = middle }
     }
+  }
+
+  /// The sample to the left of w in its cell, and how far w is from it to the next.
+  private func place(_ w: Double, samples: Int) -> (left: Int, rest: Double) {
+    let place = min(max((w - grid.boundary(near: w)) / grid.spacing + 0.5, 0), 1)
+    let position = place * Double(samples - 1)
+    let left = min(Int(position), samples - 2)
+    return (left, position - Double(left))
+  }
+
+  /// The integral of 1 / h from the left edge of the cell of w to w, in cells.
+  private func sampledIntegral(_ h: [Double], to w: Double) -> Double {
+    let (left, rest) = place(w, samples: h.count)
+    let part = reciprocalIntegral(from: h[left], to: h[left + 1], over: rest)
+    return integrals[left] + part / Double(h.count - 1)
   }
 
   private func isInside(_ w: Double) -> Bool { abs(w) <= grid.bound }
@@ -163,6 +207,7 @@ extension WeightEstimator {
     case .arctan: "arctan"
     case .approxSign: "approx_sign"
     case .reste: "reste"
+    case .sampled: "sampled"
     }
   }
 
@@ -173,4 +218,10 @@ extension WeightEstimator {
     default: false
     }
   }
+}
+
+/// The integral of 1 / (a + (b - a) s) for s from 0 to `length`.
+private func reciprocalIntegral(from a: Double, to b: Double, over length: Double) -> Double {
+  let x = (b - a) / a * length
+  return length / a * (x == 0 ? 1 : log1p(x) / x)
 }

@@ -3,9 +3,10 @@ import VQEstimators
 import VQTensor
 
 @Suite struct GridEstimatorTests {
+  /// Each has the mean 1 over a cell.
   static let cyclical: [WeightEstimator] = [
     .straightThrough, .clipped, .dsq(sharpness: 2), .dsq(sharpness: 5.5), .cosine(amplitude: 0.7),
-    .cosine(amplitude: -0.4),
+    .cosine(amplitude: -0.4), .sampled([0.4, 1.5, 1, 0.6]),
   ]
   static let oneBit: [WeightEstimator] = [
     .tanh(sharpness: 1.5), .sigmoid, .arctan, .approxSign, .reste(power: 1, cap: 0.1),
@@ -80,6 +81,21 @@ import VQTensor
     }
   }
 
+  /// A closed form by samples: errors fall with the square of their distance.
+  @Test(arguments: [WeightEstimator.dsq(sharpness: 5.5), .cosine(amplitude: 0.6)])
+  func samplesAgreeWithTheClosedForm(estimator: WeightEstimator) throws {
+    let grid = try UniformGrid(bits: 2, bound: 1.1)
+    let closed = try GridEstimator(estimator, on: grid)
+    let edge = grid.spacing / 2 * (1 - 1e-12)
+    let samples = (0...20_000).map { closed.derivative((Double($0) / 10_000 - 1) * edge) }
+    let sampled = try GridEstimator(.sampled(samples), on: grid)
+    #expect(abs(sampled.alpha - closed.alpha) <= 1e-6)
+    for w in stride(from: -1.3, through: 1.3, by: 0.0371) {
+      #expect(abs(sampled.warp(w) - closed.warp(w)) <= 1e-6)
+      #expect(abs(sampled.derivative(w) - closed.derivative(w)) <= 1e-6)
+    }
+  }
+
   /// The values that the paper's experiments use.
   @Test(arguments: [(1, 2.0, 0.530), (2, 5.5, 0.610), (2, 6.5, 0.454), (4, 18, 0.878)])
   func alphaOfDSQ(bits: Int, sharpness: Double, alpha: Double) throws {
@@ -118,6 +134,10 @@ import VQTensor
     )
     #expect(
       text { _ = try GridEstimator(.arctan, on: grid) }.contains("[arctan] bits = 2: must be 1"))
+    #expect(
+      text { _ = try GridEstimator(.sampled([1, -0.5]), on: grid) }.contains(
+        "[sampled] sample = -0.5: every sample must be positive and finite"))
+    #expect(text { _ = try GridEstimator(.sampled([1]), on: grid) }.contains("samples = 1"))
     #expect(
       text { _ = try GridEstimator(.reste(power: 0.5, cap: 1), on: UniformGrid(bits: 1, bound: 1)) }
         .contains("[reste] power = 0.5"))
