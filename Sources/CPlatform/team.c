@@ -49,14 +49,14 @@ static _Thread_local bool in_region;
 
 // What follows belongs to the caller that has taken the region.
 static int helpers, most_helpers = UINT16_MAX;
-static atomic_int interrupted;  // helpers that lost their CPU
-static int left_out;            // helpers that rest
-static int interruptions;       // one soon after the other
+static atomic_bool interrupted;  // whether a helper lost its CPU
+static int left_out;             // helpers that rest
+static int interruptions;        // one soon after the other
 static int64_t rest_until, rest = FIRST_REST_NS, last_interruption = INT64_MIN / 2;
 
-static int64_t nanoseconds(clockid_t clock) {
+static int64_t nanoseconds(void) {
   struct timespec now;
-  clock_gettime(clock, &now);
+  clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
@@ -68,7 +68,7 @@ static bool spin(int64_t begun) {
     __builtin_ia32_pause();
 #endif
   }
-  return nanoseconds(CLOCK_MONOTONIC) - begun < SPIN_NS;
+  return nanoseconds() - begun < SPIN_NS;
 }
 
 // How often the system has taken the calling thread off its CPU for another thread.
@@ -100,12 +100,12 @@ static void stand_up(void) {
 }
 
 static void work(long *known_preemptions) {
-  int64_t begun = nanoseconds(CLOCK_MONOTONIC);
+  int64_t begun = nanoseconds();
   region_body(region_context);
-  if (nanoseconds(CLOCK_MONOTONIC) - begun > LONG_WAIT_NS) {
+  if (nanoseconds() - begun > LONG_WAIT_NS) {
     long known = *known_preemptions;
     *known_preemptions = preemptions();
-    if (*known_preemptions > known) atomic_fetch_add(&interrupted, 1);
+    if (*known_preemptions > known) atomic_store(&interrupted, true);
   }
   stand_up();
 }
@@ -113,7 +113,7 @@ static void work(long *known_preemptions) {
 // Waits until the region is not the one of that number, and returns the number of the new one.
 static uint32_t await_region(int helper, uint32_t seen) {
   uint32_t number;
-  int64_t begun = nanoseconds(CLOCK_MONOTONIC);
+  int64_t begun = nanoseconds();
   while (helper < atomic_load(&wanted) && spin(begun))
     if ((number = atomic_load(&state).number) != seen) return number;
   pthread_mutex_lock(&mutex);
@@ -175,7 +175,7 @@ static void hire(int count) {
 static void open_region(void (*body)(void *), void *context, int seats) {
   region_body = body;
   region_context = context;
-  atomic_store(&interrupted, 0);
+  atomic_store(&interrupted, false);
   atomic_store(&wanted, seats);
   region_state next = {atomic_load(&state).number + 1, (uint16_t)seats, 0};
   atomic_store(&state, next);
@@ -193,7 +193,7 @@ static int64_t close_region(void) {
   do next = (region_state){now.number, 0, now.inside};
   while (!atomic_compare_exchange_weak(&state, &now, next));
   if (next.inside == 0) return 0;
-  int64_t begun = nanoseconds(CLOCK_MONOTONIC);
+  int64_t begun = nanoseconds();
   while (atomic_load(&state).inside > 0 && spin(begun)) continue;
   if (atomic_load(&state).inside > 0) {
     pthread_mutex_lock(&mutex);
@@ -202,7 +202,7 @@ static int64_t close_region(void) {
     atomic_store(&caller_sleeps, 0);
     pthread_mutex_unlock(&mutex);
   }
-  return nanoseconds(CLOCK_MONOTONIC) - begun;
+  return nanoseconds() - begun;
 }
 
 // Lets a helper rest when a third interruption follows soon after others, or a second one where
@@ -224,14 +224,14 @@ void vq_parallel(void (*body)(void *), void *context, int threads) {
     body(context);
     return;
   }
-  if (left_out > 0 && nanoseconds(CLOCK_MONOTONIC) > rest_until) left_out = 0;
+  if (left_out > 0 && nanoseconds() > rest_until) left_out = 0;
   if (helpers < threads - 1) hire(threads - 1);
   int seats = (helpers < threads - 1 ? helpers : threads - 1) - left_out;
   in_region = true;
   if (seats > 0) open_region(body, context, seats);
   body(context);
-  if (seats > 0 && close_region() > LONG_WAIT_NS && atomic_load(&interrupted) > 0)
-    note_interruption(nanoseconds(CLOCK_MONOTONIC));
+  if (seats > 0 && close_region() > LONG_WAIT_NS && atomic_load(&interrupted))
+    note_interruption(nanoseconds());
   in_region = false;
   atomic_flag_clear(&taken);
 }

@@ -37,20 +37,14 @@ func gemm(
   let down = (m + rows - 1) / rows
   let across = (n + columns - 1) / columns
   openblas_set_num_threads(1)
-  let failure = FirstError()
-  parallelFor(down * across, grain: 1) { tiles in
-    for tile in tiles {
-      let (top, left) = (tile / across * rows, tile % across * columns)
-      failure.catching {
-        try multiply(
-          transposeA: transposeA, transposeB: transposeB, m: min(rows, m - top),
-          n: min(columns, n - left), k: k, alpha: alpha, a + top * (transposeA ? 1 : lda), lda: lda,
-          b + left * (transposeB ? ldb : 1), ldb: ldb, beta: beta, c + top * ldc + left, ldc: ldc,
-          library: library)
-      }
-    }
+  try parallelForEach(down * across) { tile in
+    let (top, left) = (tile / across * rows, tile % across * columns)
+    try multiply(
+      transposeA: transposeA, transposeB: transposeB, m: min(rows, m - top),
+      n: min(columns, n - left), k: k, alpha: alpha, a + top * (transposeA ? 1 : lda), lda: lda,
+      b + left * (transposeB ? ldb : 1), ldb: ldb, beta: beta, c + top * ldc + left, ldc: ldc,
+      library: library)
   }
-  try failure.rethrow()
 }
 
 /// `out = transpose(a) b` of tall matrices, a [k, m], b [k, n], out [m, n]: rows in sixteen parts, whose
@@ -63,19 +57,13 @@ func gemmOfColumns(
   let count = (k + depth - 1) / depth
   let parts = try Storage(.float32, count: count * m * n)
   openblas_set_num_threads(1)
-  let failure = FirstError()
-  parallelFor(count, grain: 1) { range in
-    for part in range {
-      let start = part * depth
-      failure.catching {
-        try multiply(
-          transposeA: true, transposeB: false, m: m, n: n, k: min(depth, k - start), alpha: 1,
-          a + start * m, lda: m, b + start * n, ldb: n, beta: 0, parts.floats + part * m * n,
-          ldc: n, library: .standard)
-      }
-    }
+  try parallelForEach(count) { part in
+    let start = part * depth
+    try multiply(
+      transposeA: true, transposeB: false, m: m, n: n, k: min(depth, k - start), alpha: 1,
+      a + start * m, lda: m, b + start * n, ldb: n, beta: 0, parts.floats + part * m * n,
+      ldc: n, library: .standard)
   }
-  try failure.rethrow()
   sumParts(parts.floats, count: count, size: m * n, out)
 }
 

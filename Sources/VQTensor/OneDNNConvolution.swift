@@ -245,19 +245,13 @@
         -> [OneDNNPrimitive.Argument]
     ) throws {
       let (inputBytes, outputBytes) = (4 * g.inputCount / g.images, 4 * g.outputCount / g.images)
-      let failure = FirstError()
-      parallelFor(count, grain: 1) { parts in
-        for part in parts {
-          let plan = part + 1 == count ? last : first
-          let start = part * images
-          failure.catching {
-            try plan.primitive.execute(
-              arguments(
-                part, plan, input.base + start * inputBytes, output.base + start * outputBytes))
-          }
-        }
+      try parallelForEach(count) { part in
+        let plan = part + 1 == count ? last : first
+        let start = part * images
+        try plan.primitive.execute(
+          arguments(
+            part, plan, input.base + start * inputBytes, output.base + start * outputBytes))
       }
-      try failure.rethrow()
     }
   }
 
