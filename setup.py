@@ -91,6 +91,7 @@ setup(
                 "python/src/search.c",
                 "python/src/optimizers.c",
                 "python/src/metrics.c",
+                "python/src/estimators.c",
             ],
             py_limited_api=True,
         )

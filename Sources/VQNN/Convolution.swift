@@ -1,19 +1,16 @@
 import VQTensor
 
 /// Convolution: [n, h, w, in] to [n, h', w', out], weight [out, in, kh, kw], bias [out].
-public final class Conv2d: Module {
-  public let weight: Tensor
-  public let bias: Tensor?
+public final class Conv2d: WeightedLayer {
   public let stride: (Int, Int)
   public let padding: (Int, Int)
 
   public init(
     weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1), padding: (Int, Int) = (0, 0)
   ) throws {
-    self.weight = try weight.requiringGrad(.weight)
-    self.bias = try bias?.requiringGrad(.bias)
     self.stride = stride
     self.padding = padding
+    try super.init(weight: weight, bias: bias)
   }
 
   public convenience init(
@@ -26,19 +23,13 @@ public final class Conv2d: Module {
     try self.init(weight: start.weight, bias: start.bias, stride: stride, padding: padding)
   }
 
-  public override var ownParameters: [NamedTensor] {
-    [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
-  }
-
   public override func forward(_ x: Tensor) throws -> Tensor {
-    try x.conv2d(weight, bias: bias, stride: stride, padding: padding)
+    try x.conv2d(quantizedWeight, bias: bias, stride: stride, padding: padding)
   }
 }
 
 /// Transposed convolution: [n, h, w, in] to [n, h', w', out], weight [in, out, kh, kw], bias [out].
-public final class ConvTranspose2d: Module {
-  public let weight: Tensor
-  public let bias: Tensor?
+public final class ConvTranspose2d: WeightedLayer {
   public let stride: (Int, Int)
   public let padding: (Int, Int)
   public let outputPadding: (Int, Int)
@@ -47,11 +38,10 @@ public final class ConvTranspose2d: Module {
     weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1), padding: (Int, Int) = (0, 0),
     outputPadding: (Int, Int) = (0, 0)
   ) throws {
-    self.weight = try weight.requiringGrad(.weight)
-    self.bias = try bias?.requiringGrad(.bias)
     self.stride = stride
     self.padding = padding
     self.outputPadding = outputPadding
+    try super.init(weight: weight, bias: bias)
   }
 
   public convenience init(
@@ -67,13 +57,9 @@ public final class ConvTranspose2d: Module {
       outputPadding: outputPadding)
   }
 
-  public override var ownParameters: [NamedTensor] {
-    [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
-  }
-
   public override func forward(_ x: Tensor) throws -> Tensor {
     try x.convTranspose2d(
-      weight, bias: bias, stride: stride, padding: padding, outputPadding: outputPadding)
+      quantizedWeight, bias: bias, stride: stride, padding: padding, outputPadding: outputPadding)
   }
 }
 

@@ -1,19 +1,15 @@
 import VQTensor
 
 /// `y = x W^T + b`: [..., in] to [..., out], weight [out, in], bias [out].
-public final class Linear: Module {
-  public let weight: Tensor
-  public let bias: Tensor?
-
-  public init(weight: Tensor, bias: Tensor? = nil) throws {
+public final class Linear: WeightedLayer {
+  public override init(weight: Tensor, bias: Tensor? = nil) throws {
     guard weight.rank == 2 else {
       throw VQError.shape("linear", [weight.shape], "the weight must be [out, in]")
     }
     if let bias, bias.shape != [weight.shape[0]] {
       throw VQError.shape("linear", [weight.shape, bias.shape], "the bias must be [out]")
     }
-    self.weight = try weight.requiringGrad(.weight)
-    self.bias = try bias?.requiringGrad(.bias)
+    try super.init(weight: weight, bias: bias)
   }
 
   public convenience init(
@@ -25,17 +21,13 @@ public final class Linear: Module {
     try self.init(weight: start.weight, bias: start.bias)
   }
 
-  public override var ownParameters: [NamedTensor] {
-    [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
-  }
-
   public override func forward(_ x: Tensor) throws -> Tensor {
     guard let features = x.shape.last, features == weight.shape[1] else {
       throw VQError.shape(
         "linear", [x.shape, weight.shape],
         "the input's last axis must have the \(weight.shape[1]) features that the weight expects")
     }
-    let product = try x.matmul(weight.transposed())  // [..., out]
+    let product = try x.matmul(quantizedWeight.transposed())  // [..., out]
     return try bias.map { try product + $0 } ?? product
   }
 }

@@ -89,3 +89,4 @@ extern PyMethodDef quantizer_family_methods[];
 extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];
 extern PyMethodDef metric_methods[];
+extern PyMethodDef estimator_methods[];

@@ -509,6 +509,64 @@ VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterat
                                const vq_tensor *initial, uint64_t seed, vq_tensor **centroids,
                                vq_tensor **codes, double *inertia, int64_t *iterations);
 
+// MARK: - Gradient estimators of quantized weights
+
+enum {
+  VQ_ESTIMATOR_STE = 0,          ///< h = 1
+  VQ_ESTIMATOR_CLIPPED_STE = 1,  ///< 1 on the grid, 0 beyond it
+  VQ_ESTIMATOR_DSQ = 2,          ///< parameter: sharpness k
+  VQ_ESTIMATOR_COSINE = 3,       ///< parameter: amplitude a
+  VQ_ESTIMATOR_TANH = 4,         ///< parameter: sharpness k; 1 bit, like the next four
+  VQ_ESTIMATOR_SIGMOID = 5,
+  VQ_ESTIMATOR_ARCTAN = 6,
+  VQ_ESTIMATOR_APPROX_SIGN = 7,
+  VQ_ESTIMATOR_RESTE = 8,  ///< parameter: power o; cap
+  VQ_ESTIMATOR_MAD = 9,
+  VQ_ESTIMATOR_EWGS = 10,  ///< parameter: strength
+  VQ_ESTIMATOR_EDE = 11,   ///< parameter: progress at the start, 0...1; 1 bit
+  VQ_ESTIMATOR_CELL_SAMPLES = 12,
+  VQ_ESTIMATOR_GRID_SAMPLES = 13
+};
+
+/// An estimator h on the grid of 2^bits values from -bound to bound.
+typedef struct {
+  size_t struct_size;
+  int32_t kind;  ///< VQ_ESTIMATOR_*
+  int64_t bits;  ///< 1 to 16
+  double bound;
+  double parameter;
+  double cap;
+  const double *samples;  ///< h at equally spaced points of a cell or of the grid, ends included
+  int64_t sample_count;
+} vq_estimator_options;
+
+enum { VQ_ESTIMATE_QUANTIZED = 0, VQ_ESTIMATE_H = 1, VQ_ESTIMATE_WARP = 2, VQ_ESTIMATE_UNWARP = 3 };
+
+/// Q(w), h(w), M(w) or its inverse of `count` numbers.
+VQ_CHECKED vq_status vq_estimator_evaluate(const vq_estimator_options *options, int32_t what,
+                                           const double *w, int64_t count, double *out);
+/// The factor on the learning rate of the straight-through model that trains like this one.
+VQ_CHECKED vq_status vq_estimator_alpha(const vq_estimator_options *options, double *out);
+/// Why no straight-through model does under SGD, a text cut to `capacity` bytes with its end; empty
+/// when one does.
+VQ_CHECKED vq_status vq_estimator_obstacle(const vq_estimator_options *options, char *text,
+                                           int64_t capacity);
+/// The kind of that model's estimator: VQ_ESTIMATOR_STE or VQ_ESTIMATOR_CLIPPED_STE.
+VQ_CHECKED vq_status vq_estimator_partner(const vq_estimator_options *options, int32_t *out);
+/// A module w -> Q(w) with the gradient gradient_scale h(w) g.
+VQ_CHECKED vq_status vq_weight_quantizer_create(const vq_estimator_options *options,
+                                                double gradient_scale, vq_module **out);
+/// w -> i32 number of Q(w) on the grid, from 0 for -bound; -1 for NaN.
+VQ_CHECKED vq_status vq_weight_quantizer_codes(const vq_module *quantizer, const vq_tensor *w,
+                                               vq_tensor **out);
+/// Linear and convolution layers of a tree of modules.
+int64_t vq_module_weighted_layer_count(const vq_module *module);
+/// `name` is dotted, empty for the module itself, and valid as long as the module.
+VQ_CHECKED vq_status vq_module_weighted_layer(const vq_module *module, int64_t index,
+                                              const char **name, vq_module **out);
+/// The layer's forward computes with quantizer(weight) from now on; NULL: with the weight.
+VQ_CHECKED vq_status vq_module_set_weight_quantizer(vq_module *layer, const vq_module *quantizer);
+
 // MARK: - Metrics. Results are f64; every tensor is read only and none is recorded.
 
 /// counts[j] += uses of code j in codes, i32 of any shape in -1..<num_codes; -1 (masked) is left
