@@ -1,4 +1,4 @@
-"""``python -m vqswift demo``: what the package does, in three minutes."""
+"""``python -m vqswift demo`` and ``python -m vqswift estimators``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import demo
+from . import demo, laboratory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vqswift")
     commands = parser.add_subparsers(title="commands", required=True)
     demo.add_parser(commands)
+    laboratory.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from . import _core
 from ._interop import not_copied
 from ._tensor import Tensor
 
+# Parameters whose gradients a norm has scaled, by identity.
+_norm_clipped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
 _RATES = "learning_rates"
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
@@ -56,16 +59,22 @@ class Optimizer:
                 raise ValueError(f"[optimizer] a group has unknown settings {sorted(unknown)}")
             if "params" not in group:
                 raise ValueError(f"[optimizer] a group has {sorted(group)}: params are required")
+        self._groups = [
+            ([group["params"]] if isinstance(group["params"], Tensor) else list(group["params"]))
+            for group in groups
+        ]
+        self.nesterov = nesterov
+        self._decays = [float(group.get("weight_decay", weight_decay)) for group in groups]
         if len(betas) != 2:
             raise ValueError(f"[optimizer] betas = {betas}: two are required")
         self._handle = _core.optimizer_create(
             [
                 (
-                    _handles("optimizer", group["params"]),
+                    _handles("optimizer", parameters),
                     group.get("lr", lr),
-                    group.get("weight_decay", weight_decay),
+                    decay,
                 )
-                for group in groups
+                for group, parameters, decay in zip(groups, self._groups, self._decays, strict=True)
             ],
             kind,
             momentum,
@@ -82,6 +91,12 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Drop the gradients of all parameters."""
         _core.optimizer_zero_grad(self._handle)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups as they are: "params", a list of tensors, "lr" and "weight_decay"."""
+        settings = zip(self._groups, self.lrs, self._decays, strict=True)
+        return [{"params": list(p), "lr": lr, "weight_decay": d} for p, lr, d in settings]
 
     @property
     def lrs(self) -> list[float]:
@@ -229,7 +244,15 @@ def cosine_schedule(total_steps: int, minimum: float = 0.0, warmup_steps: int = 
 
 def clip_grad_norm(params: Iterable[Tensor], maximum: float) -> float:
     """Scale gradients so that their joint L2 norm is at most `maximum`; returns the norm before."""
-    return _core.clip_grad_norm(_handles("clip_grad_norm", params), maximum)
+    parameters = [params] if isinstance(params, Tensor) else list(params)
+    norm = _core.clip_grad_norm(_handles("clip_grad_norm", parameters), maximum)
+    _norm_clipped.update((id(parameter), parameter) for parameter in parameters)
+    return norm
+
+
+def is_norm_clipped(parameter: Tensor) -> bool:
+    """Whether `clip_grad_norm` has been called on the gradient of `parameter`."""
+    return _norm_clipped.get(id(parameter)) is parameter
 
 
 def clip_grad_value(params: Iterable[Tensor], maximum: float) -> None:

@@ -1,0 +1,69 @@
+"""Quantized weights, the estimators of their gradient, and the theorem that joins them.
+
+Schoenbauer, Moro, Lew and Howard, "Custom Gradient Estimators are Straight-Through Estimators in
+Disguise", 2024.
+"""
+
+from ._estimator import (
+    Estimator,
+    GridEstimator,
+    approx_sign,
+    arctan,
+    clipped_ste,
+    cosine,
+    dsq,
+    ede,
+    ewgs,
+    from_function,
+    from_samples,
+    get,
+    mad,
+    names,
+    reste,
+    sigmoid,
+    ste,
+    tanh,
+)
+from ._quantize import (
+    WeightedLayer,
+    WeightQuantizer,
+    he_bound,
+    quantize_model,
+    quantized_layers,
+    weighted_layers,
+)
+from ._theorem import Conversion, to_ste
+from ._twins import TwinRecord, TwinReport, TwinTrainer, TwinWeights
+
+__all__ = [
+    "Conversion",
+    "Estimator",
+    "GridEstimator",
+    "TwinRecord",
+    "TwinReport",
+    "TwinTrainer",
+    "TwinWeights",
+    "WeightQuantizer",
+    "WeightedLayer",
+    "approx_sign",
+    "arctan",
+    "clipped_ste",
+    "cosine",
+    "dsq",
+    "ede",
+    "ewgs",
+    "from_function",
+    "from_samples",
+    "get",
+    "he_bound",
+    "mad",
+    "names",
+    "quantize_model",
+    "quantized_layers",
+    "reste",
+    "sigmoid",
+    "ste",
+    "tanh",
+    "to_ste",
+    "weighted_layers",
+]

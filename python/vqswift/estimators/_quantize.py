@@ -1,0 +1,180 @@
+"""Weight quantizers, and models whose layers have them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from .. import _core
+from .._tensor import Tensor, as_tensor
+from ..nn._module import Module, Native
+from ._estimator import Estimator, GridEstimator, get
+
+_Model = TypeVar("_Model", bound=Module)
+
+
+class WeightQuantizer(Native):
+    """w -> Q(w), of any shape, with the gradient `gradient_scale` h(w) g.
+
+    Args:
+        bits: 1 to 16.
+        bound: the grid's outermost value, positive.
+        estimator: an `Estimator` or its name.
+        gradient_scale: a constant factor of the gradient; alpha of the theorem goes here.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        bound: float,
+        estimator: str | Estimator = "ste",
+        *,
+        gradient_scale: float = 1.0,
+    ) -> None:
+        on_grid = get(estimator).on(bits, bound)
+        super().__init__(_core.weight_quantizer_create(on_grid._options, gradient_scale))
+        self.estimator: GridEstimator = on_grid
+        self.gradient_scale = float(gradient_scale)
+
+    def codes(self, w: Tensor) -> Tensor:
+        """int32 of w's shape: the number of Q(w) on the grid, 0 for -bound; -1 for NaN."""
+        return Tensor._wrap(_core.weight_quantizer_codes(self._handle, as_tensor(w)._handle))
+
+    def set_progress(self, progress: float) -> None:
+        """How far training is, 0...1, for the estimator "ede"; others have no use for it."""
+        if not 0 <= progress <= 1:
+            raise ValueError(f"[weight_quantizer] progress {progress}: must be in 0...1")
+        if self.estimator.estimator.name == "ede":
+            buffers = dict(_core.module_buffers(self._handle))
+            Tensor._wrap(buffers["progress"]).assign(np.float32(progress))
+
+    def __repr__(self) -> str:
+        grid = self.estimator
+        scale = "" if self.gradient_scale == 1 else f", gradient_scale={self.gradient_scale:g}"
+        return f"WeightQuantizer({grid.bits}, {grid.bound:g}, {grid.estimator}{scale})"
+
+
+@dataclass(eq=False)
+class WeightedLayer:
+    """A linear or convolution layer of a model.
+
+    Attributes:
+        name: dotted, as in `state_dict` without the trailing "weight".
+        weight: the latent weight, which the optimizer trains.
+    """
+
+    name: str
+    weight: Tensor
+    _owner: Native
+    _handle: _core.ModuleHandle
+
+    @property
+    def quantizer(self) -> Native | None:
+        """What the forward's weight passes through; None for nothing."""
+        return _quantizers(self._owner).get(self._key)
+
+    @quantizer.setter
+    def quantizer(self, quantizer: Native | None) -> None:
+        _core.module_set_weight_quantizer(
+            self._handle, None if quantizer is None else quantizer._handle
+        )
+        if quantizer is None:
+            _quantizers(self._owner).pop(self._key, None)
+        else:
+            _quantizers(self._owner)[self._key] = quantizer
+
+    @property
+    def _key(self) -> int:
+        return id(self.weight)
+
+
+def _quantizers(owner: Native) -> dict[int, Native]:
+    found: dict[int, Native] = owner.__dict__.setdefault("_weight_quantizers", {})
+    return found
+
+
+def _natives(module: Module, prefix: str = "") -> Iterator[tuple[str, Native]]:
+    if isinstance(module, Native):
+        yield prefix, module
+    for name, child in module.named_children():
+        yield from _natives(child, f"{prefix}{name}.")
+
+
+def weighted_layers(model: Module) -> list[WeightedLayer]:
+    """The linear and convolution layers of `model`, each once."""
+    layers: dict[int, WeightedLayer] = {}
+    for prefix, native in _natives(model):
+        weights = dict(native._own_parameters(True))
+        for name, handle in _core.module_weighted_layers(native._handle):
+            path = f"{name}.weight" if name else "weight"
+            layer = WeightedLayer(
+                (prefix + path).removesuffix("weight").rstrip("."), weights[path], native, handle
+            )
+            layers.setdefault(id(layer.weight), layer)
+    return list(layers.values())
+
+
+def quantized_layers(model: Module) -> list[WeightedLayer]:
+    """Those of `weighted_layers` that have a quantizer."""
+    return [layer for layer in weighted_layers(model) if layer.quantizer is not None]
+
+
+def he_bound(shape: Iterable[int]) -> float:
+    """sqrt(6 / fan_in) of a weight [out, in, ...]: the bound of He's uniform initial weights."""
+    sizes = tuple(shape)
+    if len(sizes) < 2 or 0 in sizes:
+        raise ValueError(f"[he_bound] shape {[*sizes]}: [out, in, ...] is required")
+    return float(np.sqrt(6 / np.prod(sizes[1:])))
+
+
+def quantize_model(
+    model: _Model,
+    *,
+    bits: int = 2,
+    estimator: str | Estimator = "dsq",
+    layers: Literal["all", "conv", "linear"] = "all",
+    skip: Iterable[str] = (),
+    bound: float | None = None,
+) -> _Model:
+    """Give the layers of `model` a weight quantizer each; returns the model.
+
+    The layers' own weights stay as they are and are what the optimizer trains.
+
+    Args:
+        bits: of each weight, 1 to 16.
+        estimator: an `Estimator` or its name.
+        layers: "conv" for convolutions only, "linear" for dense layers only.
+        skip: names of layers that stay as they are; `*` stands for anything.
+        bound: of the grids; `he_bound` of each weight unless given.
+
+    ValueError for a name in `skip` that no layer has, and when no layer is left.
+    """
+    if layers not in ("all", "conv", "linear"):
+        raise ValueError(f"[quantize_model] layers {layers!r}: must be all, conv or linear")
+    patterns = [skip] if isinstance(skip, str) else list(skip)
+    found = weighted_layers(model)
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(layer.name, pattern) for layer in found):
+            raise ValueError(
+                f"[quantize_model] skip {pattern!r}: no layer has that name; there are "
+                f"{', '.join(layer.name for layer in found) or 'none'}"
+            )
+    chosen = [
+        layer
+        for layer in found
+        if layers in ("all", "linear" if layer.weight.ndim == 2 else "conv")
+        and not any(fnmatch.fnmatchcase(layer.name, pattern) for pattern in patterns)
+    ]
+    if not chosen:
+        raise ValueError("[quantize_model] no layer is left to quantize")
+    made = [
+        WeightQuantizer(bits, he_bound(c.weight.shape) if bound is None else bound, estimator)
+        for c in chosen
+    ]
+    for layer, quantizer in zip(chosen, made, strict=True):
+        layer.quantizer = quantizer
+    return model

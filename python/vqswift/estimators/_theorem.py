@@ -1,0 +1,168 @@
+"""From a custom estimator to the straight-through one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..nn._module import Module
+from ..optim import SGD, Adam, AdamW, Optimizer, is_norm_clipped
+from ._estimator import GridEstimator
+from ._quantize import WeightedLayer, WeightQuantizer, quantized_layers
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `to_ste` did to one layer.
+
+    Attributes:
+        layer: its dotted name.
+        estimator: the one that it had.
+        alpha: what its gradient is multiplied with from now on; 1 for Adam.
+        moved: the largest |M(w) - w|; 0 for Adam.
+        reasons: why the theorem does not hold for it; empty when it does.
+    """
+
+    layer: str
+    estimator: str
+    alpha: float
+    moved: float
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.layer}: {self.estimator} -> straight-through, gradient times {self.alpha:.4g}"
+        )
+        text += f", weights moved by up to {self.moved:.4g}"
+        return text + "".join(f"\n  outside the theorem: {reason}" for reason in self.reasons)
+
+
+def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[Conversion]:
+    """Replace every custom estimator of `model` by the straight-through one that trains alike.
+
+    Under SGD, with or without momentum, each latent weight w becomes M(w), its quantizer's gradient
+    is multiplied by alpha, and its momentum by M'(w); the learning rate and all other parameters
+    stay. Under Adam, which divides a gradient by its own size, only the estimator changes, and its
+    moments with it. Q(w) is the same before and after. The two trainings agree to first order in
+    the learning rate (Schoenbauer, Moro, Lew and Howard, 2024); Adam needs lr / (1 - beta2) well
+    below the grid's spacing, so 0.95 rather than 0.999.
+
+    The theorem does not hold, and ValueError says so and leaves the model as it is, for
+
+    - weight decay on latent weights, since M(w) does not shrink as w does,
+    - gradients clipped by their norm, which the estimator is part of (`clip_grad_norm` was called),
+    - learned steps and annealed estimators, whose grid or h changes in training,
+    - EWGS, whose factor depends on the gradient,
+    - an estimator that is not the same in every cell, under SGD, when M moves a boundary,
+    - Nesterov momentum and optimizers other than SGD and Adam.
+
+    Args:
+        model: with layers that `quantize_model` quantized.
+        optimizer: the one that trains it.
+        force: convert all the same; what has no M keeps its weights. `Conversion.reasons` then has
+            what stood against it.
+
+    Returns one `Conversion` for each quantized layer.
+    """
+    layers = quantized_layers(model)
+    if not layers:
+        raise ValueError("[to_ste] the model has no quantized layer")
+    reasons = [tuple(_reasons(layer, optimizer)) for layer in layers]
+    if any(reasons) and not force:
+        listed = {
+            text: layer.name for layer, texts in zip(layers, reasons, strict=True) for text in texts
+        }
+        lines = "; ".join(f"{name or 'the layer'}: {text}" for text, name in listed.items())
+        raise ValueError(
+            f"[to_ste] the theorem does not hold: {lines}. force=True converts all the same"
+        )
+    plans = [_plan(layer, optimizer, found) for layer, found in zip(layers, reasons, strict=True)]
+    state = optimizer.state_dict()
+    for plan in plans:
+        for name, factor in plan.moments.items():
+            if name in state:
+                state[name] = state[name] * factor
+    optimizer.load_state_dict(state)
+    for layer, plan in zip(layers, plans, strict=True):
+        layer.weight.assign(plan.weight)
+        layer.quantizer = plan.quantizer
+    return [plan.conversion for plan in plans]
+
+
+def _reasons(layer: WeightedLayer, optimizer: Optimizer) -> Iterator[str]:
+    quantizer = layer.quantizer
+    if not isinstance(quantizer, WeightQuantizer):
+        yield f"{type(quantizer).__name__} learns its step, and the grid moves in training"
+    elif quantizer.estimator.estimator.name in ("ewgs", "ede") or isinstance(optimizer, SGD):
+        obstacle = quantizer.estimator.obstacle
+        if obstacle is not None:
+            yield f"{quantizer.estimator.estimator}: {obstacle}"
+    if not isinstance(optimizer, (SGD, Adam, AdamW)):
+        yield f"{type(optimizer).__name__} is neither SGD nor Adam"
+    elif optimizer.nesterov:
+        yield "Nesterov momentum evaluates the gradient beside the weights"
+    group = next(
+        (g for g in optimizer.param_groups if any(p is layer.weight for p in g["params"])), None
+    )
+    if group is None:
+        yield "the optimizer does not train its weight"
+    elif group["weight_decay"] != 0:
+        yield (
+            f"weight decay {group['weight_decay']:g} acts on the latent weight, and M(w) does not "
+            "shrink as w does"
+        )
+    if is_norm_clipped(layer.weight):
+        yield "its gradient is clipped by a norm, which the estimator is part of"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    weight: np.ndarray
+    quantizer: WeightQuantizer
+    moments: dict[str, np.ndarray]  # factors by their name in the optimizer's state
+    conversion: Conversion
+
+
+def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) -> _Plan:
+    quantizer = layer.quantizer
+    if not isinstance(quantizer, WeightQuantizer):
+        raise ValueError(
+            f"[to_ste] {layer.name}: a {type(quantizer).__name__} has no straight-through form"
+        )
+    before = quantizer.estimator
+    w = layer.weight.numpy().astype(np.float64)
+    h = before.derivative(w)
+    if isinstance(optimizer, SGD) and before.estimator.name not in ("ewgs", "ede"):
+        alpha, warped = before.alpha, before.warp(w)
+        factors = {"momentum_buffer": _quotient(alpha, h)}
+    else:
+        alpha, warped = 1.0, w
+        factors = {"exp_avg": _quotient(1.0, h), "exp_avg_sq": _quotient(1.0, h) ** 2}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    index = next((i for i, p in enumerate(parameters) if p is layer.weight), None)
+    moved = float(np.abs(warped - w).max(initial=0))
+    return _Plan(
+        _rounded(warped, before),
+        WeightQuantizer(
+            before.bits,
+            before.bound,
+            before.partner.estimator,
+            gradient_scale=alpha * quantizer.gradient_scale,
+        ),
+        {f"{index}.{name}": factor for name, factor in factors.items()},
+        Conversion(layer.name, str(before.estimator), alpha, moved, reasons),
+    )
+
+
+def _quotient(factor: float, h: np.ndarray) -> np.ndarray:
+    return np.divide(factor, h, out=np.ones_like(h), where=h > 0)
+
+
+def _rounded(w: np.ndarray, grid: GridEstimator) -> np.ndarray:
+    """w in float32 without crossing a boundary of the grid."""
+    single = w.astype(np.float32)
+    crossed = grid.quantize(single.astype(np.float64)) != grid.quantize(w)
+    toward = np.where(w > single, np.float32(np.inf), np.float32(-np.inf))
+    return np.where(crossed, np.nextafter(single, toward, dtype=np.float32), single)

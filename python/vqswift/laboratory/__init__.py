@@ -1,0 +1,59 @@
+"""The experiment: models with custom estimators beside their straight-through twins."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ._report import Row
+from ._run import run
+from ._trials import TRIALS, Recipe, Settings, Trial, Twin, full
+
+__all__ = ["TRIALS", "Recipe", "Row", "Settings", "Trial", "Twin", "add_parser", "full", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Adds ``estimators`` to the sub-commands of an ``argparse`` parser."""
+    default = Settings()
+    parser = commands.add_parser(
+        "estimators",
+        help="train quantized networks and their straight-through twins and compare them",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="50 epochs of 100 steps and three seeds; takes hours"
+    )
+    parser.add_argument(
+        "--data",
+        choices=("auto", "mnist", "fashion-mnist", "digits"),
+        default=default.data,
+        help="auto: MNIST when its files are found, else scikit-learn's digits",
+    )
+    parser.add_argument("--root", type=Path, help="folder of the data sets (also VQSWIFT_DATA)")
+    parser.add_argument("--net", choices=("a", "b"), default=default.net)
+    parser.add_argument("--bits", type=int, default=default.bits)
+    parser.add_argument("--seeds", type=int, nargs="+", help="0; with --full 0 1 2")
+    parser.add_argument("--epochs", type=int, help=f"{default.epochs}; with --full 50")
+    parser.add_argument(
+        "--trials",
+        nargs="+",
+        default=(),
+        metavar="TRIAL",
+        help="some of: " + ", ".join(repr(trial.name) for trial in TRIALS),
+    )
+    parser.add_argument("--threads", type=int, help="of the core; all CPUs when not given")
+    parser.add_argument("--output", type=Path, default=default.output)
+    parser.set_defaults(run=lambda options: run(_settings(options)))
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    given = {k: v for k, v in vars(options).items() if k not in ("run", "full") and v is not None}
+    for name in ("seeds", "trials"):
+        if name in given:
+            given[name] = tuple(given[name])
+    settings = Settings(**{k: v for k, v in given.items() if k not in ("seeds", "epochs")})
+    changed = {k: v for k, v in given.items() if k in ("seeds", "epochs")}
+    settings = full(settings) if options.full else settings
+    return Settings(**{**vars(settings), **changed})

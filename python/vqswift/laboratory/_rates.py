@@ -1,0 +1,102 @@
+"""How the alignment error goes with the learning rate and with momentum."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import vqswift as vq
+
+from .. import data
+from ..estimators import TwinTrainer, he_bound, quantize_model, to_ste, weighted_layers
+from ._trials import Settings
+
+TIME = 4.0  # learning rate / (1 - momentum) times steps
+RATES = (0.02, 0.01, 0.005, 0.0025)  # learning rate / (1 - momentum)
+MOMENTA = (0.0, 0.5, 0.8, 0.9)
+IMAGES = 256
+
+
+def run(settings: Settings, training: data.ImageSet) -> dict[str, Any]:
+    """Trains a small 2-bit network on one batch at every rate and momentum, for an equal time.
+
+    The batch is all its data: noise of the gradient does not carry momentum's factor.
+    """
+    from ._run import _key
+
+    start = time.perf_counter()
+    threads = vq.get_threads()
+    vq.set_threads(1)
+    try:
+        errors = np.array(
+            [
+                [[_error(training, seed, rate, beta) for rate in RATES] for beta in MOMENTA]
+                for seed in settings.seeds
+            ]
+        )
+    finally:
+        vq.set_threads(threads)
+    mean = errors.mean(0)  # [momentum, rate]
+    return {
+        "key": _key(settings, None, None),
+        "seconds": round(time.perf_counter() - start, 1),
+        "time": TIME,
+        "rates": list(RATES),
+        "momenta": list(MOMENTA),
+        "seeds": list(settings.seeds),
+        "errors": errors.tolist(),
+        "slopes": [slope(RATES, row) for row in mean],
+        "factors": (mean[:, -1] / mean[0, -1]).tolist(),
+        "expected_factors": [(1 + beta) / (1 - beta) for beta in MOMENTA],
+    }
+
+
+def slope(rates: tuple[float, ...], errors: np.ndarray) -> float:
+    """Of the line through the logarithms."""
+    return float(np.polyfit(np.log(rates), np.log(errors), 1)[0])
+
+
+def _error(training: data.ImageSet, seed: int, rate: float, beta: float) -> float:
+    images = data.unit_range(training.images[seed * IMAGES : (seed + 1) * IMAGES])
+    labels = training.labels[seed * IMAGES : (seed + 1) * IMAGES]
+
+    def batch() -> Iterator[Any]:
+        while True:
+            yield images, labels
+
+    def member() -> tuple[vq.nn.Module, vq.optim.Optimizer]:
+        model = quantize_model(_network(seed), bits=2, estimator="dsq", layers="conv")
+        return model, vq.optim.SGD(model.parameters(), lr=rate * (1 - beta), momentum=beta)
+
+    trainer = TwinTrainer(*member())
+    model, optimizer = member()
+    to_ste(model, optimizer)
+    trainer.add("ste", model, optimizer, warped=True)
+    trainer.fit(batch(), round(TIME / rate))
+    trainer.evaluate(images, labels)
+    return trainer.report("ste").last.alignment_error
+
+
+def _network(seed: int) -> vq.nn.Module:
+    vq.manual_seed(seed)
+    nn = vq.nn
+    net = nn.Sequential(
+        nn.AvgPool2d(2),
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(72, 10),
+    )
+    generator = vq.Generator(seed, 1)
+    for layer in weighted_layers(net):
+        if layer.weight.ndim == 4:
+            bound = he_bound(layer.weight.shape)
+            layer.weight.assign(generator.uniform(layer.weight.shape, -bound, bound))
+    return net

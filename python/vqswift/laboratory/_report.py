@@ -1,0 +1,178 @@
+"""The table, and the files beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._trials import TRIALS, Settings
+
+_HEADER = (
+    "row",
+    "seeds",
+    "alignment error",
+    "x default",
+    "equal weights",
+    "equal changes",
+    "compressed",
+    "equal classes",
+    "accuracies",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Means over seeds of the last record of a row; `errors` has the alignment error of each seed.
+
+    Attributes:
+        ratio: of the mean alignment error to that of "default", or of "Adam" for rows with Adam.
+    """
+
+    row: str
+    note: str
+    seeds: tuple[int, ...]
+    errors: tuple[float, ...]
+    error: float
+    raw_error: float
+    ratio: float | None
+    weight_agreement: float
+    change_agreement: float
+    compressed_change_agreement: float
+    inference_agreement: float
+    incorrect_agreement: float | None
+    validation_correlation: float | None
+    accuracy: float
+    twin_accuracy: float
+    largest_accuracy_gap: float
+
+    def cells(self) -> tuple[str, ...]:
+        """As the table shows them."""
+        return (
+            self.row,
+            str(len(self.seeds)),
+            f"{self.error:.4f}",
+            "" if self.ratio is None else f"{self.ratio:.2f}",
+            *(
+                f"{100 * share:.2f}%"
+                for share in (
+                    self.weight_agreement,
+                    self.change_agreement,
+                    self.compressed_change_agreement,
+                    self.inference_agreement,
+                )
+            ),
+            f"{100 * self.accuracy:.2f} / {100 * self.twin_accuracy:.2f}",
+        )
+
+
+def rows(documents: Sequence[dict[str, Any]]) -> list[Row]:
+    """One for each twin, in the order of the trials."""
+    order = [twin.row for trial in TRIALS for twin in trial.twins]
+    found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for document in documents:
+        for name, report in document["twins"].items():
+            found.setdefault(name, []).append((document["seed"], report))
+    names = sorted(found, key=order.index)
+    means = {
+        name: _mean([r["records"][-1]["alignment_error"] for _, r in found[name]]) for name in names
+    }
+    return [_row(name, found[name], means) for name in names]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _row(name: str, found: list[tuple[int, dict[str, Any]]], means: dict[str, Any]) -> Row:
+    last = [report["records"][-1] for _, report in found]
+    reports = [report for _, report in found]
+    yardstick = means.get("Adam" if name.startswith("Adam") else "default")
+    gaps = [abs(r["accuracy"] - r["twin_accuracy"]) for r in last]
+    return Row(
+        row=name,
+        note=reports[0]["note"],
+        seeds=tuple(seed for seed, _ in found),
+        errors=tuple(r["alignment_error"] for r in last),
+        error=means[name],
+        raw_error=_mean([r["raw_error"] for r in last]),
+        ratio=None if yardstick is None else means[name] / yardstick,
+        incorrect_agreement=_mean([r["incorrect_agreement"] for r in last]),
+        validation_correlation=_mean([r["validation_correlation"] for r in reports]),
+        largest_accuracy_gap=max(gaps),
+        **{
+            key: _mean([r[key] for r in last])
+            for key in ("weight_agreement", "inference_agreement", "accuracy", "twin_accuracy")
+        },
+        **{
+            key: _mean([r[key] for r in reports])
+            for key in ("change_agreement", "compressed_change_agreement")
+        },
+    )
+
+
+def trial_line(document: dict[str, Any]) -> str:
+    """One finished trial."""
+    errors = ", ".join(
+        f"{name} {report['records'][-1]['alignment_error']:.4f}"
+        for name, report in document["twins"].items()
+    )
+    return f"  {document['trial']}, seed {document['seed']}, {document['seconds']:.0f} s: {errors}"
+
+
+def rates_line(study: dict[str, Any]) -> str:
+    """What the study of rates found."""
+    slopes = ", ".join(f"{value:.2f}" for value in study["slopes"])
+    factors = ", ".join(f"{value:.2f}" for value in study["factors"][1:])
+    momenta = ", ".join(f"{value:g}" for value in study["momenta"])
+    return (
+        f"  rates, {study['seconds']:.0f} s: slope {slopes} at momentum {momenta}; "
+        f"error times {factors}"
+    )
+
+
+def print_table(found: Sequence[Row]) -> None:
+    """Prints one line a row; with rich when it is installed."""
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        print(markdown(found))
+        return
+    table = Table()
+    for column, title in enumerate(_HEADER):
+        table.add_column(title, justify="left" if column == 0 else "right")
+    for row in found:
+        table.add_row(*row.cells())
+    Console(width=None if sys.stdout.isatty() else 130).print(table)
+
+
+def markdown(found: Sequence[Row]) -> str:
+    """The table with a note for each row."""
+    header = (*_HEADER, "what is compared")
+    lines = [
+        "| " + " | ".join(header) + " |",
+        "| --- |" + " ---: |" * (len(_HEADER) - 1) + " --- |",
+    ]
+    lines += ["| " + " | ".join((*row.cells(), row.note)) + " |" for row in found]
+    return "\n".join(lines)
+
+
+def save(settings: Settings, found: Sequence[Row], study: dict[str, Any] | None) -> list[str]:
+    """Writes results.json and table.md; returns the second's name."""
+    kept = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("root", "output")}
+    document = {
+        "settings": kept,
+        "rows": [dataclasses.asdict(row) for row in found],
+        "rates": study and {k: v for k, v in study.items() if k != "key"},
+    }
+    text = json.dumps(document, indent=1) + "\n"
+    (settings.output / "results.json").write_text(text, encoding="utf-8")
+    (settings.output / "table.md").write_text(markdown(found) + "\n", encoding="utf-8")
+    return ["table.md"]

@@ -1,0 +1,179 @@
+"""Trains every trial, resumes what was interrupted, and writes down what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import vqswift as vq
+
+from .. import data
+from ..estimators import TwinTrainer
+from . import _plots, _rates, _report
+from ._trials import Settings, Trial, build, select
+
+
+def run(settings: Settings) -> list[_report.Row]:
+    """Runs the trials, prints the table and writes everything below ``settings.output``.
+
+    A trial that is there already with the same settings is not run again. Raises
+    ``FileNotFoundError`` when the chosen set is absent and ``ValueError`` for a setting out of
+    range.
+    """
+    if min(settings.epochs, settings.steps_per_epoch, len(settings.seeds)) < 1:
+        raise ValueError("[estimators] epochs, steps_per_epoch and seeds must be at least 1")
+    if settings.net not in ("a", "b"):
+        raise ValueError(f"[estimators] net {settings.net!r}: must be 'a' or 'b'")
+    started = time.monotonic()
+    if settings.threads is not None:
+        vq.set_threads(settings.threads)
+    training, test = _sets(settings)
+    folder = settings.output / "trials"
+    folder.mkdir(parents=True, exist_ok=True)
+    print(
+        f"{training.name}: net {settings.net.upper()}, {settings.bits} bits, "
+        f"{settings.epochs} epochs of {settings.steps_per_epoch} steps of {settings.batch_size}"
+    )
+    documents = []
+    for trial in select(settings.trials):
+        for seed in settings.seeds:
+            if not trial.twins_of(seed == settings.seeds[0]):
+                continue
+            path = folder / f"{trial.name.replace(' ', '-')}-seed{seed}.json"
+            document = _finished(path, settings, trial, seed)
+            if document is None:
+                document = _train(settings, trial, seed, training, test)
+                _write(path, document)
+            documents.append(document)
+            print(_report.trial_line(document), flush=True)
+    rates = settings.output / "rates.json"
+    if not settings.trials:
+        study = _finished(rates, settings, None, None)
+        if study is None:
+            study = _rates.run(settings, training)
+            _write(rates, study)
+        print(_report.rates_line(study), flush=True)
+    else:
+        study = None
+    rows = _report.rows(documents)
+    _report.print_table(rows)
+    written = ["results.json", *_report.save(settings, rows, study)]
+    written += _plots.save(settings.output, settings, documents, study)
+    print(f"{time.monotonic() - started:.0f} s. In {settings.output}: {', '.join(written)}")
+    return rows
+
+
+def _train(
+    settings: Settings, trial: Trial, seed: int, training: data.ImageSet, test: data.ImageSet
+) -> dict[str, Any]:
+    start = time.perf_counter()
+    epochs = settings.epochs * trial.recipe.duration
+    steps = epochs * settings.steps_per_epoch
+    warmup = max(1, steps // 50)
+    schedule = vq.optim.cosine_schedule(max(1, steps - warmup), warmup_steps=warmup)
+    model, optimizer, _ = build(settings, seed, trial.recipe, None)
+    trainer = TwinTrainer(model, optimizer, schedule=schedule)
+    twins = trial.twins_of(seed == settings.seeds[0])
+    for twin in twins:
+        model, optimizer, warped = build(settings, seed, trial.recipe, twin)
+        trainer.add(twin.row, model, optimizer, warped=warped)
+    batches = data.Batches(
+        training.images, training.labels, batch_size=settings.batch_size, seed=seed
+    ).forever()
+    images = data.unit_range(test.images[: settings.images])
+    labels = test.labels[: settings.images]
+    for _ in range(epochs):
+        trainer.fit(batches, settings.steps_per_epoch)
+        trainer.evaluate(images, labels)
+    found = {}
+    for twin in twins:
+        report = dataclasses.asdict(trainer.report(twin.row))
+        report["note"] = twin.note
+        if seed == settings.seeds[0]:
+            report["scatter"] = _scatter(trainer, twin.row)
+        found[twin.row] = report
+    return {
+        "trial": trial.name,
+        "seed": seed,
+        "key": _key(settings, trial, seed),
+        "seconds": round(time.perf_counter() - start, 1),
+        "twins": found,
+    }
+
+
+def _scatter(trainer: TwinTrainer, row: str, count: int = 600) -> dict[str, list[float]]:
+    """Weights of the last quantized layer, in units of its bound: some of w, M(w) and u."""
+    last = trainer.weights(row)[-1]
+    size = len(last.w)
+    chosen = np.random.default_rng(0).choice(size, min(count, size), replace=False)
+    return {
+        name: np.round(values[chosen] / last.bound, 5).tolist()
+        for name, values in (("w", last.w), ("warped", last.warped), ("u", last.u))
+    }
+
+
+def _key(settings: Settings, trial: Trial | None, seed: int | None) -> str:
+    """What a result depends on."""
+    kept = dataclasses.asdict(settings)
+    for name in ("seeds", "trials", "threads", "output", "root"):
+        del kept[name]
+    first = seed is None or seed == settings.seeds[0]
+    twins = [] if trial is None else [repr(twin) for twin in trial.twins_of(first)]
+    return json.dumps([kept, seed, None if trial is None else repr(trial.recipe), twins])
+
+
+def _finished(
+    path: Path, settings: Settings, trial: Trial | None, seed: int | None
+) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document if document["key"] == _key(settings, trial, seed) else None
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _sets(settings: Settings) -> tuple[data.ImageSet, data.ImageSet]:
+    name = settings.data
+    if name == "auto":
+        name = "mnist" if data.has("mnist", settings.root) else "digits"
+        if name == "digits":
+            print("MNIST is not there (VQSWIFT_DATA): scikit-learn's 8x8 digits, enlarged")
+    if name == "digits":
+        return _digits()
+    read = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}.get(name)
+    if read is None:
+        raise ValueError(
+            f"[estimators] data {name!r}: must be auto, mnist, fashion-mnist or digits"
+        )
+    return read("train", settings.root), read("test", settings.root)
+
+
+def _digits() -> tuple[data.ImageSet, data.ImageSet]:
+    """The 1797 digits of scikit-learn, 28x28: 1437 to train on, 360 to test."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = (digits.images * (255 / 16)).round().astype(np.uint8)
+    images = np.pad(images.repeat(3, 1).repeat(3, 2), ((0, 0), (2, 2), (2, 2)))[..., None]
+    order = np.random.default_rng(0).permutation(len(images))
+    return _part("digits train", images, digits.target, order[:1437]), _part(
+        "digits test", images, digits.target, order[1437:]
+    )
+
+
+def _part(
+    name: str, images: NDArray[np.uint8], labels: NDArray[Any], rows: NDArray[Any]
+) -> data.ImageSet:
+    return data.ImageSet(name, images[rows], labels[rows].astype(np.int32))
