@@ -65,10 +65,12 @@ let package = Package(
       name: "VQQuantizers", dependencies: ["VQNN", "VQTensor", "VQKernels"],
       swiftSettings: conditions),
     .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
-    .target(name: "VQEstimators", dependencies: ["VQTensor"], swiftSettings: conditions),
+    .target(
+      name: "VQEstimators", dependencies: ["VQNN", "VQTensor", "VQKernels"],
+      swiftSettings: conditions),
     .target(name: "CVQSwift"),
     .target(
-      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels"],
+      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQModels"],
       swiftSettings: conditions),
     .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
     .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),

@@ -29,12 +29,12 @@ from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  # noqa: E402
 
 if _TYPE_CHECKING:
-    from . import data, metrics, recipes, train
+    from . import data, estimators, metrics, recipes, train
 
 __version__ = "0.1.0"
 
 # Imported at first use: they bring hashing, threads and parsers of the standard library.
-_LAZY = frozenset({"data", "metrics", "recipes", "train"})
+_LAZY = frozenset({"data", "estimators", "metrics", "recipes", "train"})
 
 
 def __getattr__(name: str) -> object:
@@ -62,6 +62,7 @@ __all__ = [
     "VectorQuant",
     "concatenate",
     "data",
+    "estimators",
     "get_threads",
     "kmeans",
     "libraries",
