@@ -206,24 +206,28 @@ def test_weight_decay_reaches_the_clip_and_spares_steps_on_request() -> None:
 
 
 def test_lsq_learns_its_step() -> None:
-    """A regression on quantized weights: a step ten times too small comes back."""
-    x = normal(256, 8)
-    target = x @ normal(8, 1, seed=5)
-    weight = Tensor(normal(8, 1, seed=6), requires_grad=True)
-    layer = estimators.LSQ(4)
-    layer(weight)
-    layer.step.assign(layer.step.numpy() / 10)
-    small = layer.step.item()
-    optimizer = optim.Adam([weight, *layer.parameters()], lr=0.01)
-    losses = []
-    for _ in range(400):
-        optimizer.zero_grad()
-        loss = nn.functional.mse_loss(Tensor(x) @ layer(weight), Tensor(target))
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert layer.step.item() > 3 * small
-    assert np.mean(losses[-20:]) < 0.02 * losses[0]
+    """A regression from the solution's weights: from a step that is too small and from one that is
+    too large training comes to the same."""
+    x, solution = normal(256, 32), normal(32, 1, seed=5)
+
+    def trained(factor: float) -> float:
+        weight = Tensor(solution, requires_grad=True)
+        layer = estimators.LSQ(4)
+        layer(weight)
+        layer.step.assign(layer.step.numpy() * factor)
+        optimizer = optim.Adam([weight, *layer.parameters()], lr=0.003)
+        losses = []
+        for _ in range(1500):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(Tensor(x) @ layer(weight), Tensor(x @ solution))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert np.mean(losses[-20:]) < 0.1 * losses[0]
+        step: float = layer.step.item()
+        return step
+
+    assert trained(0.1) == pytest.approx(trained(4.0), rel=0.05)
 
 
 def test_pact_learns_its_clip() -> None:
