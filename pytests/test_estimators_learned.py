@@ -44,7 +44,7 @@ def away_from_ties(x: np.ndarray, step: float, offset: float) -> np.ndarray:
 def stepped(
     x: np.ndarray, g: np.ndarray, step: float, offset: float, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray, float, float, float]:
-    """Output, dx, ds and do before their scale, and the magnitude of the terms of ds, in Float64."""
+    """Output, dx, ds and do without their scale, and the magnitude of ds, in Float64."""
     v = (x.astype(np.float64) - offset) / step
     g = g.astype(np.float64)
     output = np.rint(np.clip(v, low, high)) * step + offset
@@ -199,9 +199,7 @@ def test_weight_decay_reaches_the_clip_and_spares_steps_on_request() -> None:
         parameter = getattr(layer, name)
         parameter.grad = np.float32(0)
         before = parameter.item()
-        optim.SGD(
-            layer.parameters(), lr=0.1, weight_decay=0.5, decay_biases_and_norms=False
-        ).step()
+        optim.SGD(layer.parameters(), lr=0.1, weight_decay=0.5, decay_biases_and_norms=False).step()
         assert parameter.item() == pytest.approx(before * (0.95 if decays else 1), rel=EPSILON)
 
 
@@ -280,9 +278,7 @@ def test_samples_follow_the_softmax(sampler: Sampler) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS.keys())
-def test_draws_go_on_with_the_generator(
-    sampler: Sampler, threads: Callable[[int], None]
-) -> None:
+def test_draws_go_on_with_the_generator(sampler: Sampler, threads: Callable[[int], None]) -> None:
     logits, generator = Tensor(normal(300, 70)), vq.Generator(5)
     threads(1)
     first, second = (sampler(logits, generator).numpy() for _ in range(2))

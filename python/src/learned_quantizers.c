@@ -59,11 +59,7 @@ static PyObject *straight_through_softmax(PyObject *self, PyObject *args) {
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef learned_quantizer_methods[] = {
-    ENTRY(pact_create),
-    ENTRY(lsq_create),
-    ENTRY(lsq_plus_create),
-    ENTRY(reinmax),
-    ENTRY(gumbel_softmax),
-    ENTRY(straight_through_softmax),
+    ENTRY(pact_create),    ENTRY(lsq_create),     ENTRY(lsq_plus_create),
+    ENTRY(reinmax),        ENTRY(gumbel_softmax), ENTRY(straight_through_softmax),
     {NULL, NULL, 0, NULL},
 };

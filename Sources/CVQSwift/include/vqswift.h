@@ -515,8 +515,9 @@ VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterat
 /// 0 <= x < c, dc = sum of g where x >= c.
 VQ_CHECKED vq_status vq_pact_create(int64_t bits, float clip, vq_module **out);
 /// round(clip(x / s, n, p)) s; parameter "step", s, starts from the first training batch. n, p:
-/// -2^(bits-1), 2^(bits-1) - 1 if `is_signed` (2 bits at least), else 0, 2^bits - 1. ds is scaled by
-/// 1 / sqrt(N p), N all elements of x, or with `activations` those of one sample of x [samples, ...].
+/// -2^(bits-1), 2^(bits-1) - 1 if `is_signed` (2 bits at least), else 0, 2^bits - 1. ds is scaled
+/// by 1 / sqrt(N p), N all elements of x, or with `activations` those of one sample of x [samples,
+/// ...].
 VQ_CHECKED vq_status vq_lsq_create(int64_t bits, bool activations, bool is_signed, vq_module **out);
 /// round(clip((x - o) / s, n, p)) s + o of activations; parameters "step" and "offset" start from
 /// the range of the first training batch.
