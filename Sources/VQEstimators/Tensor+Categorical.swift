@@ -14,7 +14,7 @@ extension Tensor {
     let operation = "reinmax"
     try requireLogits(operation)
     try requireTemperature(operation, temperature)
-    return try reinMax(codes: gumbelMax(generator: generator), temperature: temperature)
+    return try reinMax(codes: categories(operation, generator), temperature: temperature)
   }
 
   /// The same for the sample that `codes` [...] name.
@@ -59,8 +59,19 @@ extension Tensor {
   ///
   /// - Throws: `VQError` for logits without a category or not finite.
   public func straightThroughSoftmax(generator: Generator) throws -> Tensor {
-    try requireLogits("straight_through_softmax")
-    return try gumbelMax(generator: generator).oneHot(straightThrough: softmax())
+    let operation = "straight_through_softmax"
+    try requireLogits(operation)
+    return try categories(operation, generator).oneHot(straightThrough: softmax())
+  }
+
+  /// A category of each row, drawn with the probabilities softmax(logits): int32 [...].
+  private func categories(_ operation: String, _ generator: Generator) throws -> Tensor {
+    let k = shape[rank - 1]
+    let n = count / k
+    let state = generator.words(4 * n)
+    return try Tensor(operation, codeShape: Array(shape.dropLast())) { codes in
+      read { sampleCategories(state, $0, codes, rows: n, columns: k) }
+    }
   }
 
   /// One-hot rows of these codes, whose gradient goes to `shares` [..., k].

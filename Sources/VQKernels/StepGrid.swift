@@ -88,10 +88,12 @@ private func quantizeStepsGradientTile(
   for i in 0..<count {
     let place = grid.place(x[i])
     let clipped = grid.clipped(place)
-    let isInside = place > grid.lowest && place < grid.highest
-    inStep[i] = g[i] * (isInside ? rounded(clipped) - clipped : clipped)
-    inOffset[i] = isInside ? 0 : g[i]
-    out[i] = isInside ? g[i] : 0
+    // One comparison a choice: && would branch.
+    let error = place > grid.lowest ? rounded(clipped) - clipped : clipped
+    let passed = place > grid.lowest ? g[i] : 0
+    inStep[i] = g[i] * (place < grid.highest ? error : clipped)
+    out[i] = place < grid.highest ? passed : 0
+    inOffset[i] = g[i] - out[i]
   }
 }
 
@@ -121,7 +123,8 @@ private func clipGradientTile(
   _ out: UnsafeMutablePointer<Float>, _ beyond: UnsafeMutablePointer<Float>, _ count: Int
 ) {
   for i in 0..<count {
-    out[i] = x[i] >= 0 && x[i] < bound ? g[i] : 0
-    beyond[i] = x[i] >= bound ? g[i] : 0
+    let passed = x[i] >= 0 ? g[i] : 0
+    out[i] = x[i] < bound ? passed : 0
+    beyond[i] = x[i] < bound ? 0 : g[i]
   }
 }

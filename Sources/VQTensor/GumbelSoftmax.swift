@@ -25,14 +25,4 @@ extension Tensor {
       return [try inScaled * (1 / temperature)]
     }
   }
-
-  /// A category of each row of logits [..., k], k at least 1, drawn with the probabilities softmax(x):
-  /// int32 [...], the arg-max of `x + g`, g standard Gumbel numbers.
-  package func gumbelMax(generator: Generator) throws -> Tensor {
-    let state = generator.words(count)
-    let noisy = try Tensor("gumbel_max", shape: shape) { out in
-      read { addGumbelNoise(state, $0, out, count: count, scale: 1) }
-    }
-    return try noisy.argmax(axis: -1)
-  }
 }
