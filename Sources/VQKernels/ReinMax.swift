@@ -12,7 +12,11 @@ public func reinMaxGradient(
         let (logits, start) = (x + row * columns, row * columns)
         let largest = rowMaximum(logits, columns)
         exponentialShares(logits, largest, scale: 1, p0, columns)
-        exponentialShares(logits, largest, scale: 1 / temperature, p1, columns)
+        if temperature == 1 {
+          p1.update(from: p0, count: columns)
+        } else {
+          exponentialShares(logits, largest, scale: 1 / temperature, p1, columns)
+        }
         for j in 0..<columns { p1[j] *= 0.5 }
         p1[Int(codes[row])] += 0.5
         let (mean0, mean1) = (dot(p0, g + start, columns), dot(p1, g + start, columns))

@@ -85,15 +85,19 @@ private func quantizeStepsGradientTile(
   _ out: UnsafeMutablePointer<Float>, _ inStep: UnsafeMutablePointer<Float>,
   _ inOffset: UnsafeMutablePointer<Float>, _ count: Int
 ) {
+  let (lowest, highest) = (grid.lowest, grid.highest)
+  // Loads before choices, and one comparison a choice: the loop has no branches then.
   for i in 0..<count {
+    let gradient = g[i]
     let place = grid.place(x[i])
     let clipped = grid.clipped(place)
-    // One comparison a choice: && would branch.
-    let error = place > grid.lowest ? rounded(clipped) - clipped : clipped
-    let passed = place > grid.lowest ? g[i] : 0
-    inStep[i] = g[i] * (place < grid.highest ? error : clipped)
-    out[i] = place < grid.highest ? passed : 0
-    inOffset[i] = g[i] - out[i]
+    let error = rounded(clipped) - clipped
+    let factor = place > lowest ? error : clipped
+    let passed = place > lowest ? gradient : 0
+    let below = place > lowest ? 0 : gradient
+    out[i] = place < highest ? passed : 0
+    inStep[i] = gradient * (place < highest ? factor : clipped)
+    inOffset[i] = place < highest ? below : gradient
   }
 }
 
@@ -123,8 +127,9 @@ private func clipGradientTile(
   _ out: UnsafeMutablePointer<Float>, _ beyond: UnsafeMutablePointer<Float>, _ count: Int
 ) {
   for i in 0..<count {
-    let passed = x[i] >= 0 ? g[i] : 0
-    out[i] = x[i] < bound ? passed : 0
-    beyond[i] = x[i] < bound ? 0 : g[i]
+    let (value, gradient) = (x[i], g[i])
+    let passed = value >= 0 ? gradient : 0
+    out[i] = value < bound ? passed : 0
+    beyond[i] = value < bound ? 0 : gradient
   }
 }
