@@ -4,7 +4,7 @@ import VQTensor
 /// One-hot samples of softmax(logits), logits [..., k], and gradients that pass through the draw.
 extension Tensor {
   /// A one-hot sample D with ReinMax's gradient (Liu, Dong, Liu, Yu and Gao, "Bridging Discrete and
-  /// Backpropagation: Straight-Through and Beyond", 2023, algorithm 2): `2 J(p1) g - 1/2 J(p0) g`,
+  /// Backpropagation: Straight-Through and Beyond", 2023): `2 J(p1) g - 1/2 J(p0) g`,
   /// `J(p) g = p (g - p . g)`, with `p0 = softmax(logits)` and `p1 = (D + softmax(logits / temperature)) / 2`.
   ///
   /// At temperature 1 its mean over D is the gradient of the mean for a quadratic function of D.

@@ -21,7 +21,7 @@ def reinmax(
         p0 = softmax(logits),  p1 = (D + softmax(logits / temperature)) / 2
 
     At temperature 1 it is accurate to second order: for a quadratic function f of D its mean is
-    the gradient of the mean of f. The paper trains at temperatures of 1 and above.
+    the gradient of the mean of f. Its authors prefer temperatures of 1 and above.
 
     ValueError: logits without a category or not finite, a temperature below 1e-6.
     """
