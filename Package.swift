@@ -70,7 +70,7 @@ let package = Package(
       swiftSettings: conditions),
     .target(name: "CVQSwift"),
     .target(
-      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQModels", "VQEstimators"],
+      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQModels"],
       swiftSettings: conditions),
     .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
     .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),

@@ -88,6 +88,7 @@ setup(
                 "python/src/modules.c",
                 "python/src/quantizers.c",
                 "python/src/quantizer_family.c",
+                "python/src/learned_quantizers.c",
                 "python/src/search.c",
                 "python/src/optimizers.c",
                 "python/src/metrics.c",

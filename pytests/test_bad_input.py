@@ -14,6 +14,7 @@ import pytest
 import vqswift as vq
 from bad_input import (
     layers,
+    learned_quantizers,
     metrics,
     optimizers,
     quantizer_family,
@@ -42,6 +43,7 @@ GROUPS = {
     "option": quantizer_options.OPTION,
     "call": quantizer_options.CALL,
     "quantizer family": quantizer_family.QUANTIZER_FAMILY,
+    "learned quantizer": learned_quantizers.LEARNED_QUANTIZER,
     "metric": metrics.METRIC,
     "optimizer": optimizers.OPTIMIZER,
     "state": state.STATE,

@@ -18,6 +18,7 @@ MODULES = {
     "vqswift.optim": vq.optim,
     "vqswift.models": vq.models,
     "vqswift.data": vq.data,
+    "vqswift.estimators": vq.estimators,
     "vqswift.metrics": vq.metrics,
     "vqswift.train": vq.train,
 }
@@ -104,6 +105,8 @@ usage.update(info.q)
 shares: np.ndarray = usage.probabilities
 gap: float = vq.metrics.gradient_gap(layer, lambda: (z_q.sum(), info)).total
 alike: float = vq.metrics.ssim(x, x, 2.0, window=3)
+sampled: vq.Tensor = vq.estimators.reinmax(x, vq.Generator(1), temperature=1.5)
+narrow: vq.Tensor = vq.estimators.LSQ(4, values="activations")(x) + vq.estimators.PACT(2)(x)
 ranked: np.ndarray = vq.nearest_codes(np.zeros((4, 2)), np.zeros((3, 2)), topk=2)
 found = vq.kmeans(np.zeros((4, 2), np.float32), 2).centroids
 '''

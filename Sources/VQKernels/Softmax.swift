@@ -15,12 +15,20 @@ public func softmaxRows(
         let shift = Float(Glibc.log(exponentialSum(source, columns, largest)))
         for i in 0..<columns { target[i] = (source[i] - largest) - shift }
       } else {
-        for i in 0..<columns { target[i] = exponential(source[i] - largest) }
-        let scale = Float(1 / rowSum(target, columns))
-        for i in 0..<columns { target[i] *= scale }
+        exponentialShares(source, largest, scale: 1, target, columns)
       }
     }
   }
+}
+
+/// `e^(scale (x[i] - largest))` divided by their sum.
+func exponentialShares(
+  _ x: UnsafePointer<Float>, _ largest: Float, scale: Float, _ out: UnsafeMutablePointer<Float>,
+  _ count: Int
+) {
+  for i in 0..<count { out[i] = exponential((x[i] - largest) * scale) }
+  let share = Float(1 / rowSum(out, count))
+  for i in 0..<count { out[i] *= share }
 }
 
 /// The gradient of `softmaxRows` from its result `y`:

@@ -217,13 +217,6 @@ extension Tensor {
   fileprivate func hasCodes(of other: Tensor) -> Bool {
     readCodes { own in other.readCodes { equalCodes(own, $0, count: count) } }
   }
-
-  /// Throws unless every element is finite.
-  func requireFinite(_ operation: String, _ name: String) throws {
-    if let index = read({ firstNonFiniteElement($0, count: count) }) {
-      throw VQError.nonFinite(operation, name, value: read { $0[index] }, index: index)
-    }
-  }
 }
 
 extension Array where Element == Int32 {

@@ -61,27 +61,4 @@ extension Tensor {
       }
     }
   }
-
-  /// `softmax((x + g) / temperature)` of each row of logits [n, k], g standard Gumbel numbers.
-  func gumbelSoftmax(temperature: Float, generator: Generator) throws -> Tensor {
-    let operation = "gumbel_softmax"
-    let (n, k) = (shape[0], shape[1])
-    let state = generator.words(count)
-    let result = try Tensor(operation, shape: shape) { out in
-      read { addGumbelNoise(state, $0, out, count: count, scale: 1 / temperature) }
-      softmaxRows(logarithmic: false, out, out, rows: n, columns: k)
-    }
-    let saved = Saved(result)
-    return result.recorded(operation, inputs: [self]) { gradient, _ in
-      let y = try saved.tensor(operation)
-      let inScaled = try Tensor(operation, shape: [n, k]) { out in
-        y.read { y in
-          gradient.read {
-            softmaxRowsGradient(logarithmic: false, y, $0, out, rows: n, columns: k)
-          }
-        }
-      }
-      return [try inScaled * (1 / temperature)]
-    }
-  }
 }

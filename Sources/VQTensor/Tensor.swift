@@ -217,6 +217,13 @@ extension Tensor {
     }
   }
 
+  /// Throws unless every element is finite.
+  package func requireFinite(_ operation: String, _ name: String) throws {
+    if let index = read({ firstNonFiniteElement($0, count: count) }) {
+      throw VQError.nonFinite(operation, name, value: read { $0[index] }, index: index)
+    }
+  }
+
   /// Throws unless both element types are float32.
   static func requireFloats(_ operation: String, _ a: Tensor, _ b: Tensor) throws {
     guard a.dtype == .float32, b.dtype == .float32 else {

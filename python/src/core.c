@@ -23,6 +23,7 @@ PyMODINIT_FUNC PyInit__core(void) {
       PyModule_AddFunctions(module, module_methods) < 0 ||
       PyModule_AddFunctions(module, quantizer_methods) < 0 ||
       PyModule_AddFunctions(module, quantizer_family_methods) < 0 ||
+      PyModule_AddFunctions(module, learned_quantizer_methods) < 0 ||
       PyModule_AddFunctions(module, search_methods) < 0 ||
       PyModule_AddFunctions(module, metric_methods) < 0 ||
       PyModule_AddFunctions(module, estimator_methods) < 0 ||

@@ -86,6 +86,7 @@ extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
 extern PyMethodDef quantizer_methods[];
 extern PyMethodDef quantizer_family_methods[];
+extern PyMethodDef learned_quantizer_methods[];
 extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];
 extern PyMethodDef metric_methods[];

@@ -567,6 +567,30 @@ VQ_CHECKED vq_status vq_module_weighted_layer(const vq_module *module, int64_t i
 /// The layer's forward computes with quantizer(weight) from now on; NULL: with the weight.
 VQ_CHECKED vq_status vq_module_set_weight_quantizer(vq_module *layer, const vq_module *quantizer);
 
+// MARK: - Learned quantizers: modules of one tensor and samples with gradients. `bits` is 1 to 16.
+
+/// y = clip(x, 0, c) in 2^bits - 1 steps; parameter "clip", c, starts at `clip`. dx = g for
+/// 0 <= x < c, dc = sum of g where x >= c.
+VQ_CHECKED vq_status vq_pact_create(int64_t bits, float clip, vq_module **out);
+/// round(clip(x / s, n, p)) s; parameter "step", s, starts from the first training batch. n, p:
+/// -2^(bits-1), 2^(bits-1) - 1 if `is_signed` (2 bits at least), else 0, 2^bits - 1. ds is scaled
+/// by 1 / sqrt(N p), N all elements of x, or with `activations` those of one sample of x [samples,
+/// ...].
+VQ_CHECKED vq_status vq_lsq_create(int64_t bits, bool activations, bool is_signed, vq_module **out);
+/// round(clip((x - o) / s, n, p)) s + o of activations; parameters "step" and "offset" start from
+/// the range of the first training batch.
+VQ_CHECKED vq_status vq_lsq_plus_create(int64_t bits, bool is_signed, vq_module **out);
+/// logits [..., k] -> a one-hot sample of softmax(logits), with ReinMax's gradient.
+VQ_CHECKED vq_status vq_tensor_reinmax(const vq_tensor *logits, float temperature,
+                                       vq_generator *generator, vq_tensor **out);
+/// logits [..., k] -> softmax((logits + Gumbel noise) / temperature); `hard`: the one-hot rows of
+/// its largest elements, with its gradient.
+VQ_CHECKED vq_status vq_tensor_gumbel_softmax(const vq_tensor *logits, float temperature, bool hard,
+                                              vq_generator *generator, vq_tensor **out);
+/// logits [..., k] -> a one-hot sample of softmax(logits), with the gradient of softmax(logits).
+VQ_CHECKED vq_status vq_tensor_straight_through_softmax(const vq_tensor *logits,
+                                                        vq_generator *generator, vq_tensor **out);
+
 // MARK: - Metrics. Results are f64; every tensor is read only and none is recorded.
 
 /// counts[j] += uses of code j in codes, i32 of any shape in -1..<num_codes; -1 (masked) is left

@@ -4,6 +4,7 @@ Schoenbauer, Moro, Lew and Howard, "Custom Gradient Estimators are Straight-Thro
 Disguise", 2024.
 """
 
+from ._categorical import gumbel_softmax, reinmax, straight_through_softmax
 from ._estimator import (
     Estimator,
     GridEstimator,
@@ -24,6 +25,7 @@ from ._estimator import (
     ste,
     tanh,
 )
+from ._learned import LSQ, PACT, LSQPlus
 from ._quantize import (
     WeightedLayer,
     WeightQuantizer,
@@ -39,6 +41,9 @@ __all__ = [
     "Conversion",
     "Estimator",
     "GridEstimator",
+    "LSQ",
+    "LSQPlus",
+    "PACT",
     "TwinRecord",
     "TwinReport",
     "TwinTrainer",
@@ -55,14 +60,17 @@ __all__ = [
     "from_function",
     "from_samples",
     "get",
+    "gumbel_softmax",
     "he_bound",
     "mad",
     "names",
     "quantize_model",
     "quantized_layers",
+    "reinmax",
     "reste",
     "sigmoid",
     "ste",
+    "straight_through_softmax",
     "tanh",
     "to_ste",
     "weighted_layers",

@@ -1,0 +1,68 @@
+import CVQSwift
+import VQEstimators
+import VQTensor
+
+@_cdecl("vq_pact_create") @implementation
+public func vq_pact_create(
+  _ bits: Int64, _ clip: Float, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produceModule(out) { try PACT(bits: Int(bits), clip: clip) }
+}
+
+@_cdecl("vq_lsq_create") @implementation
+public func vq_lsq_create(
+  _ bits: Int64, _ activations: Bool, _ isSigned: Bool,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produceModule(out) {
+    try LSQ(bits: Int(bits), values: activations ? .activations : .weights, isSigned: isSigned)
+  }
+}
+
+@_cdecl("vq_lsq_plus_create") @implementation
+public func vq_lsq_plus_create(
+  _ bits: Int64, _ isSigned: Bool, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produceModule(out) { try LSQPlus(bits: Int(bits), isSigned: isSigned) }
+}
+
+/// Writes a handle of what `body` samples of the logits.
+private func sample(
+  _ logits: OpaquePointer?, _ generator: OpaquePointer?, _ operation: String, _ out: Out?,
+  _ body: (Tensor, Generator) throws -> Tensor
+) -> vq_status {
+  produce(out) {
+    let logits = try tensor(logits)
+    return try object(generator, GeneratorBox.self).enter(operation) { try body(logits, $0) }
+  }
+}
+
+@_cdecl("vq_tensor_reinmax") @implementation
+public func vq_tensor_reinmax(
+  _ logits: OpaquePointer!, _ temperature: Float, _ generator: OpaquePointer!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  sample(logits, generator, "reinmax", out) {
+    try $0.reinMax(temperature: temperature, generator: $1)
+  }
+}
+
+@_cdecl("vq_tensor_gumbel_softmax") @implementation
+public func vq_tensor_gumbel_softmax(
+  _ logits: OpaquePointer!, _ temperature: Float, _ hard: Bool, _ generator: OpaquePointer!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  sample(logits, generator, "gumbel_softmax", out) {
+    try $0.gumbelSoftmax(temperature: temperature, isHard: hard, generator: $1)
+  }
+}
+
+@_cdecl("vq_tensor_straight_through_softmax") @implementation
+public func vq_tensor_straight_through_softmax(
+  _ logits: OpaquePointer!, _ generator: OpaquePointer!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  sample(logits, generator, "straight_through_softmax", out) {
+    try $0.straightThroughSoftmax(generator: $1)
+  }
+}

@@ -1,0 +1,92 @@
+"""Quantizers with a learned clip, step or offset."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .. import _core
+from ..nn._module import Native
+
+_VALUES = ("weights", "activations")
+
+
+class PACT(Native):
+    """Clipped activation with a learned bound: `round(clip(x, 0, c) L / c) c / L`, L = 2^bits - 1.
+
+    Choi et al., "PACT: Parameterized Clipping Activation for Quantized Neural Networks", 2018.
+    x has any shape, finite. Rounding is halves to even; gradients are `dx = g` for 0 <= x < c,
+    else 0, and `dc = sum of g where x >= c`. The parameter `clip`, a scalar, is c; an optimizer's
+    weight decay holds for it, as the paper wants.
+
+    ValueError in a forward: an element that is not finite, no element in training, a c that is no
+    longer positive.
+
+    Args:
+        bits: 1 to 16.
+        clip: c at the start, positive.
+    """
+
+    def __init__(self, bits: int, *, clip: float = 6.0) -> None:
+        super().__init__(_core.pact_create(bits, clip))
+
+
+class LSQ(Native):
+    """Learned step size quantization: `round(clip(x / s, n, p)) s`.
+
+    Esser et al., "Learned Step Size Quantization", 2020. n = -2^(bits-1) and p = 2^(bits-1) - 1
+    with a sign, 0 and 2^bits - 1 without. Gradients with v = x / s, rounding halves to even:
+
+        n < v < p: dx = g, ds = sum g (round(v) - v)
+        elsewhere: dx = 0, ds = sum g n below and sum g p above
+
+    and ds is multiplied by `1 / sqrt(N p)`. The parameter `step`, a scalar, is s. It starts at
+    `2 mean|x| / sqrt(p)` in the first training forward, which sets the buffer `initialized`;
+    evaluation before that uses the start that its own input gives and keeps nothing. Optimizers
+    count the step among biases and norms.
+
+    ValueError in a forward: an element that is not finite, no element in training, only zeros in
+    the first one, an s that is no longer positive.
+
+    Args:
+        bits: 1 to 16; at least 2 with a sign.
+        values: "weights", of any shape, N all elements; or "activations" [samples, ...], N those
+            of one sample.
+        signed: by default weights are and activations are not.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        *,
+        values: Literal["weights", "activations"] = "weights",
+        signed: bool | None = None,
+    ) -> None:
+        if values not in _VALUES:
+            raise ValueError(f"[lsq] values = {values!r}: it must be one of {[*_VALUES]}")
+        has_sign = values == "weights" if signed is None else signed
+        super().__init__(_core.lsq_create(bits, values == "activations", has_sign))
+
+
+class LSQPlus(Native):
+    """LSQ with a learned offset, for activations: `round(clip((x - o) / s, n, p)) s + o`.
+
+    Bhalgat et al., "LSQ+: Improving low-bit quantization through learnable offsets and better
+    initialization", 2020. x is [samples, ...]; n and p are those of `LSQ`. Gradients with
+    v = (x - o) / s:
+
+        n < v < p: dx = g, ds = sum g (round(v) - v)
+        elsewhere: dx = 0, ds = sum g n below and sum g p above, do = sum g
+
+    and ds and do are multiplied by `1 / sqrt(N p)`, N the elements of one sample. The parameters
+    `step` and `offset`, scalars, are s and o. They start from the range of the first training
+    batch: `s = (max - min) / (p - n)`, `o = min - n s`; the rest is as in `LSQ`.
+
+    ValueError as for `LSQ`; the first batch must not be constant.
+
+    Args:
+        bits: 1 to 16; at least 2 with a sign.
+        signed: whether n is negative.
+    """
+
+    def __init__(self, bits: int, *, signed: bool = False) -> None:
+        super().__init__(_core.lsq_plus_create(bits, signed))
