@@ -27,7 +27,8 @@ import VQTensor
     #expect(large.conv1.weight.shape == [64, 4, 7, 7])
     #expect(small.conv1.weight.shape == [64, 4, 3, 3])
     #expect(large.state.map(\.name) == small.state.map(\.name))
-    #expect(large.state.dropFirst().map(\.tensor.shape) == small.state.dropFirst().map(\.tensor.shape))
+    #expect(
+      large.state.dropFirst().map(\.tensor.shape) == small.state.dropFirst().map(\.tensor.shape))
   }
 
   @Test func namesAreThoseOfTorchvision() throws {
@@ -38,7 +39,8 @@ import VQTensor
     #expect(Array(names.prefix(5)) == block)
     #expect(Array(names.suffix(2)) == ["fc.weight", "fc.bias"])
     for name in [
-      "bn1.num_batches_tracked", "layer1.0.downsample.0.weight", "layer1.0.downsample.1.running_var",
+      "bn1.num_batches_tracked", "layer1.0.downsample.0.weight",
+      "layer1.0.downsample.1.running_var",
       "layer1.2.bn3.bias", "layer2.3.conv2.weight", "layer3.5.conv3.weight", "layer4.2.bn3.weight",
       "layer4.0.downsample.1.num_batches_tracked",
     ] {
@@ -84,7 +86,9 @@ import VQTensor
     plain = try block.bn2(block.conv2(plain)).relu()
     plain = try (block.bn3(block.conv3(plain)) + block.downsample!(x)).relu()
     // One pass of a norm with ReLU or two round the same sums once or twice.
-    for (a, b) in zip(y.values, plain.values) { #expect(abs(a - b) <= 100 * 0x1p-24 * max(1, abs(b))) }
+    for (a, b) in zip(y.values, plain.values) {
+      #expect(abs(a - b) <= 100 * 0x1p-24 * max(1, abs(b)))
+    }
   }
 
   @Test func weightsBeginAsTorchvisions() throws {
@@ -104,10 +108,7 @@ import VQTensor
     #expect(model.fc.weight.values.allSatisfy { abs($0) <= 1 / Float(2048).squareRoot() })
   }
 
-  @Test(arguments: [
-    (false, [2, 64, 64, 3]), (false, [2, 33, 65, 3]), (false, [2, 32, 32, 3]),
-    (true, [2, 32, 32, 3]), (true, [1, 9, 1, 3]),
-  ])
+  @Test(arguments: [(false, [2, 33, 40, 3]), (true, [1, 9, 1, 3])])
   func logitsInBothModes(_ smallImages: Bool, _ shape: [Int]) throws {
     let model = try model(smallImages: smallImages)
     let images = try Generator(seed: 2).uniform(shape)
@@ -115,7 +116,7 @@ import VQTensor
     model.isTraining = false
     let logits = try model(images)
     #expect(logits.shape == [shape[0], 10])
-    #expect(logits.values.allSatisfy(\.isFinite))
+    #expect(logits.values.allSatisfy { $0.isFinite })
   }
 
   @Test(arguments: [[1, 1, 1, 3], [1, 32, 32, 3], [0, 64, 64, 3]])
@@ -125,41 +126,25 @@ import VQTensor
     #expect(try model(Generator(seed: 2).uniform(shape)).shape == [shape[0], 10])
   }
 
-  @Test(arguments: [false, true])
-  func gradientReachesEveryParameter(_ smallImages: Bool) throws {
-    let model = try model(smallImages: smallImages)
-    let side = smallImages ? 16 : 64
-    let images = try Generator(seed: 2).uniform([4, side, side, 3])
-    let labels = try Tensor(codes: [0, 3, 9, 3], shape: [4])
+  @Test func gradientReachesEveryParameter() throws {
+    let model = try model()
+    let images = try Generator(seed: 2).uniform([3, 33, 33, 3])
+    let labels = try Tensor(codes: [0, 3, 9], shape: [3])
     try model(images).crossEntropy(labels).backward()
     for (name, parameter) in model.namedParameters {
       let gradient = try #require(parameter.grad, "\(name)")
-      #expect(gradient.values.allSatisfy(\.isFinite), "\(name)")
-      #expect(gradient.values.contains { $0 != 0 }, "\(name)")
+      let length = try gradient.square().sum().item()
+      #expect(length.isFinite && length > 0, "\(name)")
     }
-  }
-
-  @Test func trainingLowersTheLoss() throws {
-    let model = try model(classes: 4, smallImages: true)
-    let images = try Generator(seed: 3).uniform([8, 8, 8, 3])
-    let labels = try Tensor(codes: [0, 1, 2, 3, 0, 1, 2, 3], shape: [8])
-    let optimizer = try SGD(
-      model.trainableParameters.map(\.tensor), learningRate: 0.01, momentum: 0.9)
-    var losses: [Float] = []
-    for _ in 0..<10 {
-      optimizer.zeroGrad()
-      let loss = try model(images).crossEntropy(labels)
-      losses.append(try loss.item())
-      try loss.backward()
-      try optimizer.step()
-    }
-    #expect(losses.last! < 0.5 * losses.first!)
   }
 
   @Test func sameSeedGivesTheSameModel() throws {
     let (a, b, c) = (try model(), try model(), try model(seed: 2))
-    #expect(a.stages[3].state.map(\.tensor.values) == b.stages[3].state.map(\.tensor.values))
+    func last(_ model: ResNet50) -> [Float] { model.fc.bias!.values }
+    #expect(a.conv1.weight.values == b.conv1.weight.values)
     #expect(a.conv1.weight.values != c.conv1.weight.values)
+    #expect(last(a) == last(b))
+    #expect(last(a) != last(c))
   }
 
   @Test func sizesThatDoNotFit() {
@@ -171,7 +156,8 @@ import VQTensor
 
   @Test(arguments: [
     ([2, 64, 64, 1], "[conv2d] "), ([64, 64, 3], "[resnet50] "), ([2, 0, 64, 3], "[resnet50] "),
-    ([2, 64, 0, 3], "[resnet50] "), ([1, 32, 32, 3], "[resnet50] "), ([0, 64, 64, 3], "[batch_norm] "),
+    ([2, 64, 0, 3], "[resnet50] "), ([1, 32, 32, 3], "[resnet50] "),
+    ([0, 64, 64, 3], "[batch_norm] "),
   ])
   func imagesThatDoNotFit(_ shape: [Int], _ operation: String) throws {
     let model = try model()
