@@ -1,4 +1,4 @@
-"""ResNet-50: the state that moves to and from torchvision, images that fit and those that do not."""
+"""ResNet-50: state as torchvision's, images that fit, training."""
 
 from __future__ import annotations
 

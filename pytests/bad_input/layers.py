@@ -147,7 +147,11 @@ LAYER: dict[str, Case] = {
         ValueError,
         ["resnet50", "channels = 0", "1"],
     ),
-    "too many classes": (lambda: vq.models.ResNet50(1 << 62), OverflowError, ["4611686018427387904"]),
+    "too many classes": (
+        lambda: vq.models.ResNet50(1 << 62),
+        OverflowError,
+        ["4611686018427387904"],
+    ),
     "empty image": (
         lambda: vq.models.ResNet50(2)(ones(1, 0, 4, 3)),
         ValueError,
