@@ -43,6 +43,7 @@ KINDS: dict[str, Callable[[], object]] = {
     "sequential": small_network,
     "residual": lambda: nn.Residual(small_network()),
     "autoencoder": lambda: vq.models.SQVAE(vq.VectorQuant(8, 4), width=8),
+    "residual network": lambda: vq.models.ResNet50(2, small_images=True)(images(2, 8, 8, 3)),
     "quantizer": lambda: vq.VectorQuant(4, 8)(images(6, 4)),
     "alternating quantizer": lambda: vq.VectorQuant(
         4, 8, inplace_optimizer=lambda p: optim.SGD(p, lr=0.1), affine_lr=1.0, replace_freq=2

@@ -44,7 +44,7 @@ public final class BatchNorm: Module {
   public override func forward(_ x: Tensor) throws -> Tensor { try forward(x, fusedReLU: false) }
 
   /// The same, followed by ReLU in one operator when `fusedReLU` is set.
-  func forward(_ x: Tensor, fusedReLU: Bool) throws -> Tensor {
+  package func forward(_ x: Tensor, fusedReLU: Bool) throws -> Tensor {
     let y = try x.batchNorm(
       scale: weight, shift: bias, runningMean: runningMean, runningVariance: runningVariance,
       training: isTraining, momentum: momentum, epsilon: epsilon, fusedReLU: fusedReLU)

@@ -94,7 +94,7 @@ extension Initializer {
   }
 
   /// Throws unless every size of a layer is at least 1.
-  static func require(_ operation: String, _ sizes: KeyValuePairs<String, Int>) throws {
+  package static func require(_ operation: String, _ sizes: KeyValuePairs<String, Int>) throws {
     for (name, size) in sizes where size < 1 {
       throw VQError.value(operation, name, "\(size)", "must be at least 1")
     }

@@ -171,3 +171,15 @@ public func vq_sqvae_decoder_create(
       generator: generator(source))
   }
 }
+
+@_cdecl("vq_resnet50_create") @implementation
+public func vq_resnet50_create(
+  _ channels: Int64, _ classes: Int64, _ smallImages: Bool, _ source: OpaquePointer!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produceModule(out) {
+    try ResNet50(
+      channels: Int(channels), classes: Int(classes), smallImages: smallImages,
+      generator: generator(source))
+  }
+}

@@ -11,15 +11,25 @@ public enum DType: Int32, CustomStringConvertible {
 }
 
 /// Reused 64-byte aligned buffers, by size class.
+///
+/// A step of training takes what the last one gave, all of its activations: fresh pages, which the system clears,
+/// cost as much as the arithmetic on them. In use and idle together are at most the largest use so far and `slack`.
 final class BufferPool: @unchecked Sendable {
   static let shared = BufferPool()
 
   private var free: [Int: [UnsafeMutableRawPointer]] = [:]
-  private var heldBytes = 0
+  private(set) var idleBytes = 0
+  private var usedBytes = 0
+  private var mostUsedBytes = 0
   private var lock = pthread_mutex_t()
-  private let limit = 1 << 30
+  private let slack: Int
+  private let idleLimit: Int
 
-  private init() { pthread_mutex_init(&lock, nil) }
+  init(slack: Int = 1 << 30, idleLimit: Int = 1 << 32) {
+    self.slack = slack
+    self.idleLimit = idleLimit
+    pthread_mutex_init(&lock, nil)
+  }
 
   /// Rounds up to an eighth of the next lower power of two, so that sizes close to each other share.
   static func sizeClass(_ bytes: Int) -> Int {
@@ -30,28 +40,43 @@ final class BufferPool: @unchecked Sendable {
 
   func take(_ bytes: Int) throws -> UnsafeMutableRawPointer {
     pthread_mutex_lock(&lock)
-    if let pointer = free[bytes]?.popLast() {
-      heldBytes -= bytes
-      pthread_mutex_unlock(&lock)
-      return pointer
+    defer { pthread_mutex_unlock(&lock) }
+    let used = usedBytes + bytes
+    var pointer = free[bytes]?.popLast()
+    if pointer != nil {
+      idleBytes -= bytes
+    } else {
+      trim(to: max(mostUsedBytes, used) + slack - used)
+      guard posix_memalign(&pointer, 64, bytes) == 0 else { throw VQError.memory(bytes: bytes) }
     }
-    pthread_mutex_unlock(&lock)
-    var pointer: UnsafeMutableRawPointer?
-    guard posix_memalign(&pointer, 64, bytes) == 0, let pointer else {
-      throw VQError.memory(bytes: bytes)
-    }
+    guard let pointer else { throw VQError.memory(bytes: bytes) }
+    usedBytes = used
+    mostUsedBytes = max(mostUsedBytes, used)
     return pointer
   }
 
   func give(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
     pthread_mutex_lock(&lock)
     defer { pthread_mutex_unlock(&lock) }
-    guard heldBytes + bytes <= limit else {
+    usedBytes -= bytes
+    guard idleBytes + bytes <= idleLimit else {
       Glibc.free(pointer)
       return
     }
-    heldBytes += bytes
+    idleBytes += bytes
     free[bytes, default: []].append(pointer)
+  }
+
+  /// Frees idle buffers, the largest first, until `bytes` are left.
+  private func trim(to bytes: Int) {
+    while idleBytes > bytes, let size = free.keys.max() {
+      if let pointer = free[size]?.popLast() {
+        Glibc.free(pointer)
+        idleBytes -= size
+      } else {
+        free[size] = nil
+      }
+    }
   }
 }
 

@@ -141,5 +141,26 @@ LAYER: dict[str, Case] = {
         ValueError,
         ["conv2d", "[2, 32, 32, 1]"],
     ),
+    "no classes": (lambda: vq.models.ResNet50(0), ValueError, ["resnet50", "classes = 0", "1"]),
+    "no channels": (
+        lambda: vq.models.ResNet50(channels=0),
+        ValueError,
+        ["resnet50", "channels = 0", "1"],
+    ),
+    "too many classes": (
+        lambda: vq.models.ResNet50(1 << 62),
+        OverflowError,
+        ["4611686018427387904"],
+    ),
+    "empty image": (
+        lambda: vq.models.ResNet50(2)(ones(1, 0, 4, 3)),
+        ValueError,
+        ["resnet50", "[1, 0, 4, 3]", "one pixel"],
+    ),
+    "one small image to train on": (
+        lambda: vq.models.ResNet50(2)(ones(1, 32, 32, 3)),
+        ValueError,
+        ["resnet50", "[1, 32, 32, 3]", "above 32"],
+    ),
     "no forward": (lambda: nn.Module()(ones(1)), NotImplementedError, ["Module", "forward"]),
 }

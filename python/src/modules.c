@@ -119,6 +119,18 @@ static PyObject *residual_create(PyObject *self, PyObject *args) {
 BACKBONE(sqvae_encoder)
 BACKBONE(sqvae_decoder)
 
+static PyObject *resnet50_create(PyObject *self, PyObject *args) {
+  long long channels, classes;
+  int small_images;
+  vq_generator *generator;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "LLpO&", &channels, &classes, &small_images, to_generator,
+                        &generator))
+    return NULL;
+  return wrap(vq_resnet50_create(channels, classes, small_images, generator, &out), MODULE_HANDLE,
+              &out);
+}
+
 static PyObject *module_forward(PyObject *self, PyObject *args) {
   vq_module *module;
   vq_tensor *x, *out;
@@ -216,6 +228,7 @@ PyMethodDef module_methods[] = {
     ENTRY(residual_create),
     ENTRY(sqvae_encoder_create),
     ENTRY(sqvae_decoder_create),
+    ENTRY(resnet50_create),
     ENTRY(module_forward),
     ENTRY(module_set_training),
     ENTRY(module_is_training),

@@ -96,3 +96,28 @@ def mnist_net_b(*, generator: Generator | None = None) -> Sequential:
         layers += [_he_convolution(inputs, outputs, 1, source), ReLU(), AvgPool2d(2)]
     head = Linear(49 * 64, 256, generator=source), ReLU(), Linear(256, 10, generator=source)
     return Sequential(*layers, Flatten(), *head)
+
+
+class ResNet50(Native):
+    """ResNet-50 (He et al., 2016) v1.5: bottlenecks halve in their 3x3 convolution.
+
+    x [n, h, w, channels] -> logits [n, classes]. `state_dict` has torchvision's names, and the
+    initial weights are drawn as there.
+
+    Args:
+        classes: of the logits.
+        channels: of the images.
+        small_images: begin with a 3x3 convolution instead of a 7x7 one of stride 2 and a max-pool,
+            as is usual for 32x32 images.
+    """
+
+    def __init__(
+        self,
+        classes: int = 1000,
+        *,
+        channels: int = 3,
+        small_images: bool = False,
+        generator: Generator | None = None,
+    ) -> None:
+        source = layer_generator(generator)._handle
+        super().__init__(_core.resnet50_create(channels, classes, small_images, source))

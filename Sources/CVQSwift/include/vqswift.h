@@ -286,6 +286,10 @@ VQ_CHECKED vq_status vq_sqvae_encoder_create(int64_t image_size, int64_t channel
                                              vq_generator *generator, vq_module **out);
 VQ_CHECKED vq_status vq_sqvae_decoder_create(int64_t image_size, int64_t channels, int64_t width,
                                              vq_generator *generator, vq_module **out);
+/// ResNet-50 v1.5: [n, h, w, channels] -> logits [n, classes]. `small_images` begins with a 3x3
+/// convolution instead of a 7x7 one of stride 2 and a max-pool.
+VQ_CHECKED vq_status vq_resnet50_create(int64_t channels, int64_t classes, bool small_images,
+                                        vq_generator *generator, vq_module **out);
 void vq_module_release(vq_module *module);
 VQ_CHECKED vq_status vq_module_forward(vq_module *module, const vq_tensor *x, vq_tensor **out);
 VQ_CHECKED vq_status vq_module_set_training(vq_module *module, bool training);

@@ -1,0 +1,31 @@
+import Testing
+
+@testable import VQTensor
+
+@Suite struct BufferPoolTests {
+  @Test func aStepTakesWhatTheLastOneGave() throws {
+    let pool = BufferPool(slack: 0)
+    func step() throws -> Set<UnsafeMutableRawPointer> {
+      let buffers = try (0..<8).map { _ in try pool.take(1024) }
+      for buffer in buffers { pool.give(buffer, 1024) }
+      return Set(buffers)
+    }
+    #expect(try step() == step())
+    #expect(pool.idleBytes == 8 * 1024)
+  }
+
+  @Test func otherSizesDoNotAddUp() throws {
+    let pool = BufferPool(slack: 1024)
+    for bytes in [4096, 2048, 3072, 1024] {
+      pool.give(try pool.take(bytes), bytes)
+      #expect(pool.idleBytes <= 4096 + 1024)
+    }
+  }
+
+  @Test func idleBuffersAreLimited() throws {
+    let pool = BufferPool(idleLimit: 1024)
+    let buffers = try (0..<3).map { _ in try pool.take(512) }
+    for buffer in buffers { pool.give(buffer, 512) }
+    #expect(pool.idleBytes == 1024)
+  }
+}
