@@ -64,6 +64,14 @@ public func averagePool(
     let source = x + image * window.height * window.width * c
     for x0 in 0..<window.outWidth {
       let sum = out + ((image * window.outHeight + y) * window.outWidth + x0) * c
+      if window.isHalving {
+        let upper = source + (2 * y * window.width + 2 * x0) * c
+        let lower = upper + window.width * c
+        for i in 0..<c {
+          sum[i] = factor * (((upper[i] + upper[c + i]) + lower[i]) + lower[c + i])
+        }
+        continue
+      }
       for i in 0..<c { sum[i] = 0 }
       for ky in window.kernelRows(y) {
         let iy = y * window.strideHeight - window.paddingHeight + ky
@@ -87,10 +95,18 @@ public func averagePoolGradient(
   let factor = 1 / Float(window.kernelHeight * window.kernelWidth)
   forEachImage(images, window) { image in
     let target = out + image * window.height * window.width * c
-    target.update(repeating: 0, count: window.height * window.width * c)
+    let isCovered = window.isHalving && (window.height | window.width) & 1 == 0
+    if !isCovered { target.update(repeating: 0, count: window.height * window.width * c) }
     for y in 0..<window.outHeight {
       for x0 in 0..<window.outWidth {
         let g = gradient + ((image * window.outHeight + y) * window.outWidth + x0) * c
+        if window.isHalving {
+          let first = target + (2 * y * window.width + 2 * x0) * c
+          for i in 0..<c { first[i] = g[i] * factor }
+          (first + c).update(from: first, count: c)
+          (first + window.width * c).update(from: first, count: 2 * c)
+          continue
+        }
         for ky in window.kernelRows(y) {
           let iy = y * window.strideHeight - window.paddingHeight + ky
           for kx in window.kernelColumns(x0) {

@@ -23,6 +23,12 @@ public struct Window: Hashable, Sendable {
   /// Elements that one output pixel sees: kernel height * kernel width * channels.
   public var patchCount: Int { kernelHeight * kernelWidth * channels }
 
+  /// 2x2 windows side by side.
+  var isHalving: Bool {
+    kernelHeight == 2 && kernelWidth == 2 && strideHeight == 2 && strideWidth == 2
+      && paddingHeight == 0 && paddingWidth == 0
+  }
+
   /// The part of kernel rows that meets the image at output row `y`.
   @inline(__always)
   func kernelRows(_ y: Int) -> Range<Int> {

@@ -115,6 +115,7 @@ def _rising(position: np.ndarray) -> np.ndarray:
 
 
 _DSQ = estimators.dsq()
+_EWGS = estimators.ewgs(0.5)
 _RISING = estimators.from_function(_rising, samples=3, cyclical=False)
 
 TRIALS = (
@@ -137,8 +138,8 @@ TRIALS = (
             Twin("Adam jitter", "same", 1.01, every_seed=True, note="DSQ and DSQ, rate x 1.01"),
         ),
     ),
-    Trial("ewgs", Recipe(estimators.ewgs()), (Twin("EWGS", "ste", note=OUTSIDE),)),
-    Trial("non-cyclical", Recipe(_RISING), (Twin("non-cyclical", note=OUTSIDE),)),
+    Trial("ewgs", Recipe(_EWGS), (Twin("EWGS", "ste", note=OUTSIDE),)),
+    Trial("non-cyclical", Recipe(_RISING), (Twin("non-cyclical", "ste", note=OUTSIDE),)),
     Trial(
         "weight decay",
         Recipe(_DSQ, weight_decay=1e-2),
@@ -147,9 +148,7 @@ TRIALS = (
     Trial("cosine", Recipe(estimators.cosine()), (Twin("cosine", note="alpha and M"),)),
     Trial("adam 0.9", Recipe(_DSQ, "adam", beta2=0.9), (Twin("Adam, b2 0.9"),)),
     Trial("adam 0.999", Recipe(_DSQ, "adam", beta2=0.999), (Twin("Adam, b2 0.999"),)),
-    Trial(
-        "adam ewgs", Recipe(estimators.ewgs(), "adam"), (Twin("Adam, EWGS", "ste", note=OUTSIDE),)
-    ),
+    Trial("adam ewgs", Recipe(_EWGS, "adam"), (Twin("Adam, EWGS", "ste", note=OUTSIDE),)),
     Trial(
         "scaledown",
         Recipe(_DSQ, rate=0.1, duration=3),
