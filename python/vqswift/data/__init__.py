@@ -7,12 +7,14 @@ Nothing is downloaded.
 
 from ._batches import Batches, unit_range
 from ._files import has, search_roots
+from ._folder import ImageFolder
 from ._photos import PHOTO_CREDITS, photos
 from ._sets import ImageSet, cifar10, fashion_mnist, mnist
 
 __all__ = [
     "PHOTO_CREDITS",
     "Batches",
+    "ImageFolder",
     "ImageSet",
     "cifar10",
     "fashion_mnist",

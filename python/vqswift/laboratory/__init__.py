@@ -6,15 +6,28 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from . import _resnet
 from ._report import Row
+from ._resnet import ResNetSettings
 from ._run import run
 from ._trials import TRIALS, Recipe, Settings, Trial, Twin, full
 
-__all__ = ["TRIALS", "Recipe", "Row", "Settings", "Trial", "Twin", "add_parser", "full", "run"]
+__all__ = [
+    "TRIALS",
+    "Recipe",
+    "ResNetSettings",
+    "Row",
+    "Settings",
+    "Trial",
+    "Twin",
+    "add_parser",
+    "full",
+    "run",
+]
 
 
 def add_parser(commands: Any) -> None:
-    """Adds ``estimators`` to the sub-commands of an ``argparse`` parser."""
+    """Adds ``estimators`` and ``resnet50`` to the sub-commands of an ``argparse`` parser."""
     default = Settings()
     parser = commands.add_parser(
         "estimators",
@@ -46,6 +59,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--threads", type=int, help="of the core; all CPUs when not given")
     parser.add_argument("--output", type=Path, default=default.output)
     parser.set_defaults(run=lambda options: run(_settings(options)))
+    _resnet.add_parser(commands)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

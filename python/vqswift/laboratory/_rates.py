@@ -15,7 +15,7 @@ from ..estimators import TwinTrainer, he_bound, quantize_model, to_ste, weighted
 from ._trials import Settings
 
 TIME = 4.0  # learning rate / (1 - momentum) times steps
-RATES = (0.02, 0.01, 0.005, 0.0025)  # learning rate / (1 - momentum)
+RATES = (0.016, 0.008, 0.004, 0.002)  # learning rate / (1 - momentum)
 MOMENTA = (0.0, 0.5, 0.8, 0.9)
 IMAGES = 256
 
