@@ -101,6 +101,8 @@ def _rates(figure: Any, study: dict[str, Any]) -> Any:
         xscale="log",
         yscale="log",
     )
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.minorticks_off()
     axes.legend()
     return result
 
@@ -110,8 +112,8 @@ def _curves(figure: Any, twins: dict[str, Any]) -> Any:
     names = [name for name in ("default", "no warp", "Adam") if name in twins]
     if not names:
         return None
-    result = figure(figsize=(4 * len(names), 5.6))
-    panels = result.subplots(2, len(names), sharex="col", squeeze=False)
+    result = figure(figsize=(3.6 * len(names), 5.2), layout="constrained")
+    panels = result.subplots(2, len(names), sharex="col", sharey="row", squeeze=False)
     for column, name in enumerate(names):
         records = twins[name]["records"]
         steps = [record["step"] for record in records]
@@ -130,6 +132,6 @@ def _curves(figure: Any, twins: dict[str, Any]) -> Any:
             if column == 0:
                 axes.set_ylabel(label)
         panels[0][column].set_title(name)
-        panels[1][column].set(xlabel="step", yscale="log")
+        panels[1][column].set_xlabel("step")
     panels[0][0].legend()
     return result

@@ -20,7 +20,9 @@ MOMENTA = (0.0, 0.5, 0.8, 0.9)
 IMAGES = 256
 
 
-def run(settings: Settings, training: data.ImageSet) -> dict[str, Any]:
+def run(
+    settings: Settings, training: data.ImageSet, rates: tuple[float, ...] = RATES
+) -> dict[str, Any]:
     """Trains a small 2-bit network on one batch at every rate and momentum, for an equal time.
 
     The batch is all its data: noise of the gradient does not carry momentum's factor.
@@ -33,7 +35,7 @@ def run(settings: Settings, training: data.ImageSet) -> dict[str, Any]:
     try:
         errors = np.array(
             [
-                [[_error(training, seed, rate, beta) for rate in RATES] for beta in MOMENTA]
+                [[_error(training, seed, rate, beta) for rate in rates] for beta in MOMENTA]
                 for seed in settings.seeds
             ]
         )
@@ -44,11 +46,11 @@ def run(settings: Settings, training: data.ImageSet) -> dict[str, Any]:
         "key": _key(settings, None, None),
         "seconds": round(time.perf_counter() - start, 1),
         "time": TIME,
-        "rates": list(RATES),
+        "rates": list(rates),
         "momenta": list(MOMENTA),
         "seeds": list(settings.seeds),
         "errors": errors.tolist(),
-        "slopes": [slope(RATES, row) for row in mean],
+        "slopes": [slope(rates, row) for row in mean],
         "factors": (mean[:, -1] / mean[0, -1]).tolist(),
         "expected_factors": [(1 + beta) / (1 - beta) for beta in MOMENTA],
     }
