@@ -236,7 +236,7 @@ class GridEstimator:
         return (np.arange(2**self.bits - 1) + 0.5) * self.spacing - self.bound
 
     def _evaluate(self, what: int, w: npt.ArrayLike) -> Any:
-        values = np.ascontiguousarray(w, np.float64)
+        values = np.asarray(w, np.float64, order="C")
         out = np.empty(values.shape)
         _core.estimator_evaluate(self._options, what, values.reshape(-1), out.reshape(-1))
         return out if np.ndim(w) else out[()]
