@@ -86,6 +86,12 @@ class WeightedLayer:
             _quantizers(self._owner).pop(self._key, None)
         else:
             _quantizers(self._owner)[self._key] = quantizer
+        # The parameters of the quantizer before are no longer the layer's.
+        known = self._owner._tensors
+        own = next(name for name, tensor in known.items() if tensor is self.weight)
+        prefix = own.removesuffix("weight") + "weight_quantizer."
+        for name in [name for name in known if name.startswith(prefix)]:
+            del known[name]
 
     @property
     def _key(self) -> int:
