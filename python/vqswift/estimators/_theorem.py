@@ -66,6 +66,8 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
 
     Returns one `Conversion` for each quantized layer.
     """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"[to_ste] a {type(optimizer).__name__}: an optimizer is required")
     layers = quantized_layers(model)
     if not layers:
         raise ValueError("[to_ste] the model has no quantized layer")
