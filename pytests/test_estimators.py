@@ -371,6 +371,8 @@ def test_progress_of_error_decay() -> None:
         quantizer.set_progress(progress)
         t = 10 ** (2 * progress - 1)
         wanted = max(1, 1 / t) * t / np.cosh(t * w.astype(np.float64)) ** 2
+        assert quantizer.estimator.derivative(w) == pytest.approx(wanted, rel=1e-6)
+        assert str(quantizer.estimator.estimator) == f"ede({progress:g})"
         # t comes from a float32 progress: 2 ln 10 of its rounding.
         assert np.abs(gradient(quantizer, w, g) - wanted).max() <= 64 * EPSILON * wanted.max()
 

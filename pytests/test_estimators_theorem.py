@@ -202,6 +202,19 @@ def test_a_forced_conversion_without_the_optimizer_moves_the_weights() -> None:
     assert [len(c.reasons) for c in made] == [0, 1] and made[1].moved > 0
 
 
+def test_forced_moments_of_error_decay_are_those_of_its_progress() -> None:
+    model = quantized("ede", 1)
+    optimizer = adam(model)
+    for layer in quantized_layers(model):
+        layer.quantizer.set_progress(1.0)
+    train(model, optimizer, 3)
+    before, w = optimizer.state_dict()["0.exp_avg"], model[0].weight.numpy().astype(np.float64)
+    to_ste(model, optimizer, force=True)
+    # t = 10, k = 1.
+    wanted = before * np.cosh(10 * w) ** 2 / 10
+    assert optimizer.state_dict()["0.exp_avg"] == pytest.approx(wanted, rel=1e-5)
+
+
 # What is allowed
 
 
@@ -210,6 +223,11 @@ def test_adam_takes_any_samples(estimator: Estimator) -> None:
     model = quantized(estimator)
     made = to_ste(model, adam(model))
     assert all(c.alpha == 1 and c.moved == 0 and not c.reasons for c in made)
+
+
+def test_adamw_without_decay_is_allowed() -> None:
+    model = quantized()
+    assert len(to_ste(model, optim.AdamW(model.parameters(), weight_decay=0.0))) == 2
 
 
 def test_weight_decay_of_other_parameters_is_allowed() -> None:

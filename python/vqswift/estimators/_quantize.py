@@ -12,7 +12,7 @@ import numpy as np
 from .. import _core
 from .._tensor import Tensor, as_tensor
 from ..nn._module import Module, Native
-from ._estimator import Estimator, GridEstimator, get, number
+from ._estimator import Estimator, GridEstimator, ede, get, number
 from ._learned import LSQ, PACT, LSQPlus
 
 _Model = TypeVar("_Model", bound=Module)
@@ -39,8 +39,18 @@ class WeightQuantizer(Native):
         on_grid = get(estimator).on(bits, bound)
         scale = number("weight_quantizer", "gradient_scale", gradient_scale)
         super().__init__(_core.weight_quantizer_create(on_grid._options, scale))
-        self.estimator: GridEstimator = on_grid
+        self._start = on_grid
         self.gradient_scale = scale
+
+    @property
+    def estimator(self) -> GridEstimator:
+        """The estimator as it is now; of "ede" at the progress that was set."""
+        if self._start.estimator.name != "ede":
+            return self._start
+        return ede(self._progress().item()).on(self._start.bits, self._start.bound)
+
+    def _progress(self) -> Tensor:
+        return Tensor._wrap(dict(_core.module_buffers(self._handle))["progress"])
 
     def codes(self, w: Tensor) -> Tensor:
         """int32 of w's shape: the number of Q(w) on the grid, 0 for -bound; -1 for NaN."""
@@ -51,9 +61,8 @@ class WeightQuantizer(Native):
         progress = number("weight_quantizer", "progress", progress)
         if not 0 <= progress <= 1:
             raise ValueError(f"[weight_quantizer] progress = {progress}: must be in 0...1")
-        if self.estimator.estimator.name == "ede":
-            buffers = dict(_core.module_buffers(self._handle))
-            Tensor._wrap(buffers["progress"]).assign(np.float32(progress))
+        if self._start.estimator.name == "ede":
+            self._progress().assign(np.float32(progress))
 
     def __repr__(self) -> str:
         grid = self.estimator
