@@ -263,6 +263,17 @@ def test_the_layers_quantizer_is_the_object_that_was_set() -> None:
     assert [found.name for found in quantized_layers(model)] == ["3"]
 
 
+@pytest.mark.parametrize("given", ["itself", "a layer", "an estimator"])
+def test_what_is_no_weight_quantizer_is_refused(given: str) -> None:
+    """A layer that is its own quantizer would call itself without end."""
+    model = chain()
+    found = {"itself": model[0], "a layer": nn.ReLU(), "an estimator": estimators.dsq()}[given]
+    with pytest.raises(TypeError, match=r"\[quantizer\] 0: a \w+: a WeightQuantizer, LSQ, "):
+        layer(model, "0").quantizer = found
+    model(images(2, 9, 9, 3))
+    assert not quantized_layers(model)
+
+
 def test_models_leave_no_handles(no_leak: None) -> None:
     model = quantize_model(chain())
     model(images(2, 9, 9, 3)).sum().backward()
