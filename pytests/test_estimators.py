@@ -268,6 +268,25 @@ def test_samples_of_the_grid_have_a_warp_where_the_cells_are_alike() -> None:
     assert estimators.from_samples([1.0, 2.0], cyclical=False).on(1, BOUND).obstacle is None
 
 
+@pytest.mark.parametrize("cyclical", [True, False])
+def test_a_function_is_called_once_with_positions(cyclical: bool) -> None:
+    calls = []
+
+    def h(position: np.ndarray) -> np.ndarray:
+        calls.append(position)
+        return 2 + position + np.sin(3 * position)
+
+    grid = estimators.from_function(h, samples=9001, cyclical=cyclical).on(2, BOUND)
+    end = 0.5 if cyclical else 1.0
+    assert [len(c) for c in calls] == [9001] and (calls[0][0], calls[0][-1]) == (-end, end)
+    w = weights(2, 100, 0.99)
+    places = (w - boundary(w, 2)) / spacing(2) if cyclical else w / BOUND
+    # Linear between samples 1 / 9000 of the range apart: h'' / 8 of its square.
+    wanted = 2 + places + np.sin(3 * places)
+    assert np.abs(grid.derivative(w) - wanted).max() <= 9 / 8 * (2 / 9000) ** 2
+    assert estimators.from_function(lambda p: 3.0).on(2, 1.0).alpha == pytest.approx(3)
+
+
 @pytest.mark.parametrize("name", estimators.names())
 def test_names_give_estimators(name: str) -> None:
     made = estimators.get(name)
