@@ -336,6 +336,24 @@ def test_weights_beside_a_boundary_stay_on_their_side(
     assert np.array_equal(layer.quantizer.codes(layer.weight).numpy(), before)
 
 
+@pytest.mark.parametrize("reach", [1.2, 3.0, 40.0])
+def test_a_warp_beyond_float32_stays_finite(reach: float) -> None:
+    """cosh(2 w / bound)^2 overflows for w that have long had no gradient."""
+    model = nn.Linear(4, 1)
+    model.weight.assign(np.array([[0.01, 0.5, reach, -reach]], np.float32))
+    quantize_model(model, bits=1, estimator="tanh", bound=0.05)
+    optimizer, x = sgd(model), np.ones((1, 4), np.float32)
+    before = model(x).numpy()
+    for _ in range(2):
+        model(x).sum().backward()
+        optimizer.step()
+    to_ste(model, optimizer)
+    model(x).sum().backward()
+    optimizer.step()
+    assert np.isfinite(model.weight.numpy()).all()
+    assert model(x).numpy() < before and (np.sign(model.weight.numpy()[0, 2:]) == [1, -1]).all()
+
+
 def test_a_second_conversion_changes_nothing() -> None:
     model = quantized()
     optimizer = sgd(model)
