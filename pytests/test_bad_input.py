@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import vqswift as vq
 from bad_input import (
+    estimators,
     layers,
     learned_quantizers,
     metrics,
@@ -44,6 +45,9 @@ GROUPS = {
     "call": quantizer_options.CALL,
     "quantizer family": quantizer_family.QUANTIZER_FAMILY,
     "learned quantizer": learned_quantizers.LEARNED_QUANTIZER,
+    "estimator": estimators.ESTIMATOR,
+    "weight quantizer": estimators.WEIGHT_QUANTIZER,
+    "conversion": estimators.CONVERSION,
     "metric": metrics.METRIC,
     "optimizer": optimizers.OPTIMIZER,
     "state": state.STATE,

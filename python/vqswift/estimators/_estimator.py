@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -134,14 +135,15 @@ def from_samples(h: npt.ArrayLike, *, cyclical: bool = True) -> Estimator:
     otherwise they span the grid. h is 0 beyond the grid. alpha and M come from the exact integral
     of 1 / h. ValueError unless all values are positive and finite.
     """
-    values = np.asarray(h, np.float64)
+    values = _numbers("from_samples", h)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"[from_samples] shape {[*values.shape]}: a list of two or more")
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    range_of = np.finfo(np.float32)
+    bad = np.flatnonzero(~((values >= range_of.tiny) & (values <= range_of.max)))
     if len(bad):
         raise ValueError(
             f"[from_samples] h[{bad[0]}] = {values[bad[0]]}: an estimator must be positive and "
-            "finite everywhere"
+            "finite everywhere, in float32 too"
         )
     return Estimator("sampled", samples=tuple(values.tolist()), cyclical=cyclical)
 
@@ -154,10 +156,32 @@ def from_function(
     `cyclical`: h takes the position in a cell, t / D in -1/2...1/2 with the boundary at 0;
     otherwise the position on the grid, w / bound in -1...1. It is called once, with an array.
     """
+    if samples < 2:
+        raise ValueError(f"[from_function] samples = {samples}: must be at least 2")
     ends = 0.5 if cyclical else 1.0
     positions = np.linspace(-ends, ends, samples)
-    values = np.broadcast_to(np.asarray(h(positions), np.float64), positions.shape)
-    return from_samples(values, cyclical=cyclical)
+    values = _numbers("from_function", h(positions))
+    if values.shape not in ((), positions.shape):
+        raise ValueError(
+            f"[from_function] h of {samples} positions has the shape {[*values.shape]}: "
+            "one value for each"
+        )
+    return from_samples(np.broadcast_to(values, positions.shape), cyclical=cyclical)
+
+
+def number(operation: str, name: str, value: Any) -> float:
+    """`value` in Float64; TypeError names what it is of."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"[{operation}] {name} = {value!r}: a number is required") from None
+
+
+def _numbers(operation: str, values: npt.ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"[{operation}] {values!r}: real numbers are required") from None
 
 
 _FACTORIES: dict[str, Callable[[], Estimator]] = {
@@ -185,7 +209,7 @@ def get(name: str | Estimator) -> Estimator:
     """The estimator of a name with its usual parameter."""
     if isinstance(name, Estimator):
         return name
-    if name not in _FACTORIES:
+    if not isinstance(name, str) or name not in _FACTORIES:
         raise ValueError(f"[estimator] {name!r}: must be one of {', '.join(_FACTORIES)}")
     return _FACTORIES[name]()
 
@@ -199,7 +223,10 @@ def _parameters(estimator: Estimator, bits: int, bound: float) -> tuple[float, f
         parameter = 2 / bound if bound else 0.0
     if estimator.name == "reste" and cap is None:
         cap = bound / 10
-    return parameter or 0.0, cap or 0.0
+    return (
+        number(estimator.name, "parameter", parameter or 0.0),
+        number(estimator.name, "cap", cap or 0.0),
+    )
 
 
 class GridEstimator:
@@ -212,14 +239,17 @@ class GridEstimator:
 
     def __init__(self, estimator: Estimator, bits: int, bound: float) -> None:
         self.estimator = estimator
-        self.bits = bits
-        self.bound = float(bound)
+        try:
+            self.bits = index(bits)
+        except TypeError:
+            raise TypeError(f"[{estimator.name}] bits = {bits!r}: an integer is required") from None
+        self.bound = number(estimator.name, "bound", bound)
         samples = np.array(estimator.samples) if estimator.name == "sampled" else None
         kind = _CELL_SAMPLES if estimator.cyclical else _GRID_SAMPLES
         if samples is None:
             kind = _KINDS[estimator.name]
-        parameters = _parameters(estimator, bits, self.bound)
-        self._options = (kind, bits, self.bound, *parameters, samples)
+        parameters = _parameters(estimator, self.bits, self.bound)
+        self._options = (kind, self.bits, self.bound, *parameters, samples)
         _core.estimator_obstacle(self._options)
 
     def __repr__(self) -> str:
@@ -236,7 +266,7 @@ class GridEstimator:
         return (np.arange(2**self.bits - 1) + 0.5) * self.spacing - self.bound
 
     def _evaluate(self, what: int, w: npt.ArrayLike) -> Any:
-        values = np.ascontiguousarray(w, np.float64)
+        values = np.ascontiguousarray(_numbers(self.estimator.name, w)).reshape(np.shape(w))
         out = np.empty(values.shape)
         _core.estimator_evaluate(self._options, what, values.reshape(-1), out.reshape(-1))
         return out if np.ndim(w) else out[()]

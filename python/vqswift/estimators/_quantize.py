@@ -12,7 +12,8 @@ import numpy as np
 from .. import _core
 from .._tensor import Tensor, as_tensor
 from ..nn._module import Module, Native
-from ._estimator import Estimator, GridEstimator, get
+from ._estimator import Estimator, GridEstimator, ede, get, number
+from ._learned import LSQ, PACT, LSQPlus
 
 _Model = TypeVar("_Model", bound=Module)
 
@@ -36,9 +37,20 @@ class WeightQuantizer(Native):
         gradient_scale: float = 1.0,
     ) -> None:
         on_grid = get(estimator).on(bits, bound)
-        super().__init__(_core.weight_quantizer_create(on_grid._options, gradient_scale))
-        self.estimator: GridEstimator = on_grid
-        self.gradient_scale = float(gradient_scale)
+        scale = number("weight_quantizer", "gradient_scale", gradient_scale)
+        super().__init__(_core.weight_quantizer_create(on_grid._options, scale))
+        self._start = on_grid
+        self.gradient_scale = scale
+
+    @property
+    def estimator(self) -> GridEstimator:
+        """The estimator as it is now; of "ede" at the progress that was set."""
+        if self._start.estimator.name != "ede":
+            return self._start
+        return ede(self._progress().item()).on(self._start.bits, self._start.bound)
+
+    def _progress(self) -> Tensor:
+        return Tensor._wrap(dict(_core.module_buffers(self._handle))["progress"])
 
     def codes(self, w: Tensor) -> Tensor:
         """int32 of w's shape: the number of Q(w) on the grid, 0 for -bound; -1 for NaN."""
@@ -46,11 +58,11 @@ class WeightQuantizer(Native):
 
     def set_progress(self, progress: float) -> None:
         """How far training is, 0...1, for the estimator "ede"; others have no use for it."""
+        progress = number("weight_quantizer", "progress", progress)
         if not 0 <= progress <= 1:
-            raise ValueError(f"[weight_quantizer] progress {progress}: must be in 0...1")
-        if self.estimator.estimator.name == "ede":
-            buffers = dict(_core.module_buffers(self._handle))
-            Tensor._wrap(buffers["progress"]).assign(np.float32(progress))
+            raise ValueError(f"[weight_quantizer] progress = {progress}: must be in 0...1")
+        if self._start.estimator.name == "ede":
+            self._progress().assign(np.float32(progress))
 
     def __repr__(self) -> str:
         grid = self.estimator
@@ -79,6 +91,11 @@ class WeightedLayer:
 
     @quantizer.setter
     def quantizer(self, quantizer: Native | None) -> None:
+        if not isinstance(quantizer, (WeightQuantizer, LSQ, LSQPlus, PACT, type(None))):
+            raise TypeError(
+                f"[quantizer] {self.name or 'the layer'}: a {type(quantizer).__name__}: "
+                "a WeightQuantizer, LSQ, LSQPlus or PACT is required"
+            )
         _core.module_set_weight_quantizer(
             self._handle, None if quantizer is None else quantizer._handle
         )
@@ -86,6 +103,12 @@ class WeightedLayer:
             _quantizers(self._owner).pop(self._key, None)
         else:
             _quantizers(self._owner)[self._key] = quantizer
+        # The parameters of the quantizer before are no longer the layer's.
+        known = self._owner._tensors
+        own = next(name for name, tensor in known.items() if tensor is self.weight)
+        prefix = own.removesuffix("weight") + "weight_quantizer."
+        for name in [name for name in known if name.startswith(prefix)]:
+            del known[name]
 
     @property
     def _key(self) -> int:
@@ -106,6 +129,8 @@ def _natives(module: Module, prefix: str = "") -> Iterator[tuple[str, Native]]:
 
 def weighted_layers(model: Module) -> list[WeightedLayer]:
     """The linear and convolution layers of `model`, each once."""
+    if not isinstance(model, Module):
+        raise TypeError(f"[weighted_layers] a {type(model).__name__}: a Module is required")
     layers: dict[int, WeightedLayer] = {}
     for prefix, native in _natives(model):
         weights = dict(native._own_parameters(True))
@@ -126,7 +151,7 @@ def quantized_layers(model: Module) -> list[WeightedLayer]:
 def he_bound(shape: Iterable[int]) -> float:
     """sqrt(6 / fan_in) of a weight [out, in, ...]: the bound of He's uniform initial weights."""
     sizes = tuple(shape)
-    if len(sizes) < 2 or 0 in sizes:
+    if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"[he_bound] shape {[*sizes]}: [out, in, ...] is required")
     return float(np.sqrt(6 / np.prod(sizes[1:])))
 
@@ -156,6 +181,9 @@ def quantize_model(
     if layers not in ("all", "conv", "linear"):
         raise ValueError(f"[quantize_model] layers {layers!r}: must be all, conv or linear")
     patterns = [skip] if isinstance(skip, str) else list(skip)
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(f"[quantize_model] skip {pattern!r}: a name is required")
     found = weighted_layers(model)
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(layer.name, pattern) for layer in found):

@@ -66,6 +66,8 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
 
     Returns one `Conversion` for each quantized layer.
     """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"[to_ste] a {type(optimizer).__name__}: an optimizer is required")
     layers = quantized_layers(model)
     if not layers:
         raise ValueError("[to_ste] the model has no quantized layer")
@@ -83,7 +85,7 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
     for plan in plans:
         for name, factor in plan.moments.items():
             if name in state:
-                state[name] = state[name] * factor
+                state[name] = _finite(state[name] * factor)
     optimizer.load_state_dict(state)
     for layer, plan in zip(layers, plans, strict=True):
         layer.weight.assign(plan.weight)
@@ -135,7 +137,7 @@ def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) 
     w = layer.weight.numpy().astype(np.float64)
     h = before.derivative(w)
     if isinstance(optimizer, SGD) and before.estimator.name not in ("ewgs", "ede"):
-        alpha, warped = before.alpha, before.warp(w)
+        alpha, warped = before.alpha, _finite(before.warp(w))
         factors = {"momentum_buffer": _quotient(alpha, h)}
     else:
         alpha, warped = 1.0, w
@@ -160,9 +162,16 @@ def _quotient(factor: float, h: np.ndarray) -> np.ndarray:
     return np.divide(factor, h, out=np.ones_like(h), where=h > 0)
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    """What lies beyond float32, where h is too small to move a weight, at its ends."""
+    largest = float(np.finfo(np.float32).max)
+    return np.clip(values, -largest, largest)
+
+
 def _rounded(w: np.ndarray, grid: GridEstimator) -> np.ndarray:
     """w in float32 without crossing a boundary of the grid."""
     single = w.astype(np.float32)
     crossed = grid.quantize(single.astype(np.float64)) != grid.quantize(w)
-    toward = np.where(w > single, np.float32(np.inf), np.float32(-np.inf))
+    largest = np.finfo(np.float32).max
+    toward = np.where(w > single, largest, -largest)
     return np.where(crossed, np.nextafter(single, toward, dtype=np.float32), single)

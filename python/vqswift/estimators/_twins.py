@@ -101,6 +101,9 @@ class _Member:
     records: list[TwinRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.optimizer, Optimizer):
+            kind = type(self.optimizer).__name__
+            raise TypeError(f"[twins] {self.name}: a {kind}: an optimizer is required")
         self.layers = quantized_layers(self.model)
         if not self.layers:
             raise ValueError(f"[twins] {self.name}: the model has no quantized layer")
@@ -185,7 +188,7 @@ class TwinTrainer:
         ValueError for a name that is taken, layers that differ from the model's, or a start after
         the first step.
         """
-        if name in self._twins:
+        if name in (self._first.name, *self._twins):
             raise ValueError(f"[twins] {name!r} is there already")
         if self.steps:
             raise ValueError(f"[twins] {name!r} comes after {self.steps} steps: add it before")
@@ -194,7 +197,17 @@ class TwinTrainer:
         given = [(layer.name, layer.weight.shape) for layer in twin.layers]
         if own != given:
             raise ValueError(f"[twins] {name}: quantized layers {given}: they must be {own}")
+        for layer, quantizer in zip(self._first.layers, self._first.quantizers(), strict=True):
+            kind = quantizer.estimator.estimator
+            if warped and kind.name in ("ewgs", "ede"):
+                raise ValueError(f"[twins] {name}: warped, but {layer.name} has no warp: {kind}")
         self._twins[name] = twin
+
+    def _twin(self, name: str) -> _Member:
+        if name not in self._twins:
+            there = ", ".join(self._twins) or "none"
+            raise ValueError(f"[twins] {name!r}: there are {there}")
+        return self._twins[name]
 
     def _members(self) -> Iterable[_Member]:
         return [self._first, *self._twins.values()]
@@ -202,12 +215,15 @@ class TwinTrainer:
     def fit(self, batches: Iterator[Any], count: int) -> None:
         """Train every model for `count` steps; `batches` yields pairs (images, labels).
 
-        FloatingPointError when a loss is not finite.
+        FloatingPointError when a loss is not finite, ValueError when there are too few batches.
         """
         for member in self._members():
             member.model.train()
-        for _ in range(count):
-            images, labels = next(batches)
+        for done in range(count):
+            batch = next(batches, None)
+            if batch is None:
+                raise ValueError(f"[twins] the batches ended after {done} of {count} steps")
+            images, labels = batch
             x, y = Tensor(images), Tensor(labels)
             factor = 1.0 if self._schedule is None else float(self._schedule(self.steps))
             for member in self._members():
@@ -218,6 +234,13 @@ class TwinTrainer:
     def evaluate(self, images: np.ndarray, labels: np.ndarray, *, batch_size: int = 500) -> None:
         """Append a record for every twin, with the classes of float32 `images` in [0, 1]."""
         labels = np.asarray(labels)
+        if len(images) == 0 or labels.shape != (len(images),):
+            raise ValueError(
+                f"[twins] {len(images)} images and labels of shape {[*labels.shape]}: "
+                "one label for each of one or more images"
+            )
+        if batch_size < 1:
+            raise ValueError(f"[twins] batch_size = {batch_size}: must be at least 1")
         with no_grad():
             classes = {}
             for member in self._members():
@@ -262,7 +285,7 @@ class TwinTrainer:
 
     def report(self, name: str) -> TwinReport:
         """The records and change points of one twin."""
-        twin = self._twins[name]
+        twin = self._twin(name)
         pairs = list(zip(self._first.changes, twin.changes, strict=True))
         total = sum(a.last.size for a, _ in pairs)
         agreements = [a.agreement(b) for a, b in pairs]
@@ -281,7 +304,7 @@ class TwinTrainer:
 
     def weights(self, name: str) -> list[TwinWeights]:
         """The latent weights of the model and of a twin, one entry for each quantized layer."""
-        twin = self._twins[name]
+        twin = self._twin(name)
         found = []
         for layer, quantizer, w, u in zip(
             self._first.layers,
