@@ -261,8 +261,17 @@ def test_samples_of_the_grid_have_a_warp_where_the_cells_are_alike() -> None:
     w = weights(3, 200, 0.99)
     assert np.abs(alike.warp(w) - w).max() <= 8 * EPSILON64
     differ = estimators.from_samples([1.0, 2.0], cyclical=False).on(3, BOUND)
-    assert "not the same in every cell" in str(differ.obstacle)
-    assert estimators.from_samples([1.0, 2.0], cyclical=False).on(1, BOUND).obstacle is None
+    assert "it is uneven: its warp moves the boundary" in str(differ.obstacle)
+    even = estimators.from_samples([1.0, 2.0, 1.0], cyclical=False)
+    assert even.on(1, BOUND).obstacle is None
+
+
+@pytest.mark.parametrize("cyclical", [True, False])
+def test_samples_that_move_the_ends_of_the_grid_are_told(cyclical: bool) -> None:
+    """The straight-through partner is clipped there."""
+    skewed = estimators.from_samples([1.0, 2.0], cyclical=cyclical).on(1, BOUND)
+    assert f"its warp moves the end of the grid {-BOUND}" in str(skewed.obstacle)
+    assert skewed.warp(BOUND) < BOUND - 0.01
 
 
 @pytest.mark.parametrize("cyclical", [True, False])

@@ -12,6 +12,10 @@ from vqswift import estimators, nn, optim
 from vqswift.estimators import Estimator, WeightedLayer, quantized_layers, to_ste
 
 
+def nesterov(model: nn.Module, **options: Any) -> optim.SGD:
+    return sgd(model, nesterov=True, **options)
+
+
 def copied(model: nn.Module, make: Callable[[nn.Module], optim.Optimizer], state: Any) -> Any:
     twin = quantized(quantized_layers(model)[0].quantizer.estimator.estimator)
     twin.load_state_dict(model.state_dict())
@@ -40,7 +44,7 @@ def distance(
 
     def gap(one: WeightedLayer, two: WeightedLayer) -> float:
         w = one.weight.numpy().astype(np.float64)
-        warped = one.quantizer.estimator.warp(w) if make is sgd else w
+        warped = one.quantizer.estimator.warp(w) if make is not adam else w
         return np.abs(warped - two.weight.numpy()).sum()
 
     pairs = zip(quantized_layers(model), quantized_layers(twin), strict=True)
@@ -49,7 +53,11 @@ def distance(
     return float(gaps / sum(np.abs(layer.weight.numpy() - u).sum() for layer, u in moved))
 
 
-@pytest.mark.parametrize(("make", "rate"), [(sgd, 2.5e-4), (adam, 1e-3)], ids=["SGD", "Adam"])
+@pytest.mark.parametrize(
+    ("make", "rate"),
+    [(sgd, 2.5e-4), (nesterov, 2.5e-4), (adam, 1e-3)],
+    ids=["SGD", "Nesterov", "Adam"],
+)
 @pytest.mark.parametrize(
     "estimator",
     [estimators.dsq(3.0), estimators.cosine(0.7), estimators.from_samples([0.5, 2, 1, 2, 0.5])],

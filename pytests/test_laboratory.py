@@ -94,7 +94,7 @@ def test_finished_trials_are_not_run_again(
 def test_error_is_first_order_in_the_rate_and_momentum_multiplies_it() -> None:
     """Slope 1, and (1 + b) / (1 - b) at equal rate / (1 - b) and time."""
     training, _ = _run._sets(laboratory.Settings())
-    study = _rates.run(laboratory.Settings(), training, rates=(0.008, 0.004, 0.002))
+    study = _rates.run(laboratory.Settings(seeds=(0, 1)), training, rates=(0.01, 0.005))
     assert study["expected_factors"] == pytest.approx([1, 3, 9, 19])
     assert study["slopes"] == pytest.approx([1] * 4, abs=0.1)
     assert study["factors"] == pytest.approx([1, 3, 9, 19], rel=0.1)
@@ -158,9 +158,10 @@ class TestResNet50:
         document = json.loads((output / "results.json").read_text())
         assert document["quantized_weights"] == 23_445_504 + 3 * 64 * 9
         assert document["peak_memory_gib"] < 8
-        (record,) = document["twin"]["records"]
-        assert record["step"] == 2
-        assert record["weight_agreement"] > 0.9
+        for twin in document["twins"].values():
+            (record,) = twin["records"]
+            assert record["step"] == 2
+            assert record["weight_agreement"] > 0.9
         assert str(tmp_path) not in (output / "results.json").read_text()
 
     def test_an_archive_without_labels_is_refused(

@@ -49,13 +49,14 @@ public struct GridEstimator: Equatable, Sendable {
     switch estimator {
     case .ewgs: return "its factor depends on the gradient's sign, so it has no warp"
     case .errorDecay: return "it is annealed, so it has no lasting warp"
-    case .sampled(_, cyclical: false):
-      // D differs between boundaries unless M, fixed at one of them, fixes all.
-      for cell in 0..<grid.cells {
-        let boundary = (Double(cell) + 0.5) * grid.spacing - grid.bound
-        let moved = sampledWarp(boundary)
-        guard abs(moved - boundary) > 1e-6 * grid.spacing else { continue }
-        return "it is not the same in every cell: its warp moves the boundary \(boundary) to \(moved)"
+    case .sampled:
+      // M fixes a boundary by definition, and its neighbours if h is the same on both sides.
+      let boundaries = (0..<grid.cells).map { (Double($0) + 0.5) * grid.spacing - grid.bound }
+      for place in boundaries + [-grid.bound, grid.bound] {
+        let moved = sampledWarp(place)
+        guard abs(moved - place) > 1e-6 * grid.spacing else { continue }
+        let what = abs(place) < grid.bound ? "boundary" : "end of the grid"
+        return "it is uneven: its warp moves the \(what) \(place) to \(moved)"
       }
       return nil
     default: return nil

@@ -8,13 +8,13 @@ public struct UniformGrid: Equatable, Sendable {
   public let bits: Int
   public let bound: Double
 
-  /// - Throws: `VQError` unless `bits` is from 1 to 16 and `bound` is positive and finite.
+  /// - Throws: `VQError` unless `bits` is from 1 to 16 and `bound` from 1e-30 to 1e30.
   public init(bits: Int, bound: Double) throws {
     guard (1...16).contains(bits) else {
       throw VQError.value("uniform_grid", "bits", "\(bits)", "must be from 1 to 16")
     }
-    guard bound > 0, bound.isFinite else {
-      throw VQError.value("uniform_grid", "bound", "\(bound)", "must be positive and finite")
+    guard bound >= 1e-30, bound <= 1e30 else {
+      throw VQError.value("uniform_grid", "bound", "\(bound)", "must be positive, from 1e-30 to 1e+30")
     }
     (self.bits, self.bound) = (bits, bound)
   }

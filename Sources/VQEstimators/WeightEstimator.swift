@@ -83,8 +83,8 @@ extension WeightEstimator {
     switch self {
     case .straightThrough, .clipped, .sigmoid, .arctan, .approxSign, .mad: break
     case .dsq(let sharpness):
-      // sinh(300)^2 is finite.
-      let limit = 300 * Double(grid.cells)
+      // alpha, of the order of e^(-2 sharpness / cells), is a float32 then.
+      let limit = 40 * Double(grid.cells)
       try require(
         sharpness > 0 && sharpness <= limit, "sharpness", sharpness,
         "must be positive and at most \(limit)")
@@ -92,8 +92,8 @@ extension WeightEstimator {
       try require(abs(amplitude) < 1, "amplitude", amplitude, "must be between -1 and 1")
     case .tanh(let sharpness):
       try require(
-        sharpness > 0 && sharpness * grid.bound <= 300, "sharpness", sharpness,
-        "must be positive and at most 300 / bound")
+        sharpness > 0 && sharpness * grid.bound <= 40, "sharpness", sharpness,
+        "must be positive and at most 40 / bound")
     case .reste(let power, let cap):
       try require(power >= 1 && power.isFinite, "power", power, "must be at least 1")
       try require(cap > 0 && cap.isFinite, "cap", cap, "must be positive and finite")

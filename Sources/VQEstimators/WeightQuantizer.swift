@@ -15,11 +15,12 @@ public final class WeightQuantizer: Module {
   /// Of error decay: how far training is, 0...1, a scalar that the training loop sets.
   public let progress: Tensor?
 
-  /// - Throws: `.value` unless `gradientScale` is positive and finite.
+  /// - Throws: `.value` unless `gradientScale` is positive and finite in float32.
   public init(_ estimator: GridEstimator, gradientScale: Double = 1) throws {
-    guard gradientScale > 0, gradientScale.isFinite else {
+    guard gradientScale > 0, Float(gradientScale) > 0, Float(gradientScale).isFinite else {
       throw VQError.value(
-        "weight_quantizer", "gradient_scale", "\(gradientScale)", "must be positive and finite")
+        "weight_quantizer", "gradient_scale", "\(gradientScale)",
+        "must be positive and finite in float32")
     }
     grid = estimator.grid
     self.gradientScale = gradientScale

@@ -32,6 +32,11 @@ open class WeightedLayer: Module {
 }
 
 extension Module {
+  /// Whether `module` is this one or below it.
+  public func contains(_ module: Module) -> Bool {
+    self === module || children.contains { $0.module.contains(module) }
+  }
+
   /// The weighted layers of the tree, this one among them, by dotted name.
   public var weightedLayers: [(name: String, layer: WeightedLayer)] {
     var result: [(name: String, layer: WeightedLayer)] = []

@@ -138,6 +138,9 @@ public func vq_module_set_weight_quantizer(
         throw VQError.misuse(
           "set_weight_quantizer", "a \(type(of: module)) is no linear or convolution layer")
       }
+      guard quantizer.map({ !$0.contains(layer) }) ?? true else {
+        throw VQError.misuse("set_weight_quantizer", "the quantizer contains the layer itself")
+      }
       layer.weightQuantizer = quantizer
     }
   }

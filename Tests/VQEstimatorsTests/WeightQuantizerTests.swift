@@ -78,7 +78,7 @@ import VQTensor
     #expect {
       _ = try WeightQuantizer(e, gradientScale: 0)
     } throws: {
-      "\($0)" == "[weight_quantizer] gradient_scale = 0.0: must be positive and finite"
+      "\($0)" == "[weight_quantizer] gradient_scale = 0.0: must be positive and finite in float32"
     }
   }
 }

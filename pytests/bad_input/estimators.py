@@ -71,13 +71,17 @@ ESTIMATOR: dict[str, Case] = {
     "many bits": (on(estimators.dsq(), 1 << 40), (ValueError, OverflowError), []),
     "fractional bits": (on(estimators.dsq(), 2.5), TypeError, ["dsq", "bits = 2.5", "integer"]),
     "bits as text": (on(estimators.ste(), "2"), TypeError, ["ste", "bits = '2'", "integer"]),
-    "no bound": (on(estimators.ste(), 2, 0), ValueError, ["bound = 0.0", "positive and finite"]),
+    "no bound": (
+        on(estimators.ste(), 2, 0),
+        ValueError,
+        ["bound = 0.0", "must be positive, from 1e-30"],
+    ),
     "negative bound": (on(estimators.reste(), 1, -1), ValueError, ["bound = -1.0", "positive"]),
     "infinite bound": (on(estimators.mad(), 1, INF), ValueError, ["bound = inf", "positive"]),
     "bound nan": (on(estimators.dsq(), 1, NAN), ValueError, ["bound = nan", "positive"]),
     "bound as text": (on(estimators.dsq(), 1, "x"), TypeError, ["dsq", "bound = 'x'", "number"]),
     "no sharpness": (on(estimators.dsq(0)), ValueError, ["dsq", "sharpness = 0.0", "positive"]),
-    "sharpness": (on(estimators.dsq(1e4)), ValueError, ["dsq", "= 10000.0", "at most 900.0"]),
+    "sharpness": (on(estimators.dsq(1e4)), ValueError, ["dsq", "= 10000.0", "at most 120.0"]),
     "sharpness nan": (on(estimators.dsq(NAN)), ValueError, ["dsq", "sharpness = nan"]),
     "sharpness as text": (on(estimators.dsq("a")), TypeError, ["dsq", "'a'", "number"]),
     "amplitude": (on(estimators.cosine(1)), ValueError, ["cosine", "amplitude = 1.0", "-1 and 1"]),
@@ -142,7 +146,7 @@ ESTIMATOR: dict[str, Case] = {
 WEIGHT_QUANTIZER: dict[str, Case] = {
     "bits": (quantizer(0, 1.0), ValueError, [*BITS, "bits = 0"]),
     "many bits": (quantizer(17, 1.0, "dsq"), ValueError, [*BITS, "bits = 17"]),
-    "bound": (quantizer(2, -1.0), ValueError, ["bound = -1.0", "positive and finite"]),
+    "bound": (quantizer(2, -1.0), ValueError, ["bound = -1.0", "must be positive, from 1e-30"]),
     "estimator": (quantizer(2, 1.0, "x"), ValueError, [*NAMES, "'x'"]),
     "one bit": (quantizer(2, 1.0, "tanh"), ValueError, ["tanh", "bits = 2", "must be 1"]),
     "no scale": (

@@ -12,8 +12,8 @@ from . import _core
 from ._interop import not_copied
 from ._tensor import Tensor
 
-# Parameters whose gradients a norm has scaled, by identity.
-_norm_clipped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+# Parameters whose gradients were clipped, by identity.
+_clipped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
 _RATES = "learning_rates"
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
@@ -246,15 +246,17 @@ def clip_grad_norm(params: Iterable[Tensor], maximum: float) -> float:
     """Scale gradients so that their joint L2 norm is at most `maximum`; returns the norm before."""
     parameters = [params] if isinstance(params, Tensor) else list(params)
     norm = _core.clip_grad_norm(_handles("clip_grad_norm", parameters), maximum)
-    _norm_clipped.update((id(parameter), parameter) for parameter in parameters)
+    _clipped.update((id(parameter), parameter) for parameter in parameters)
     return norm
-
-
-def is_norm_clipped(parameter: Tensor) -> bool:
-    """Whether `clip_grad_norm` has been called on the gradient of `parameter`."""
-    return _norm_clipped.get(id(parameter)) is parameter
 
 
 def clip_grad_value(params: Iterable[Tensor], maximum: float) -> None:
     """Clamp every gradient's elements to -maximum...maximum."""
-    _core.clip_grad_value(_handles("clip_grad_value", params), maximum)
+    parameters = [params] if isinstance(params, Tensor) else list(params)
+    _core.clip_grad_value(_handles("clip_grad_value", parameters), maximum)
+    _clipped.update((id(parameter), parameter) for parameter in parameters)
+
+
+def is_clipped(parameter: Tensor) -> bool:
+    """Whether a gradient of `parameter` has been clipped, by norm or by value."""
+    return _clipped.get(id(parameter)) is parameter

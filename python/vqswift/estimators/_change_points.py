@@ -12,7 +12,7 @@ class ChangePoints:
     """
 
     def __init__(self, codes: np.ndarray) -> None:
-        self.first = codes.astype(np.int32).reshape(-1)
+        self.first = codes.astype(np.uint16).reshape(-1)
         self.last = self.first
         self.count = 0
         self._positions: list[np.ndarray] = []
@@ -20,11 +20,11 @@ class ChangePoints:
 
     def update(self, codes: np.ndarray) -> None:
         """Add the changes since the last call."""
-        codes = codes.reshape(-1)
+        codes = codes.astype(np.uint16).reshape(-1)
         changed = np.flatnonzero(codes != self.last)
         if len(changed):
             self._positions.append(changed.astype(np.uint32))
-            self._codes.append(codes[changed].astype(np.uint16))
+            self._codes.append(codes[changed])
             self.count += len(changed)
             self.last = codes
 

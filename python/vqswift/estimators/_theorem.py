@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._tensor import Tensor
 from ..nn._module import Module
-from ..optim import SGD, Adam, AdamW, Optimizer, is_norm_clipped
+from ..optim import SGD, Adam, AdamW, Optimizer, is_clipped
 from ._estimator import GridEstimator
 from ._quantize import WeightedLayer, WeightQuantizer, quantized_layers
 
@@ -52,11 +53,14 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
     The theorem does not hold, and ValueError says so and leaves the model as it is, for
 
     - weight decay on latent weights, since M(w) does not shrink as w does,
-    - gradients clipped by their norm, which the estimator is part of (`clip_grad_norm` was called),
+    - clipped gradients, of which the estimator is a part (`clip_grad_norm` or `clip_grad_value` was
+      called on them at any time),
     - learned steps and annealed estimators, whose grid or h changes in training,
     - EWGS, whose factor depends on the gradient,
-    - an estimator that is not the same in every cell, under SGD, when M moves a boundary,
-    - Nesterov momentum and optimizers other than SGD and Adam.
+    - an estimator that is not the same in every cell, under SGD, when M moves a boundary or an end
+      of the grid,
+    - weights where the estimator is 0 and the straight-through one is not,
+    - optimizers other than SGD and Adam.
 
     Args:
         model: with layers that `quantize_model` quantized.
@@ -88,6 +92,8 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
                 state[name] = _finite(state[name] * factor)
     optimizer.load_state_dict(state)
     for layer, plan in zip(layers, plans, strict=True):
+        if layer.weight.grad is not None:
+            layer.weight.grad = Tensor(_finite(layer.weight.grad.numpy() * plan.gradient))
         layer.weight.assign(plan.weight)
         layer.quantizer = plan.quantizer
     return [plan.conversion for plan in plans]
@@ -96,15 +102,20 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
 def _reasons(layer: WeightedLayer, optimizer: Optimizer) -> Iterator[str]:
     quantizer = layer.quantizer
     if not isinstance(quantizer, WeightQuantizer):
-        yield f"{type(quantizer).__name__} learns its step, and the grid moves in training"
-    elif quantizer.estimator.estimator.name in ("ewgs", "ede") or isinstance(optimizer, SGD):
-        obstacle = quantizer.estimator.obstacle
-        if obstacle is not None:
-            yield f"{quantizer.estimator.estimator}: {obstacle}"
+        yield f"{type(quantizer).__name__} learns its step or clip, and the grid moves in training"
+    else:
+        grid = quantizer.estimator
+        if grid.obstacle and (isinstance(optimizer, SGD) or not _has_warp(grid)):
+            yield f"{grid.estimator}: {grid.obstacle}"
+        w = layer.weight.numpy().astype(np.float64)
+        still = (grid.derivative(w) == 0) & (grid.partner.derivative(w) > 0)
+        if still.any():
+            yield (
+                f"{grid.estimator} is 0 at {int(still.sum())} of the weights, which the "
+                "straight-through estimator would move"
+            )
     if not isinstance(optimizer, (SGD, Adam, AdamW)):
         yield f"{type(optimizer).__name__} is neither SGD nor Adam"
-    elif optimizer.nesterov:
-        yield "Nesterov momentum evaluates the gradient beside the weights"
     group = next(
         (g for g in optimizer.param_groups if any(p is layer.weight for p in g["params"])), None
     )
@@ -115,14 +126,15 @@ def _reasons(layer: WeightedLayer, optimizer: Optimizer) -> Iterator[str]:
             f"weight decay {group['weight_decay']:g} acts on the latent weight, and M(w) does not "
             "shrink as w does"
         )
-    if is_norm_clipped(layer.weight):
-        yield "its gradient is clipped by a norm, which the estimator is part of"
+    if is_clipped(layer.weight):
+        yield "its gradient is clipped, and the estimator is a part of what is clipped"
 
 
 @dataclass(frozen=True)
 class _Plan:
     weight: np.ndarray
     quantizer: WeightQuantizer
+    gradient: np.ndarray  # factor of a gradient that waits for its step
     moments: dict[str, np.ndarray]  # factors by their name in the optimizer's state
     conversion: Conversion
 
@@ -136,12 +148,12 @@ def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) 
     before = quantizer.estimator
     w = layer.weight.numpy().astype(np.float64)
     h = before.derivative(w)
-    if isinstance(optimizer, SGD) and before.estimator.name not in ("ewgs", "ede"):
+    if isinstance(optimizer, SGD) and _has_warp(before):
         alpha, warped = before.alpha, _finite(before.warp(w))
-        factors = {"momentum_buffer": _quotient(alpha, h)}
     else:
         alpha, warped = 1.0, w
-        factors = {"exp_avg": _quotient(1.0, h), "exp_avg_sq": _quotient(1.0, h) ** 2}
+    slope = np.divide(alpha, h, out=np.ones_like(h), where=h > 0)  # M'(w); 1 where nothing moves
+    factors = {"momentum_buffer": slope, "exp_avg": slope, "exp_avg_sq": slope**2}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     index = next((i for i, p in enumerate(parameters) if p is layer.weight), None)
     moved = float(np.abs(warped - w).max(initial=0))
@@ -153,13 +165,14 @@ def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) 
             before.partner.estimator,
             gradient_scale=alpha * quantizer.gradient_scale,
         ),
+        slope,
         {f"{index}.{name}": factor for name, factor in factors.items()},
         Conversion(layer.name, str(before.estimator), alpha, moved, reasons),
     )
 
 
-def _quotient(factor: float, h: np.ndarray) -> np.ndarray:
-    return np.divide(factor, h, out=np.ones_like(h), where=h > 0)
+def _has_warp(grid: GridEstimator) -> bool:
+    return grid.estimator.name not in ("ewgs", "ede")
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

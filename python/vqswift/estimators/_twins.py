@@ -69,7 +69,9 @@ class TwinReport:
 
     @property
     def last(self) -> TwinRecord:
-        """The last record."""
+        """The last record; ValueError before the first."""
+        if not self.records:
+            raise ValueError("[twins] there is no record yet: call evaluate")
         return self.records[-1]
 
 
@@ -93,7 +95,7 @@ class _Member:
     optimizer: Optimizer
     warped: bool
     layers: list[WeightedLayer] = field(init=False)
-    rates: list[float] = field(init=False)
+    rates: list[float] = field(init=False)  # of the optimizer, without the schedule's factor
     weights: list[np.ndarray] = field(init=False)
     changes: list[ChangePoints] = field(init=False)
     travelled: float = 0.0  # sum over steps of sum |du| / bound
@@ -190,6 +192,8 @@ class TwinTrainer:
         """
         if name in (self._first.name, *self._twins):
             raise ValueError(f"[twins] {name!r} is there already")
+        if any(model is member.model for member in self._members()):
+            raise ValueError(f"[twins] {name!r} is a model that trains here already")
         if self.steps:
             raise ValueError(f"[twins] {name!r} comes after {self.steps} steps: add it before")
         twin = _Member(name, model, optimizer, warped)
@@ -219,17 +223,24 @@ class TwinTrainer:
         """
         for member in self._members():
             member.model.train()
-        for done in range(count):
-            batch = next(batches, None)
-            if batch is None:
-                raise ValueError(f"[twins] the batches ended after {done} of {count} steps")
-            images, labels = batch
-            x, y = Tensor(images), Tensor(labels)
-            factor = 1.0 if self._schedule is None else float(self._schedule(self.steps))
+            member.rates = member.optimizer.lrs
+        try:
+            for done in range(count):
+                batch = next(batches, None)
+                if batch is None:
+                    raise ValueError(f"[twins] the batches ended after {done} of {count} steps")
+                self._step(*batch)
+        finally:
             for member in self._members():
-                member.step(x, y, factor, self._loss)
-                member.observe()
-            self.steps += 1
+                member.optimizer.lrs = member.rates
+
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> None:
+        x, y = Tensor(images), Tensor(labels)
+        factor = 1.0 if self._schedule is None else float(self._schedule(self.steps))
+        for member in self._members():
+            member.step(x, y, factor, self._loss)
+            member.observe()
+        self.steps += 1
 
     def evaluate(self, images: np.ndarray, labels: np.ndarray, *, batch_size: int = 500) -> None:
         """Append a record for every twin, with the classes of float32 `images` in [0, 1]."""

@@ -47,7 +47,7 @@ def run(settings: Settings) -> list[_report.Row]:
             if not trial.twins_of(seed == settings.seeds[0]):
                 continue
             path = folder / f"{trial.name.replace(' ', '-')}-seed{seed}.json"
-            document = _finished(path, settings, trial, seed)
+            document = _finished(path, _key(settings, trial, seed))
             if document is None:
                 document = _train(settings, trial, seed, training, test)
                 _write(path, document)
@@ -55,7 +55,7 @@ def run(settings: Settings) -> list[_report.Row]:
             print(_report.trial_line(document), flush=True)
     rates = settings.output / "rates.json"
     if not settings.trials:
-        study = _finished(rates, settings, None, None)
+        study = _finished(rates, _rates.key(settings))
         if study is None:
             study = _rates.run(settings, training)
             _write(rates, study)
@@ -119,23 +119,20 @@ def _scatter(trainer: TwinTrainer, row: str, count: int = 600) -> dict[str, list
     }
 
 
-def _key(settings: Settings, trial: Trial | None, seed: int | None) -> str:
+def _key(settings: Settings, trial: Trial, seed: int) -> str:
     """What a result depends on."""
     kept = dataclasses.asdict(settings)
     for name in ("seeds", "trials", "threads", "output", "root"):
         del kept[name]
-    first = seed is None or seed == settings.seeds[0]
-    twins = [] if trial is None else [repr(twin) for twin in trial.twins_of(first)]
-    return json.dumps([kept, seed, None if trial is None else repr(trial.recipe), twins])
+    twins = [repr(twin) for twin in trial.twins_of(seed == settings.seeds[0])]
+    return json.dumps([kept, seed, repr(trial.recipe), twins])
 
 
-def _finished(
-    path: Path, settings: Settings, trial: Trial | None, seed: int | None
-) -> dict[str, Any] | None:
+def _finished(path: Path, key: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document if document["key"] == _key(settings, trial, seed) else None
+    return document if document["key"] == key else None
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
