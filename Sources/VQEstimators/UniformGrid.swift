@@ -14,7 +14,8 @@ public struct UniformGrid: Equatable, Sendable {
       throw VQError.value("uniform_grid", "bits", "\(bits)", "must be from 1 to 16")
     }
     guard bound >= 1e-30, bound <= 1e30 else {
-      throw VQError.value("uniform_grid", "bound", "\(bound)", "must be positive, from 1e-30 to 1e+30")
+      throw VQError.value(
+        "uniform_grid", "bound", "\(bound)", "must be positive, from 1e-30 to 1e+30")
     }
     (self.bits, self.bound) = (bits, bound)
   }

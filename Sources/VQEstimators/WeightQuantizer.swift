@@ -88,7 +88,8 @@ extension GridEstimator {
     case .clipped: .clipped
     case .dsq:
       .cellSech(
-        sharpness: Float(2 * cellSharpness), factor: Float(cellSharpness / Glibc.tanh(cellSharpness)))
+        sharpness: Float(2 * cellSharpness),
+        factor: Float(cellSharpness / Glibc.tanh(cellSharpness)))
     case .cosine(let amplitude): .cellCosine(amplitude: Float(amplitude))
     case .tanh(let sharpness): .sech(sharpness: Float(sharpness), factor: Float(sharpness))
     case .sigmoid: .sech(sharpness: 0.5, factor: 0.25)

@@ -8,7 +8,8 @@ import VQTensor
     (.straightThrough, 3), (.clipped, 2), (.dsq(sharpness: 5.5), 2), (.dsq(sharpness: 40), 8),
     (.cosine(amplitude: -0.7), 4), (.mad, 3), (.sampled([0.3, 1, 2, 0.4], cyclical: true), 2),
     (.sampled([0.3, 1, 2, 0.4], cyclical: false), 3), (.tanh(sharpness: 2), 1), (.sigmoid, 1),
-    (.arctan, 1), (.approxSign, 1), (.reste(power: 3, cap: 0.05), 1), (.errorDecay(progress: 0.8), 1),
+    (.arctan, 1), (.approxSign, 1), (.reste(power: 3, cap: 0.05), 1),
+    (.errorDecay(progress: 0.8), 1),
   ]
 
   /// Float32 elementary functions are within 4 ulp, the offset in a cell within 2^-24 of it.

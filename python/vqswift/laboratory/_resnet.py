@@ -20,7 +20,6 @@ import vqswift as vq
 from .. import data
 from ..estimators import TwinTrainer, quantize_model, quantized_layers, to_ste
 
-
 _TWIN, _JITTER = "straight-through", "rate x 1.01"
 
 
@@ -64,7 +63,9 @@ class _Images:
 
 
 def run(settings: ResNetSettings) -> dict[str, Any]:
-    """Trains the model, its twin and, as a yardstick, itself at 1.01 times the rate; prints a line at each evaluation and writes results.json.
+    """Trains the model, its twin and, as a yardstick, itself at 1.01 times the rate.
+
+    Prints lines at each evaluation and writes results.json.
 
     Raises ``FileNotFoundError`` and ``ValueError`` for images that are not there or do not fit.
     """
@@ -133,7 +134,9 @@ def _lines(trainer: TwinTrainer) -> str:
     return "\n".join(lines)
 
 
-def _member(settings: ResNetSettings, images: _Images) -> tuple[vq.nn.Module, vq.optim.Optimizer]:
+def _member(
+    settings: ResNetSettings, images: _Images, scale: float = 1.0
+) -> tuple[vq.nn.Module, vq.optim.Optimizer]:
     vq.manual_seed(settings.seed)
     small = images.validation.shape[1] < 64
     model = vq.models.ResNet50(images.classes, small_images=small)
