@@ -323,3 +323,22 @@ def test_gradients_of_a_network_equal_float64s(bits: int) -> None:
         found = model[2 * index].weight.grad.numpy()
         # Sums of some 50 products of numbers below 4, in float32.
         assert np.abs(found - wanted).max() <= 64 * EPSILON * np.abs(g).max() * h.max()
+
+
+def test_learned_steps_of_a_model_train() -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    quantize_model(model, bits=3, estimator="lsq", skip="2")
+    optimizer = vq.optim.SGD(model.parameters(), lr=0.05)
+    x = vq.Generator(0).normal((16, 6))
+    losses, steps = [], []
+    for _ in range(20):
+        loss = (model(x) - 1.0).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        steps.append(float(model.state_dict()["0.weight_quantizer.step"]))
+    assert losses[-1] < losses[0] / 2
+    assert len(set(steps)) == 20
+    with pytest.raises(ValueError, match=r"bound 0.3: lsq learns its own"):
+        quantize_model(model, estimator="lsq", bound=0.3)

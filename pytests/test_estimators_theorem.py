@@ -107,16 +107,16 @@ SIGN = "its factor depends on the gradient's sign, so it has no warp"
 ANNEALED = "ede(0): it is annealed, so it has no lasting warp"
 DECAY = "acts on the latent weight, and M(w) does not shrink as w does"
 REFUSED: dict[str, tuple[Callable[[], tuple[nn.Module, optim.Optimizer]], str]] = {
-    "weight decay": (with_decay, f"2: weight decay 0.01 {DECAY}"),
-    "weight decay of AdamW": (with_decay_in_adam, f"2: weight decay 0.01 {DECAY}"),
+    "weight decay": (with_decay, f"0 and 1 more: weight decay 0.01 {DECAY}"),
+    "weight decay of AdamW": (with_decay_in_adam, f"0 and 1 more: weight decay 0.01 {DECAY}"),
     "clipped norm": (
         with_clipping,
-        "2: its gradient is clipped, and the estimator is a part of what is clipped",
+        "0 and 1 more: its gradient is clipped, and the estimator is a part of what is clipped",
     ),
-    "ewgs": (with_estimator("ewgs", 2, sgd), f"2: ewgs(0.2): {SIGN}"),
-    "ewgs in Adam": (with_estimator("ewgs", 2, adam), f"2: ewgs(0.2): {SIGN}"),
-    "ede": (with_estimator("ede", 1, sgd), f"2: {ANNEALED}"),
-    "ede in Adam": (with_estimator("ede", 1, adam), f"2: {ANNEALED}"),
+    "ewgs": (with_estimator("ewgs", 2, sgd), f"0 and 1 more: ewgs(0.2): {SIGN}"),
+    "ewgs in Adam": (with_estimator("ewgs", 2, adam), f"0 and 1 more: ewgs(0.2): {SIGN}"),
+    "ede": (with_estimator("ede", 1, sgd), f"0 and 1 more: {ANNEALED}"),
+    "ede in Adam": (with_estimator("ede", 1, adam), f"0 and 1 more: {ANNEALED}"),
     "not cyclical": (
         with_estimator(SKEWED, 2, sgd),
         "sampled: it is uneven: its warp moves the boundary",
@@ -128,7 +128,7 @@ REFUSED: dict[str, tuple[Callable[[], tuple[nn.Module, optim.Optimizer]], str]] 
     "foreign optimizer": (with_foreign_optimizer, "2: the optimizer does not train its weight"),
     "other optimizer": (
         with_estimator("dsq", 2, lambda model: Other(model.parameters())),
-        "2: Other is neither SGD nor Adam",
+        "0 and 1 more: Other is neither SGD nor Adam",
     ),
 }
 

@@ -171,10 +171,11 @@ def quantize_model(
 
     Args:
         bits: of each weight, 1 to 16.
-        estimator: an `Estimator` or its name.
+        estimator: an `Estimator` or its name; "lsq" for an `LSQ` with a learned step in each
+            layer, whose parameters are the model's from now on: make the optimizer afterwards.
         layers: "conv" for convolutions only, "linear" for dense layers only.
         skip: names of layers that stay as they are; `*` stands for anything.
-        bound: of the grids; `he_bound` of each weight unless given.
+        bound: of the grids; `he_bound` of each weight unless given. Not with "lsq".
 
     ValueError for a name in `skip` that no layer has, and when no layer is left.
     """
@@ -199,10 +200,16 @@ def quantize_model(
     ]
     if not chosen:
         raise ValueError("[quantize_model] no layer is left to quantize")
-    made = [
-        WeightQuantizer(bits, he_bound(c.weight.shape) if bound is None else bound, estimator)
-        for c in chosen
-    ]
+    if estimator == "lsq" and bound is not None:
+        raise ValueError(f"[quantize_model] bound {bound}: lsq learns its own")
+
+    def quantizer_of(layer: WeightedLayer) -> Native:
+        if estimator == "lsq":
+            return LSQ(bits)
+        limit = he_bound(layer.weight.shape) if bound is None else bound
+        return WeightQuantizer(bits, limit, estimator)
+
+    made = [quantizer_of(layer) for layer in chosen]
     for layer, quantizer in zip(chosen, made, strict=True):
         layer.quantizer = quantizer
     return model

@@ -77,10 +77,14 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
         raise ValueError("[to_ste] the model has no quantized layer")
     reasons = [tuple(_reasons(layer, optimizer)) for layer in layers]
     if any(reasons) and not force:
-        listed = {
-            text: layer.name for layer, texts in zip(layers, reasons, strict=True) for text in texts
-        }
-        lines = "; ".join(f"{name or 'the layer'}: {text}" for text, name in listed.items())
+        listed: dict[str, list[str]] = {}
+        for layer, texts in zip(layers, reasons, strict=True):
+            for text in texts:
+                listed.setdefault(text, []).append(layer.name or "the layer")
+        lines = "; ".join(
+            f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {text}"
+            for text, names in listed.items()
+        )
         raise ValueError(
             f"[to_ste] the theorem does not hold: {lines}. force=True converts all the same"
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,7 @@ def _train(
     ).forever()
     images = data.unit_range(test.images[: settings.images])
     labels = test.labels[: settings.images]
-    for _ in range(epochs):
+    for _ in _shown(range(epochs), f"{trial.name}, seed {seed}"):
         trainer.fit(batches, settings.steps_per_epoch)
         trainer.evaluate(images, labels)
     found = {}
@@ -106,6 +108,18 @@ def _train(
         "seconds": round(time.perf_counter() - start, 1),
         "twins": found,
     }
+
+
+def _shown(epochs: range, label: str) -> Iterable[int]:
+    """With a bar on a terminal."""
+    if sys.stdout.isatty():
+        try:
+            from rich.progress import track
+        except ImportError:
+            pass
+        else:
+            return track(epochs, label, transient=True)
+    return epochs
 
 
 def _scatter(trainer: TwinTrainer, row: str, count: int = 600) -> dict[str, list[float]]:
