@@ -134,8 +134,10 @@ import Testing
   @Test(arguments: 0..<8)
   func everyStoredTensorIsListed(_ index: Int) throws {
     let generator = Generator(seed: 1)
+    let quantized = try Linear(inputs: 2, outputs: 3, generator: generator)
+    quantized.weightQuantizer = try BatchNorm(channels: 2)
     let modules: [Module] = [
-      try Linear(inputs: 2, outputs: 3, generator: generator),
+      quantized,
       try Conv2d(inputs: 2, outputs: 3, kernel: (3, 3), generator: generator),
       try ConvTranspose2d(inputs: 2, outputs: 3, kernel: (3, 3), generator: generator),
       try BatchNorm(channels: 3), try LayerNorm([3]),
@@ -159,8 +161,10 @@ import Testing
         for child in Mirror(reflecting: value).children { walk(child.value, label) }
       }
     }
-    for property in Mirror(reflecting: module).children {
-      walk(property.value, property.label ?? "")
+    var mirror: Mirror? = Mirror(reflecting: module)
+    while let level = mirror {
+      for property in level.children { walk(property.value, property.label ?? "") }
+      mirror = level.superclassMirror
     }
   }
 }

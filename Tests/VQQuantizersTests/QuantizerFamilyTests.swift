@@ -177,7 +177,8 @@ import Testing
     let layer = try kind.make(3)
     func stored(_ value: Any) -> [Tensor] {
       if let tensor = value as? Tensor { return [tensor] }
-      return Mirror(reflecting: value).children.flatMap { stored($0.value) }
+      let levels = sequence(first: Mirror(reflecting: value), next: \.superclassMirror)
+      return levels.flatMap(\.children).flatMap { stored($0.value) }
     }
     let listed = Set(layer.state.map { ObjectIdentifier($0.tensor.storage) })
     #expect(Set(stored(layer).map { ObjectIdentifier($0.storage) }) == listed)

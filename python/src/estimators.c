@@ -144,13 +144,9 @@ static PyObject *module_set_weight_quantizer(PyObject *self, PyObject *args) {
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef estimator_methods[] = {
-    ENTRY(estimator_evaluate),
-    ENTRY(estimator_alpha),
-    ENTRY(estimator_obstacle),
-    ENTRY(estimator_partner),
-    ENTRY(weight_quantizer_create),
-    ENTRY(weight_quantizer_codes),
-    ENTRY(module_weighted_layers),
-    ENTRY(module_set_weight_quantizer),
+    ENTRY(estimator_evaluate),      ENTRY(estimator_alpha),
+    ENTRY(estimator_obstacle),      ENTRY(estimator_partner),
+    ENTRY(weight_quantizer_create), ENTRY(weight_quantizer_codes),
+    ENTRY(module_weighted_layers),  ENTRY(module_set_weight_quantizer),
     {NULL, NULL, 0, NULL},
 };
