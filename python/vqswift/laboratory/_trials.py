@@ -63,6 +63,7 @@ class Recipe:
     optimizer: Literal["sgd", "adam"] = "sgd"
     rate: float = 1.0  # times the paper's
     duration: int = 1  # times the settings' epochs
+    momentum: float = 0.9  # of SGD
     beta2: float = 0.95
     weight_decay: float = 0.0
 
@@ -72,7 +73,7 @@ class Recipe:
         parameters = model.parameters()
         if self.optimizer == "sgd":
             return vq.optim.SGD(
-                parameters, lr=1e-3 * rate, momentum=0.9, weight_decay=self.weight_decay
+                parameters, lr=1e-3 * rate, momentum=self.momentum, weight_decay=self.weight_decay
             )
         return vq.optim.Adam(
             parameters,
@@ -149,6 +150,11 @@ TRIALS = (
     Trial("adam 0.9", Recipe(_DSQ, "adam", beta2=0.9), (Twin("Adam, b2 0.9"),)),
     Trial("adam 0.999", Recipe(_DSQ, "adam", beta2=0.999), (Twin("Adam, b2 0.999"),)),
     Trial("adam ewgs", Recipe(_EWGS, "adam"), (Twin("Adam, EWGS", "ste", note=OUTSIDE),)),
+    Trial(
+        "no momentum",
+        Recipe(_DSQ, rate=10.0, momentum=0.0),
+        (Twin("no momentum", note="rate x 10, momentum 0"),),
+    ),
     Trial(
         "scaledown",
         Recipe(_DSQ, rate=0.1, duration=3),
