@@ -70,6 +70,14 @@ class Row:
             f"{100 * self.accuracy:.2f} / {100 * self.twin_accuracy:.2f}",
         )
 
+    def more(self) -> tuple[str, str]:
+        """What only the file's table shows."""
+        wrong, curves = self.incorrect_agreement, self.validation_correlation
+        return (
+            "" if wrong is None else f"{100 * wrong:.1f}%",
+            "" if curves is None else f"{curves:.4f}",
+        )
+
 
 def rows(documents: Sequence[dict[str, Any]]) -> list[Row]:
     """One for each twin, in the order of the trials."""
@@ -155,13 +163,10 @@ def print_table(found: Sequence[Row]) -> None:
 
 def markdown(found: Sequence[Row]) -> str:
     """The table with a note for each row."""
-    header = (*_HEADER, "what is compared")
-    lines = [
-        "| " + " | ".join(header) + " |",
-        "| --- |" + " ---: |" * (len(_HEADER) - 1) + " --- |",
-    ]
-    lines += ["| " + " | ".join((*row.cells(), row.note)) + " |" for row in found]
-    return "\n".join(lines)
+    header = (*_HEADER, "equal wrong classes", "correlation of accuracies", "what is compared")
+    rule = ["---", *["---:"] * (len(header) - 2), "---"]
+    lines = [header, rule, *((*row.cells(), *row.more(), row.note) for row in found)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def save(settings: Settings, found: Sequence[Row], study: dict[str, Any] | None) -> list[str]:
