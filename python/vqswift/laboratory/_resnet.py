@@ -143,7 +143,7 @@ def _member(
     quantize_model(model, bits=settings.bits, estimator=settings.estimator, layers="conv")
     generator = vq.Generator(settings.seed, 1)
     for layer in quantized_layers(model):
-        # Uniform over the grid (He et al., 2015): torchvision's start leaves many weights beyond it.
+        # Uniform over the grid: the usual start leaves many weights beyond it.
         bound = vq.estimators.he_bound(layer.weight.shape)
         layer.weight.assign(generator.uniform(layer.weight.shape, -bound, bound))
     return model, vq.optim.SGD(
