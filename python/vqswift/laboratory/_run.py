@@ -51,7 +51,7 @@ def run(settings: Settings) -> list[_report.Row]:
             path = folder / f"{trial.name.replace(' ', '-')}-seed{seed}.json"
             document = _finished(path, _key(settings, trial, seed))
             if document is None:
-                document = _train(settings, trial, seed, training, test)
+                document = _rounded(_train(settings, trial, seed, training, test))
                 _write(path, document)
             documents.append(document)
             print(_report.trial_line(document), flush=True)
@@ -59,7 +59,7 @@ def run(settings: Settings) -> list[_report.Row]:
     if not settings.trials:
         study = _finished(rates, _rates.key(settings))
         if study is None:
-            study = _rates.run(settings, training)
+            study = _rounded(_rates.run(settings, training))
             _write(rates, study)
         print(_report.rates_line(study), flush=True)
     else:
@@ -98,7 +98,7 @@ def _train(
     for twin in twins:
         report = dataclasses.asdict(trainer.report(twin.row))
         report["note"] = twin.note
-        if seed == settings.seeds[0]:
+        if twin.row == "default":
             report["scatter"] = _scatter(trainer, twin.row)
         found[twin.row] = report
     return {
@@ -153,6 +153,15 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _rounded(value: Any) -> Any:
+    """With six significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    return [_rounded(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _sets(settings: Settings) -> tuple[data.ImageSet, data.ImageSet]:
