@@ -392,3 +392,12 @@ def test_a_parameter_that_training_spoiled_is_named(name: str, value: float) -> 
         getattr(layer, name).assign(value)
         with pytest.raises(ValueError, match=rf"{name} = .*: must stay positive and finite"):
             layer(normal(9))
+
+
+@pytest.mark.parametrize("layer", [estimators.PACT(4), estimators.LSQ(4), estimators.LSQPlus(4)])
+def test_a_warp_is_refused(layer: estimators.LSQ) -> None:
+    for call in (lambda: layer.alpha, lambda: layer.warp(0.1), lambda: layer.inverse_warp(0.1)):
+        with pytest.raises(RuntimeError, match=r"\] no warp and no alpha: the step or clip is lea"):
+            call()
+    with pytest.raises(ValueError, match="'lsq': its step is learned"):
+        estimators.get("lsq")

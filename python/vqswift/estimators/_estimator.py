@@ -209,6 +209,11 @@ def get(name: str | Estimator) -> Estimator:
     """The estimator of a name with its usual parameter."""
     if isinstance(name, Estimator):
         return name
+    if name == "lsq":
+        raise ValueError(
+            "[estimator] 'lsq': its step is learned, so it has no fixed grid and no warp; "
+            "quantize_model takes it, and LSQ is its layer"
+        )
     if not isinstance(name, str) or name not in _FACTORIES:
         raise ValueError(f"[estimator] {name!r}: must be one of {', '.join(_FACTORIES)}")
     return _FACTORIES[name]()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
 from .. import _core
 from ..nn._module import Native
@@ -10,7 +10,30 @@ from ..nn._module import Native
 _VALUES = ("weights", "activations")
 
 
-class PACT(Native):
+class Learned(Native):
+    """A quantizer whose grid training moves: it has no warp."""
+
+    _operation: str
+
+    def _no_warp(self) -> NoReturn:
+        raise RuntimeError(
+            f"[{self._operation}] no warp and no alpha: the step or clip is learned, and the grid "
+            "moves in training"
+        )
+
+    @property
+    def alpha(self) -> float:
+        """RuntimeError: there is none."""
+        self._no_warp()
+
+    def warp(self, w: Any) -> NoReturn:
+        """RuntimeError: there is none."""
+        self._no_warp()
+
+    inverse_warp = warp
+
+
+class PACT(Learned):
     """Clipped activation with a learned bound: `round(clip(x, 0, c) L / c) c / L`, L = 2^bits - 1.
 
     Choi et al., "PACT: Parameterized Clipping Activation for Quantized Neural Networks", 2018.
@@ -26,11 +49,13 @@ class PACT(Native):
         clip: c at the start, positive.
     """
 
+    _operation = "pact"
+
     def __init__(self, bits: int, *, clip: float = 6.0) -> None:
         super().__init__(_core.pact_create(bits, clip))
 
 
-class LSQ(Native):
+class LSQ(Learned):
     """Learned step size quantization: `round(clip(x / s, n, p)) s`.
 
     Esser et al., "Learned Step Size Quantization", 2020. n = -2^(bits-1) and p = 2^(bits-1) - 1
@@ -54,6 +79,8 @@ class LSQ(Native):
         signed: by default weights are and activations are not.
     """
 
+    _operation = "lsq"
+
     def __init__(
         self,
         bits: int,
@@ -67,7 +94,7 @@ class LSQ(Native):
         super().__init__(_core.lsq_create(bits, values == "activations", has_sign))
 
 
-class LSQPlus(Native):
+class LSQPlus(Learned):
     """LSQ with a learned offset, for activations: `round(clip((x - o) / s, n, p)) s + o`.
 
     Bhalgat et al., "LSQ+: Improving low-bit quantization through learnable offsets and better
@@ -87,6 +114,8 @@ class LSQPlus(Native):
         bits: 1 to 16; at least 2 with a sign.
         signed: whether n is negative.
     """
+
+    _operation = "lsq_plus"
 
     def __init__(self, bits: int, *, signed: bool = False) -> None:
         super().__init__(_core.lsq_plus_create(bits, signed))

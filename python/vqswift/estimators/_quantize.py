@@ -13,7 +13,7 @@ from .. import _core
 from .._tensor import Tensor, as_tensor
 from ..nn._module import Module, Native
 from ._estimator import Estimator, GridEstimator, ede, get, number
-from ._learned import LSQ, PACT, LSQPlus
+from ._learned import LSQ, Learned
 
 _Model = TypeVar("_Model", bound=Module)
 
@@ -91,7 +91,7 @@ class WeightedLayer:
 
     @quantizer.setter
     def quantizer(self, quantizer: Native | None) -> None:
-        if not isinstance(quantizer, (WeightQuantizer, LSQ, LSQPlus, PACT, type(None))):
+        if not isinstance(quantizer, (WeightQuantizer, Learned, type(None))):
             raise TypeError(
                 f"[quantizer] {self.name or 'the layer'}: a {type(quantizer).__name__}: "
                 "a WeightQuantizer, LSQ, LSQPlus or PACT is required"
