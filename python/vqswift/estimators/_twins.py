@@ -294,8 +294,12 @@ class TwinTrainer:
         same = sum(int((a.last == b.last).sum()) for a, b in pairs)
         return same, sum(a.last.size for a, _ in pairs)
 
+    def records(self, name: str) -> list[TwinRecord]:
+        """What `evaluate` found of one twin so far."""
+        return list(self._twin(name).records)
+
     def report(self, name: str) -> TwinReport:
-        """The records and change points of one twin."""
+        """The records and change points of one twin; compares all that has changed."""
         twin = self._twin(name)
         pairs = list(zip(self._first.changes, twin.changes, strict=True))
         total = sum(a.last.size for a, _ in pairs)

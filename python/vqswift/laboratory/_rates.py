@@ -87,7 +87,7 @@ def _error(training: data.ImageSet, seed: int, rate: float, beta: float) -> floa
     trainer.add("ste", model, optimizer, warped=True)
     trainer.fit(batch(), round(TIME / rate))
     trainer.evaluate(images, labels)
-    return trainer.report("ste").last.alignment_error
+    return trainer.records("ste")[-1].alignment_error
 
 
 def _network(seed: int) -> vq.nn.Module:

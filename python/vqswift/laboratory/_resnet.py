@@ -124,7 +124,7 @@ def run(settings: ResNetSettings) -> dict[str, Any]:
 def _lines(trainer: TwinTrainer) -> str:
     lines = []
     for name in (_TWIN, _JITTER):
-        last = trainer.report(name).last
+        last = trainer.records(name)[-1]
         lines.append(
             f"  step {last.step}, {name}: loss {last.loss:.3f} / {last.twin_loss:.3f}, alignment "
             f"error {last.alignment_error:.3f}, equal weights {100 * last.weight_agreement:.2f}%, "
