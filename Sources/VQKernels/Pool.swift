@@ -65,11 +65,7 @@ public func averagePool(
     for x0 in 0..<window.outWidth {
       let sum = out + ((image * window.outHeight + y) * window.outWidth + x0) * c
       if window.isHalving {
-        let upper = source + (2 * y * window.width + 2 * x0) * c
-        let lower = upper + window.width * c
-        for i in 0..<c {
-          sum[i] = factor * (((upper[i] + upper[c + i]) + lower[i]) + lower[c + i])
-        }
+        meanOfFour(source + (2 * y * window.width + 2 * x0) * c, window.width * c, c, sum) { $0 }
         continue
       }
       for i in 0..<c { sum[i] = 0 }
@@ -117,6 +113,60 @@ public func averagePoolGradient(
         }
       }
     }
+  }
+}
+
+/// `averagePool` of max(x, 0) over 2x2 windows side by side.
+public func rectifiedHalving(
+  _ x: UnsafePointer<Float>, images: Int, _ window: Window, _ out: UnsafeMutablePointer<Float>
+) {
+  let c = window.channels
+  forEachOutputRow(images, window) { image, y in
+    let source = x + (image * window.height + 2 * y) * window.width * c
+    let target = out + (image * window.outHeight + y) * window.outWidth * c
+    for x0 in 0..<window.outWidth {
+      meanOfFour(source + 2 * x0 * c, window.width * c, c, target + x0 * c) { $0 < 0 ? 0 : $0 }
+    }
+  }
+}
+
+/// The pullback of `rectifiedHalving`: each gradient over four where x is positive.
+public func rectifiedHalvingGradient(
+  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, images: Int, _ window: Window,
+  _ out: UnsafeMutablePointer<Float>
+) {
+  let (c, row) = (window.channels, window.width * window.channels)
+  forEachImage(images, window) { image in
+    let (source, target) = (x + image * window.height * row, out + image * window.height * row)
+    if (window.height | window.width) & 1 != 0 {
+      target.update(repeating: 0, count: window.height * row)
+    }
+    for y in 0..<window.outHeight {
+      for x0 in 0..<window.outWidth {
+        let g = gradient + ((image * window.outHeight + y) * window.outWidth + x0) * c
+        for place in 0..<4 {
+          let start = (2 * y + place / 2) * row + (2 * x0 + place % 2) * c
+          let (from, to) = (source + start, target + start)
+          for i in 0..<c {
+            // Loaded before the choice, so that the loop has no branch.
+            let share = 0.25 * g[i]
+            to[i] = from[i] > 0 ? share : 0
+          }
+        }
+      }
+    }
+  }
+}
+
+/// The mean of f over a pixel, its right neighbour and the two below, `row` elements on.
+@inline(__always)
+private func meanOfFour(
+  _ upper: UnsafePointer<Float>, _ row: Int, _ c: Int, _ out: UnsafeMutablePointer<Float>,
+  _ f: (Float) -> Float
+) {
+  let lower = upper + row
+  for i in 0..<c {
+    out[i] = 0.25 * (((f(upper[i]) + f(upper[c + i])) + f(lower[i])) + f(lower[c + i]))
   }
 }
 

@@ -24,7 +24,7 @@ public struct Window: Hashable, Sendable {
   public var patchCount: Int { kernelHeight * kernelWidth * channels }
 
   /// 2x2 windows side by side.
-  var isHalving: Bool {
+  public var isHalving: Bool {
     kernelHeight == 2 && kernelWidth == 2 && strideHeight == 2 && strideWidth == 2
       && paddingHeight == 0 && paddingWidth == 0
   }

@@ -2,7 +2,8 @@ import VQTensor
 
 /// Layers one after the other; the children are named "0", "1", ...
 ///
-/// A `BatchNorm` directly followed by a `ReLU` runs as one operator.
+/// A `BatchNorm` directly followed by a `ReLU` runs as one operator, and so does a `ReLU` followed by an
+/// `AveragePool2d`.
 public final class Sequential: Module {
   public let layers: [Module]
 
@@ -22,6 +23,12 @@ public final class Sequential: Module {
         layers[index + 1] is ReLU
       {
         x = try norm.forward(x, fusedReLU: true)
+        index += 2
+      } else if layers[index] is ReLU, index + 1 < layers.count,
+        let pool = layers[index + 1] as? AveragePool2d
+      {
+        x = try x.rectifiedAveragePool2d(
+          kernel: pool.kernel, stride: pool.stride, padding: pool.padding)
         index += 2
       } else {
         x = try layers[index].forward(x)

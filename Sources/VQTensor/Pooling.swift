@@ -47,6 +47,30 @@ extension Tensor {
     }
   }
 
+  /// `relu().averagePool2d(...)`, as one operator where the windows are 2x2 and side by side: the
+  /// same bits, and the rectified image is not stored.
+  package func rectifiedAveragePool2d(
+    kernel: (Int, Int), stride: (Int, Int)? = nil, padding: (Int, Int) = (0, 0)
+  ) throws -> Tensor {
+    let operation = "average_pool2d"
+    let (window, shape) = try poolWindow(operation, kernel, stride, padding)
+    guard window.isHalving else {
+      return try relu().averagePool2d(kernel: kernel, stride: stride, padding: padding)
+    }
+    let (saved, images) = (Saved(self), self.shape[0])
+    return try Tensor(operation, shape: shape) { out in
+      rectifiedHalving(storage.floats, images: images, window, out)
+    }.recorded(operation, inputs: [self]) { gradient, _ in
+      let x = try saved.tensor(operation)
+      return [
+        try Tensor(operation, shape: x.shape) { out in
+          rectifiedHalvingGradient(
+            gradient.storage.floats, x.storage.floats, images: images, window, out)
+        }
+      ]
+    }
+  }
+
   private func poolWindow(
     _ operation: String, _ kernel: (Int, Int), _ stride: (Int, Int)?, _ padding: (Int, Int)
   ) throws -> (window: Window, shape: [Int]) {

@@ -50,6 +50,25 @@ import Testing
       network.namedBuffers[1].tensor.values, [1.26734655, 1.18307686], tolerance: tolerance)
   }
 
+  /// Bit for bit, gradients too, for windows with and without an operator of their own.
+  @Test(arguments: [(6, 4, 2, 2), (7, 5, 2, 2), (6, 6, 2, 1), (6, 6, 3, 3)])
+  func rectifiedPoolEqualsReLUThenPool(height: Int, width: Int, kernel: Int, stride: Int) throws {
+    let generator = Generator(seed: 5)
+    var values = try generator.normal([2, height, width, 3]).values
+    (values[4], values[9], values[11]) = (.nan, 0, -0.0)
+    func run(_ pool: [Module]) throws -> (y: [UInt32], x: [UInt32]) {
+      let x = try Tensor(values, shape: [2, height, width, 3]).requiringGrad(.weight)
+      let y = try Sequential(pool)(x)
+      try y.backward(Generator(seed: 6).normal(y.shape))
+      return (y.values.map(\.bitPattern), x.grad!.values.map(\.bitPattern))
+    }
+    let pool = AveragePool2d(kernel: (kernel, kernel), stride: (stride, stride))
+    let fused = try run([ReLU(), pool])
+    let plain = try run([ReLU(), Identity(), pool])
+    #expect(fused.y == plain.y)
+    #expect(fused.x == plain.x)
+  }
+
   @Test(arguments: [true, false])
   func fusedNormEqualsNormThenReLU(_ training: Bool) throws {
     func run(_ layers: [Module]) throws -> (y: [Float], x: [Float], weight: [Float], bias: [Float])
