@@ -153,7 +153,10 @@ TRIALS = (
     Trial(
         "no momentum",
         Recipe(_DSQ, rate=10.0, momentum=0.0),
-        (Twin("no momentum", note="rate x 10, momentum 0"),),
+        (
+            Twin("no momentum", note="DSQ and STE, rate x 10, momentum 0"),
+            Twin("no momentum jitter", "same", 1.01, note="DSQ and DSQ, rate x 1.01"),
+        ),
     ),
     Trial(
         "scaledown",
