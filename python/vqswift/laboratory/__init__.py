@@ -54,7 +54,10 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         default=(),
         metavar="TRIAL",
-        help="some of: " + ", ".join(repr(trial.name) for trial in TRIALS),
+        help="some of: rates, " + ", ".join(repr(trial.name) for trial in TRIALS),
+    )
+    parser.add_argument(
+        "--finished", action="store_true", help="train nothing; report the trials that are there"
     )
     parser.add_argument("--threads", type=int, help="of the core; all CPUs when not given")
     parser.add_argument("--output", type=Path, default=default.output)

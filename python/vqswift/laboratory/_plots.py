@@ -103,7 +103,7 @@ def _rates(figure: Any, study: dict[str, Any]) -> Any:
     )
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.minorticks_off()
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return result
 
 

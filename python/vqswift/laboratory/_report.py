@@ -171,7 +171,11 @@ def markdown(found: Sequence[Row]) -> str:
 
 def save(settings: Settings, found: Sequence[Row], study: dict[str, Any] | None) -> list[str]:
     """Writes results.json and table.md; returns the second's name."""
-    kept = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("root", "output")}
+    kept = {
+        k: v
+        for k, v in dataclasses.asdict(settings).items()
+        if k not in ("root", "output", "finished")
+    }
     document = {
         "settings": kept,
         "rows": [dataclasses.asdict(row) for row in found],

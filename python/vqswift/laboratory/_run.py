@@ -19,7 +19,7 @@ import vqswift as vq
 from .. import data
 from ..estimators import TwinTrainer
 from . import _plots, _rates, _report
-from ._trials import Settings, Trial, build, select
+from ._trials import RATES, Settings, Trial, build, select
 
 
 def run(settings: Settings) -> list[_report.Row]:
@@ -50,26 +50,35 @@ def run(settings: Settings) -> list[_report.Row]:
                 continue
             path = folder / f"{trial.name.replace(' ', '-')}-seed{seed}.json"
             document = _finished(path, _key(settings, trial, seed))
+            if document is None and settings.finished:
+                continue
             if document is None:
                 document = _rounded(_train(settings, trial, seed, training, test))
                 _write(path, document)
             documents.append(document)
             print(_report.trial_line(document), flush=True)
-    rates = settings.output / "rates.json"
-    if not settings.trials:
-        study = _finished(rates, _rates.key(settings))
-        if study is None:
-            study = _rounded(_rates.run(settings, training))
-            _write(rates, study)
-        print(_report.rates_line(study), flush=True)
-    else:
-        study = None
+    study = None
+    if not settings.trials or RATES in settings.trials:
+        study = _study(settings, training)
     rows = _report.rows(documents)
-    _report.print_table(rows)
+    if rows:
+        _report.print_table(rows)
     written = ["results.json", *_report.save(settings, rows, study)]
     written += _plots.save(settings.output, settings, documents, study)
     print(f"{time.monotonic() - started:.0f} s. In {settings.output}: {', '.join(written)}")
     return rows
+
+
+def _study(settings: Settings, training: data.ImageSet) -> dict[str, Any] | None:
+    path = settings.output / "rates.json"
+    study = _finished(path, _rates.key(settings))
+    if study is None:
+        if settings.finished:
+            return None
+        study = _rounded(_rates.run(settings, training))
+        _write(path, study)
+    print(_report.rates_line(study), flush=True)
+    return study
 
 
 def _train(
@@ -136,7 +145,7 @@ def _scatter(trainer: TwinTrainer, row: str, count: int = 600) -> dict[str, list
 def _key(settings: Settings, trial: Trial, seed: int) -> str:
     """What a result depends on."""
     kept = dataclasses.asdict(settings)
-    for name in ("seeds", "trials", "threads", "output", "root"):
+    for name in ("seeds", "trials", "finished", "threads", "output", "root"):
         del kept[name]
     twins = [repr(twin) for twin in trial.twins_of(seed == settings.seeds[0])]
     return json.dumps([kept, seed, repr(trial.recipe), twins])

@@ -12,6 +12,7 @@ import vqswift as vq
 from vqswift import estimators
 
 OUTSIDE = "outside the theorem"
+RATES = "rates"  # names the study of learning rates
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Settings:
         seeds: of rows that need a spread; the others run with the first.
         rate: scales the learning rates of the paper.
         images: of the test split, that accuracies and agreements are measured on.
+        trials: some of `TRIALS` and "rates" by name; all when there is none.
+        finished: train nothing; report what is there.
     """
 
     data: str = "auto"
@@ -36,6 +39,7 @@ class Settings:
     rate: float = 0.5
     images: int = 2000
     trials: tuple[str, ...] = ()
+    finished: bool = False
     threads: int | None = None
     output: Path = Path("runs/estimators")
 
@@ -170,9 +174,10 @@ def select(names: tuple[str, ...]) -> tuple[Trial, ...]:
     """The trials of these names, all when there is none; ValueError for one that is unknown."""
     known = {trial.name: trial for trial in TRIALS}
     for name in names:
-        if name not in known:
-            raise ValueError(f"[estimators] trial {name!r}: must be one of {', '.join(known)}")
-    return tuple(known[name] for name in names) if names else TRIALS
+        if name not in (*known, RATES):
+            listed = ", ".join((*known, RATES))
+            raise ValueError(f"[estimators] trial {name!r}: must be one of {listed}")
+    return tuple(known[name] for name in names if name != RATES) if names else TRIALS
 
 
 def build(settings: Settings, seed: int, recipe: Recipe, twin: Twin | None):
