@@ -72,13 +72,18 @@ let package = Package(
     .target(
       name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQModels"],
       swiftSettings: conditions),
-    .testTarget(name: "VQTensorTests", dependencies: ["VQTensor"], swiftSettings: conditions),
-    .testTarget(name: "VQNNTests", dependencies: ["VQNN"], swiftSettings: conditions),
+    .target(name: "VQTesting", dependencies: ["VQKernels"], path: "Tests/VQTesting"),
     .testTarget(
-      name: "VQQuantizersTests", dependencies: ["VQQuantizers"], swiftSettings: conditions),
+      name: "VQTensorTests", dependencies: ["VQTensor", "VQTesting"], swiftSettings: conditions),
+    .testTarget(
+      name: "VQNNTests", dependencies: ["VQNN", "VQTesting"], swiftSettings: conditions),
+    .testTarget(
+      name: "VQQuantizersTests", dependencies: ["VQQuantizers", "VQTesting"],
+      swiftSettings: conditions),
     .testTarget(name: "VQModelsTests", dependencies: ["VQModels"], swiftSettings: conditions),
     .testTarget(
-      name: "VQEstimatorsTests", dependencies: ["VQEstimators"], swiftSettings: conditions),
+      name: "VQEstimatorsTests", dependencies: ["VQEstimators", "VQTesting"],
+      swiftSettings: conditions),
     .testTarget(
       name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"],
       swiftSettings: conditions),

@@ -2,6 +2,7 @@ import Glibc
 import Testing
 import VQKernels
 import VQTensor
+import VQTesting
 
 @testable import VQEstimators
 
@@ -98,13 +99,12 @@ import VQTensor
 
   @Test func sameBitsForEveryThreadCount() throws {
     func bits(_ threads: Int) throws -> [[UInt32]] {
-      let before = threadCount
-      threadCount = threads
-      defer { threadCount = before }
-      let logits = try Generator(seed: 10).normal([900, 130]).requiringGrad()
-      let y = try logits.reinMax(generator: Generator(seed: 11))
-      try y.backward(Generator(seed: 12).normal([900, 130]))
-      return [y, logits.grad!].map { $0.values.map(\.bitPattern) }
+      try withThreads(threads) {
+        let logits = try Generator(seed: 10).normal([900, 130]).requiringGrad()
+        let y = try logits.reinMax(generator: Generator(seed: 11))
+        try y.backward(Generator(seed: 12).normal([900, 130]))
+        return [y, logits.grad!].map { $0.values.map(\.bitPattern) }
+      }
     }
     #expect(try bits(1) == bits(2))
   }

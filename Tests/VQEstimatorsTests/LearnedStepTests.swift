@@ -2,6 +2,7 @@ import Testing
 import VQKernels
 import VQNN
 import VQTensor
+import VQTesting
 
 @testable import VQEstimators
 
@@ -113,15 +114,14 @@ import VQTensor
 
   @Test(arguments: 0..<3) func sameBitsForEveryThreadCount(index: Int) throws {
     func bits(_ threads: Int) throws -> [[UInt32]] {
-      let before = threadCount
-      threadCount = threads
-      defer { threadCount = before }
-      let layer = try Self.layers()[index]
-      let x = try Generator(seed: 5).normal([70, 3000]).requiringGrad()
-      let y = try layer(x)
-      try y.backward(Generator(seed: 6).normal([70, 3000]))
-      let gradients = [x.grad!] + layer.namedParameters.map { $0.tensor.grad! }
-      return ([y] + gradients).map { $0.values.map(\.bitPattern) }
+      try withThreads(threads) {
+        let layer = try Self.layers()[index]
+        let x = try Generator(seed: 5).normal([70, 3000]).requiringGrad()
+        let y = try layer(x)
+        try y.backward(Generator(seed: 6).normal([70, 3000]))
+        let gradients = [x.grad!] + layer.namedParameters.map { $0.tensor.grad! }
+        return ([y] + gradients).map { $0.values.map(\.bitPattern) }
+      }
     }
     #expect(try bits(1) == bits(2))
   }

@@ -1,5 +1,6 @@
 import Testing
 import VQKernels
+import VQTesting
 
 @testable import VQNN
 @testable import VQTensor
@@ -162,17 +163,16 @@ import VQKernels
   }
 
   @Test func stepsAreTheSameForEveryThreadCount() throws {
-    let threads = threadCount
-    defer { threadCount = threads }
     let values = try Generator(seed: 1).normal([40_007])
     let gradient = try Generator(seed: 2).normal([40_007])
     func run(_ threads: Int) throws -> [Float] {
-      threadCount = threads
-      let p = try values.asLeaf()
-      let optimizer = try AdamW([p])
-      p.grad = gradient
-      for _ in 0..<3 { try optimizer.step() }
-      return p.values
+      try withThreads(threads) {
+        let p = try values.asLeaf()
+        let optimizer = try AdamW([p])
+        p.grad = gradient
+        for _ in 0..<3 { try optimizer.step() }
+        return p.values
+      }
     }
     #expect(try run(1) == run(2))
   }

@@ -1,5 +1,6 @@
 import Testing
 import VQKernels
+import VQTesting
 
 @testable import VQQuantizers
 

@@ -1,5 +1,6 @@
 import Testing
 import VQKernels
+import VQTesting
 
 @testable import VQTensor
 
@@ -36,16 +37,15 @@ import VQKernels
     let y = try storage(g.outputCount)
     let inputs = try storage(g.inputCount)
     let weights = try storage(g.weightCount)
-    let before = threadCount
-    threadCount = threads
-    defer { threadCount = before }
     let (x, w) = (operands.x.storage.floats, operands.weight.storage.floats)
     let gradient = operands.gradient.storage.floats
-    convolution.convolve(
-      x, w, bias: operands.bias.storage.floats, y, scratch: scratch, threads: threads)
-    convolution.convolveTransposed(
-      gradient, w, bias: nil, inputs, scratch: scratch, threads: threads)
-    convolution.weightGradient(x, gradient, weights, scratch: scratch, threads: threads)
+    withThreads(threads) {
+      convolution.convolve(
+        x, w, bias: operands.bias.storage.floats, y, scratch: scratch, threads: threads)
+      convolution.convolveTransposed(
+        gradient, w, bias: nil, inputs, scratch: scratch, threads: threads)
+      convolution.weightGradient(x, gradient, weights, scratch: scratch, threads: threads)
+    }
     return withExtendedLifetime(kept) {
       [(y, g.outputCount), (inputs, g.inputCount), (weights, g.weightCount)].map {
         Array(UnsafeBufferPointer(start: $0.0, count: $0.1))

@@ -48,14 +48,6 @@ func errorText<Result>(_ body: () throws -> Result) -> String {
   } catch { return "\(error)" }
 }
 
-/// Runs `body` with `count` threads.
-func withThreads<Result>(_ count: Int, _ body: () throws -> Result) rethrows -> Result {
-  let before = threadCount
-  threadCount = count
-  defer { threadCount = before }
-  return try body()
-}
-
 extension Tensor {
   func setValues(_ values: [Float]) {
     mutate { target in for (index, value) in values.enumerated() { target[index] = value } }

@@ -1,5 +1,5 @@
 import Testing
-import VQKernels
+import VQTesting
 
 @testable import VQTensor
 
@@ -100,12 +100,9 @@ func expectError(
 func expectThreadIndependent(
   sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Tensor
 ) throws {
-  let before = threadCount
-  defer { threadCount = before }
-  threadCount = 1
-  let single = try body().bits
-  threadCount = 4
-  #expect(try body().bits == single, sourceLocation: sourceLocation)
+  let single = try withThreads(1) { try body().bits }
+  let team = try withThreads(4) { try body().bits }
+  #expect(team == single, sourceLocation: sourceLocation)
 }
 
 extension Tensor {
