@@ -68,8 +68,14 @@ typedef struct {
 int read_list(PyObject *sequence, handle_kind kind, int named, handle_list *out);
 void clear_list(handle_list *list);
 
-/// Appends (name, handle) to `list`; 0 with an exception set after a failure.
-int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor);
+/// Appends (name, handle at `address`) to `list`; 0 with an exception set after a failure.
+int append_named(PyObject *list, vq_status status, const char *name, handle_kind kind,
+                 const void *address);
+
+/// A view of an array of 8-byte elements; 0 with an exception set after a failure.
+int view_words(PyObject *array, const char *operation, int flags, Py_buffer *view);
+/// Its number of elements.
+int64_t words(const Py_buffer *view);
 
 /// The tuple of a quantizer's forward, or the exception of `status`.
 PyObject *give_quantized(vq_status status, vq_quantized *out);

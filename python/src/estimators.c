@@ -7,15 +7,6 @@ typedef struct {
   int has_samples;
 } estimator;
 
-static int view_doubles(PyObject *array, int flags, Py_buffer *view) {
-  if (PyObject_GetBuffer(array, view, flags | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) return 0;
-  if (view->itemsize == sizeof(double)) return 1;
-  PyErr_Format(PyExc_TypeError, "[estimator] elements of %zd bytes: float64 is required",
-               view->itemsize);
-  PyBuffer_Release(view);
-  return 0;
-}
-
 /// "O&" converter of (kind, bits, bound, parameter, cap, samples or None).
 static int to_estimator(PyObject *object, void *out) {
   estimator *e = out;
@@ -34,10 +25,10 @@ static int to_estimator(PyObject *object, void *out) {
   e->options.kind = kind;
   e->options.bits = bits;
   if (samples != Py_None) {
-    if (!view_doubles(samples, 0, &e->samples)) return 0;
+    if (!view_words(samples, "estimator", 0, &e->samples)) return 0;
     e->has_samples = 1;
     e->options.samples = e->samples.buf;
-    e->options.sample_count = e->samples.len / (Py_ssize_t)sizeof(double);
+    e->options.sample_count = words(&e->samples);
   }
   return Py_CLEANUP_SUPPORTED;
 }
@@ -51,14 +42,13 @@ static PyObject *estimator_evaluate(PyObject *self, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O&iOO", to_estimator, &e, &what, &input, &output)) return NULL;
   PyObject *result = NULL;
   Py_buffer w, out;
-  if (view_doubles(input, 0, &w)) {
-    if (view_doubles(output, PyBUF_WRITABLE, &out)) {
+  if (view_words(input, "estimator", 0, &w)) {
+    if (view_words(output, "estimator", PyBUF_WRITABLE, &out)) {
       if (w.len != out.len) {
         PyErr_Format(PyExc_ValueError, "[estimator] %zd bytes in, %zd out", w.len, out.len);
       } else {
         vq_status status;
-        WITHOUT_GIL(status, vq_estimator_evaluate(&e.options, what, w.buf,
-                                                  w.len / (Py_ssize_t)sizeof(double), out.buf));
+        WITHOUT_GIL(status, vq_estimator_evaluate(&e.options, what, w.buf, words(&w), out.buf));
         result = none_or_raise(status);
       }
       PyBuffer_Release(&out);
@@ -126,10 +116,7 @@ static PyObject *module_weighted_layers(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_module *layer = NULL;
     vq_status status = vq_module_weighted_layer(module, i, &name, &layer);
-    PyObject *handle = wrap(status, MODULE_HANDLE, &layer);
-    PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
-    if (!pair || PyList_Append(list, pair) < 0) Py_CLEAR(list);
-    Py_XDECREF(pair);
+    if (!append_named(list, status, name, MODULE_HANDLE, &layer)) Py_CLEAR(list);
   }
   return list;
 }

@@ -190,8 +190,20 @@ void clear_list(handle_list *list) {
   memset(list, 0, sizeof *list);
 }
 
-int append_named(PyObject *list, vq_status status, const char *name, vq_tensor *tensor) {
-  PyObject *handle = wrap(status, TENSOR_HANDLE, &tensor);
+int view_words(PyObject *array, const char *operation, int flags, Py_buffer *view) {
+  if (PyObject_GetBuffer(array, view, flags | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) return 0;
+  if (view->itemsize == 8) return 1;
+  PyErr_Format(PyExc_TypeError, "[%s] elements of %zd bytes: 8 are required", operation,
+               view->itemsize);
+  PyBuffer_Release(view);
+  return 0;
+}
+
+int64_t words(const Py_buffer *view) { return view->len / 8; }
+
+int append_named(PyObject *list, vq_status status, const char *name, handle_kind kind,
+                 const void *address) {
+  PyObject *handle = wrap(status, kind, address);
   PyObject *pair = handle ? Py_BuildValue("(sN)", name, handle) : NULL;
   int failed = !pair || PyList_Append(list, pair) < 0;
   Py_XDECREF(pair);

@@ -1,16 +1,5 @@
 #include "core.h"
 
-/// A view of an array of 8-byte elements; 0 with an exception set after a failure.
-static int view_words(PyObject *array, int flags, Py_buffer *view) {
-  if (PyObject_GetBuffer(array, view, flags | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) return 0;
-  if (view->itemsize == 8) return 1;
-  PyErr_Format(PyExc_TypeError, "[metrics] elements of %zd bytes: 8 are required", view->itemsize);
-  PyBuffer_Release(view);
-  return 0;
-}
-
-static int64_t words(const Py_buffer *view) { return view->len / 8; }
-
 static PyObject *number(vq_status status, double value) {
   return status == VQ_OK ? PyFloat_FromDouble(value) : raise_status(status);
 }
@@ -20,7 +9,7 @@ static PyObject *count_codes(PyObject *self, PyObject *args) {
   PyObject *array;
   Py_buffer counts;
   if (!PyArg_ParseTuple(args, "O&O", to_tensor, &codes, &array)) return NULL;
-  if (!view_words(array, PyBUF_WRITABLE, &counts)) return NULL;
+  if (!view_words(array, "metrics", PyBUF_WRITABLE, &counts)) return NULL;
   vq_status status;
   WITHOUT_GIL(status, vq_count_codes(codes, counts.buf, words(&counts)));
   PyBuffer_Release(&counts);
@@ -31,9 +20,9 @@ static PyObject *code_usage(PyObject *self, PyObject *args) {
   PyObject *array, *target;
   Py_buffer counts, probabilities;
   if (!PyArg_ParseTuple(args, "OO", &array, &target)) return NULL;
-  if (!view_words(array, 0, &counts)) return NULL;
+  if (!view_words(array, "metrics", 0, &counts)) return NULL;
   int wanted = target != Py_None;
-  if (wanted && !view_words(target, PyBUF_WRITABLE, &probabilities)) {
+  if (wanted && !view_words(target, "metrics", PyBUF_WRITABLE, &probabilities)) {
     PyBuffer_Release(&counts);
     return NULL;
   }
@@ -57,7 +46,7 @@ static PyObject *active_codes(PyObject *self, PyObject *args) {
   PyObject *array;
   Py_buffer counts;
   if (!PyArg_ParseTuple(args, "O", &array)) return NULL;
-  if (!view_words(array, 0, &counts)) return NULL;
+  if (!view_words(array, "metrics", 0, &counts)) return NULL;
   int64_t active;
   vq_status status = vq_active_codes(counts.buf, words(&counts), &active);
   PyBuffer_Release(&counts);
@@ -75,7 +64,7 @@ static PyObject *gradient_gap(PyObject *self, PyObject *args) {
   }
   PyObject *result = NULL;
   Py_buffer out;
-  if (view_words(array, PyBUF_WRITABLE, &out)) {
+  if (view_words(array, "metrics", PyBUF_WRITABLE, &out)) {
     if (exact.count != quantized.count || exact.count != words(&out)) {
       PyErr_Format(PyExc_ValueError, "[gradient_gap] %lld and %lld gradients, room for %lld",
                    (long long)exact.count, (long long)quantized.count, (long long)words(&out));

@@ -163,24 +163,24 @@ static PyObject *module_parameters(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_tensor *tensor = NULL;
     vq_status status = vq_module_parameter(module, all, i, &name, &tensor);
-    if (!append_named(list, status, name, tensor)) Py_CLEAR(list);
+    if (!append_named(list, status, name, TENSOR_HANDLE, &tensor)) Py_CLEAR(list);
   }
   return list;
 }
 
-#define NAMED_LIST(plural, singular)                                      \
-  static PyObject *module_##plural(PyObject *self, PyObject *args) {      \
-    vq_module *module;                                                    \
-    if (!PyArg_ParseTuple(args, "O&", to_module, &module)) return NULL;   \
-    PyObject *list = PyList_New(0);                                       \
-    int64_t count = vq_module_##singular##_count(module);                 \
-    for (int64_t i = 0; list && i < count; i++) {                         \
-      const char *name = NULL;                                            \
-      vq_tensor *tensor = NULL;                                           \
-      vq_status status = vq_module_##singular(module, i, &name, &tensor); \
-      if (!append_named(list, status, name, tensor)) Py_CLEAR(list);      \
-    }                                                                     \
-    return list;                                                          \
+#define NAMED_LIST(plural, singular)                                                 \
+  static PyObject *module_##plural(PyObject *self, PyObject *args) {                 \
+    vq_module *module;                                                               \
+    if (!PyArg_ParseTuple(args, "O&", to_module, &module)) return NULL;              \
+    PyObject *list = PyList_New(0);                                                  \
+    int64_t count = vq_module_##singular##_count(module);                            \
+    for (int64_t i = 0; list && i < count; i++) {                                    \
+      const char *name = NULL;                                                       \
+      vq_tensor *tensor = NULL;                                                      \
+      vq_status status = vq_module_##singular(module, i, &name, &tensor);            \
+      if (!append_named(list, status, name, TENSOR_HANDLE, &tensor)) Py_CLEAR(list); \
+    }                                                                                \
+    return list;                                                                     \
   }
 NAMED_LIST(buffers, buffer)
 NAMED_LIST(generators, generator)

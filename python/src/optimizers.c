@@ -86,7 +86,7 @@ static PyObject *optimizer_state(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_tensor *tensor = NULL;
     vq_status status = vq_optimizer_state(optimizer, i, &name, &tensor);
-    if (!append_named(list, status, name, tensor)) Py_CLEAR(list);
+    if (!append_named(list, status, name, TENSOR_HANDLE, &tensor)) Py_CLEAR(list);
   }
   return list;
 }
@@ -189,7 +189,7 @@ static PyObject *archive_load(PyObject *self, PyObject *args) {
     const char *name = NULL;
     vq_tensor *tensor = NULL;
     status = vq_archive_tensor(archive, i, &name, &tensor);
-    if (!append_named(tensors, status, name, tensor)) Py_CLEAR(tensors);
+    if (!append_named(tensors, status, name, TENSOR_HANDLE, &tensor)) Py_CLEAR(tensors);
   }
   count = vq_archive_metadata_count(archive);
   for (int64_t i = 0; metadata && i < count; i++) {

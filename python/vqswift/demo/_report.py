@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .._table import print_table
 
 if TYPE_CHECKING:
     from ._run import Result
@@ -24,21 +25,10 @@ def caption(result: Result) -> str:
     return f"PSNR {found.psnr:.1f} dB, perplexity {found.perplexity:.0f}"
 
 
-def print_table(results: Sequence[Result]) -> None:
+def print_results(results: Sequence[Result]) -> None:
     """Prints one line a method; with rich when it is installed."""
     rows = [_cells(result) for result in results]
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        print(_plain_table(rows))
-        return
-    table = Table()
-    for column, title in enumerate(_HEADER):
-        table.add_column(title, justify="left" if column == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
+    print_table(_HEADER, rows, width=_WIDTH, plain=lambda: _plain_table(rows))
 
 
 def save_results(path: Path, settings: dict[str, Any], results: Sequence[Result]) -> None:

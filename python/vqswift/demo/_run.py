@@ -118,7 +118,7 @@ def run(settings: Settings) -> list[Result]:
     if save_curves(output / "curves.png", histories):
         written.append("curves.png")
     _report.save_results(output / "results.json", dataclasses.asdict(settings), results)
-    _report.print_table(results)
+    _report.print_results(results)
     written += ["results.json", "metrics.jsonl"]
     written += [str(result.checkpoint.relative_to(output)) for result in results]
     print(f"{time.monotonic() - started:.0f} s in all. In {output.resolve()}:")

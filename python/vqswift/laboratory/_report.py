@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .._table import print_table
 from ._trials import TRIALS, Settings
 
 _HEADER = (
@@ -145,20 +145,10 @@ def rates_line(study: dict[str, Any]) -> str:
     )
 
 
-def print_table(found: Sequence[Row]) -> None:
+def print_rows(found: Sequence[Row]) -> None:
     """Prints one line a row; with rich when it is installed."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        print(markdown(found))
-        return
-    table = Table()
-    for column, title in enumerate(_HEADER):
-        table.add_column(title, justify="left" if column == 0 else "right")
-    for row in found:
-        table.add_row(*row.cells())
-    Console(width=None if sys.stdout.isatty() else 130).print(table)
+    rows = [row.cells() for row in found]
+    print_table(_HEADER, rows, width=130, plain=lambda: markdown(found))
 
 
 def markdown(found: Sequence[Row]) -> str:

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,36 +50,25 @@ def run(settings: Settings) -> list[_report.Row]:
             if not trial.twins_of(seed == settings.seeds[0]):
                 continue
             path = folder / f"{trial.name.replace(' ', '-')}-seed{seed}.json"
-            document = _finished(path, _key(settings, trial, seed))
-            if document is None and settings.finished:
-                continue
-            if document is None:
-                document = _rounded(_train(settings, trial, seed, training, test))
-                _write(path, document)
-            documents.append(document)
-            print(_report.trial_line(document), flush=True)
+            train = partial(_train, settings, trial, seed, training, test)
+            document = _kept(settings, path, _key(settings, trial, seed), train)
+            if document is not None:
+                documents.append(document)
+                print(_report.trial_line(document), flush=True)
     study = None
     if not settings.trials or RATES in settings.trials:
-        study = _study(settings, training)
+        path = settings.output / "rates.json"
+        train = partial(_rates.run, settings, training)
+        study = _kept(settings, path, _rates.key(settings), train)
+        if study is not None:
+            print(_report.rates_line(study), flush=True)
     rows = _report.rows(documents)
     if rows:
-        _report.print_table(rows)
+        _report.print_rows(rows)
     written = ["results.json", *_report.save(settings, rows, study)]
     written += _plots.save(settings.output, settings, documents, study)
     print(f"{time.monotonic() - started:.0f} s. In {settings.output}: {', '.join(written)}")
     return rows
-
-
-def _study(settings: Settings, training: data.ImageSet) -> dict[str, Any] | None:
-    path = settings.output / "rates.json"
-    study = _finished(path, _rates.key(settings))
-    if study is None:
-        if settings.finished:
-            return None
-        study = _rounded(_rates.run(settings, training))
-        _write(path, study)
-    print(_report.rates_line(study), flush=True)
-    return study
 
 
 def _train(
@@ -151,17 +141,21 @@ def _key(settings: Settings, trial: Trial, seed: int) -> str:
     return json.dumps([kept, seed, repr(trial.recipe), twins])
 
 
-def _finished(path: Path, key: str) -> dict[str, Any] | None:
-    if not path.is_file():
+def _kept(
+    settings: Settings, path: Path, key: str, train: Callable[[], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """What `path` has under `key`, else what `train` gives, written there; None if that is off."""
+    if path.is_file():
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if document["key"] == key:
+            return document
+    if settings.finished:
         return None
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document if document["key"] == key else None
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
+    document = _rounded(train())
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+    return document
 
 
 def _rounded(value: Any) -> Any:
