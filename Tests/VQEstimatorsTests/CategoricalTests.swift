@@ -1,6 +1,5 @@
 import Glibc
 import Testing
-import VQKernels
 import VQTensor
 import VQTesting
 

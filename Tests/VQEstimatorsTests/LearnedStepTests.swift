@@ -1,5 +1,4 @@
 import Testing
-import VQKernels
 import VQNN
 import VQTensor
 import VQTesting

@@ -1,5 +1,3 @@
-import VQKernels
-
 @testable import VQQuantizers
 
 /// Reproducible values about `mean` with standard deviation `scale`: sums of four uniforms.
