@@ -1,0 +1,311 @@
+/// A libFuzzer target for vqswift.h: an input is a program of calls, each with arguments of its own. After
+/// it every handle is released, and none may be left.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "count.inc"
+#include "vqswift.h"
+
+enum { TENSOR, GENERATOR, MODULE, OPTIMIZER, ARCHIVE, KINDS };
+enum { POOL = 24, ROOM = 64, LONGEST = 8, MOST_CALLS = 64 };
+
+typedef struct {
+  const uint8_t *data;
+  size_t size;
+} input;
+
+static void *pools[KINDS][POOL];
+static int held[KINDS];
+static void *blocks[8 * MOST_CALLS];
+static int block_count;
+static char path[64];
+volatile int sink;
+
+static uint8_t take_byte(input *in) {
+  if (in->size == 0) return 0;
+  in->size--;
+  return *in->data++;
+}
+
+static int64_t take_small(input *in) { return (int8_t)take_byte(in) % 17; }
+
+/// Mostly a small size, at times one at which arithmetic goes wrong.
+static int64_t take_int(input *in) {
+  static const int64_t extremes[] = {
+      -1, -2, 16, 31, 32, 64, 127, 255, 1024, INT32_MAX, INT32_MIN, INT64_C(1) << 31,
+      INT64_C(1) << 32, INT64_C(1) << 40, INT64_C(1) << 61, INT64_C(1) << 62, INT64_MAX, INT64_MIN};
+  uint8_t byte = take_byte(in);
+  if (byte < 224) return byte % 9;
+  return extremes[byte % (sizeof extremes / sizeof *extremes)];
+}
+
+static float take_float(input *in) {
+  static const float values[] = {0,     1,    -1,    0.5f,  2,     3,       0.1f,    0.9f,
+                                 1e-3f, 100,  1e-8f, 1e20f, 1e38f, 1e-40f,  -1e30f,  -0.0f,
+                                 4,     0.25, 0.99f, 1e-5f, 10,    1 / 0.0f, -1 / 0.0f, 0 / 0.0f};
+  return values[take_byte(in) % (sizeof values / sizeof *values)];
+}
+
+static void *optional(input *in, const void *pointer) {
+  return take_byte(in) % 32 == 31 ? NULL : (void *)pointer;
+}
+
+/// Memory of exactly so many bytes until the input ends.
+static void *block(size_t bytes) {
+  if (block_count == sizeof blocks / sizeof *blocks) abort();
+  void *memory = malloc(bytes ? bytes : 1);
+  memset(memory, 0, bytes);
+  blocks[block_count++] = memory;
+  return memory;
+}
+
+static void free_handle(int kind, void *handle) {
+  switch (kind) {
+    case TENSOR: vq_tensor_release(handle); break;
+    case GENERATOR: vq_generator_release(handle); break;
+    case MODULE: vq_module_release(handle); break;
+    case OPTIMIZER: vq_optimizer_release(handle); break;
+    case ARCHIVE: vq_archive_release(handle); break;
+  }
+}
+
+static void keep(int kind, void *handle) {
+  if (!handle) return;
+  if (held[kind] == POOL) free_handle(kind, pools[kind][--held[kind]]);
+  pools[kind][held[kind]++] = handle;
+}
+
+static void *pick(input *in, int kind) {
+  uint8_t byte = take_byte(in);
+  return byte >= 250 || held[kind] == 0 ? NULL : pools[kind][byte % held[kind]];
+}
+
+static void drop(input *in, int kind) {
+  uint8_t byte = take_byte(in);
+  if (held[kind] == 0 || byte >= 250) {
+    free_handle(kind, NULL);
+    return;
+  }
+  int index = byte % held[kind];
+  free_handle(kind, pools[kind][index]);
+  pools[kind][index] = pools[kind][--held[kind]];
+}
+
+/// A list that the caller may give: so many items, or NULL with any count.
+static size_t list(input *in, int64_t *count) {
+  uint8_t byte = take_byte(in);
+  if (byte >= 240) {
+    *count = take_int(in);
+    return SIZE_MAX;
+  }
+  return (size_t)(*count = byte % (LONGEST + 1));
+}
+
+static int64_t *integers(input *in, int64_t *count) {
+  size_t length = list(in, count);
+  if (length == SIZE_MAX) return NULL;
+  int64_t *values = block(length * sizeof *values);
+  for (size_t i = 0; i < length; i++) values[i] = take_int(in);
+  return values;
+}
+
+static double *numbers(input *in, int64_t *count) {
+  size_t length = list(in, count);
+  if (length == SIZE_MAX) return NULL;
+  double *values = block(length * sizeof *values);
+  for (size_t i = 0; i < length; i++) values[i] = take_float(in);
+  return values;
+}
+
+static void *handles(input *in, int kind, int64_t *count) {
+  size_t length = list(in, count);
+  if (length == SIZE_MAX) return NULL;
+  void **values = block(length * sizeof *values);
+  for (size_t i = 0; i < length; i++) values[i] = pick(in, kind);
+  return values;
+}
+
+static const char *string(input *in) {
+  static const char *const texts[] = {"", "weight", "bias", "codebook", "0.weight", "running_mean",
+                                      "e\xcc\x81", "\xc3\xa9", "\xff\xfe", "a\"b\\c\n", "step", "__metadata__"};
+  uint8_t byte = take_byte(in);
+  return byte == 255 ? NULL : texts[byte % (sizeof texts / sizeof *texts)];
+}
+
+/// LONGEST strings, or NULL.
+static void *strings(input *in) {
+  if (take_byte(in) == 255) return NULL;
+  const char **values = block(LONGEST * sizeof *values);
+  for (int i = 0; i < LONGEST; i++) values[i] = string(in);
+  return values;
+}
+
+static int64_t elements(const int64_t *shape, int64_t rank) {
+  int64_t count = 1;
+  for (int64_t i = 0; i < rank; i++) {
+    if (shape[i] < 0 || shape[i] > 64) return -1;
+    count *= shape[i];
+    if (count > 1 << 16) return -1;
+  }
+  return count;
+}
+
+static void create(input *in) {
+  int64_t rank;
+  int64_t *shape = integers(in, &rank);
+  int32_t dtype = (int32_t)(take_byte(in) % 8 < 5 ? VQ_FLOAT32 : take_small(in));
+  int64_t count = shape ? elements(shape, rank) : -1;
+  vq_tensor *out = NULL;
+  float *data = count < 0 ? NULL : block((size_t)count * 4);
+  for (int64_t i = 0; i < count && data; i++) {
+    if (dtype == VQ_INT32) ((int32_t *)data)[i] = (int32_t)take_int(in);
+    else data[i] = i < 64 ? take_float(in) : (float)(i % 13) / 13;
+  }
+  sink += vq_tensor_create(dtype, shape, rank, data, optional(in, &out));
+  keep(TENSOR, out);
+}
+
+static int borrows, returns;
+static void give_back(void *context) {
+  if (context != &returns) abort();
+  returns++;
+}
+
+static void create_borrowed(input *in) {
+  static _Alignas(64) float memory[64];
+  int64_t shape[2] = {take_byte(in) % 9, take_byte(in) % 8};
+  vq_tensor *out = NULL;
+  uint8_t shift = take_byte(in) % 8 == 7;
+  void *data = optional(in, (char *)memory + 4 * shift);
+  int64_t rank = take_byte(in) % 3;
+  if (rank == 2 && shape[0] * shape[1] > 60) shape[0] = 1;
+  borrows++;
+  sink += vq_tensor_create_borrowed((int32_t)(take_byte(in) % 3), shape, rank, data, give_back, &returns, &out);
+  keep(TENSOR, out);
+}
+
+static void copy_out(input *in) {
+  int64_t capacity;
+  void *data = numbers(in, &capacity);
+  if (data) capacity *= 8;
+  sink += (int)vq_tensor_copy_out(pick(in, TENSOR), data, capacity);
+}
+
+static void shape(input *in) {
+  vq_tensor *tensor = pick(in, TENSOR);
+  int64_t rank = tensor ? vq_tensor_rank(tensor) : 0;
+  vq_tensor_shape(tensor, block((size_t)rank * 8));
+}
+
+/// A file of the input's own bytes.
+static void load(input *in) {
+  size_t length = take_byte(in);
+  length = length < in->size ? length : in->size;
+  FILE *file = fopen(path, "wb");
+  if (!file) abort();
+  if (take_byte(in) % 2 == 0) {  // a header that says how long it is
+    uint64_t header = length;
+    fwrite(&header, 8, 1, file);
+  }
+  fwrite(in->data, 1, length < in->size ? length : in->size, file);
+  fclose(file);
+  vq_archive *out = NULL;
+  sink += vq_archive_load(path, optional(in, &out));
+  keep(ARCHIVE, out);
+}
+
+static void load_saved(input *in) {
+  vq_archive *out = NULL;
+  sink += vq_archive_load(path, optional(in, &out));
+  keep(ARCHIVE, out);
+}
+
+static void obstacle(input *in) {
+  vq_estimator_options options;
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.kind = (int32_t)take_small(in);
+  options.bits = take_int(in);
+  options.bound = take_float(in);
+  options.parameter = take_float(in);
+  options.cap = take_float(in);
+  options.samples = numbers(in, &options.sample_count);
+  int64_t capacity;
+  char *text = (char *)numbers(in, &capacity);
+  sink += vq_estimator_obstacle(optional(in, &options), text, capacity);
+}
+
+static void call(input *in) {
+  unsigned which = take_byte(in) % (GENERATED + 8);
+  switch (which) {
+#include "calls.inc"
+    case GENERATED: copy_out(in); break;
+    case GENERATED + 1: shape(in); break;
+    case GENERATED + 2: create_borrowed(in); break;
+    case GENERATED + 3: load(in); break;
+    case GENERATED + 4: load_saved(in); break;
+    case GENERATED + 5: obstacle(in); break;
+    case GENERATED + 6: sink += vq_set_threads(1 + take_byte(in) % 4); break;
+    default: create(in); break;
+  }
+}
+
+/// Something of everything, so that most calls have what they need.
+static void begin(void) {
+  static const int64_t shapes[][4] = {{2, 3}, {4, 4}, {1, 4, 4, 2}, {3}, {6, 2}, {2, 2, 3, 3}};
+  static const int64_t ranks[] = {2, 2, 4, 1, 2, 4};
+  float values[64];
+  int32_t codes[6] = {0, 1, 0, 2, 1, 0};
+  for (int i = 0; i < 64; i++) values[i] = (float)((i * 7) % 11) / 4 - 1;
+  for (int i = 0; i < 6; i++) {
+    vq_tensor *tensor, *leaf;
+    if (vq_tensor_create(VQ_FLOAT32, shapes[i], ranks[i], values, &tensor)) abort();
+    if (vq_tensor_requiring_grad(tensor, i % 4, &leaf)) abort();
+    keep(TENSOR, tensor);
+    keep(TENSOR, leaf);
+  }
+  vq_tensor *integers;
+  if (vq_tensor_create(VQ_INT32, (int64_t[]){6}, 1, codes, &integers)) abort();
+  keep(TENSOR, integers);
+  vq_generator *generator;
+  if (vq_generator_create(1, 2, &generator)) abort();
+  keep(GENERATOR, generator);
+  vq_vector_quant_options options;
+  vq_vector_quant_defaults(3, 4, &options);
+  vq_module *module;
+  if (vq_vector_quant_create(&options, &module)) abort();
+  keep(MODULE, module);
+  if (vq_linear_create(3, 2, true, generator, &module)) abort();
+  keep(MODULE, module);
+}
+
+int LLVMFuzzerInitialize(int *count, char ***arguments) {
+  const char *folder = getenv("TMPDIR");
+  snprintf(path, sizeof path, "%s/vqswift-fuzz-%d", folder ? folder : "/tmp", (int)getpid());
+  return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  input in = {data, size};
+  int64_t before = vq_live_handles();
+  vq_set_grad_enabled(true);
+  begin();
+  for (int calls = 0; in.size > 0 && calls < MOST_CALLS; calls++) {
+    call(&in);
+    while (block_count > 0) free(blocks[--block_count]);
+  }
+  for (int kind = 0; kind < KINDS; kind++)
+    while (held[kind] > 0) free_handle(kind, pools[kind][--held[kind]]);
+  if (vq_live_handles() != before) {
+    fprintf(stderr, "%lld handles are left\n", (long long)(vq_live_handles() - before));
+    abort();
+  }
+  if (borrows != returns) {
+    fprintf(stderr, "%d borrowed buffers, %d given back\n", borrows, returns);
+    abort();
+  }
+  unlink(path);
+  return 0;
+}
