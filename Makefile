@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
 unexport CC CXX
 
-.PHONY: demo test swift-test py-test plain-test test-older-cpus test-peers bench install system lint clean
+.PHONY: demo test swift-test py-test plain-test test-older-cpus test-peers torture torture-short bench peers install system lint clean
 
 demo: install
 	$(PYTHON) -m vqswift demo
@@ -29,16 +29,25 @@ test-older-cpus: install
 	scripts/test-older-cpus
 
 # Agreement with torch, faiss, scikit-learn and vector-quantize-pytorch, which it installs.
-test-peers: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[test,peers]"
+test-peers: peers
 	$(PYTHON) -m pytest -q pytests/peers
 
+# The campaigns against faults of torture/README.md: hours. TORTURE="--only calls --minutes 10" bounds them.
+torture: peers
+	scripts/torture $(TORTURE)
+
+# A few cases of each.
+torture-short: peers
+	scripts/torture --short $(TORTURE)
+
 # All benchmarks and the table of benchmarks/README.md; BENCH has further arguments.
-bench: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[test,peers]"
+bench: peers
 	$(PYTHON) benchmarks/all.py $(BENCH)
 
 install: $(INSTALLED)
+
+peers: install
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[test,peers]"
 
 system:
 	@scripts/install-system-packages
