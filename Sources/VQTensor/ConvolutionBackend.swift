@@ -34,6 +34,11 @@ enum ConvolutionBackend {
     case .patches: return try patchForward(g, x.tensor, weight, bias: bias)
     #if VQ_ONEDNN
       case .oneDNN:
+        if g.samplesPixels {
+          let pixels = ConvolutionImages(try g.sampledPixels(x.tensor))
+          return try forward(g.pointwise, pixels, weight, bias: bias)
+        }
+        if g.meetsPaddingAlone { return try patchForward(g, x.tensor, weight, bias: bias) }
         if let result = try winogradForward(g, x.tensor, weight, bias: bias) { return result }
         return try oneDNNForward(g, x, weight, bias: bias)
     #endif
@@ -49,8 +54,12 @@ enum ConvolutionBackend {
     case .patches: return try patchBackwardData(g, gradient.tensor, weight, bias: bias)
     #if VQ_ONEDNN
       case .oneDNN:
+        if g.samplesPixels {
+          let pixels = try backwardData(g.pointwise, gradient, weight)
+          return try g.spreadPixels(pixels, bias: bias)
+        }
         // The library fills vectors of 16 input channels; with few of them patches measure faster.
-        if g.window.channels < 8 {
+        if g.window.channels < 8 || g.meetsPaddingAlone {
           return try patchBackwardData(g, gradient.tensor, weight, bias: bias)
         }
         if let result = try winogradBackwardData(g, gradient.tensor, weight, bias: bias) {
@@ -79,6 +88,13 @@ enum ConvolutionBackend {
       )
     #if VQ_ONEDNN
       case .oneDNN:
+        if g.samplesPixels {
+          let pixels = ConvolutionImages(try g.sampledPixels(x.tensor))
+          return try backwardWeights(g.pointwise, pixels, gradient, bias: bias)
+        }
+        if g.meetsPaddingAlone {
+          return try ConvolutionBackend.patches.backwardWeights(g, x, gradient, bias: bias)
+        }
         if g.isPointwise {
           return (
             try pointwiseBackwardWeights(g, x.tensor, gradient.tensor),
