@@ -42,6 +42,21 @@
       return try body()
     }
 
+    /// The same for kernels, with the floating-point control of ours.
+    static func withLibraryKernels<Result>(_ count: Int, _ body: () throws -> Result) rethrows
+      -> Result
+    {
+      try withLibraryThreads(count) {
+        let control = vq_enter_kernels()
+        vq_share_control(Int32(count))
+        defer {
+          vq_leave_kernels(control)
+          vq_share_control(Int32(count))
+        }
+        return try body()
+      }
+    }
+
     static func isSame(_ a: dnnl_memory_desc_t, _ b: dnnl_memory_desc_t) -> Bool {
       var (a, b) = (a, b)
       return dnnl_memory_desc_equal(&a, &b) != 0
@@ -94,9 +109,6 @@
 
     deinit { dnnl_primitive_destroy(primitive) }
 
-    /// Memory that one execution borrows.
-    var scratchBytes: Int { OneDNN.byteCount(scratchpad) }
-
     /// The layout that a descriptor chose for one of its arguments.
     static func layout(_ description: dnnl_primitive_desc_t?, _ what: dnnl_query_t) throws
       -> dnnl_memory_desc_t
@@ -143,7 +155,7 @@
         "dnnl_stream_create")
       defer { dnnl_stream_destroy(stream) }
       try withExtendedLifetime(scratch) {
-        try OneDNN.withLibraryThreads(threads) {
+        try OneDNN.withLibraryKernels(threads) {
           try OneDNN.check(
             dnnl_primitive_execute(primitive, stream, Int32(list.count), list),
             "dnnl_primitive_execute")

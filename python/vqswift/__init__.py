@@ -18,6 +18,7 @@ if _os.environ.get("VQSWIFT_INSTRUCTIONS", _sets[0]) not in _sets:
     )
 
 from . import models, nn, optim  # noqa: E402
+from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
@@ -79,6 +80,8 @@ __all__ = [
     "optim",
     "recipes",
     "save",
+    "set_exact_convolutions",
+    "set_flush_denormal",
     "set_threads",
     "stack",
     "train",

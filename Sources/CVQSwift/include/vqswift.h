@@ -65,6 +65,11 @@ const char *vq_libraries(void);
 /// Threads of every later call; at least 1.
 VQ_CHECKED vq_status vq_set_threads(int64_t count);
 int64_t vq_get_threads(void);
+/// Whether kernels take denormal numbers for zero, on their threads only; true at the start. Kernels
+/// that decide codes keep them. Returns what it was.
+bool vq_set_flush_denormal(bool flush);
+/// Whether convolutions take direct sums alone; false at the start. Returns what it was.
+bool vq_set_exact_convolutions(bool exact);
 /// Switches gradient recording of the calling thread; returns what it was.
 bool vq_set_grad_enabled(bool enabled);
 bool vq_grad_enabled(void);
