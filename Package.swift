@@ -60,7 +60,8 @@ let package = Package(
     .target(
       name: "VQTensor", dependencies: ["CPlatform", "COpenBLAS", "VQKernels"] + oneDNN,
       swiftSettings: conditions),
-    .target(name: "VQNN", dependencies: ["VQTensor", "VQKernels"], swiftSettings: conditions),
+    .target(
+      name: "VQNN", dependencies: ["CPlatform", "VQTensor", "VQKernels"], swiftSettings: conditions),
     .target(
       name: "VQQuantizers", dependencies: ["VQNN", "VQTensor", "VQKernels"],
       swiftSettings: conditions),

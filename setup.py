@@ -91,6 +91,7 @@ setup(
                 "python/src/learned_quantizers.c",
                 "python/src/search.c",
                 "python/src/optimizers.c",
+                "python/src/archives.c",
                 "python/src/metrics.c",
                 "python/src/estimators.c",
             ],

@@ -216,7 +216,7 @@ def test_state_makes_the_round_trip() -> None:
         lambda state: state.update({"decoder.bias": np.ones(7)}),
         lambda state: state.update({"decoder.bias": np.ones(3, complex)}),
         lambda state: state.update({"decoder.bias": np.array(["a", "b", "c"])}),
-        lambda state: state.update({"quantizer.initialized": np.float32(1)}),
+        lambda state: state.update({"quantizer.initialized": np.float32(np.nan)}),
     ],
     ids=["missing", "unexpected", "shape", "complex", "string", "float code"],
 )

@@ -122,7 +122,7 @@ def test_generators_of_another_seed_are_refused():
     run = dropout_trainer()
     state = run.model.rng_state_dict()
     state["encoder.1.generator"][0] += 1
-    with pytest.raises(ValueError, match=r"\[load_generators\] state = generator: must come from"):
+    with pytest.raises(ValueError, match=r"\[load_rng_state_dict\] encoder.1.generator: it must"):
         run.model.load_rng_state_dict(state)
     with pytest.raises(ValueError, match=r"\[load_rng_state_dict\] names \['x'\]: they must be"):
         run.model.load_rng_state_dict({"x": np.zeros(6, np.int32)})

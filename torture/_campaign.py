@@ -40,8 +40,12 @@ def main(
     """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--short", action="store_true", help="the few cases that CI runs")
-    parser.add_argument("--cases", type=int, help=f"how many; {full} by default, {short} with --short")
-    parser.add_argument("--first", type=int, default=0, help="the first case's number, which is its seed")
+    parser.add_argument(
+        "--cases", type=int, help=f"how many; {full} by default, {short} with --short"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, help="the first case's number, which is its seed"
+    )
     parser.add_argument("--minutes", type=float, default=0, help="stop after these; 0 for no bound")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

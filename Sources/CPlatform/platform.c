@@ -15,6 +15,7 @@ static _Atomic(int) configured_threads;
 static _Atomic(bool) direct_convolutions;
 static _Thread_local bool gradients_disabled;
 static _Thread_local char error_text[4096];
+static _Thread_local int error_code;
 
 // libgomp's pool does not survive fork either: a child in which oneDNN starts a region waits for
 // threads that are gone.
@@ -47,7 +48,19 @@ bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
 
 const char *vq_error_text(void) { return error_text; }
-void vq_set_error_text(const char *text) { strncpy(error_text, text, sizeof error_text - 1); }
+void vq_set_error_text(const char *text) {
+  size_t length = strnlen(text, sizeof error_text);
+  if (length == sizeof error_text) {
+    length--;
+    // Bytes 10xxxxxx go on with a character.
+    while (length > 0 && (text[length] & 0xC0) == 0x80) length--;
+  }
+  memcpy(error_text, text, length);
+  error_text[length] = 0;
+}
+
+int vq_error_code(void) { return error_code; }
+void vq_set_error_code(int code) { error_code = code; }
 
 int64_t vq_atomic_add(vq_atomic *counter, int64_t amount) {
   return __atomic_fetch_add(&counter->value, amount, __ATOMIC_SEQ_CST);

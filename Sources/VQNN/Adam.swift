@@ -20,6 +20,8 @@ public class Adam: Optimizer {
     try super.init(name, groups: groups, momentNames: ["exp_avg", "exp_avg_sq"])
   }
 
+  public override var squaredMomentNames: [String] { ["exp_avg_sq"] }
+
   /// - Throws: `.value` for a beta outside [0, 1) or rates that are not finite.
   public convenience init(
     groups: [ParameterGroup], betas: (Double, Double) = (0.9, 0.999), epsilon: Double = 1e-8

@@ -66,14 +66,16 @@ extension JSON {
 
     mutating func members(depth: Int) throws -> [Member] {
       var result: [Member] = []
-      var names: Set<String> = []
+      var names: Set<ExactString> = []
       try expect("{")
       skipSpace()
       if take("}") { return result }
       while true {
         skipSpace()
         let name = try string()
-        guard names.insert(name).inserted else { throw error("the name \(name) stands twice") }
+        guard names.insert(ExactString(name)).inserted else {
+          throw error("the name \(name) stands twice")
+        }
         skipSpace()
         try expect(":")
         result.append(Member(name: name, value: try value(depth: depth + 1)))

@@ -24,15 +24,16 @@ extension Module {
   public func load(generatorStates state: [NamedTensor]) throws {
     let operation = "load_generators"
     let own = namedGenerators
-    guard Set(own.map(\.name)) == Set(state.map(\.name)), own.count == state.count else {
+    let names = Set(own.map { ExactString($0.name) })
+    guard names == Set(state.map { ExactString($0.name) }), names.count == state.count else {
       throw VQError.value(
         operation, "names", state.map(\.name).joined(separator: ", "),
         "must be \(own.map(\.name).joined(separator: ", "))")
     }
-    let given = Dictionary(uniqueKeysWithValues: state.map { ($0.name, $0.tensor) })
+    let given = Dictionary(uniqueKeysWithValues: state.map { (ExactString($0.name), $0.tensor) })
     var counters: [UInt64] = []
     for (name, generator) in own {
-      guard let words = given[name], words.dtype == .int32, words.shape == [6] else {
+      guard let words = given[ExactString(name)], words.dtype == .int32, words.shape == [6] else {
         throw VQError.value(operation, "state", name, "must be int32 of shape [6]")
       }
       let saved = Generator(stateWords: words.codes)

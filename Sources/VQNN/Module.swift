@@ -85,38 +85,35 @@ extension Module {
   /// Copies `state` into the parameters and buffers of the same names, all of them or, when it throws, none.
   ///
   /// - Parameter strict: refuses names that are missing or unknown; otherwise they are passed over.
-  /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit.
+  /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit, `.nonFinite` for NaN and infinity.
   public func load(state: [NamedTensor], strict: Bool = true) throws {
     let operation = "load_state_dict"
-    var own: [String: Tensor] = [:]
     let ordered = self.state
-    for (name, tensor) in ordered { own[name] = tensor }
-    var given: [String: Tensor] = [:]
+    let own = Set(ordered.map { ExactString($0.name) })
+    var given: [ExactString: Tensor] = [:]
     for (name, tensor) in state {
-      guard given.updateValue(tensor, forKey: name) == nil else {
+      guard given.updateValue(tensor, forKey: ExactString(name)) == nil else {
         throw VQError.value(operation, "name", name, "every name must be given once")
       }
     }
     if strict {
-      let missing = ordered.map(\.name).filter { given[$0] == nil }
+      let missing = ordered.map(\.name).filter { given[ExactString($0)] == nil }
       guard missing.isEmpty else {
         throw VQError.value(
           operation, "missing", missing.joined(separator: ", "),
           "every parameter and buffer must be given")
       }
-      let unexpected = state.map(\.name).filter { own[$0] == nil }
+      let unexpected = state.map(\.name).filter { !own.contains(ExactString($0)) }
       guard unexpected.isEmpty else {
         throw VQError.value(
           operation, "unexpected", unexpected.joined(separator: ", "),
           "every name must be that of a parameter or buffer")
       }
     }
-    for (name, tensor) in ordered {
-      if let source = given[name] { try tensor.requireMatch(source, name, operation) }
+    let fitting = try ordered.compactMap { name, tensor in
+      try given[ExactString(name)].map { (tensor, try tensor.matching($0, name, operation)) }
     }
-    for (name, tensor) in ordered {
-      if let source = given[name] { try tensor.assign(source) }
-    }
+    for (tensor, source) in fitting { try tensor.assign(source) }
     try visit { _, module in try module.stateDidLoad() }
   }
 }

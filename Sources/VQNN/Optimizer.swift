@@ -44,6 +44,8 @@ open class Optimizer {
   /// Name in messages.
   public let name: String
   public let momentNames: [String]
+  /// Those that are means of squares.
+  open var squaredMomentNames: [String] { [] }
   public private(set) var groups: [ParameterGroup]
   /// Multiplies the learning rate of every group: what a `Schedule` sets.
   public var learningRateFactor = 1.0
@@ -188,17 +190,29 @@ extension Optimizer {
   }
 
   /// Replaces the state by copies of `state`, or throws and changes nothing.
-  public func load(state: [NamedTensor]) throws {
+  public func load(state: [NamedTensor]) throws { states = try checked(state) }
+
+  /// The same for a state of this optimizer, whatever its values.
+  package func restore(state: [NamedTensor]) throws {
+    states = try checked(state, values: false)
+  }
+
+  /// Throws what `load` would throw.
+  public func check(state: [NamedTensor]) throws { _ = try checked(state) }
+
+  private func checked(
+    _ state: [NamedTensor], values: Bool = true
+  ) throws -> [ParameterState] {
     let operation = "load_state_dict"
-    var given: [String: Tensor] = [:]
+    var given: [ExactString: Tensor] = [:]
     for (name, tensor) in state {
-      guard given.updateValue(tensor, forKey: name) == nil else {
+      guard given.updateValue(tensor, forKey: ExactString(name)) == nil else {
         throw VQError.value(operation, "name", name, "every name must be given once")
       }
     }
     var loaded = states
     for (index, parameter) in parameters.enumerated() {
-      guard let step = given.removeValue(forKey: "\(index).step") else {
+      guard let step = given.removeValue(forKey: ExactString("\(index).step")) else {
         loaded[index] = ParameterState()
         continue
       }
@@ -210,18 +224,30 @@ extension Optimizer {
       loaded[index].step = Int(step.codes[0])
       loaded[index].moments = try momentNames.map { moment in
         let name = "\(index).\(moment)"
-        guard let tensor = given.removeValue(forKey: name) else {
+        guard let tensor = given.removeValue(forKey: ExactString(name)) else {
           throw VQError.value(operation, "missing", name, "every moment must be given")
         }
         try parameter.requireMatch(tensor, name, operation)
+        if values { try checkMoment(tensor, moment, name) }
         return try tensor.copied()
       }
     }
     guard given.isEmpty else {
       throw VQError.value(
-        operation, "unexpected", given.keys.sorted().joined(separator: ", "),
+        operation, "unexpected", given.keys.sorted().map(\.text).joined(separator: ", "),
         "every name must be that of a moment or step")
     }
-    states = loaded
+    return loaded
+  }
+
+  /// A moment may have grown to infinity, but no update gives NaN from finite gradients, nor a negative
+  /// mean of squares.
+  private func checkMoment(_ tensor: Tensor, _ moment: String, _ name: String) throws {
+    let lowest: Float = squaredMomentNames.contains(moment) ? 0 : -.infinity
+    let bad = tensor.read { values in (0..<tensor.count).first { !(values[$0] >= lowest) } }
+    guard let bad else { return }
+    throw VQError.value(
+      "load_state_dict", name, "\(tensor.read { $0[bad] }) at flat index \(bad)",
+      lowest == 0 ? "must be at least 0" : "must be a number")
   }
 }

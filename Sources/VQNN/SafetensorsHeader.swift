@@ -4,7 +4,8 @@ import VQTensor
 struct SafetensorsHeader {
   struct Entry {
     let name: String
-    let dtype: DType
+    /// As written; `StoredType` has those that can be read.
+    let type: String
     let shape: [Int]
     /// Byte positions after the header.
     let begin: Int
@@ -15,7 +16,7 @@ struct SafetensorsHeader {
 
   /// In the order of their elements.
   let entries: [Entry]
-  let metadata: [String: String]
+  let metadata: Metadata
 
   init(_ text: [UInt8], dataBytes: Int, _ path: String) throws {
     let json: JSON
@@ -27,7 +28,7 @@ struct SafetensorsHeader {
     guard case .object(let members) = json else {
       throw VQError.format(path, "the header must be an object")
     }
-    var metadata: [String: String] = [:]
+    var metadata = Metadata()
     var entries: [Entry] = []
     for member in members {
       if member.name == SafetensorsHeader.metadataName {
@@ -37,6 +38,9 @@ struct SafetensorsHeader {
         for pair in pairs {
           guard case .string(let value) = pair.value else {
             throw VQError.format(path, "__metadata__ must hold strings, and \(pair.name) is none")
+          }
+          guard !pair.name.utf8.contains(0), !value.utf8.contains(0) else {
+            throw VQError.format(path, "__metadata__ holds a text with U+0000, which is not read")
           }
           metadata[pair.name] = value
         }
@@ -64,30 +68,34 @@ struct SafetensorsHeader {
 
   private static func entry(_ member: JSON.Member, _ path: String) throws -> Entry {
     func refuse(_ rule: String) -> VQError { .format(path, "tensor \(member.name): \(rule)") }
+    guard !member.name.utf8.contains(0) else {
+      throw VQError.format(path, "a tensor's name holds U+0000, which is not read")
+    }
     guard case .object(let fields) = member.value, fields.count == 3,
       case .string(let type)? = fields.first(where: { $0.name == "dtype" })?.value,
       case .array(let axes)? = fields.first(where: { $0.name == "shape" })?.value,
       case .array(let offsets)? = fields.first(where: { $0.name == "data_offsets" })?.value,
       offsets.count == 2, case .integer(let begin) = offsets[0], case .integer(let end) = offsets[1]
     else { throw refuse("dtype, shape and two data_offsets are required") }
-    let dtype: DType
-    switch type {
-    case "F32": dtype = .float32
-    case "I32": dtype = .int32
-    default: throw refuse("dtype \(type) is not read, only F32 and I32 are")
-    }
+    guard begin <= end else { throw refuse("bytes \(begin)..<\(end) are no range") }
     var shape: [Int] = []
-    var bytes = dtype.byteCount
+    var count = 1
     for axis in axes {
       guard case .integer(let size) = axis else { throw refuse("axes must be integers") }
-      let (product, overflow) = bytes.multipliedReportingOverflow(by: size)
+      // An empty axis leaves the strides of the others.
+      let (product, overflow) = count.multipliedReportingOverflow(by: max(size, 1))
       guard !overflow else { throw refuse("its size overflows") }
-      bytes = product
+      count = product
       shape.append(size)
     }
-    guard begin <= end, end - begin == bytes else {
-      throw refuse("bytes \(begin)..<\(end) do not fit a shape of \(bytes) bytes")
+    if let stored = StoredType(rawValue: type) {
+      let (bytes, overflow) = count.multipliedReportingOverflow(by: stored.byteCount)
+      guard !overflow else { throw refuse("its size overflows") }
+      let expected = shape.contains(0) ? 0 : bytes
+      guard end - begin == expected else {
+        throw refuse("bytes \(begin)..<\(end) do not fit a shape of \(expected) bytes")
+      }
     }
-    return Entry(name: member.name, dtype: dtype, shape: shape, begin: begin, end: end)
+    return Entry(name: member.name, type: type, shape: shape, begin: begin, end: end)
   }
 }

@@ -1,3 +1,4 @@
+import VQKernels
 import VQTensor
 
 extension Tensor {
@@ -6,6 +7,21 @@ extension Tensor {
     let copy = try Tensor.uninitialized(dtype, shape)
     try copy.assign(self)
     return copy
+  }
+
+  /// `source` in this shape, when it has this element type and, one element without an axis or with
+  /// one of size 1 being the same, this shape; every float must be finite.
+  ///
+  /// - Throws: `.type`, `.shape`, `.nonFinite`.
+  func matching(_ source: Tensor, _ name: String, _ operation: String) throws -> Tensor {
+    let scalars = [[], [1]]
+    let isScalar = scalars.contains(shape) && scalars.contains(source.shape)
+    let source = isScalar && source.dtype == dtype ? try source.detached().reshape(shape) : source
+    try requireMatch(source, name, operation)
+    if dtype == .float32, let index = source.read({ firstNonFiniteElement($0, count: count) }) {
+      throw VQError.nonFinite(operation, name, value: source.read { $0[index] }, index: index)
+    }
+    return source
   }
 
   /// Throws unless `source` has this shape and element type.

@@ -27,6 +27,6 @@ struct QuantizerSnapshot {
   func restore() throws {
     for (tensor, copy) in tensors { try tensor.assign(copy) }
     for (codebook, gradient) in gradients { codebook.grad = gradient }
-    for (optimizer, state) in optimizers { try optimizer.load(state: state) }
+    for (optimizer, state) in optimizers { try optimizer.restore(state: state) }
   }
 }

@@ -1,18 +1,40 @@
 import CVQSwift
+import Glibc
 import VQNN
 import VQTensor
 
 /// A loaded checkpoint.
 private final class Archive {
   let tensors: [NamedTensor]
-  let metadata: [(key: String, value: String)]
+  let metadata: [(name: String, text: String)]
+  let unread: [(name: String, text: String)]
   let names = NameTable()
 
-  init(_ path: String) throws {
-    let loaded = try Checkpoint.load(path)
-    tensors = loaded.tensors
-    metadata = loaded.metadata.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  init(_ path: FilePath) throws {
+    let content = try Checkpoint.load(path)
+    tensors = content.tensors
+    metadata = content.metadata.pairs
+    unread = content.unread.map { ($0.name, $0.reason) }
   }
+
+  func give(
+    _ list: [(name: String, text: String)], _ index: Int64,
+    _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>?,
+    _ text: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+  ) throws {
+    guard index >= 0, index < list.count else {
+      throw VQError.index("archive", value: Int(index), bound: list.count)
+    }
+    name?.pointee = names.pointer(list[Int(index)].name)
+    text?.pointee = names.pointer(list[Int(index)].text)
+  }
+}
+
+private func path(_ pointer: UnsafePointer<CChar>?) throws -> FilePath {
+  guard let pointer else { throw VQError.misuse("handle", "a path is NULL") }
+  return FilePath(
+    bytes: UnsafeBufferPointer(start: pointer, count: strlen(pointer)).lazy.map(
+      UInt8.init(bitPattern:)))
 }
 
 private func archive(_ handle: OpaquePointer?) throws -> Archive {
@@ -27,11 +49,15 @@ public func vq_archive_save(
   _ metadataCount: Int64
 ) -> vq_status {
   catching {
-    var metadata: [String: String] = [:]
+    var metadata = Metadata()
     for index in try indices(metadataCount) {
-      metadata[try string(keys?[index])] = try string(values?[index])
+      let key = try string(keys?[index])
+      guard metadata[key] == nil else {
+        throw VQError.value("save", "key", key, "every key of the metadata must be given once")
+      }
+      metadata[key] = try string(values?[index])
     }
-    try Checkpoint.save(named(names, tensors, count), metadata: metadata, to: string(path))
+    try Checkpoint.save(named(names, tensors, count), metadata: metadata, to: VQSwiftC.path(path))
   }
 }
 
@@ -39,7 +65,7 @@ public func vq_archive_save(
 public func vq_archive_load(
   _ path: UnsafePointer<CChar>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
-  produce(out) { try Archive(string(path)) }
+  produce(out) { try Archive(VQSwiftC.path(path)) }
 }
 
 @_cdecl("vq_archive_release") @implementation
@@ -73,10 +99,22 @@ public func vq_archive_metadata(
 ) -> vq_status {
   catching {
     let archive = try archive(handle)
-    guard index >= 0, index < archive.metadata.count else {
-      throw VQError.index("archive", value: Int(index), bound: archive.metadata.count)
-    }
-    key?.pointee = archive.names.pointer(archive.metadata[Int(index)].key)
-    value?.pointee = archive.names.pointer(archive.metadata[Int(index)].value)
+    try archive.give(archive.metadata, index, key, value)
+  }
+}
+
+@_cdecl("vq_archive_unread_count") @implementation
+public func vq_archive_unread_count(_ handle: OpaquePointer!) -> Int64 {
+  Int64((try? archive(handle))?.unread.count ?? 0)
+}
+
+@_cdecl("vq_archive_unread") @implementation
+public func vq_archive_unread(
+  _ handle: OpaquePointer!, _ index: Int64, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>!,
+  _ reason: UnsafeMutablePointer<UnsafePointer<CChar>?>!
+) -> vq_status {
+  catching {
+    let archive = try archive(handle)
+    try archive.give(archive.unread, index, name, reason)
   }
 }

@@ -97,14 +97,15 @@ func named(
 
 /// C strings that live as long as their owner.
 final class NameTable {
-  private var table: [String: UnsafeMutablePointer<CChar>] = [:]
+  private var table: [ExactString: UnsafeMutablePointer<CChar>] = [:]
 
   func pointer(_ name: String) -> UnsafePointer<CChar> {
-    if let known = table[name] { return UnsafePointer(known) }
+    let key = ExactString(name)
+    if let known = table[key] { return UnsafePointer(known) }
     let utf8 = Array(name.utf8CString)
     let copy = UnsafeMutablePointer<CChar>.allocate(capacity: utf8.count)
     copy.initialize(from: utf8, count: utf8.count)
-    table[name] = copy
+    table[key] = copy
     return UnsafePointer(copy)
   }
 

@@ -8,6 +8,9 @@ public func vq_abi_version() -> UInt32 { UInt32(VQ_ABI_VERSION) }
 @_cdecl("vq_last_error") @implementation
 public func vq_last_error() -> UnsafePointer<CChar>! { vq_error_text() }
 
+@_cdecl("vq_last_error_code") @implementation
+public func vq_last_error_code() -> Int32 { vq_error_code() }
+
 @_cdecl("vq_live_handles") @implementation
 public func vq_live_handles() -> Int64 { vq_atomic_load(liveHandles) }
 

@@ -121,6 +121,14 @@ public func vq_optimizer_state(
   }
 }
 
+@_cdecl("vq_optimizer_check") @implementation
+public func vq_optimizer_check(
+  _ handle: OpaquePointer!, _ names: UnsafePointer<UnsafePointer<CChar>?>!,
+  _ tensors: UnsafePointer<OpaquePointer?>!, _ count: Int64
+) -> vq_status {
+  enter(handle, "load_state_dict") { try $0.check(state: try named(names, tensors, count)) }
+}
+
 @_cdecl("vq_optimizer_load") @implementation
 public func vq_optimizer_load(
   _ handle: OpaquePointer!, _ names: UnsafePointer<UnsafePointer<CChar>?>!,

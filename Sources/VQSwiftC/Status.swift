@@ -9,11 +9,18 @@ func catching(_ body: () throws -> Void) -> vq_status {
     return vq_status(VQ_OK)
   } catch {
     vq_set_error_text("\(error)")
+    vq_set_error_code((error as? VQError)?.systemCode ?? 0)
     return vq_status((error as? VQError)?.status ?? Int(VQ_ERROR_RUNTIME))
   }
 }
 
 extension VQError {
+  /// The errno of a system call that failed.
+  fileprivate var systemCode: Int32 {
+    if case .io(_, _, _, let code) = self { return code }
+    return 0
+  }
+
   fileprivate var status: Int {
     switch self {
     case .shape, .value, .nonFinite, .empty, .format: Int(VQ_ERROR_VALUE)

@@ -16,8 +16,8 @@ public enum VQError: Error, Equatable {
   case overflow(_ operation: String, _ sizes: [Int])
   /// An allocation that failed.
   case memory(bytes: Int)
-  /// A system call on a file that failed.
-  case io(_ action: String, path: String, reason: String)
+  /// A system call on a file that failed, with its errno.
+  case io(_ action: String, path: String, reason: String, code: Int32 = 0)
   /// A file whose content is not what it must be.
   case format(_ path: String, _ rule: String)
   /// A call that the object's state does not allow.
@@ -48,7 +48,7 @@ extension VQError: CustomStringConvertible {
       return "[\(operation)] sizes \(sizes): their product does not fit in memory"
     case .memory(let bytes):
       return "[allocate] \(bytes) bytes: the system has not that much memory"
-    case .io(let action, let path, let reason):
+    case .io(let action, let path, let reason, _):
       return "[\(action)] \(path): \(reason)"
     case .format(let path, let rule):
       return "[load] \(path): \(rule)"

@@ -15,7 +15,8 @@ import Testing
       ("scalar", try Tensor(scalar: 2)),
     ]
     try Checkpoint.save(saved, metadata: ["epoch": "3", "name": "caf\u{e9} \"x\"\n"], to: path)
-    let (tensors, metadata) = try Checkpoint.load(path)
+    let content = try Checkpoint.load(path)
+    let (tensors, metadata) = (content.tensors, content.metadata)
     #expect(
       tensors.map(\.name)
         == ["b.weight", "a", "empty", "scalar"].sorted { x, y in
@@ -48,9 +49,9 @@ import Testing
 
   @Test func nothingAndEscapesAreRead() throws {
     let text = #" {"__metadata__" : { "k\u00e9\ud83d\ude00" : "\t\\\/" } } "#
-    let (tensors, metadata) = try Checkpoint.load(file(text))
-    #expect(tensors.isEmpty)
-    #expect(metadata == ["k\u{e9}\u{1F600}": "\t\\/"])
+    let content = try Checkpoint.load(file(text))
+    #expect(content.tensors.isEmpty && content.unread.isEmpty)
+    #expect(content.metadata == ["k\u{e9}\u{1F600}": "\t\\/"])
   }
 
   @Test func namesThatCannotBeSaved() throws {
@@ -70,12 +71,12 @@ import Testing
         == "[load] /nowhere/x: No such file or directory")
     #expect(
       message { _ = try Checkpoint.load(directory.path) }
-        == "[load] \(directory.path): not a regular file")
+        == "[load] \(directory.path): Is a directory")
     let failed = message { try Checkpoint.save([], to: "/nowhere/x") }
     #expect(failed.hasPrefix("[save] /nowhere/x") && failed.hasSuffix("No such file or directory"))
     #expect(
       message { _ = try Checkpoint.load("a\0b") }
-        == "[load] a\0b: a path must have characters, none of them null")
+        == "[load] a\0b: a path must hold no null")
   }
 
   @Test func failedRenameLeavesNothingBehind() throws {
@@ -108,7 +109,7 @@ import Testing
     ),
     (
       #"{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4,
-      "tensor x: bytes 4..<0 do not fit a shape of 4 bytes"
+      "tensor x: bytes 4..<0 are no range"
     ),
     (
       #"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#,
@@ -121,9 +122,10 @@ import Testing
       "tensor y begins at byte 8 and the one before ends at 4"
     ),
     (
-      #"{"x":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#, 4,
-      "tensor x: dtype F16 is not read, only F32 and I32 are"
+      #"{"x":{"dtype":"F16","shape":[3],"data_offsets":[0,4]}}"#, 4,
+      "tensor x: bytes 0..<4 do not fit a shape of 6 bytes"
     ),
+    (#"{"x\u0000":1}"#, 0, "a tensor's name holds U+0000, which is not read"),
     (
       #"{"x":{"dtype":"F32","shape":[9223372036854775807],"data_offsets":[0,4]}}"#, 4,
       "tensor x: its size overflows"
@@ -150,6 +152,37 @@ import Testing
   func malformedFileIsRefused(_ header: String, data: Int, rule: String) {
     let path = file(header, data: data)
     #expect(message { _ = try Checkpoint.load(path) } == "[load] \(path): \(rule)")
+  }
+
+  @Test func otherTypesAreConvertedOrListed() throws {
+    let path = file(
+      #"{"h":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"q":{"dtype":"F4","shape":[4],"data_offsets":[2,4]},"b":{"dtype":"BOOL","shape":[1],"data_offsets":[4,5]}}"#,
+      data: 5)
+    let content = try Checkpoint.load(path)
+    #expect(content.tensors.map(\.name) == ["h", "b"])
+    #expect(content.tensors.map(\.tensor.dtype) == [.float32, .int32])
+    #expect(content.unread.map(\.name) == ["q"])
+    #expect(content.unread.map(\.reason) == ["dtype F4 is not read"])
+  }
+
+  @Test func textsAreComparedByBytes() throws {
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}")
+    #expect(composed == decomposed)
+    let (x, y) = (try Tensor([1], shape: [1]), try Tensor([2], shape: [1]))
+    try Checkpoint.save(
+      [(composed, x), (decomposed, y)], metadata: [composed: "1", decomposed: "2"], to: path)
+    let content = try Checkpoint.load(path)
+    #expect(
+      content.tensors.map { Array($0.name.utf8) } == [composed, decomposed].map { Array($0.utf8) })
+    #expect(content.metadata[composed] == "1" && content.metadata[decomposed] == "2")
+    #expect(Metadata(dictionaryLiteral: (composed, "1")) != [decomposed: "1"])
+  }
+
+  @Test func textsWithNullCannotBeSaved() throws {
+    let x = try Tensor([1], shape: [1])
+    #expect(message { try Checkpoint.save([("a\0", x)], to: path) }.contains("U+0000"))
+    #expect(message { try Checkpoint.save([], metadata: ["a": "\0"], to: path) }.contains("U+0000"))
+    #expect(directory.names.isEmpty)
   }
 
   @Test func truncatedFileIsRefused() throws {

@@ -1,4 +1,5 @@
 /// An embedder's program: everything that vqswift.h promises, in C99 alone.
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,7 @@ static void errors(void) {
   CHECK(vq_schedule_factor(NULL, 0, NULL) == VQ_ERROR_RUNTIME);
   vq_archive *archive;
   CHECK(vq_archive_load("/nonexistent/file", &archive) == VQ_ERROR_IO && !archive);
+  CHECK(vq_last_error_code() == ENOENT);
   CHECK(strstr(vq_last_error(), "/nonexistent/file"));
   vq_tensor_release(x);
   vq_tensor_release(NULL);
@@ -204,6 +206,7 @@ static void training(const char *path) {
   vq_archive *archive;
   OK(vq_archive_load(path, &archive));
   CHECK(vq_archive_count(archive) == count && vq_archive_metadata_count(archive) == 1);
+  CHECK(vq_archive_unread_count(archive) == 0);
   const char *key, *value;
   OK(vq_archive_metadata(archive, 0, &key, &value));
   CHECK(strcmp(key, "step") == 0 && strcmp(value, "30") == 0);

@@ -27,7 +27,8 @@ PyMODINIT_FUNC PyInit__core(void) {
       PyModule_AddFunctions(module, search_methods) < 0 ||
       PyModule_AddFunctions(module, metric_methods) < 0 ||
       PyModule_AddFunctions(module, estimator_methods) < 0 ||
-      PyModule_AddFunctions(module, optimizer_methods) < 0 || add_handle_types(module) < 0) {
+      PyModule_AddFunctions(module, optimizer_methods) < 0 ||
+      PyModule_AddFunctions(module, archive_methods) < 0 || add_handle_types(module) < 0) {
     Py_DECREF(module);
     return NULL;
   }

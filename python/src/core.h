@@ -95,5 +95,6 @@ extern PyMethodDef quantizer_family_methods[];
 extern PyMethodDef learned_quantizer_methods[];
 extern PyMethodDef search_methods[];
 extern PyMethodDef optimizer_methods[];
+extern PyMethodDef archive_methods[];
 extern PyMethodDef metric_methods[];
 extern PyMethodDef estimator_methods[];

@@ -104,6 +104,19 @@ static PyObject *optimizer_load(PyObject *self, PyObject *args) {
   return none_or_raise(status);
 }
 
+/// None for a state that `optimizer_load` would take.
+static PyObject *optimizer_check(PyObject *self, PyObject *args) {
+  vq_optimizer *optimizer;
+  PyObject *pairs;
+  handle_list list;
+  if (!PyArg_ParseTuple(args, "O&O", to_optimizer, &optimizer, &pairs)) return NULL;
+  if (!read_list(pairs, TENSOR_HANDLE, 1, &list)) return NULL;
+  vq_status status =
+      vq_optimizer_check(optimizer, list.names, (const vq_tensor *const *)list.handles, list.count);
+  clear_list(&list);
+  return none_or_raise(status);
+}
+
 static PyObject *clip_grad_norm(PyObject *self, PyObject *args) {
   PyObject *sequence;
   float maximum, norm;
@@ -146,80 +159,13 @@ static PyObject *schedule_factor(PyObject *self, PyObject *args) {
   return status == VQ_OK ? PyFloat_FromDouble(factor) : raise_status(status);
 }
 
-static PyObject *archive_save(PyObject *self, PyObject *args) {
-  const char *path;
-  PyObject *pairs, *metadata;
-  handle_list list;
-  if (!PyArg_ParseTuple(args, "sOO", &path, &pairs, &metadata)) return NULL;
-  PyObject *entries = PySequence_Tuple(metadata);
-  if (!entries) return NULL;
-  if (!read_list(pairs, TENSOR_HANDLE, 1, &list)) {
-    Py_DECREF(entries);
-    return NULL;
-  }
-  Py_ssize_t count = PyTuple_Size(entries);
-  const char **texts = calloc(2 * (size_t)count + 1, sizeof *texts);
-  PyObject *result = texts ? NULL : PyErr_NoMemory();
-  int parsed = texts != NULL;
-  for (Py_ssize_t i = 0; parsed && i < count; i++)
-    parsed = PyArg_ParseTuple(PyTuple_GetItem(entries, i), "ss", &texts[i], &texts[count + i]);
-  if (parsed) {
-    vq_status status;
-    WITHOUT_GIL(status, vq_archive_save(path, list.names, (const vq_tensor *const *)list.handles,
-                                        list.count, texts, texts + count, count));
-    result = none_or_raise(status);
-  }
-  free(texts);
-  clear_list(&list);
-  Py_DECREF(entries);
-  return result;
-}
-
-/// ([(name, tensor)], [(key, value)])
-static PyObject *archive_load(PyObject *self, PyObject *args) {
-  const char *path;
-  vq_archive *archive;
-  if (!PyArg_ParseTuple(args, "s", &path)) return NULL;
-  vq_status status;
-  WITHOUT_GIL(status, vq_archive_load(path, &archive));
-  if (status != VQ_OK) return raise_status(status);
-  PyObject *tensors = PyList_New(0), *metadata = PyList_New(0);
-  int64_t count = vq_archive_count(archive);
-  for (int64_t i = 0; tensors && i < count; i++) {
-    const char *name = NULL;
-    vq_tensor *tensor = NULL;
-    status = vq_archive_tensor(archive, i, &name, &tensor);
-    if (!append_named(tensors, status, name, TENSOR_HANDLE, &tensor)) Py_CLEAR(tensors);
-  }
-  count = vq_archive_metadata_count(archive);
-  for (int64_t i = 0; metadata && i < count; i++) {
-    const char *key = NULL, *value = NULL;
-    status = vq_archive_metadata(archive, i, &key, &value);
-    PyObject *pair = status == VQ_OK ? Py_BuildValue("(ss)", key, value) : raise_status(status);
-    if (!pair || PyList_Append(metadata, pair) < 0) Py_CLEAR(metadata);
-    Py_XDECREF(pair);
-  }
-  vq_archive_release(archive);
-  if (tensors && metadata) return Py_BuildValue("(NN)", tensors, metadata);
-  Py_XDECREF(tensors);
-  Py_XDECREF(metadata);
-  return NULL;
-}
-
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef optimizer_methods[] = {
-    ENTRY(optimizer_create),
-    ENTRY(optimizer_group_count),
-    ENTRY(optimizer_learning_rate),
-    ENTRY(optimizer_set_learning_rate),
-    ENTRY(optimizer_step),
-    ENTRY(optimizer_zero_grad),
-    ENTRY(optimizer_state),
-    ENTRY(optimizer_load),
-    ENTRY(clip_grad_norm),
-    ENTRY(clip_grad_value),
-    ENTRY(schedule_factor),
-    ENTRY(archive_save),
-    ENTRY(archive_load),
+    ENTRY(optimizer_create),        ENTRY(optimizer_group_count),
+    ENTRY(optimizer_learning_rate), ENTRY(optimizer_set_learning_rate),
+    ENTRY(optimizer_step),          ENTRY(optimizer_zero_grad),
+    ENTRY(optimizer_state),         ENTRY(optimizer_load),
+    ENTRY(optimizer_check),         ENTRY(clip_grad_norm),
+    ENTRY(clip_grad_value),         ENTRY(schedule_factor),
     {NULL, NULL, 0, NULL},
 };

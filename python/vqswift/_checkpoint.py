@@ -10,35 +10,59 @@ import numpy.typing as npt
 
 from . import _core
 from ._tensor import Tensor
+from ._warning import warn
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def save(
-    path: str | os.PathLike[str],
+    path: Path,
     tensors: Mapping[str, npt.ArrayLike],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write named float32 and int32 arrays as safetensors.
 
-    Goes to a temporary file beside `path` first, is synced, then renamed: an interrupted write
-    leaves the old file. OSError names the path.
+    The complete, synced file takes the place of the old one at once: an interrupted write leaves
+    the old file, and of itself nothing that the next `save` to this path would not remove. A
+    symbolic link is followed to the file that it stands for, and a file keeps its mode. OSError,
+    as `open` raises it, for a path that cannot be written or is no regular file.
     """
-    pairs = [(name, Tensor(value)._handle) for name, value in tensors.items()]
-    _core.archive_save(_path("save", path), pairs, list((metadata or {}).items()))
+    pairs = [(_text("name", name), Tensor(value)._handle) for name, value in tensors.items()]
+    texts = [
+        (_text("metadata", key), _text("metadata", value))
+        for key, value in (metadata or {}).items()
+    ]
+    _core.archive_save(_path("save", path), pairs, texts)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read what `save` wrote, or any safetensors file of F32 and I32: (arrays, metadata).
+def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read what `save` wrote, or any safetensors file: (arrays, metadata).
 
-    ValueError says what is wrong with a damaged file.
+    F32, F16, BF16 and F8 entries come exactly as float32, F64 rounded to the nearest float32;
+    integers and BOOL as int32. An entry of another type, or with a number that these do not hold,
+    is left out with a warning. ValueError says what is wrong with a damaged file, OSError, as
+    `open` raises it, why one cannot be read.
     """
-    pairs, metadata = _core.archive_load(_path("load", path))
+    pairs, metadata, unread = _core.archive_load(_path("load", path))
+    for name, reason in unread:
+        warn(f"[load] {name} is left out: {reason}")
     return {name: Tensor._wrap(handle).numpy() for name, handle in pairs}, dict(metadata)
 
 
-def _path(action: str, path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
+def _text(what: str, text: str) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"[{action}] path {text!r}: a str or os.PathLike of str is required")
+        raise TypeError(f"[save] {what} {text!r}: a str is required")
     if "\0" in text:
+        raise ValueError(f"[save] {what} {text!r}: it must not hold U+0000")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"[save] {what} {text!r}: it must not hold half a surrogate") from None
+    return text
+
+
+def _path(action: str, path: Path) -> str | bytes:
+    text = os.fspath(path)
+    if b"\0" in os.fsencode(text):
         raise ValueError(f"[{action}] path {text!r}: it must not hold a NUL")
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -9,6 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from . import _core
+from ._fitting import fitted
 from ._interop import not_copied
 from ._tensor import Tensor
 
@@ -129,16 +131,34 @@ class Optimizer:
         not_copied(type(self).__name__)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state_dict` was taken, bit for bit."""
-        pairs = [(n, Tensor(value)._handle) for n, value in state.items() if n != _RATES]
-        rates = np.asarray(state[_RATES], np.int32).view(np.float64) if _RATES in state else None
-        if rates is not None and len(rates) != len(self.lrs):
-            raise ValueError(
-                f"[load_state_dict] {len(rates)} learning rates: there are {len(self.lrs)} groups"
-            )
+        """Continue where `state_dict` was taken, bit for bit.
+
+        ValueError or TypeError for a state of other parameters, with a negative step or rate, or
+        NaN; nothing changes then.
+        """
+        pairs, rates = self._checked_state(state)
         _core.optimizer_load(self._handle, pairs)
         if rates is not None:
-            self.lrs = rates.tolist()
+            self.lrs = rates
+
+    def _checked_state(
+        self, state: Mapping[str, Any]
+    ) -> tuple[list[tuple[str, _core.TensorHandle]], list[float] | None]:
+        """The handles of `state` and its learning rates, which `load_state_dict` takes."""
+        operation = "load_state_dict"
+        pairs = [(name, Tensor(value)._handle) for name, value in state.items() if name != _RATES]
+        _core.optimizer_check(self._handle, pairs)
+        if _RATES not in state:
+            return pairs, None
+        shape = (2 * len(self.lrs),)
+        words = fitted(operation, _RATES, state[_RATES], np.dtype(np.int32), shape)
+        rates = np.ascontiguousarray(words).view(np.float64).tolist()
+        for rate in rates:
+            if not 0 <= rate < math.inf:
+                raise ValueError(
+                    f"[{operation}] {_RATES} {rates}: each must be finite and at least 0"
+                )
+        return pairs, rates
 
 
 class SGD(Optimizer):

@@ -39,9 +39,13 @@ void vq_set_direct_convolutions(bool direct);
 bool vq_gradients_enabled(void);
 void vq_set_gradients_enabled(bool enabled);
 
-/// The calling thread's last error text; longer ones are cut.
+/// The calling thread's last error text, UTF-8; longer ones are cut behind a whole character.
 const char *vq_error_text(void);
 void vq_set_error_text(const char *text);
+
+/// The errno that belongs to it, 0 for none.
+int vq_error_code(void);
+void vq_set_error_code(int code);
 
 typedef struct {
   int64_t value;

@@ -56,6 +56,8 @@ enum { VQ_ROLE_WEIGHT = 0, VQ_ROLE_BIAS = 1, VQ_ROLE_NORM = 2, VQ_ROLE_CODEBOOK 
 uint32_t vq_abi_version(void);
 /// The text of the calling thread's last failure; valid until its next failure.
 const char *vq_last_error(void);
+/// The errno of that failure when it is a VQ_ERROR_IO, else 0.
+int32_t vq_last_error_code(void);
 /// Handles that are not released yet.
 int64_t vq_live_handles(void);
 /// "oneDNN 2.6.3, OpenBLAS ..., kernels avx512": the libraries underneath, and the instruction set
@@ -670,6 +672,9 @@ VQ_CHECKED vq_status vq_optimizer_set_learning_rate(vq_optimizer *optimizer, int
                                                     double learning_rate);
 VQ_CHECKED vq_status vq_optimizer_step(vq_optimizer *optimizer);
 VQ_CHECKED vq_status vq_optimizer_zero_grad(vq_optimizer *optimizer);
+/// Whether `vq_optimizer_load` would take this state; nothing changes.
+VQ_CHECKED vq_status vq_optimizer_check(const vq_optimizer *optimizer, const char *const *names,
+                                        const vq_tensor *const *tensors, int64_t count);
 int64_t vq_optimizer_state_count(const vq_optimizer *optimizer);
 VQ_CHECKED vq_status vq_optimizer_state(const vq_optimizer *optimizer, int64_t index,
                                         const char **name, vq_tensor **out);
@@ -699,11 +704,14 @@ VQ_CHECKED vq_status vq_schedule_factor(const vq_schedule_options *options, int6
 
 // MARK: - Checkpoints: safetensors
 
-/// Writes to a temporary file beside `path`, syncs, renames.
+/// Puts a complete, synced file in the place of `path`, bytes as the system has them. Links are
+/// followed and a file's mode stays; what is no regular file is refused. Names must be given once.
 VQ_CHECKED vq_status vq_archive_save(const char *path, const char *const *names,
                                      const vq_tensor *const *tensors, int64_t count,
                                      const char *const *keys, const char *const *values,
                                      int64_t metadata_count);
+/// F16, BF16 and F8 become f32 exactly, F64 rounded; integers and BOOL become i32. What these do not
+/// hold is left out of the tensors and listed as unread.
 VQ_CHECKED vq_status vq_archive_load(const char *path, vq_archive **out);
 void vq_archive_release(vq_archive *archive);
 int64_t vq_archive_count(const vq_archive *archive);
@@ -713,6 +721,10 @@ VQ_CHECKED vq_status vq_archive_tensor(const vq_archive *archive, int64_t index,
 int64_t vq_archive_metadata_count(const vq_archive *archive);
 VQ_CHECKED vq_status vq_archive_metadata(const vq_archive *archive, int64_t index, const char **key,
                                          const char **value);
+int64_t vq_archive_unread_count(const vq_archive *archive);
+/// A tensor that was left out, and why.
+VQ_CHECKED vq_status vq_archive_unread(const vq_archive *archive, int64_t index, const char **name,
+                                       const char **reason);
 
 #ifdef __cplusplus
 }

@@ -30,7 +30,8 @@ class Batches:
     Raises:
         TypeError: for another dtype.
         ValueError: for another rank, no images, values outside [0, 1] or not finite, labels of
-            another length, or a batch size below 1 or (with ``drop_last``) above n.
+            another length, a negative seed, or a batch size below 1 or (with ``drop_last``)
+            above n.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Batches:
         self.epoch = 0
         self.position = 0
         self._order: tuple[int, NDArray[np.intp]] | None = None
+        if seed < 0:
+            raise ValueError(f"[batches] seed {seed}: must not be negative")
         if batch_size < 1:
             raise ValueError(f"[batches] batch_size {batch_size}: must be at least 1")
         if self.drop_last and batch_size > len(images):
@@ -87,12 +90,18 @@ class Batches:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continues where ``state_dict`` was taken.
 
-        Raises ``ValueError`` when a key is missing or the position lies beyond an epoch.
+        Raises ``ValueError`` when a key is missing, no integer or negative, or the position lies
+        beyond an epoch.
         """
-        if missing := {"seed", "epoch", "position"} - set(state):
+        keys = ("seed", "epoch", "position")
+        if missing := set(keys) - set(state):
             raise ValueError(f"[batches] state without {', '.join(sorted(missing))}")
-        seed, epoch, position = (int(state[key]) for key in ("seed", "epoch", "position"))
-        if epoch < 0 or not 0 <= position <= len(self):
+        for key in keys:
+            whole = isinstance(state[key], (int, np.integer)) and not isinstance(state[key], bool)
+            if not whole or state[key] < 0:
+                raise ValueError(f"[batches] {key} {state[key]!r}: must be an integer from 0")
+        seed, epoch, position = (int(state[key]) for key in keys)
+        if position > len(self):
             raise ValueError(
                 f"[batches] epoch {epoch}, position {position}: an epoch has {len(self)} batches"
             )

@@ -39,13 +39,15 @@ def photos(
 
     Raises:
         ImportError: without scikit-learn and Pillow.
-        ValueError: for a split, count or size out of range.
+        ValueError: for a split, count, size or seed out of range.
     """
     check_split("photos", split)
     if count is None:
         count = 20_000 if split == "train" else 2_000
     if count < 1:
         raise ValueError(f"[photos] count {count}: must be at least 1")
+    if seed < 0:
+        raise ValueError(f"[photos] seed {seed}: must not be negative")
     if not 1 <= size <= 240:
         raise ValueError(f"[photos] size {size}: must be from 1 to 240, the width of the test part")
     random = np.random.default_rng([seed, split == "test"])

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from .. import _core
+from .._fitting import fitted
 from .._interop import not_copied
 from .._tensor import Tensor, as_tensor
 
@@ -176,34 +177,29 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into parameters and buffers by name.
 
-        `strict`: every name must be there and no other. ValueError names what is missing or
-        unexpected or a shape that differs, TypeError a dtype that does not fit; nothing changes
-        then.
+        `strict`: every name must be there and no other. Floats are rounded to float32; those for
+        an integer buffer, as averages of states have them, to the nearest integer, with a warning
+        where that changes one. ValueError names what is missing or unexpected, a shape that
+        differs, NaN, infinity or a number that does not fit, TypeError a dtype that does not;
+        nothing changes then.
         """
+        self._load(self._checked_state(state, strict))
+
+    def _checked_state(self, state: Mapping[str, Any], strict: bool = True) -> dict[str, Any]:
+        """The arrays of `state` that are loaded, fitted to what they are loaded into."""
         own = dict(self._walk_parameters(True)) | dict(self.named_buffers())
-        arrays = {name: np.asarray(value) for name, value in state.items()}
-        missing = [name for name in own if name not in arrays]
-        unexpected = [name for name in arrays if name not in own]
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
         if strict and (missing or unexpected):
             raise ValueError(
                 f"[load_state_dict] missing {missing}, unexpected {unexpected}: "
                 "every name must be given, and no other"
             )
-        for name, tensor in own.items():
-            if name not in arrays:
-                continue
-            given, kinds = arrays[name], "fiub" if tensor.dtype.kind == "f" else "iu"
-            if given.dtype.kind not in kinds:
-                raise TypeError(
-                    f"[load_state_dict] {name}: dtype {given.dtype} does not fit {tensor.dtype}"
-                )
-            if given.shape != tensor.shape:
-                raise ValueError(
-                    f"[load_state_dict] {name}: shape {list(given.shape)} does not fit "
-                    f"{list(tensor.shape)}"
-                )
-            arrays[name] = given.astype(tensor.dtype, copy=False)
-        self._load(arrays)
+        return {
+            name: fitted("load_state_dict", name, state[name], tensor.dtype, tensor.shape)
+            for name, tensor in own.items()
+            if name in state
+        }
 
     def _load(self, arrays: dict[str, np.ndarray]) -> None:
         mine = {name for name, _ in self._own_parameters(True) + self._own_buffers()}
@@ -231,12 +227,23 @@ class Module:
         ValueError unless `state` names every generator and nothing else, each with its seed and
         stream.
         """
-        names = set(self.rng_state_dict())
-        if names != set(state):
+        self._load_generators(self._checked_generators(state))
+
+    def _checked_generators(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The words of `state`, which belong to the generators of the layers."""
+        own = self.rng_state_dict()
+        if own.keys() != state.keys():
             raise ValueError(
-                f"[load_rng_state_dict] names {sorted(state)}: they must be {sorted(names)}"
+                f"[load_rng_state_dict] names {sorted(state)}: they must be {sorted(own)}"
             )
-        self._load_generators(dict(state))
+        checked = {}
+        for name, words in own.items():
+            checked[name] = fitted("load_rng_state_dict", name, state[name], words.dtype, (6,))
+            if not np.array_equal(checked[name][:4], words[:4]):
+                raise ValueError(
+                    f"[load_rng_state_dict] {name}: it must come from the same seed and stream"
+                )
+        return checked
 
     def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
         return []

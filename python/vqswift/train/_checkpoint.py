@@ -9,19 +9,20 @@ batches.
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from numpy.typing import NDArray
 
 import vqswift as vq
 
+from .._checkpoint import Path
+from .._fitting import fitted
 from ._trainer import Trainer
 
 _GRADIENT = "codebook.grad"
 
 
-def save_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+def save_trainer(trainer: Trainer, path: Path) -> None:
     """Writes model, optimizers, step and position of ``trainer`` to ``path``."""
     tensors = _prefixed("model.", trainer.model.state_dict())
     tensors |= _prefixed("optim.", trainer.optimizer.state_dict())
@@ -34,30 +35,64 @@ def save_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     vq.save(path, tensors, metadata)
 
 
-def load_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+def load_trainer(trainer: Trainer, path: Path) -> None:
     """Puts ``trainer``, built as the saved one was, where that one stood.
 
-    Raises ``ValueError`` or ``KeyError`` when the file is no trainer's checkpoint or does not fit.
+    Lines of its metrics file that it will write again are dropped then. Raises ``ValueError`` or
+    ``TypeError`` when the file is no trainer's checkpoint or does not fit, ``OSError`` when it
+    cannot be read; the trainer is then as it was.
     """
     tensors, metadata = vq.load(path)
     if missing := {"step", "batches"} - set(metadata):
-        raise ValueError(f"[load_trainer] {path}: no {' and no '.join(sorted(missing))} in it")
-    trainer.model.load_state_dict(_taken("model.", tensors))
+        raise ValueError(f"[load_trainer] {path!r}: no {' and no '.join(sorted(missing))} in it")
+    step, position = _step(path, metadata["step"]), _position(path, metadata["batches"])
+    model = _taken("model.", tensors)
+    trainer.model._checked_state(model)
+    inplace = []
     for prefix, optimizer, codebook in _inplace(trainer.model):
         state = _taken(prefix, tensors)
         gradient = state.pop(_GRADIENT, None)
+        if gradient is not None:
+            name = prefix + _GRADIENT
+            fit = fitted("load_trainer", name, gradient, codebook.dtype, codebook.shape)
+            gradient = vq.Tensor(fit)
+        optimizer._checked_state(state)
+        inplace.append((optimizer, state, codebook, gradient))
+    outer = _taken("optim.", tensors)
+    trainer.optimizer._checked_state(outer)
+    generators = _taken("rng.", tensors)
+    trainer.model._checked_generators(generators)
+    # The first that is written refuses before it changes; all that follows is checked.
+    trainer.batches.load_state_dict(position)
+    trainer.model.load_state_dict(model)
+    for optimizer, state, codebook, gradient in inplace:
         optimizer.load_state_dict(state)
-        codebook.grad = None if gradient is None else vq.Tensor(gradient)
-    trainer.optimizer.load_state_dict(_taken("optim.", tensors))
-    trainer.model.load_rng_state_dict(_taken("rng.", tensors))
-    trainer.batches.load_state_dict(json.loads(metadata["batches"]))
-    trainer.step = int(metadata["step"])
+        codebook.grad = gradient
+    trainer.optimizer.load_state_dict(outer)
+    trainer.model.load_rng_state_dict(generators)
+    trainer._resume(step)
 
 
-def load_model(model: Any, path: str | os.PathLike[str]) -> None:
+def load_model(model: Any, path: Path) -> None:
     """Loads the model's part of a checkpoint."""
     tensors, _ = vq.load(path)
     model.load_state_dict(_taken("model.", tensors))
+
+
+def _step(path: Path, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ValueError(f"[load_trainer] {path!r}: step {text!r} must be a number from 0")
+    return int(text)
+
+
+def _position(path: Path, text: str) -> dict[str, Any]:
+    try:
+        position = json.loads(text)
+    except (ValueError, RecursionError):
+        position = None
+    if not isinstance(position, dict):
+        raise ValueError(f"[load_trainer] {path!r}: batches {text!r} must be a JSON object")
+    return position
 
 
 def _inplace(model: Any) -> list[tuple[str, vq.optim.Optimizer, vq.Tensor]]:

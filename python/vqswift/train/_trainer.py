@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import vqswift as vq
 
 from ..data import Batches
+from ._metrics_file import MetricsFile
 from ._progress import track
 
 
@@ -55,7 +54,8 @@ class Trainer:
         reconstruction_loss: of ``(reconstruction, x)``; the mean squared error by default.
         schedule: the factor of the learning rate, called with the number of steps done.
         clip_norm: the largest norm of all gradients together; none by default.
-        metrics: a JSON-lines file that every step is appended to.
+        metrics: a JSON-lines file that every step is appended to; steps after the one that
+            `load_trainer` goes back to are dropped from it before they are done again.
         tag: written as ``"run"`` into every line of that file.
     """
 
@@ -84,8 +84,7 @@ class Trainer:
         self.clip_norm = clip_norm
         self.step = 0
         self._reconstruction_loss = reconstruction_loss or vq.nn.functional.mse_loss
-        self._metrics = None if metrics is None else Path(metrics)
-        self._tag = tag
+        self._metrics = MetricsFile(metrics, tag)
         self._base_rates = optimizer.lrs
 
     def steps(self, count: int) -> Iterator[StepMetrics]:
@@ -98,7 +97,7 @@ class Trainer:
         if count < 0:
             raise ValueError(f"[trainer] {count} steps: must not be negative")
         self.model.train()
-        with _Lines(self._metrics, self._tag) as lines:
+        with self._metrics as lines:
             remaining = iter(self.batches.forever())
             for _ in range(count):
                 before = self.batches.state_dict()
@@ -107,13 +106,18 @@ class Trainer:
                 except BaseException:
                     self.batches.load_state_dict(before)
                     raise
-                lines.write(metrics)
+                lines.write(asdict(metrics))
                 yield metrics
 
     def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
         """Runs ``count`` more steps and returns their metrics."""
         steps = self.steps(count)
         return list(track(steps, total=count, label=label) if progress else steps)
+
+    def _resume(self, step: int) -> None:
+        """Stands at ``step``: what the metrics file has of later ones is done again."""
+        self.step = step
+        self._metrics.resume(step)
 
     def _one_step(self, batch: Any) -> StepMetrics:
         start = time.perf_counter()
@@ -149,26 +153,3 @@ class Trainer:
             seconds=seconds,
             images_per_second=len(images) / seconds,
         )
-
-
-class _Lines:
-    """Appends metrics to a JSON-lines file, or drops them without one."""
-
-    def __init__(self, path: Path | None, tag: str | None) -> None:
-        self._path = path
-        self._prefix = {} if tag is None else {"run": tag}
-
-    def __enter__(self) -> _Lines:
-        self._file = None
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8", buffering=1)
-        return self
-
-    def write(self, metrics: StepMetrics) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(self._prefix | asdict(metrics)) + "\n")
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()

@@ -1,0 +1,18 @@
+"""Warnings that point at the code that called the package."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+def warn(text: str) -> None:
+    """A UserWarning at the nearest line outside the package."""
+    level, frame = 2, sys._getframe(1)
+    while (
+        frame.f_back is not None
+        and frame.f_globals.get("__name__", "").split(".")[0] == (__name__.split(".")[0])
+    ):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(text, stacklevel=level)

@@ -1,0 +1,131 @@
+"""Image files as RGB in [0, 1], whatever they hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._warning import warn
+
+Colour = tuple[int, int, int]
+
+_WITH_ALPHA = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
+_WITHOUT_PROFILE = frozenset({"CMYK", "YCbCr", "HSV", "LAB"})
+_ORIENTATION = 0x0112  # EXIF
+_LARGEST = 1 << 27  # pixels of a scaled picture
+
+
+class Picture:
+    """A picture that can be scaled and cropped.
+
+    Args:
+        path: of the file.
+        upright: turn it as its EXIF orientation says.
+        background: shows through where the picture is transparent; none leaves transparency out.
+
+    Raises ``ValueError`` with the path for a file that cannot be read, or holds numbers of which
+    it is not known which are black and white. Warns where a conversion loses something: colour
+    spaces other than RGB and grey, and colours of 16 bits a channel.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, upright: bool, background: Colour | None
+    ) -> None:
+        from PIL import Image, ImageOps
+
+        self._path = path
+        try:
+            with Image.open(path) as file:
+                is_deep = _is_deep(file)
+                info = file.info
+                kind = file.format
+                turned = upright and file.getexif().get(_ORIENTATION, 1) != 1
+                picture = ImageOps.exif_transpose(file) if turned else file
+                picture.load()
+                if is_deep and not _is_grey(picture.mode):
+                    self._warn("16 bits a channel are read as 8")
+                self._planes = self._converted(picture, info, kind, background)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise self._unreadable(error) from error
+        self.size: tuple[int, int] = self._planes.size
+
+    def cropped(self, size: tuple[int, int], rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Of the picture scaled to ``size``, width and height, a part ``[h, w, 3]``."""
+        if size[0] * size[1] > _LARGEST:
+            width, height = self.size
+            raise self._unreadable(f"{width} x {height} pixels: one side is too long for the other")
+        try:
+            pixels = np.asarray(self._planes.resize(size))[rows, columns]
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+        if pixels.ndim == 3:
+            return pixels.astype(np.float32) / 255
+        # Bicubic scaling overshoots.
+        return np.repeat(pixels.clip(0, 1)[:, :, None], 3, axis=2)
+
+    def _converted(self, picture: Any, info: Any, kind: str | None, background: Any) -> Any:
+        """RGB of 8 bits, or one plane of floats in [0, 1]."""
+        mode: str = picture.mode
+        if _is_grey(mode):
+            return self._grey(picture, info.get("transparency"), kind, background)
+        if mode in _WITHOUT_PROFILE:
+            self._warn(f"{mode} is converted to RGB without a colour profile")
+        if background is not None and (mode in _WITH_ALPHA or "transparency" in info):
+            return _composite(picture.convert("RGBA"), background)
+        return picture.convert("RGB")
+
+    def _grey(self, picture: Any, transparent: Any, kind: str | None, background: Any) -> Any:
+        from PIL import Image
+
+        values = np.asarray(picture)
+        if picture.mode == "F":
+            if not (values.min(initial=0) >= 0 and values.max(initial=1) <= 1):
+                low, high = float(values.min()), float(values.max())
+                raise ValueError(f"floats from {low:g} to {high:g}: they must lie in [0, 1]")
+            grey = values
+        elif picture.mode != "I" or kind in ("PNG", "PPM"):
+            grey = values.astype(np.float32) / np.float32(65535)
+        else:
+            raise ValueError("integers of 32 bits: no value is known to be white")
+        if transparent is None or background is None:
+            return Image.fromarray(np.ascontiguousarray(grey, np.float32))
+        if len(set(background)) > 1:
+            raise ValueError("transparent grey of 16 bits: the background must be grey")
+        shown = np.where(values == transparent, np.float32(background[0] / 255), grey)
+        return Image.fromarray(np.ascontiguousarray(shown, np.float32))
+
+    def _warn(self, text: str) -> None:
+        warn(f"[image_folder] {os.fspath(self._path)}: {text}")
+
+    def _unreadable(self, reason: object) -> ValueError:
+        text = str(reason) or type(reason).__name__
+        return ValueError(f"[image_folder] {os.fspath(self._path)}: {text}")
+
+
+def _is_grey(mode: str) -> bool:
+    """Whether pixels of this mode are one number of more than 8 bits."""
+    return mode in ("I", "F") or mode.startswith("I;16")
+
+
+def _is_deep(file: Any) -> bool:
+    """Whether the file has more than 8 bits a channel, which Pillow keeps of grey alone."""
+    for tile in file.tile:
+        layout: Sequence[Any] = tile[3] if isinstance(tile[3], (tuple, list)) else (tile[3],)
+        if any(isinstance(part, str) and ";16" in part for part in layout):
+            return True
+        if file.format == "PPM" and any(isinstance(part, int) and part > 255 for part in layout):
+            return True
+    return False
+
+
+def _composite(picture: Any, background: Colour) -> Any:
+    from PIL import Image
+
+    behind = Image.new("RGBA", picture.size, (*background, 255))
+    return Image.alpha_composite(behind, picture).convert("RGB")
