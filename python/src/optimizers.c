@@ -22,7 +22,9 @@ static PyObject *optimizer_create(PyObject *self, PyObject *args) {
   for (; groups && lists && read < count; read++) {
     PyObject *parameters;
     vq_parameter_group *group = &groups[read];
-    if (!PyArg_ParseTuple(PyTuple_GetItem(items, read), "Odd", &parameters, &group->learning_rate,
+    PyObject *item = PyTuple_GetItem(items, read);
+    if (!check_tuple(item, "optimizer", "parameters, learning rate, weight decay") ||
+        !PyArg_ParseTuple(item, "Odd", &parameters, &group->learning_rate,
                           &group->weight_decay) ||
         !read_list(parameters, TENSOR_HANDLE, 0, &lists[read]))
       break;
@@ -161,8 +163,11 @@ static PyObject *archive_save(PyObject *self, PyObject *args) {
   const char **texts = calloc(2 * (size_t)count + 1, sizeof *texts);
   PyObject *result = texts ? NULL : PyErr_NoMemory();
   int parsed = texts != NULL;
-  for (Py_ssize_t i = 0; parsed && i < count; i++)
-    parsed = PyArg_ParseTuple(PyTuple_GetItem(entries, i), "ss", &texts[i], &texts[count + i]);
+  for (Py_ssize_t i = 0; parsed && i < count; i++) {
+    PyObject *entry = PyTuple_GetItem(entries, i);
+    parsed = check_tuple(entry, "save", "key, value") &&
+             PyArg_ParseTuple(entry, "ss", &texts[i], &texts[count + i]);
+  }
   if (parsed) {
     vq_status status;
     WITHOUT_GIL(status, vq_archive_save(path, list.names, (const vq_tensor *const *)list.handles,
