@@ -197,7 +197,14 @@ int view_elements(PyObject *array, const char *operation, element_kind kind, int
     const char *name, *formats;
     Py_ssize_t size;
   } kinds[] = {{"float32", "f", 4}, {"int32", "il", 4}, {"float64", "d", 8}, {"int64", "lq", 8}};
-  if (PyObject_GetBuffer(array, view, flags | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0) return 0;
+  if (PyObject_GetBuffer(array, view, flags | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0) {
+    if (PyErr_ExceptionMatches(PyExc_BufferError)) {
+      PyErr_Clear();
+      PyErr_Format(PyExc_TypeError, "[%s] a contiguous%s array of %s is required", operation,
+                   flags & PyBUF_WRITABLE ? ", writable" : "", kinds[kind].name);
+    }
+    return 0;
+  }
   const char *format = view->format ? view->format : "B";
   if (view->itemsize == kinds[kind].size && format[0] && !format[1] &&
       strchr(kinds[kind].formats, format[0]))

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._tensor import Tensor
 
 
+@checked
 def save(
     path: str | os.PathLike[str],
     tensors: Mapping[str, npt.ArrayLike],
@@ -26,6 +28,7 @@ def save(
     _core.archive_save(_path("save", path), pairs, list((metadata or {}).items()))
 
 
+@checked
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read what `save` wrote, or any safetensors file of F32 and I32: (arrays, metadata).
 

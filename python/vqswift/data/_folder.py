@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import checked
+
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"})
 
 
+@checked
 class ImageFolder:
     """Images below a folder with a sub-folder for each class, read when a batch needs them.
 

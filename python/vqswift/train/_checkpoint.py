@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 import vqswift as vq
 
+from .._arguments import checked
 from ._trainer import Trainer
 
 _GRADIENT = "codebook.grad"
 
 
+@checked
 def save_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Writes model, optimizers, step and position of ``trainer`` to ``path``."""
     tensors = _prefixed("model.", trainer.model.state_dict())
@@ -34,6 +36,7 @@ def save_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     vq.save(path, tensors, metadata)
 
 
+@checked
 def load_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Puts ``trainer``, built as the saved one was, where that one stood.
 
@@ -54,7 +57,8 @@ def load_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     trainer.step = int(metadata["step"])
 
 
-def load_model(model: Any, path: str | os.PathLike[str]) -> None:
+@checked
+def load_model(model: vq.nn.Module, path: str | os.PathLike[str]) -> None:
     """Loads the model's part of a checkpoint."""
     tensors, _ = vq.load(path)
     model.load_state_dict(_taken("model.", tensors))
