@@ -1,8 +1,8 @@
-"""What the campaigns share: their arguments, cases in child processes that may die, the closing line.
+"""What the campaigns share: their arguments, cases in child processes, the closing line.
 
-A campaign is a script of this folder with a function `case(number)` that raises where it finds a fault.
-Cases run in child processes, a range each; a child that dies or hangs costs that one case, is told with the
-command that repeats it, and the range goes on behind it.
+A campaign is a script of this folder with a function `case(number)` that raises where it finds a
+fault. Cases run in child processes, a range each; a child that dies or hangs costs that one case,
+is told with the command that repeats it, and the range goes on behind it.
 """
 
 import argparse

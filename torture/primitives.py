@@ -133,9 +133,7 @@ def transposed(rng: np.random.Generator) -> None:
         return [area * into + 1, area * out, pixels, n * shape[1] * shape[2]]
 
     def run(*t: Tensor) -> Tensor:
-        return F.conv_transpose2d(
-            *t, stride=stride, padding=padding, output_padding=output_padding
-        )
+        return F.conv_transpose2d(*t, stride=stride, padding=padding, output_padding=output_padding)
 
     compare("y dx dw db", leaves, run, exact, terms, int(rng.integers(99)))
 
@@ -143,7 +141,7 @@ def transposed(rng: np.random.Generator) -> None:
 def average_pool(rng: np.random.Generator) -> None:
     kernel, stride = sizes(rng, 1, 4), sizes(rng, 1, 4)
     padding = int(rng.integers(kernel[0] // 2 + 1)), int(rng.integers(kernel[1] // 2 + 1))
-    c, depth = Convolution(kernel, stride, padding), channels(rng)
+    depth = channels(rng)
     n, height, width = images(rng)
     height, width = max(height, kernel[0]), max(width, kernel[1])
     # Every channel by itself: a convolution with one channel.
@@ -168,7 +166,7 @@ def average_pool(rng: np.random.Generator) -> None:
 def max_pool(rng: np.random.Generator) -> None:
     kernel, stride = sizes(rng, 1, 4), sizes(rng, 1, 4)
     padding = int(rng.integers(kernel[0] // 2 + 1)), int(rng.integers(kernel[1] // 2 + 1))
-    c, depth = Convolution(kernel, stride, padding), channels(rng)
+    depth = channels(rng)
     n, height, width = images(rng)
     height, width = max(height, kernel[0]), max(width, kernel[1])
     x = Tensor(array(rng, n, height, width, depth), requires_grad=True)
@@ -182,9 +180,7 @@ def max_pool(rng: np.random.Generator) -> None:
     rows, columns = np.divmod(windows.argmax(-1), kernel[1])
     at = np.indices(y.shape)
     want = np.zeros(padded.shape)
-    np.add.at(
-        want, (at[0], at[1] * stride[0] + rows, at[2] * stride[1] + columns, at[3]), gradient
-    )
+    np.add.at(want, (at[0], at[1] * stride[0] + rows, at[2] * stride[1] + columns, at[3]), gradient)
     want = want[:, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
     assert np.allclose(x.grad.numpy(), want, rtol=0, atol=64 * UNIT), "dx"
 

@@ -18,13 +18,27 @@ public struct CodeUsage {
 
   /// Goes on from `counts` [k].
   ///
-  /// - Throws: `value` for a negative count or without counts.
+  /// - Throws: `value` for a negative count or without counts, `overflow` for a sum beyond 64 bits.
   public init(counts: [Int64]) throws {
     try self.init(codeCount: counts.count)
     if let count = counts.first(where: { $0 < 0 }) {
       throw VQError.value("code_usage", "count", "\(count)", "must be at least 0")
     }
     self.counts = counts
+    _ = try sum(adding: 0)
+  }
+
+  /// All uses and `more` further ones.
+  ///
+  /// - Throws: `overflow` when they do not fit in 64 bits.
+  private func sum(adding more: Int) throws -> Int64 {
+    var sum = Int64(more)
+    for count in counts {
+      let (next, overflows) = sum.addingReportingOverflow(count)
+      guard !overflows else { throw VQError.overflow("code_usage", [Int(sum), Int(count)]) }
+      sum = next
+    }
+    return sum
   }
 
   /// Adds the uses of a batch.
@@ -35,6 +49,7 @@ public struct CodeUsage {
     guard codes.dtype == .int32 else {
       throw VQError.type(operation, [codes.dtype], "codes must be int32")
     }
+    _ = try sum(adding: codes.count)
     try codes.readCodes { source in
       if let code = firstUncountableCode(source, count: codes.count, bound: k) {
         throw VQError.index(operation, value: Int(code), bound: k)
@@ -64,7 +79,7 @@ public struct CodeUsage {
   }
 
   private func total() throws -> Int {
-    let total = counts.reduce(0, +)
+    let total = try sum(adding: 0)
     guard total > 0 else {
       throw VQError.empty("code_usage", [0], "at least one code that is not masked is required")
     }

@@ -69,8 +69,16 @@ ESTIMATOR: dict[str, Case] = {
     "17 bits": (on(estimators.ste(), 17), ValueError, [*BITS, "bits = 17"]),
     "negative bits": (on(estimators.dsq(), -3), ValueError, [*BITS, "bits = -3"]),
     "many bits": (on(estimators.dsq(), 1 << 40), (ValueError, OverflowError), []),
-    "fractional bits": (on(estimators.dsq(), 2.5), TypeError, ["dsq", "bits = 2.5", "integer"]),
-    "bits as text": (on(estimators.ste(), "2"), TypeError, ["ste", "bits = '2'", "integer"]),
+    "fractional bits": (
+        on(estimators.dsq(), 2.5),
+        TypeError,
+        ["estimator.on", "bits = 2.5", "integer"],
+    ),
+    "bits as text": (
+        on(estimators.ste(), "2"),
+        TypeError,
+        ["estimator.on", "bits = '2'", "integer"],
+    ),
     "no bound": (
         on(estimators.ste(), 2, 0),
         ValueError,
@@ -79,11 +87,15 @@ ESTIMATOR: dict[str, Case] = {
     "negative bound": (on(estimators.reste(), 1, -1), ValueError, ["bound = -1.0", "positive"]),
     "infinite bound": (on(estimators.mad(), 1, INF), ValueError, ["bound = inf", "positive"]),
     "bound nan": (on(estimators.dsq(), 1, NAN), ValueError, ["bound = nan", "positive"]),
-    "bound as text": (on(estimators.dsq(), 1, "x"), TypeError, ["dsq", "bound = 'x'", "number"]),
+    "bound as text": (
+        on(estimators.dsq(), 1, "x"),
+        TypeError,
+        ["estimator.on", "bound = 'x'", "number"],
+    ),
     "no sharpness": (on(estimators.dsq(0)), ValueError, ["dsq", "sharpness = 0.0", "positive"]),
     "sharpness": (on(estimators.dsq(1e4)), ValueError, ["dsq", "= 10000.0", "at most 120.0"]),
     "sharpness nan": (on(estimators.dsq(NAN)), ValueError, ["dsq", "sharpness = nan"]),
-    "sharpness as text": (on(estimators.dsq("a")), TypeError, ["dsq", "'a'", "number"]),
+    "sharpness as text": (lambda: estimators.dsq("a"), TypeError, ["dsq", "'a'", "number"]),
     "amplitude": (on(estimators.cosine(1)), ValueError, ["cosine", "amplitude = 1.0", "-1 and 1"]),
     "negative cosine": (on(estimators.cosine(-1.5)), ValueError, ["cosine", "amplitude = -1.5"]),
     "power": (on(estimators.reste(0.5), 1), ValueError, ["reste", "power = 0.5", "at least 1"]),
@@ -113,12 +125,12 @@ ESTIMATOR: dict[str, Case] = {
     "weights as text": (
         lambda: estimators.dsq().on(2, 1.0).warp("abc"),
         TypeError,
-        ["dsq", "'abc'", "real numbers"],
+        ["grid_estimator.warp", "'abc'", "real numbers"],
     ),
     "unknown name": (lambda: estimators.get("foo"), ValueError, [*NAMES, "'foo'"]),
-    "name as number": (lambda: estimators.get(3), ValueError, [*NAMES, "3"]),
-    "name as list": (lambda: estimators.get(["ste"]), ValueError, [*NAMES, "['ste']"]),
-    "no name": (lambda: estimators.get(None), ValueError, [*NAMES, "None"]),
+    "name as number": (lambda: estimators.get(3), TypeError, ["get", "name = 3", "string"]),
+    "name as list": (lambda: estimators.get(["ste"]), TypeError, ["get", "['ste']", "string"]),
+    "no name": (lambda: estimators.get(None), TypeError, ["get", "None", "string"]),
     "sample of 0": (sampled([1, 0, 2]), ValueError, [*POSITIVE, "h[1] = 0.0"]),
     "negative sample": (sampled([-0.5, 1]), ValueError, [*POSITIVE, "h[0] = -0.5"]),
     "sample nan": (sampled([1, 1, NAN]), ValueError, [*POSITIVE, "h[2] = nan"]),
@@ -138,7 +150,7 @@ ESTIMATOR: dict[str, Case] = {
         ["from_function", "9 positions", "[2]", "one value for each"],
     ),
     "function of text": (function(lambda x: "a"), TypeError, ["from_function", "'a'", "real"]),
-    "no function": (function(3), TypeError, ["int", "not callable"]),
+    "no function": (function(3), TypeError, ["from_function", "h = 3", "a function"]),
     "one position": (function(np.cos, 1), ValueError, ["from_function", "samples = 1", "2"]),
     "negative positions": (function(np.cos, -1), ValueError, ["from_function", "samples = -1"]),
 }
@@ -166,7 +178,11 @@ WEIGHT_QUANTIZER: dict[str, Case] = {
         TypeError,
         ["weight_codes", "int32", "float32"],
     ),
-    "weights as text": (lambda: WeightQuantizer(2, 1.0)("a"), TypeError, ["tensor", "real"]),
+    "weights as text": (
+        lambda: WeightQuantizer(2, 1.0)("a"),
+        TypeError,
+        ["weight_quantizer", "x = 'a'"],
+    ),
     "progress": (
         lambda: WeightQuantizer(1, 1.0, "ede").set_progress(1.5),
         ValueError,
@@ -182,7 +198,7 @@ WEIGHT_QUANTIZER: dict[str, Case] = {
         TypeError,
         ["progress = 'a'", "number"],
     ),
-    "no model": (lambda: quantize_model(3), TypeError, ["weighted_layers", "int", "Module"]),
+    "no model": (lambda: quantize_model(3), TypeError, ["quantize_model", "model = 3", "Module"]),
     "no layers": (
         lambda: quantize_model(nn.ReLU()),
         ValueError,
@@ -220,7 +236,7 @@ CONVERSION: dict[str, Case] = {
     "no optimizer": (
         lambda: estimators.to_ste(model(), None),
         TypeError,
-        ["to_ste", "NoneType", "optimizer"],
+        ["to_ste", "optimizer = None", "Optimizer"],
     ),
     "nothing quantized": (
         converted(nn.Linear(2, 3)),
@@ -235,14 +251,18 @@ CONVERSION: dict[str, Case] = {
     "trainer's optimizer": (
         lambda: TwinTrainer(model(), None),
         TypeError,
-        ["twins", "model: a NoneType", "optimizer"],
+        ["twin_trainer", "optimizer = None", "Optimizer"],
     ),
     "trainer's model": (
         lambda: TwinTrainer(nn.Linear(2, 3), rate(nn.Linear(2, 3))),
         ValueError,
         ["twins", "model", "no quantized layer"],
     ),
-    "twin's optimizer": (added("a", model(), 3), TypeError, ["twins", "a: a int", "optimizer"]),
+    "twin's optimizer": (
+        added("a", model(), 3),
+        TypeError,
+        ["twin_trainer.add", "optimizer = 3", "Optimizer"],
+    ),
     "twin's layers": (
         added("a", quantize_model(nn.Linear(2, 3))),
         ValueError,

@@ -19,7 +19,7 @@ LEARNED_QUANTIZER: dict[str, Case] = {
     "bits of lsq": (lsq(17), ValueError, ["lsq", "bits = 17", "1 to 16"]),
     "bits of lsq+": (lambda: estimators.LSQPlus(-1), ValueError, ["lsq_plus", "bits = -1"]),
     "one bit with a sign": (lsq(1), ValueError, ["lsq", "bits = 1", "at least 2 with a sign"]),
-    "fractional bits": (lsq(2.5), TypeError, ["float"]),
+    "fractional bits": (lsq(2.5), TypeError, ["lsq", "bits = 2.5", "integer"]),
     "values of lsq": (lsq(values="biases"), ValueError, ["lsq", "'biases'", "activations"]),
     "clip": (lambda: estimators.PACT(4, clip=0), ValueError, ["pact", "clip = 0.0", "positive"]),
     "infinite clip": (lambda: estimators.PACT(4, clip=INF), ValueError, ["pact", "clip = inf"]),

@@ -26,7 +26,7 @@ METRIC: dict[str, Case] = {
         ValueError,
         ["num_codes = 2147483648", "int32"],
     ),
-    "codes that are no number": (lambda: metrics.CodeUsage(1.5), TypeError, ["float"]),  # type: ignore[arg-type]
+    "codes that are no number": (lambda: metrics.CodeUsage(1.5), TypeError, ["num_codes = 1.5"]),  # type: ignore[arg-type]
     "code": (
         lambda: metrics.perplexity(ints(0, 4), 4),
         IndexError,

@@ -30,7 +30,7 @@ QUANTIZER_FAMILY: dict[str, Case] = {
     "level beyond words": (lambda: vq.FSQ([1 << 80]), OverflowError, ["int"]),
     "product of levels": (lambda: vq.FSQ([65536, 32768]), ValueError, ["fsq", "int32"]),
     "many levels": (lambda: vq.FSQ([2] * 40), ValueError, ["fsq", "product", "int32"]),
-    "fractional level": (lambda: vq.FSQ([2.5]), TypeError, ["float", "integer"]),  # type: ignore[list-item]
+    "fractional level": (lambda: vq.FSQ([2.5]), TypeError, ["levels = [2.5]", "integers"]),  # type: ignore[list-item]
     "channels of fsq": (
         lambda: vq.FSQ([3, 3])(ones(2, 3)),
         ValueError,

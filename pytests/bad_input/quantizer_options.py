@@ -240,7 +240,7 @@ CALL: dict[str, Case] = {
     "fractional stage": (
         lambda: vq.ResidualVectorQuant(4, 8, stages=2)(ones(3, 4), stages=1.5),  # type: ignore[arg-type]
         TypeError,
-        ["float", "integer"],
+        ["stages = 1.5", "integer"],
     ),
     "codes of groups": (
         lambda: vq.GroupVectorQuant(4, 8, groups=2).decode([[1, 2, 3]]),

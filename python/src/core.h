@@ -72,10 +72,14 @@ void clear_list(handle_list *list);
 int append_named(PyObject *list, vq_status status, const char *name, handle_kind kind,
                  const void *address);
 
-/// A view of an array of 8-byte elements; 0 with an exception set after a failure.
-int view_words(PyObject *array, const char *operation, int flags, Py_buffer *view);
-/// Its number of elements.
+typedef enum { FLOAT32, INT32, FLOAT64, INT64 } element_kind;
+/// A contiguous view of an array of that element type; 0 with an exception set after a failure.
+int view_elements(PyObject *array, const char *operation, element_kind kind, int flags,
+                  Py_buffer *view);
+/// Its number of elements, of 8 bytes.
 int64_t words(const Py_buffer *view);
+/// 0 with TypeError set unless `object` is a tuple, which `PyArg_ParseTuple` takes for granted.
+int check_tuple(PyObject *object, const char *operation, const char *contents);
 
 /// The tuple of a quantizer's forward, or the exception of `status`.
 PyObject *give_quantized(vq_status status, vq_quantized *out);

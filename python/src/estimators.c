@@ -19,13 +19,14 @@ static int to_estimator(PyObject *object, void *out) {
   PyObject *samples;
   e->has_samples = 0;
   e->options = (vq_estimator_options){.struct_size = sizeof e->options};
-  if (!PyArg_ParseTuple(object, "iLdddO", &kind, &bits, &e->options.bound, &e->options.parameter,
+  if (!check_tuple(object, "estimator", "kind, bits, bound, parameter, cap, samples") ||
+      !PyArg_ParseTuple(object, "iLdddO", &kind, &bits, &e->options.bound, &e->options.parameter,
                         &e->options.cap, &samples))
     return 0;
   e->options.kind = kind;
   e->options.bits = bits;
   if (samples != Py_None) {
-    if (!view_words(samples, "estimator", 0, &e->samples)) return 0;
+    if (!view_elements(samples, "estimator", FLOAT64, 0, &e->samples)) return 0;
     e->has_samples = 1;
     e->options.samples = e->samples.buf;
     e->options.sample_count = words(&e->samples);
@@ -42,8 +43,8 @@ static PyObject *estimator_evaluate(PyObject *self, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O&iOO", to_estimator, &e, &what, &input, &output)) return NULL;
   PyObject *result = NULL;
   Py_buffer w, out;
-  if (view_words(input, "estimator", 0, &w)) {
-    if (view_words(output, "estimator", PyBUF_WRITABLE, &out)) {
+  if (view_elements(input, "estimator", FLOAT64, 0, &w)) {
+    if (view_elements(output, "estimator", FLOAT64, PyBUF_WRITABLE, &out)) {
       if (w.len != out.len) {
         PyErr_Format(PyExc_ValueError, "[estimator] %zd bytes in, %zd out", w.len, out.len);
       } else {

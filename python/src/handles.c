@@ -170,7 +170,8 @@ int read_list(PyObject *sequence, handle_kind kind, int named, handle_list *out)
     PyObject *item = PyTuple_GetItem(out->owner, i);
     PyObject *object = item;
     if (named) {
-      if (!PyArg_ParseTuple(item, "sO", &out->names[i], &object)) {
+      if (!check_tuple(item, "state", "name, handle") ||
+          !PyArg_ParseTuple(item, "sO", &out->names[i], &object)) {
         clear_list(out);
         return 0;
       }
@@ -190,12 +191,36 @@ void clear_list(handle_list *list) {
   memset(list, 0, sizeof *list);
 }
 
-int view_words(PyObject *array, const char *operation, int flags, Py_buffer *view) {
-  if (PyObject_GetBuffer(array, view, flags | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) return 0;
-  if (view->itemsize == 8) return 1;
-  PyErr_Format(PyExc_TypeError, "[%s] elements of %zd bytes: 8 are required", operation,
-               view->itemsize);
+int view_elements(PyObject *array, const char *operation, element_kind kind, int flags,
+                  Py_buffer *view) {
+  static const struct {
+    const char *name, *formats;
+    Py_ssize_t size;
+  } kinds[] = {{"float32", "f", 4}, {"int32", "il", 4}, {"float64", "d", 8}, {"int64", "lq", 8}};
+  if (PyObject_GetBuffer(array, view, flags | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0) {
+    if (PyErr_ExceptionMatches(PyExc_BufferError)) {
+      PyErr_Clear();
+      PyErr_Format(PyExc_TypeError, "[%s] a contiguous%s array of %s is required", operation,
+                   flags & PyBUF_WRITABLE ? ", writable" : "", kinds[kind].name);
+    }
+    return 0;
+  }
+  const char *format = view->format ? view->format : "B";
+  if (view->itemsize == kinds[kind].size && format[0] && !format[1] &&
+      strchr(kinds[kind].formats, format[0]))
+    return 1;
+  PyErr_Format(PyExc_TypeError, "[%s] elements of format '%s', %zd bytes each: %s is required",
+               operation, format, view->itemsize, kinds[kind].name);
   PyBuffer_Release(view);
+  return 0;
+}
+
+int check_tuple(PyObject *object, const char *operation, const char *contents) {
+  if (PyTuple_Check(object)) return 1;
+  PyObject *name = PyType_GetName(Py_TYPE(object));
+  if (name)
+    PyErr_Format(PyExc_TypeError, "[%s] %S: a tuple (%s) is required", operation, name, contents);
+  Py_XDECREF(name);
   return 0;
 }
 

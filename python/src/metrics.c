@@ -9,7 +9,7 @@ static PyObject *count_codes(PyObject *self, PyObject *args) {
   PyObject *array;
   Py_buffer counts;
   if (!PyArg_ParseTuple(args, "O&O", to_tensor, &codes, &array)) return NULL;
-  if (!view_words(array, "metrics", PyBUF_WRITABLE, &counts)) return NULL;
+  if (!view_elements(array, "count_codes", INT64, PyBUF_WRITABLE, &counts)) return NULL;
   vq_status status;
   WITHOUT_GIL(status, vq_count_codes(codes, counts.buf, words(&counts)));
   PyBuffer_Release(&counts);
@@ -20,9 +20,9 @@ static PyObject *code_usage(PyObject *self, PyObject *args) {
   PyObject *array, *target;
   Py_buffer counts, probabilities;
   if (!PyArg_ParseTuple(args, "OO", &array, &target)) return NULL;
-  if (!view_words(array, "metrics", 0, &counts)) return NULL;
+  if (!view_elements(array, "code_usage", INT64, 0, &counts)) return NULL;
   int wanted = target != Py_None;
-  if (wanted && !view_words(target, "metrics", PyBUF_WRITABLE, &probabilities)) {
+  if (wanted && !view_elements(target, "code_usage", FLOAT64, PyBUF_WRITABLE, &probabilities)) {
     PyBuffer_Release(&counts);
     return NULL;
   }
@@ -46,7 +46,7 @@ static PyObject *active_codes(PyObject *self, PyObject *args) {
   PyObject *array;
   Py_buffer counts;
   if (!PyArg_ParseTuple(args, "O", &array)) return NULL;
-  if (!view_words(array, "metrics", 0, &counts)) return NULL;
+  if (!view_elements(array, "active_codes", INT64, 0, &counts)) return NULL;
   int64_t active;
   vq_status status = vq_active_codes(counts.buf, words(&counts), &active);
   PyBuffer_Release(&counts);
@@ -64,7 +64,7 @@ static PyObject *gradient_gap(PyObject *self, PyObject *args) {
   }
   PyObject *result = NULL;
   Py_buffer out;
-  if (view_words(array, "metrics", PyBUF_WRITABLE, &out)) {
+  if (view_elements(array, "gradient_gap", FLOAT64, PyBUF_WRITABLE, &out)) {
     if (exact.count != quantized.count || exact.count != words(&out)) {
       PyErr_Format(PyExc_ValueError, "[gradient_gap] %lld and %lld gradients, room for %lld",
                    (long long)exact.count, (long long)quantized.count, (long long)words(&out));

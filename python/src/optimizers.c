@@ -22,8 +22,9 @@ static PyObject *optimizer_create(PyObject *self, PyObject *args) {
   for (; groups && lists && read < count; read++) {
     PyObject *parameters;
     vq_parameter_group *group = &groups[read];
-    if (!PyArg_ParseTuple(PyTuple_GetItem(items, read), "Odd", &parameters, &group->learning_rate,
-                          &group->weight_decay) ||
+    PyObject *item = PyTuple_GetItem(items, read);
+    if (!check_tuple(item, "optimizer", "parameters, learning rate, weight decay") ||
+        !PyArg_ParseTuple(item, "Odd", &parameters, &group->learning_rate, &group->weight_decay) ||
         !read_list(parameters, TENSOR_HANDLE, 0, &lists[read]))
       break;
     group->parameters = (const vq_tensor *const *)lists[read].handles;

@@ -5,13 +5,9 @@ static PyObject *tensor_create(PyObject *self, PyObject *args) {
   int dtype;
   if (!PyArg_ParseTuple(args, "Oi", &array, &dtype)) return NULL;
   Py_buffer view;
-  if (PyObject_GetBuffer(array, &view, PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) return NULL;
-  if (view.itemsize != 4 || view.ndim > MAX_RANK) {
-    if (view.itemsize != 4)
-      PyErr_Format(PyExc_TypeError, "[tensor] elements of %zd bytes: 4 are required",
-                   view.itemsize);
-    else
-      PyErr_Format(PyExc_ValueError, "[tensor] %d axes: at most %d are taken", view.ndim, MAX_RANK);
+  if (!view_elements(array, "tensor", dtype == VQ_INT32 ? INT32 : FLOAT32, 0, &view)) return NULL;
+  if (view.ndim > MAX_RANK) {
+    PyErr_Format(PyExc_ValueError, "[tensor] %d axes: at most %d are taken", view.ndim, MAX_RANK);
     PyBuffer_Release(&view);
     return NULL;
   }
@@ -29,7 +25,8 @@ static PyObject *tensor_copy_out(PyObject *self, PyObject *args) {
   PyObject *array;
   if (!PyArg_ParseTuple(args, "O&O", to_tensor, &tensor, &array)) return NULL;
   Py_buffer view;
-  if (PyObject_GetBuffer(array, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS) < 0) return NULL;
+  element_kind kind = vq_tensor_dtype(tensor) == VQ_INT32 ? INT32 : FLOAT32;
+  if (!view_elements(array, "copy_out", kind, PyBUF_WRITABLE, &view)) return NULL;
   vq_status status;
   WITHOUT_GIL(status, vq_tensor_copy_out(tensor, view.buf, view.len));
   PyBuffer_Release(&view);

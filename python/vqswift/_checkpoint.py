@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._tensor import Tensor
 from ._warning import warn
 
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
+@checked
 def save(
     path: Path,
     tensors: Mapping[str, npt.ArrayLike],
@@ -35,6 +37,7 @@ def save(
     _core.archive_save(_path("save", path), pairs, texts)
 
 
+@checked
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read what `save` wrote, or any safetensors file: (arrays, metadata).
 

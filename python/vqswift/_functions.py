@@ -8,24 +8,29 @@ from collections.abc import Iterator, Sequence
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._tensor import Tensor, _operand
 
 
+@checked
 def concatenate(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
     """Join tensors that are equal in every other axis along `axis`."""
     return Tensor._wrap(_core.concatenate([_operand(t) for t in tensors], axis))
 
 
+@checked
 def stack(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
     """Join tensors of equal shape along a new `axis`."""
     return Tensor._wrap(_core.stack([_operand(t) for t in tensors], axis))
 
 
+@checked
 def maximum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     """The greater of each pair of elements; operands broadcast."""
     return Tensor._wrap(_core.maximum(_operand(a), _operand(b)))
 
 
+@checked
 def minimum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     """The smaller of each pair of elements; operands broadcast."""
     return Tensor._wrap(_core.minimum(_operand(a), _operand(b)))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._tensor import Tensor, as_tensor
 from .nn._module import Module, Native
 
@@ -48,6 +49,7 @@ class QuantizerInfo:
     active_codes: int
 
 
+@checked
 class Quantizer(Native):
     """The base of all quantizers: channels on axis `dim`, masks, encode and decode."""
 
@@ -192,6 +194,7 @@ def _length_mask(operation: str, lead: tuple[int, ...], lengths: npt.ArrayLike) 
     return (np.arange(lead[1]) < given[:, None]).astype(np.int32)
 
 
+@checked
 @contextlib.contextmanager
 def no_quantization(module: Module) -> Iterator[None]:
     """Let vectors pass through every quantizer of `module` without being replaced by codes.

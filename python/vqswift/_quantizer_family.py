@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._quantizer import Quantizer, QuantizerInfo
 from ._random import quantizer_seed
 from ._tensor import Tensor, as_tensor
@@ -14,6 +15,7 @@ from ._tensor import Tensor, as_tensor
 _KINDS = {"I": 1, "II": 2, "III": 3, "IV": 4}
 
 
+@checked
 class FSQ(Quantizer):
     """Finite scalar quantization: rounds each element of a vector to one of its own levels.
 
@@ -42,6 +44,7 @@ class FSQ(Quantizer):
         self.levels = tuple(levels)
 
 
+@checked
 class LFQ(Quantizer):
     """Lookup-free quantization: each element of a vector becomes its sign, a bit of the code.
 
@@ -81,6 +84,7 @@ class LFQ(Quantizer):
         )
 
 
+@checked
 class GumbelQuant(Quantizer):
     """Gumbel softmax quantization: a projection's logits choose among the codes.
 
@@ -149,6 +153,7 @@ class GumbelQuant(Quantizer):
         return float(self.state_dict()["temperature"])
 
 
+@checked
 class GaussianQuant(Quantizer):
     """Gaussian stochastic quantization, the quantizer of SQ-VAE, types I to IV.
 

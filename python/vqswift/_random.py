@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import _core
+from ._arguments import checked
 from ._tensor import Tensor
 
 
@@ -18,6 +19,7 @@ def checked_word(operation: str, name: str, value: int) -> int:
     return word
 
 
+@checked
 class Generator:
     """A stream of random numbers that depends on (seed, stream, counter) alone.
 
@@ -71,6 +73,7 @@ class _Streams:
     next_stream = 0
 
 
+@checked
 def manual_seed(seed: int) -> None:
     """Seed the initial weights, codes and draws of layers made from now on.
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._random import checked_word
 from ._tensor import Tensor, as_tensor
 
@@ -27,6 +28,7 @@ def nearest_codes(
     return_distances: Literal[True],
     topk: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]: ...
+@checked
 def nearest_codes(
     x: npt.ArrayLike | Tensor,
     codebook: npt.ArrayLike | Tensor,
@@ -67,6 +69,7 @@ class KMeansResult:
     iterations: int
 
 
+@checked
 def kmeans(
     x: npt.ArrayLike | Tensor,
     k: int,

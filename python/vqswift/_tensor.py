@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._interop import Interop
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.int32))
@@ -45,6 +46,7 @@ def _contiguous(array: Any) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(source, dtype=_DTYPES[code]).reshape(source.shape), code
 
 
+@checked
 class Tensor(Interop):
     """An immutable array of float32 or int32 that records how it was computed.
 
@@ -152,7 +154,9 @@ class Tensor(Interop):
     def grad(self, value: Tensor | npt.ArrayLike | None) -> None:
         _core.tensor_set_grad(self._handle, None if value is None else _operand(value))
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Tensor | npt.ArrayLike | None = None, retain_graph: bool = False
+    ) -> None:
         """Add the gradient of this tensor to `.grad` of all that it depends on.
 
         `gradient`: this tensor's own gradient, its shape; may be left out for one element. The tape

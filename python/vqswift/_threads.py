@@ -1,8 +1,10 @@
 """Threads and libraries of the core."""
 
 from . import _core
+from ._arguments import checked
 
 
+@checked
 def set_threads(count: int) -> None:
     """Use `count` threads (at least 1) for every later call; `OMP_NUM_THREADS` sets the start."""
     _core.set_threads(count)

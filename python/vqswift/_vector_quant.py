@@ -9,6 +9,7 @@ from typing import SupportsIndex, TypedDict, Unpack
 import numpy.typing as npt
 
 from . import _core
+from ._arguments import checked
 from ._quantizer import Quantizer, QuantizerInfo
 from ._random import quantizer_seed
 from ._tensor import Tensor, as_tensor
@@ -152,6 +153,7 @@ def _native_options(
     )
 
 
+@checked
 class CodebookQuantizer(Quantizer):
     """A quantizer with one or several codebooks: the base of `VectorQuant`, `GroupVectorQuant`
     and `ResidualVectorQuant`."""
@@ -224,6 +226,7 @@ class CodebookQuantizer(Quantizer):
         _core.quantizer_update(self._handle)
 
 
+@checked
 class VectorQuant(CodebookQuantizer):
     """Replaces each vector of z by the nearest of `num_codes` codes.
 
@@ -301,6 +304,7 @@ class VectorQuant(CodebookQuantizer):
         return self.effective_codebooks[0]
 
 
+@checked
 class GroupVectorQuant(CodebookQuantizer):
     """Product quantization: channels in `groups` contiguous groups, each replaced by its own code.
 
@@ -331,6 +335,7 @@ class GroupVectorQuant(CodebookQuantizer):
         )
 
 
+@checked
 class ResidualVectorQuant(CodebookQuantizer):
     """Residual quantization: each of `stages` quantizes what the stages before leave.
 

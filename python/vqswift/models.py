@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy.typing as npt
+
 from . import _core
+from ._arguments import checked
 from ._quantizer import QuantizerInfo
 from ._random import Generator, layer_generator
-from ._tensor import Tensor
+from ._tensor import Tensor, as_tensor
 from ._vector_quant import VectorQuant
 from .nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from .nn._module import Module, Native
 
 
+@checked
 class SQVAE(Module):
     """The SQ-VAE autoencoder (Takida et al., 2022) for 32x32 images, and its 28x28 sibling.
 
@@ -43,8 +47,9 @@ class SQVAE(Module):
             _core.sqvae_decoder_create(*sizes, layer_generator(generator)._handle)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, QuantizerInfo]:
+    def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (reconstruction, the quantizer's info)."""
+        x = as_tensor(x)
         if x.ndim == 4 and (x.shape[1] % 4 or x.shape[2] % 4):
             raise ValueError(
                 f"[sqvae] shape {list(x.shape)}: height and width must be multiples of 4"
@@ -52,11 +57,11 @@ class SQVAE(Module):
         z_q, info = self.quantizer(self.encoder(x))
         return self.decoder(z_q), info
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor | npt.ArrayLike) -> Tensor:
         """Images -> int32 codes [n, s/4, s/4]."""
         return self.quantizer.encode(self.encoder(x))
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor | npt.ArrayLike) -> Tensor:
         """int32 codes [n, s/4, s/4] -> images."""
         images: Tensor = self.decoder(self.quantizer.decode(codes))
         return images
@@ -70,6 +75,7 @@ def _he_convolution(inputs: int, outputs: int, padding: int, generator: Generato
     return layer
 
 
+@checked
 def mnist_net_a(*, generator: Generator | None = None) -> Sequential:
     """Images [n, 28, 28, 1] -> logits [n, 10]; net A of the experiments on gradient estimators.
 
@@ -83,6 +89,7 @@ def mnist_net_a(*, generator: Generator | None = None) -> Sequential:
     return Sequential(*layers, Flatten(), Linear(128, 10, generator=source))
 
 
+@checked
 def mnist_net_b(*, generator: Generator | None = None) -> Sequential:
     """Images [n, 28, 28, 1] -> logits [n, 10]; net B of the experiments on gradient estimators.
 
@@ -98,6 +105,7 @@ def mnist_net_b(*, generator: Generator | None = None) -> Sequential:
     return Sequential(*layers, Flatten(), *head)
 
 
+@checked
 class ResNet50(Native):
     """ResNet-50 (He et al., 2016) v1.5: bottlenecks halve in their 3x3 convolution.
 

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from . import _core
+from ._arguments import checked
 from ._fitting import fitted
 from ._interop import not_copied
 from ._tensor import Tensor
@@ -30,6 +31,7 @@ def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorH
     return handles
 
 
+@checked
 class Optimizer:
     """What SGD, Adam and AdamW share.
 
@@ -161,6 +163,7 @@ class Optimizer:
         return pairs, rates
 
 
+@checked
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum; `weight_decay` adds to the gradient."""
 
@@ -185,6 +188,7 @@ class SGD(Optimizer):
         )
 
 
+@checked
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015); `weight_decay` adds to the gradient."""
 
@@ -209,6 +213,7 @@ class Adam(Optimizer):
         )
 
 
+@checked
 class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
@@ -233,6 +238,7 @@ class AdamW(Optimizer):
         )
 
 
+@checked
 class Schedule:
     """The factor of the learning rate by step: `schedule(step)`."""
 
@@ -247,21 +253,25 @@ class Schedule:
         return _core.schedule_factor(*self._options, step)
 
 
+@checked
 def constant_schedule(warmup_steps: int = 0) -> Schedule:
     """1 after a linear warm-up."""
     return Schedule(0, warmup_steps, 0, 0, 1.0, 0.0)
 
 
+@checked
 def step_schedule(step_size: int, gamma: float = 0.1, warmup_steps: int = 0) -> Schedule:
     """Times `gamma` every `step_size` steps, after a linear warm-up."""
     return Schedule(1, warmup_steps, 0, step_size, gamma, 0.0)
 
 
+@checked
 def cosine_schedule(total_steps: int, minimum: float = 0.0, warmup_steps: int = 0) -> Schedule:
     """Half a cosine from 1 to `minimum` at `total_steps`, after a linear warm-up."""
     return Schedule(2, warmup_steps, total_steps, 0, 1.0, minimum)
 
 
+@checked
 def clip_grad_norm(params: Iterable[Tensor], maximum: float) -> float:
     """Scale gradients so that their joint L2 norm is at most `maximum`; returns the norm before."""
     parameters = [params] if isinstance(params, Tensor) else list(params)
@@ -270,6 +280,7 @@ def clip_grad_norm(params: Iterable[Tensor], maximum: float) -> float:
     return norm
 
 
+@checked
 def clip_grad_value(params: Iterable[Tensor], maximum: float) -> None:
     """Clamp every gradient's elements to -maximum...maximum."""
     parameters = [params] if isinstance(params, Tensor) else list(params)
@@ -277,6 +288,7 @@ def clip_grad_value(params: Iterable[Tensor], maximum: float) -> None:
     _clipped.update((id(parameter), parameter) for parameter in parameters)
 
 
+@checked
 def is_clipped(parameter: Tensor) -> bool:
     """Whether a gradient of `parameter` has been clipped, by norm or by value."""
     return _clipped.get(id(parameter)) is parameter

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ._arguments import checked
 from ._tensor import Tensor
 from ._vector_quant import VectorQuant, VectorQuantOptions
 from .optim import SGD, Optimizer
@@ -32,6 +33,7 @@ class Measured:
     perplexity: float
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """A setting of `VectorQuant`.
@@ -189,6 +191,7 @@ def names() -> list[str]:
     return [*_RECIPES]
 
 
+@checked
 def get(name: str = "recommended") -> Recipe:
     """The recipe of that name; ValueError for any other."""
     if name not in _RECIPES:

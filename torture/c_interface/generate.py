@@ -1,6 +1,6 @@
-"""Writes the cases of a libFuzzer target from vqswift.h: a case a function, its arguments from the input.
+"""Writes the cases of a libFuzzer target from vqswift.h: one a function, arguments from the input.
 
-    generate.py HEADER CALLS COUNT
+generate.py HEADER CALLS COUNT
 """
 
 import re
@@ -111,7 +111,9 @@ def call(function: Function, structs: dict[str, list[Parameter]]) -> list[str]:
     while index < len(parameters):
         p = parameters[index]
         following = parameters[index + 1] if index + 1 < len(parameters) else None
-        counted = following is not None and re.search(r"count|rank|num_codes|capacity", following.name)
+        counted = following is not None and re.search(
+            r"count|rank|num_codes|capacity", following.name
+        )
         v = f"a{index}"
         if match := re.fullmatch(rf"(?:const )?({HANDLE})\*", p.type):
             arguments.append(f"pick(in, {match[1][3:].upper()})")
@@ -147,10 +149,12 @@ def call(function: Function, structs: dict[str, list[Parameter]]) -> list[str]:
                 before.append("void *values = strings(in);")
                 arguments += ["values", "pairs"]
                 index += 2
-        elif re.fullmatch(r"const int64_t\*", p.type) and p.length == 2:
-            before.append(f"int64_t {v}[2] = {{take_int(in), take_int(in)}};")
-            arguments.append(f"optional(in, {v})")
-        elif re.fullmatch(r"const int64_t", p.type) and p.length == 2:
+        elif (
+            re.fullmatch(r"const int64_t\*", p.type)
+            and p.length == 2
+            or re.fullmatch(r"const int64_t", p.type)
+            and p.length == 2
+        ):
             before.append(f"int64_t {v}[2] = {{take_int(in), take_int(in)}};")
             arguments.append(f"optional(in, {v})")
         elif p.type == "const int64_t*" and counted:
@@ -210,7 +214,7 @@ def call(function: Function, structs: dict[str, list[Parameter]]) -> list[str]:
         else:
             raise Unsupported(f"{p.name}: {p.type}")
         index += 1
-    # The order in which arguments are evaluated is the compiler's choice; an input must mean one call.
+    # The compiler chooses the order of evaluation; an input must mean one call.
     named = []
     for number, argument in enumerate(arguments):
         if "(in" in argument:

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import checked
 
+
+@checked
 class Batches:
     """Float32 batches ``[b, h, w, c]`` in [0, 1], in an order that the seed and the epoch give.
 
@@ -117,6 +120,7 @@ class Batches:
         return self._order[1]
 
 
+@checked
 def unit_range(images: NDArray[Any]) -> NDArray[np.float32]:
     """Float32 in [0, 1]: uint8 divided by 255, floats as they are."""
     if images.dtype == np.uint8:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._arguments import checked
+
 _SUFFIXES = ("", ".gz", ".xz")
 
 # Each set's folder under a root, then where torchvision or the original archive puts the files.
@@ -36,6 +38,7 @@ class Source:
     md5: str
 
 
+@checked
 def search_roots(root: str | os.PathLike[str] | None = None) -> list[Path]:
     """The folders in which sets are looked for, in order; an argument is the only one."""
     if root is not None:
@@ -50,6 +53,7 @@ def search_roots(root: str | os.PathLike[str] | None = None) -> list[Path]:
     return list(dict.fromkeys(roots))
 
 
+@checked
 def has(name: str, root: str | os.PathLike[str] | None = None) -> bool:
     """Whether the set ``name`` ("mnist", "fashion-mnist" or "cifar10") can be found."""
     if name not in FOLDERS:

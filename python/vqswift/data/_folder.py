@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import checked
 from .._warning import warn
 from ._picture import Colour, Picture
 
@@ -22,6 +23,7 @@ _NO_CLASSES = frozenset(
 )
 
 
+@checked
 class ImageFolder:
     """Images below a folder with a sub-folder for each class, read when a batch needs them.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from .._arguments import checked
 from ._sets import ImageSet, Split, check_split, frozen_set
 
 PHOTO_CREDITS = (
@@ -19,6 +20,7 @@ PHOTO_CREDITS = (
 _BORDER = 400  # column at which the test part begins; the photographs are 640 wide
 
 
+@checked
 def photos(
     split: Split = "train", count: int | None = None, *, size: int = 32, seed: int = 0
 ) -> ImageSet:

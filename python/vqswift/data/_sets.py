@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arguments import checked
 from ._files import Source, read, verify
 
 Split = Literal["train", "test"]
@@ -97,6 +98,7 @@ _CIFAR = {
 }
 
 
+@checked
 def mnist(split: Split = "train", root: Root = None) -> ImageSet:
     """MNIST (LeCun, Cortes, Burges): ``[60000 or 10000, 28, 28, 1]``, labels 0 to 9.
 
@@ -106,6 +108,7 @@ def mnist(split: Split = "train", root: Root = None) -> ImageSet:
     return _idx_set("mnist", split, root, "MNIST, LeCun, Cortes and Burges")
 
 
+@checked
 def fashion_mnist(split: Split = "train", root: Root = None) -> ImageSet:
     """Fashion-MNIST (Xiao et al. 2017): ``[60000 or 10000, 28, 28, 1]``, labels 0 to 9.
 
@@ -114,6 +117,7 @@ def fashion_mnist(split: Split = "train", root: Root = None) -> ImageSet:
     return _idx_set("fashion-mnist", split, root, "Fashion-MNIST, Zalando SE, MIT licence")
 
 
+@checked
 def cifar10(split: Split = "train", root: Root = None) -> ImageSet:
     """CIFAR-10 (Krizhevsky 2009): ``[50000 or 10000, 32, 32, 3]``, labels 0 to 9.
 

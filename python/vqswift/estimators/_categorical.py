@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy.typing as npt
 
 from .. import _core
+from .._arguments import checked
 from .._random import Generator
 from .._tensor import Tensor, as_tensor
 
 
+@checked
 def reinmax(
     logits: Tensor | npt.ArrayLike, generator: Generator, *, temperature: float = 1.0
 ) -> Tensor:
@@ -29,6 +31,7 @@ def reinmax(
     return Tensor._wrap(_core.reinmax(handle, temperature, generator._handle))
 
 
+@checked
 def gumbel_softmax(
     logits: Tensor | npt.ArrayLike,
     generator: Generator,
@@ -48,6 +51,7 @@ def gumbel_softmax(
     return Tensor._wrap(_core.gumbel_softmax(handle, temperature, hard, generator._handle))
 
 
+@checked
 def straight_through_softmax(logits: Tensor | npt.ArrayLike, generator: Generator) -> Tensor:
     """logits [..., k] -> one-hot samples [..., k] of softmax(logits), with softmax's gradient.
 

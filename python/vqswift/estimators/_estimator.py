@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from .._arguments import checked, described, is_array
 
 _KINDS = {
     "ste": 0,
@@ -30,6 +31,7 @@ _CELL_SAMPLES, _GRID_SAMPLES = 12, 13
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
+@checked
 @dataclass(frozen=True)
 class Estimator:
     """h(w), which stands in the place of Q'(w) in the backward of a quantized weight.
@@ -66,6 +68,7 @@ def clipped_ste() -> Estimator:
     return Estimator("clipped_ste")
 
 
+@checked
 def dsq(sharpness: float | None = None) -> Estimator:
     """Differentiable soft quantization: a tanh in each cell (Gong et al., 2019).
 
@@ -76,11 +79,13 @@ def dsq(sharpness: float | None = None) -> Estimator:
     return Estimator("dsq", sharpness)
 
 
+@checked
 def cosine(amplitude: float = 0.75) -> Estimator:
     """1 + a cos(2 pi t / D), t from the cell's boundary, |a| < 1; 0 beyond the grid."""
     return Estimator("cosine", amplitude)
 
 
+@checked
 def tanh(sharpness: float | None = None) -> Estimator:
     """k sech^2(k w), 1 bit; k is 2 / bound unless given."""
     return Estimator("tanh", sharpness)
@@ -101,6 +106,7 @@ def approx_sign() -> Estimator:
     return Estimator("approx_sign")
 
 
+@checked
 def reste(power: float = 3.0, cap: float | None = None) -> Estimator:
     """|w|^((1 - o) / o) / o, constant for |w| below `cap` (bound / 10), 1 bit (Wu et al., 2023)."""
     return Estimator("reste", power, cap)
@@ -111,6 +117,7 @@ def mad() -> Estimator:
     return Estimator("mad")
 
 
+@checked
 def ewgs(strength: float = 0.2) -> Estimator:
     """Element-wise gradient scaling: g (1 + strength sign(g) (w - Q(w)) / (D / 2)).
 
@@ -119,6 +126,7 @@ def ewgs(strength: float = 0.2) -> Estimator:
     return Estimator("ewgs", strength)
 
 
+@checked
 def ede(progress: float = 0.0) -> Estimator:
     """Error decay of IR-Net, k t sech^2(t w), 1 bit (Qin et al., 2020).
 
@@ -128,6 +136,7 @@ def ede(progress: float = 0.0) -> Estimator:
     return Estimator("ede", progress)
 
 
+@checked
 def from_samples(h: npt.ArrayLike, *, cyclical: bool = True) -> Estimator:
     """h by its values at equally spaced points, both ends included, linear between them.
 
@@ -148,6 +157,7 @@ def from_samples(h: npt.ArrayLike, *, cyclical: bool = True) -> Estimator:
     return Estimator("sampled", samples=tuple(values.tolist()), cyclical=cyclical)
 
 
+@checked
 def from_function(
     h: Callable[[np.ndarray], npt.ArrayLike], *, samples: int = 4097, cyclical: bool = True
 ) -> Estimator:
@@ -178,10 +188,9 @@ def number(operation: str, name: str, value: Any) -> float:
 
 
 def _numbers(operation: str, values: npt.ArrayLike) -> np.ndarray:
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"[{operation}] {values!r}: real numbers are required") from None
+    if not is_array(values):
+        raise TypeError(f"[{operation}] {described(values)}: real numbers are required")
+    return np.asarray(values, np.float64)
 
 
 _FACTORIES: dict[str, Callable[[], Estimator]] = {
@@ -205,6 +214,7 @@ def names() -> list[str]:
     return list(_FACTORIES)
 
 
+@checked
 def get(name: str | Estimator) -> Estimator:
     """The estimator of a name with its usual parameter."""
     if isinstance(name, Estimator):
@@ -234,6 +244,7 @@ def _parameters(estimator: Estimator, bits: int, bound: float) -> tuple[float, f
     )
 
 
+@checked
 class GridEstimator:
     """An estimator on the grid of 2^bits values from -bound to bound, D apart. All in Float64.
 

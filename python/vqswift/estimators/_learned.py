@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NoReturn
 
 from .. import _core
+from .._arguments import checked
 from ..nn._module import Native
 
 _VALUES = ("weights", "activations")
@@ -33,6 +34,7 @@ class Learned(Native):
     inverse_warp = warp
 
 
+@checked
 class PACT(Learned):
     """Clipped activation with a learned bound: `round(clip(x, 0, c) L / c) c / L`, L = 2^bits - 1.
 
@@ -55,6 +57,7 @@ class PACT(Learned):
         super().__init__(_core.pact_create(bits, clip))
 
 
+@checked
 class LSQ(Learned):
     """Learned step size quantization: `round(clip(x / s, n, p)) s`.
 
@@ -94,6 +97,7 @@ class LSQ(Learned):
         super().__init__(_core.lsq_create(bits, values == "activations", has_sign))
 
 
+@checked
 class LSQPlus(Learned):
     """LSQ with a learned offset, for activations: `round(clip((x - o) / s, n, p)) s + o`.
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
+from .._arguments import checked
 from .._tensor import Tensor, as_tensor
 from ..nn._module import Module, Native
 from ._estimator import Estimator, GridEstimator, ede, get, number
@@ -18,6 +20,7 @@ from ._learned import LSQ, Learned
 _Model = TypeVar("_Model", bound=Module)
 
 
+@checked
 class WeightQuantizer(Native):
     """w -> Q(w), of any shape, with the gradient `gradient_scale` h(w) g.
 
@@ -52,7 +55,7 @@ class WeightQuantizer(Native):
     def _progress(self) -> Tensor:
         return Tensor._wrap(dict(_core.module_buffers(self._handle))["progress"])
 
-    def codes(self, w: Tensor) -> Tensor:
+    def codes(self, w: Tensor | npt.ArrayLike) -> Tensor:
         """int32 of w's shape: the number of Q(w) on the grid, 0 for -bound; -1 for NaN."""
         return Tensor._wrap(_core.weight_quantizer_codes(self._handle, as_tensor(w)._handle))
 
@@ -127,6 +130,7 @@ def _natives(module: Module, prefix: str = "") -> Iterator[tuple[str, Native]]:
         yield from _natives(child, f"{prefix}{name}.")
 
 
+@checked
 def weighted_layers(model: Module) -> list[WeightedLayer]:
     """The linear and convolution layers of `model`, each once."""
     if not isinstance(model, Module):
@@ -143,11 +147,13 @@ def weighted_layers(model: Module) -> list[WeightedLayer]:
     return list(layers.values())
 
 
+@checked
 def quantized_layers(model: Module) -> list[WeightedLayer]:
     """Those of `weighted_layers` that have a quantizer."""
     return [layer for layer in weighted_layers(model) if layer.quantizer is not None]
 
 
+@checked
 def he_bound(shape: Iterable[int]) -> float:
     """sqrt(6 / fan_in) of a weight [out, in, ...]: the bound of He's uniform initial weights."""
     sizes = tuple(shape)
@@ -156,13 +162,14 @@ def he_bound(shape: Iterable[int]) -> float:
     return float(np.sqrt(6 / np.prod(sizes[1:])))
 
 
+@checked
 def quantize_model(
     model: _Model,
     *,
     bits: int = 2,
     estimator: str | Estimator = "dsq",
     layers: Literal["all", "conv", "linear"] = "all",
-    skip: Iterable[str] = (),
+    skip: str | Iterable[str] = (),
     bound: float | None = None,
 ) -> _Model:
     """Give the layers of `model` a weight quantizer each; returns the model.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._arguments import checked
 from .._tensor import Tensor
 from ..nn._module import Module
 from ..optim import SGD, Adam, AdamW, Optimizer, is_clipped
@@ -40,6 +41,7 @@ class Conversion:
         return text + "".join(f"\n  outside the theorem: {reason}" for reason in self.reasons)
 
 
+@checked
 def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[Conversion]:
     """Replace every custom estimator of `model` by the straight-through one that trains alike.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arguments import checked
 from .._functions import no_grad
 from .._tensor import Tensor
 from ..nn import functional
@@ -150,6 +151,7 @@ class _Member:
         )
 
 
+@checked
 class TwinTrainer:
     """Trains a model and its twins in step on the same batches and measures their alignment.
 

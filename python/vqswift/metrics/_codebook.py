@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from .._arguments import checked
 from .._tensor import Tensor, as_tensor
 
 Array = npt.ArrayLike | Tensor
 
 
+@checked
 class CodeUsage:
     """How often each of `num_codes` codes was used, over as many batches as are added.
 
@@ -58,6 +60,7 @@ class CodeUsage:
         return _core.active_codes(self._counts)
 
 
+@checked
 def perplexity(codes: Array, num_codes: int) -> float:
     """2^H, H the entropy in bits of how `codes` use `num_codes` codes: m for m equally used ones.
 
@@ -66,6 +69,7 @@ def perplexity(codes: Array, num_codes: int) -> float:
     return _usage(codes, num_codes).perplexity
 
 
+@checked
 def active_codes(codes: Array, num_codes: int) -> int:
     """How many of `num_codes` codes occur in `codes`, int32 of any shape, -1 left out."""
     return _usage(codes, num_codes).active_codes
@@ -77,6 +81,7 @@ def _usage(codes: Array, num_codes: int) -> CodeUsage:
     return usage
 
 
+@checked
 def quantization_error(z: Array, z_q: Array, mask: Array | None = None) -> float:
     """Mean of (z - z_q)^2 over all elements of the vectors that `mask` keeps.
 
@@ -87,6 +92,7 @@ def quantization_error(z: Array, z_q: Array, mask: Array | None = None) -> float
     return _core.quantization_error(as_tensor(z)._handle, as_tensor(z_q)._handle, kept)
 
 
+@checked
 def divergence(p: Array, c: Array) -> float:
     """D(P, C): mean over the points z of p of min over the points c_j of c of 1/2 |z - c_j|^2.
 
@@ -104,6 +110,7 @@ def divergence(p: Array, c: Array) -> float:
     return _core.divergence(as_tensor(p)._handle, as_tensor(c)._handle)
 
 
+@checked
 def divergence_bound(p: Array) -> float:
     """1/2 Var(P), Var(P) = mean |z - mean z|^2 over the points z of p [..., d].
 
@@ -113,6 +120,7 @@ def divergence_bound(p: Array) -> float:
     return _core.divergence_bound(as_tensor(p)._handle)
 
 
+@checked
 def activation_probability(
     num_codes: int,
     *,

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from .. import _core
+from .._arguments import checked
 from .._quantizer import Quantizer, no_quantization
 from .._tensor import Tensor
 from ..nn._module import Module
@@ -42,6 +43,7 @@ class GradientGap:
     active_codes: int
 
 
+@checked
 def gradient_gap(model: Module, loss: Callable[[], tuple[Tensor, Usage]]) -> GradientGap:
     """Sum over parameters of |g - g'|^2: gradients without and with quantization (eq. 14, A.3).
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy.typing as npt
 
 from .. import _core
+from .._arguments import checked
 from .._tensor import Tensor, as_tensor
 
 Array = npt.ArrayLike | Tensor
 
 
+@checked
 def mse(a: Array, b: Array) -> float:
     """Mean of (a - b)^2 over all elements of two floating arrays of one shape."""
     return _core.mse(as_tensor(a)._handle, as_tensor(b)._handle)
 
 
+@checked
 def psnr(a: Array, b: Array, data_range: float = 1.0) -> float:
     """Peak signal to noise ratio in dB: 10 log10(data_range^2 / mse), the mse over all elements.
 
@@ -24,6 +27,7 @@ def psnr(a: Array, b: Array, data_range: float = 1.0) -> float:
     return _core.psnr(as_tensor(a)._handle, as_tensor(b)._handle, data_range)
 
 
+@checked
 def ssim(
     a: Array, b: Array, data_range: float = 1.0, *, window: int = 11, sigma: float = 1.5
 ) -> float:

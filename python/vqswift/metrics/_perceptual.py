@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._arguments import checked
 from .._tensor import Tensor
 
 Array = npt.ArrayLike | Tensor
 
 
+@checked
 def lpips(
     a: Array,
     b: Array,
@@ -74,6 +76,7 @@ def _load_backbone(backbone: Any, checkpoint: dict[str, Any], path: str) -> None
     backbone.load_state_dict({name: checkpoint[source] for name, source in names.items()})
 
 
+@checked
 def fid(
     a: Array, b: Array, *, weights: str | Path, data_range: float = 1.0, batch_size: int = 64
 ) -> float:
@@ -110,6 +113,7 @@ def fid(
     return frechet_distance(features(sets[0]), features(sets[1]))
 
 
+@checked
 def frechet_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> float:
     """|ma - mb|^2 + tr(Sa + Sb - 2 (Sa Sb)^(1/2)) of features [n, d] and [m, d], in Float64.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
+
 from .. import _core
+from .._arguments import checked
 from .._random import Generator, layer_generator
 from .._tensor import Pair, Tensor, as_pair, as_tensor
 from ._module import Module, Native
 
 
+@checked
 class Linear(Native):
     """x [..., in] -> x W^T + b [..., out]; `weight` [out, in], `bias` [out]."""
 
@@ -25,6 +29,7 @@ class Linear(Native):
         super().__init__(_core.linear_create(in_features, out_features, bias, source))
 
 
+@checked
 class Conv2d(Native):
     """x [n, h, w, in] -> [n, h', w', out]; `weight` [out, in, kh, kw], `bias` [out]."""
 
@@ -53,6 +58,7 @@ class Conv2d(Native):
         )
 
 
+@checked
 class ConvTranspose2d(Native):
     """x [n, h, w, in] -> [n, (h-1) stride - 2 padding + k + output_padding, ..., out].
 
@@ -85,6 +91,7 @@ class ConvTranspose2d(Native):
         )
 
 
+@checked
 class BatchNorm(Native):
     """Normalizes the last axis over all others; running variance unbiased."""
 
@@ -92,6 +99,7 @@ class BatchNorm(Native):
         super().__init__(_core.batch_norm_create(features, eps, momentum))
 
 
+@checked
 class LayerNorm(Native):
     """Normalizes each vector of the last axis."""
 
@@ -99,6 +107,7 @@ class LayerNorm(Native):
         super().__init__(_core.layer_norm_create(features, eps))
 
 
+@checked
 class Embedding(Native):
     """int32 [...] -> rows of `weight` [count, features]."""
 
@@ -156,6 +165,7 @@ class Flatten(_Activation):
     _kind = 6
 
 
+@checked
 class Dropout(Native):
     """Zeroes elements with probability `p` in training, the others times 1 / (1 - p)."""
 
@@ -163,6 +173,7 @@ class Dropout(Native):
         super().__init__(_core.dropout_create(p, layer_generator(generator)._handle))
 
 
+@checked
 class MaxPool2d(Native):
     """Maximum of each window; the stride is the kernel's size unless given."""
 
@@ -172,6 +183,7 @@ class MaxPool2d(Native):
         super().__init__(_core.max_pool2d_create(*sizes))
 
 
+@checked
 class AvgPool2d(Native):
     """Mean of each window, padding counted as zeros."""
 
@@ -181,6 +193,7 @@ class AvgPool2d(Native):
         super().__init__(_core.average_pool2d_create(*sizes))
 
 
+@checked
 class Upsample(Native):
     """Repeats each pixel `scale` times along both axes."""
 
@@ -215,6 +228,7 @@ def _require_module(operation: str, value: object) -> None:
         raise TypeError(f"[{operation}] a {type(value).__name__} is no layer: Modules are required")
 
 
+@checked
 class Sequential(_Fused):
     """Modules one after the other, named "0", "1", ...
 
@@ -246,6 +260,7 @@ class Sequential(_Fused):
         return len(self._children)
 
 
+@checked
 class Residual(_Fused):
     """x + body(x)."""
 
@@ -257,7 +272,7 @@ class Residual(_Fused):
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         return _core.residual_create(parts[0])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | npt.ArrayLike) -> Tensor:
         """x plus the body's output."""
         handle = self._fused()
         if handle is not None:

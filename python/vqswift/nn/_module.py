@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
+from .._arguments import checked
 from .._fitting import fitted
 from .._interop import not_copied
 from .._tensor import Tensor, as_tensor
 
 
+@checked
 class Module:
     """A network or a part of one: subclass it, assign layers in `__init__`, write `forward`.
 
@@ -269,6 +272,7 @@ class Module:
         return self.train(False)
 
 
+@checked
 class Native(Module):
     """A module of the core behind one handle."""
 
@@ -297,7 +301,7 @@ class Native(Module):
         every = _core.module_parameters(self._handle, True) + _core.module_buffers(self._handle)
         return {name for name, _ in every}
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
         return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
 

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import numpy.typing as npt
+
 from .. import _core
+from .._arguments import checked
 from .._random import Generator
 from .._tensor import Pair, Tensor, as_pair, as_tensor
 
+Array = npt.ArrayLike | Tensor
 
-def mse_loss(prediction: Tensor, target: Tensor) -> Tensor:
+
+@checked
+def mse_loss(prediction: Array, target: Array) -> Tensor:
     """Mean over all elements of (prediction - target)^2; equal shapes."""
     return Tensor._wrap(_core.mse_loss(as_tensor(prediction)._handle, as_tensor(target)._handle))
 
 
-def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
+@checked
+def l1_loss(prediction: Array, target: Array) -> Tensor:
     """Mean over all elements of |prediction - target|; equal shapes."""
     return Tensor._wrap(_core.l1_loss(as_tensor(prediction)._handle, as_tensor(target)._handle))
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+@checked
+def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> Tensor:
     """logits [n, k], labels int32 [n] -> mean negative log likelihood."""
     target = as_tensor(labels)._handle
     return Tensor._wrap(_core.cross_entropy(as_tensor(logits)._handle, target, label_smoothing))
 
 
+@checked
 def conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Pair = 0
+    x: Array, weight: Array, bias: Array | None = None, stride: Pair = 1, padding: Pair = 0
 ) -> Tensor:
     """x [n, h, w, i], weight [o, i, kh, kw] -> [n, h', w', o]; docs/numerics.md: its accuracy."""
     offset = None if bias is None else as_tensor(bias)._handle
@@ -39,10 +48,11 @@ def conv2d(
     )
 
 
+@checked
 def conv_transpose2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
     stride: Pair = 1,
     padding: Pair = 0,
     output_padding: Pair = 0,
@@ -55,8 +65,9 @@ def conv_transpose2d(
     )
 
 
+@checked
 def max_pool2d(
-    x: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
+    x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
 ) -> Tensor:
     """Maximum of each window of x [n, h, w, c]."""
     step = kernel_size if stride is None else stride
@@ -64,8 +75,9 @@ def max_pool2d(
     return Tensor._wrap(_core.max_pool2d(as_tensor(x)._handle, *sizes))
 
 
+@checked
 def avg_pool2d(
-    x: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
+    x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
 ) -> Tensor:
     """Mean of each window of x [n, h, w, c], padding counted as zeros."""
     step = kernel_size if stride is None else stride
@@ -73,15 +85,17 @@ def avg_pool2d(
     return Tensor._wrap(_core.average_pool2d(as_tensor(x)._handle, *sizes))
 
 
-def upsample_nearest2d(x: Tensor, scale: Pair) -> Tensor:
+@checked
+def upsample_nearest2d(x: Array, scale: Pair) -> Tensor:
     """x [n, h, w, c] with each pixel repeated along both axes."""
     return Tensor._wrap(_core.upsample_nearest2d(as_tensor(x)._handle, as_pair(scale)))
 
 
+@checked
 def batch_norm(
-    x: Tensor,
-    scale: Tensor,
-    shift: Tensor,
+    x: Array,
+    scale: Array,
+    shift: Array,
     running_mean: Tensor,
     running_var: Tensor,
     training: bool,
@@ -103,6 +117,7 @@ def batch_norm(
     )
 
 
-def dropout(x: Tensor, p: float, generator: Generator) -> Tensor:
+@checked
+def dropout(x: Array, p: float, generator: Generator) -> Tensor:
     """Zeroes elements with probability `p`, the others times 1 / (1 - p)."""
     return Tensor._wrap(_core.dropout(as_tensor(x)._handle, p, generator._handle))

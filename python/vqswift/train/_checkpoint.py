@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import vqswift as vq
 
+from .._arguments import checked
 from .._checkpoint import Path
 from .._fitting import fitted
 from ._trainer import Trainer
@@ -22,6 +23,7 @@ from ._trainer import Trainer
 _GRADIENT = "codebook.grad"
 
 
+@checked
 def save_trainer(trainer: Trainer, path: Path) -> None:
     """Writes model, optimizers, step and position of ``trainer`` to ``path``."""
     tensors = _prefixed("model.", trainer.model.state_dict())
@@ -35,6 +37,7 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
     vq.save(path, tensors, metadata)
 
 
+@checked
 def load_trainer(trainer: Trainer, path: Path) -> None:
     """Puts ``trainer``, built as the saved one was, where that one stood.
 
@@ -73,6 +76,7 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     trainer._resume(step)
 
 
+@checked
 def load_model(model: Any, path: Path) -> None:
     """Loads the model's part of a checkpoint."""
     tensors, _ = vq.load(path)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import vqswift as vq
 
+from .._arguments import checked
 from ..data import Batches
 
 
@@ -34,7 +35,8 @@ class Evaluation:
     images: int
 
 
-def evaluate(model: Any, images: NDArray[Any], *, batch_size: int = 256) -> Evaluation:
+@checked
+def evaluate(model: vq.nn.Module, images: NDArray[Any], *, batch_size: int = 256) -> Evaluation:
     """Evaluates ``model`` on ``[n, h, w, c]`` images, uint8 or float32 in [0, 1].
 
     The model is in evaluation mode meanwhile and changes in nothing.
@@ -56,11 +58,15 @@ def evaluate(model: Any, images: NDArray[Any], *, batch_size: int = 256) -> Eval
     )
 
 
-def reconstruct(model: Any, images: NDArray[Any], *, batch_size: int = 256) -> NDArray[np.float32]:
+@checked
+def reconstruct(
+    model: vq.nn.Module, images: NDArray[Any], *, batch_size: int = 256
+) -> NDArray[np.float32]:
     """The reconstructions ``[n, h, w, c]`` of the images, in evaluation mode."""
     return np.concatenate([output for _, output, _ in _passes(model, images, batch_size)])
 
 
+@checked
 def psnr(mse: float) -> float:
     """Peak signal to noise ratio in dB of a mean squared error, data range 1; 0 gives infinity."""
     if mse < 0:
@@ -68,6 +74,7 @@ def psnr(mse: float) -> float:
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
+@checked
 def perplexity(counts: NDArray[Any]) -> float:
     """``2^H``, H the entropy in bits of codes that occur ``counts`` ``[k]`` times."""
     total = counts.sum()
@@ -78,7 +85,7 @@ def perplexity(counts: NDArray[Any]) -> float:
 
 
 def _passes(
-    model: Any, images: NDArray[Any], batch_size: int
+    model: vq.nn.Module, images: NDArray[Any], batch_size: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]]:
     """Batches of images, their reconstructions and their codes."""
     modes = [(module, module.training) for module in model.modules()]

@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from .._arguments import checked
+
 if TYPE_CHECKING:
     from ._trainer import StepMetrics
 
 _LINE_SECONDS = 5.0
 
 
+@checked
 def track(steps: Iterable[StepMetrics], *, total: int, label: str) -> Iterator[StepMetrics]:
     """Passes the metrics through and shows loss, perplexity and images per second meanwhile."""
     if sys.stdout.isatty():

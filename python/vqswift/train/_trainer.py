@@ -11,6 +11,7 @@ from typing import Any
 
 import vqswift as vq
 
+from .._arguments import checked
 from ..data import Batches
 from ._metrics_file import MetricsFile
 from ._progress import track
@@ -43,6 +44,7 @@ class StepMetrics:
     images_per_second: float
 
 
+@checked
 class Trainer:
     """Minimises ``reconstruction_loss(model(x), x) + alpha * info.loss`` over batches.
 
@@ -61,8 +63,8 @@ class Trainer:
 
     def __init__(
         self,
-        model: Any,
-        optimizer: Any,
+        model: vq.nn.Module,
+        optimizer: vq.optim.Optimizer,
         batches: Batches,
         *,
         alpha: float = 5.0,

@@ -1,0 +1,307 @@
+"""A wrong object in a public call raises TypeError with the call, the argument and the object.
+
+Every public function, constructor and method is tried, parameter by parameter, with objects that
+no parameter takes and with some that only others take.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import vqswift as vq
+from test_typing import MODULES
+from vqswift import recipes
+from vqswift._vector_quant import VectorQuantOptions
+
+ROWS = np.ones((4, 4), np.float32)
+IMAGES = np.ones((2, 4, 4, 4), np.float32)
+
+
+class Unknown:
+    """What nothing takes."""
+
+
+def leaf() -> vq.Tensor:
+    return vq.Tensor(ROWS, requires_grad=True)
+
+
+def layer() -> vq.nn.Linear:
+    return vq.nn.Linear(4, 4)
+
+
+def quantized() -> vq.nn.Module:
+    return vq.estimators.quantize_model(layer())
+
+
+def autoencoder() -> vq.models.SQVAE:
+    return vq.models.SQVAE(vq.VectorQuant(4, 5), image_size=28, channels=1, width=4)
+
+
+def batches() -> vq.data.Batches:
+    return vq.data.Batches(np.ones((4, 28, 28, 1), np.float32), batch_size=2)
+
+
+def trainer() -> vq.train.Trainer:
+    model = autoencoder()
+    return vq.train.Trainer(model, vq.optim.SGD(model.parameters()), batches())
+
+
+def twins() -> vq.estimators.TwinTrainer:
+    model = quantized()
+    return vq.estimators.TwinTrainer(model, vq.optim.SGD(model.parameters()))
+
+
+def folder(root: Path) -> vq.data.ImageFolder:
+    image = pytest.importorskip("PIL.Image")
+    (root / "a").mkdir(exist_ok=True)
+    image.new("RGB", (8, 8)).save(root / "a" / "0.png")
+    return vq.data.ImageFolder(root, size=4)
+
+
+# What a parameter takes, by its name, where its annotation does not say enough.
+GIVEN: dict[str, Callable[[], Any]] = {
+    "num_codes": lambda: 5,
+    "groups": lambda: 2,
+    "stages": lambda: 2,
+    "levels": lambda: [4, 3, 2, 5],
+    "bits": lambda: 4,
+    "feature_size": lambda: 4,
+    "k": lambda: 2,
+    "p": lambda: 0.5,
+    "shape": lambda: (4, 4),
+    "axes": lambda: (1, 0),
+    "codes": lambda: np.zeros((4,), np.int32),
+    "labels": lambda: np.zeros((4,), np.int32),
+    "lengths": lambda: np.array([4, 4, 4, 4]),
+    "mask": lambda: np.ones(4, bool),
+    "path": lambda: "file.safetensors",
+    "folder": lambda: folder(Path()) and ".",
+    "weights": lambda: "weights.pth",
+    "tensors": lambda: {"a": ROWS},
+    "state": lambda: layer().state_dict(),
+    "model": quantized,
+    "module": layer,
+    "body": layer,
+    "modules": layer,
+    "quantizer": lambda: vq.VectorQuant(4, 5),
+    "optimizer": lambda: vq.optim.SGD([leaf()]),
+    "params": lambda: [leaf()],
+    "loss": lambda: lambda: None,
+    "h": lambda: [1.0, 2.0],
+    "name": lambda: "ste",
+    "estimator": vq.estimators.ste,
+    "images": lambda: np.ones((4, 28, 28, 1), np.float32),
+    "batches": batches,
+    "trainer": trainer,
+    "schedule": lambda: None,
+    "counts": lambda: np.array([1, 2]),
+    "x": lambda: ROWS,
+    "z": lambda: ROWS,
+    "generator": lambda: vq.Generator(1),
+    "kernel_size": lambda: 2,
+}
+INSTANCES: dict[str, Callable[[], Any]] = {
+    "Tensor": leaf,
+    "Module": layer,
+    "Generator": lambda: vq.Generator(1),
+    "Optimizer": lambda: vq.optim.SGD([leaf()]),
+    "Schedule": lambda: vq.optim.cosine_schedule(10),
+    "SQVAE": autoencoder,
+    "Quantizer": lambda: vq.VectorQuant(4, 5),
+    "CodebookQuantizer": lambda: vq.VectorQuant(4, 5),
+    "VectorQuant": lambda: vq.VectorQuant(4, 5),
+    "GroupVectorQuant": lambda: vq.GroupVectorQuant(4, 5, groups=2),
+    "ResidualVectorQuant": lambda: vq.ResidualVectorQuant(4, 5, stages=2),
+    "FSQ": lambda: vq.FSQ([4, 3, 2, 5]),
+    "LFQ": lambda: vq.LFQ(4),
+    "GumbelQuant": lambda: vq.GumbelQuant(4, 5),
+    "GaussianQuant": lambda: vq.GaussianQuant(4, 5),
+    "CodeUsage": lambda: vq.metrics.CodeUsage(5),
+    "Estimator": vq.estimators.dsq,
+    "GridEstimator": lambda: vq.estimators.dsq().on(2, 1.0),
+    "WeightQuantizer": lambda: vq.estimators.WeightQuantizer(2, 1.0),
+    "Batches": batches,
+    "ImageFolder": lambda: folder(Path()),
+    "Trainer": trainer,
+    "TwinTrainer": twins,
+    "Sequential": lambda: vq.nn.Sequential(layer()),
+    "Residual": lambda: vq.nn.Residual(layer()),
+    "Recipe": recipes.get,
+}
+# Names whose values are free: what is given there is shown or handed on.
+FREE = {("track", "label"), ("__init__", "tag")}
+# Their libraries are imported first, and are not always there.
+FREE |= {(name, image) for name in ("fid", "lpips") for image in ("a", "b")}
+RECORDS = {
+    *("KMeansResult", "QuantizerInfo", "GradientGap", "Conversion", "TwinRecord", "TwinReport"),
+    *(
+        "TwinWeights",
+        "WeightedLayer",
+        "ImageSet",
+        "Evaluation",
+        "StepMetrics",
+        "Estimator",
+        "Schedule",
+    ),
+    *("Recipe", "Measured", "Optimizer"),
+}
+
+
+def members() -> Iterator[tuple[str, str, Callable[..., Any]]]:
+    """Class (empty for functions), name and function of all that is public."""
+    modules = [*MODULES.values(), recipes]
+    seen = set()
+    for module in modules:
+        names = getattr(module, "__all__", None) or [
+            name
+            for name, value in vars(module).items()
+            if name[0] != "_" and getattr(value, "__module__", "") == module.__name__
+        ]
+        for name in names:
+            value = getattr(module, name)
+            if id(value) in seen or not getattr(value, "__module__", "").startswith("vqswift"):
+                continue
+            seen.add(id(value))
+            if inspect.isfunction(value):
+                yield "", name, value
+            if not inspect.isclass(value):
+                continue
+            for kind in value.__mro__:
+                if not kind.__module__.startswith("vqswift"):
+                    continue
+                for member, item in vars(kind).items():
+                    if (id(item) in seen) or (member[0] == "_" and member != "__init__"):
+                        continue
+                    seen.add(id(item))
+                    if isinstance(item, (classmethod, staticmethod)):
+                        item = item.__func__
+                    if inspect.isfunction(item) and not (member == "__init__" and name in RECORDS):
+                        yield name if member == "__init__" else kind.__name__, member, item
+
+
+def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            if "VectorQuantOptions" in str(parameter.annotation):
+                for name, kind in VectorQuantOptions.__annotations__.items():
+                    text = kind.__forward_arg__
+                    found.append(
+                        inspect.Parameter(name, parameter.KEYWORD_ONLY, default=0, annotation=text)
+                    )
+        else:
+            found.append(parameter)
+    return found
+
+
+def taken(parameter: inspect.Parameter) -> Any:
+    """A value that the parameter takes."""
+    annotation = str(parameter.annotation)
+    if "Iterator" in annotation:
+        return iter([])
+    if parameter.name in GIVEN and "Callable" not in annotation:
+        return GIVEN[parameter.name]()
+    for part, value in (
+        *(("Callable", lambda *_: 1.0), ("Array", ROWS), ("Tensor", leaf()), ("int", 2)),
+        *(("float", 0.5), ("bool", True), ("str", "train"), ("Split", "train"), ("Axes", 0)),
+        *(("Pair", 2), ("Iterable", [])),
+    ):
+        if part in annotation:
+            return value
+    raise AssertionError(f"no value for {parameter}")
+
+
+def wrong(annotation: str) -> list[Any]:
+    """Objects that a parameter of this annotation does not take."""
+    takes_layers = re.search("Model|Module|Callable|InplaceOptimizer", annotation)
+    objects: list[Any] = [Unknown()] if takes_layers else [Unknown(), layer()]
+    if not re.search("None|Root|Axes", annotation):
+        objects.append(None)
+    if not re.search(r"\bstr\b|PathLike|Split|Root|Path|Literal", annotation):
+        objects.append("text")
+    if not re.search(
+        r"[Aa]rray|Tensor|Sequence|Iterable|Axes|Pair|Parameters|tuple|list", annotation
+    ):
+        objects.append(np.ones((3, 2), np.float32))
+    return objects
+
+
+CASES = [
+    pytest.param(owner, name, function, parameter, id=f"{owner}.{name}({parameter.name})")
+    for owner, name, function in members()
+    for parameter in parameters(function)
+    if (name, parameter.name) not in FREE
+    and parameter.annotation not in ("Any", "object")
+    and "handle" not in inspect.signature(function).parameters
+]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("owner", "name", "function", "parameter"), CASES)
+def test_wrong_object(
+    owner: str, name: str, function: Callable[..., Any], parameter: inspect.Parameter
+) -> None:
+    for value in wrong(str(parameter.annotation)):
+        positional, named = [], {}
+        for other in parameters(function):
+            if other.name == parameter.name:
+                given = value
+            elif other.default is other.empty and other.kind is not other.VAR_POSITIONAL:
+                given = taken(other)
+            else:
+                continue
+            if other.kind is other.KEYWORD_ONLY or other.default is not other.empty:
+                named[other.name] = given
+            else:
+                positional.append(given)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional.append(named.pop(parameter.name, value))
+        if name == "__init__":
+            kind = next(c for c in _classes() if c.__name__ == owner)
+            target: Callable[..., Any] = kind
+        elif owner:
+            target = getattr(_instance(owner), name)
+        else:
+            target = function
+        with pytest.raises(TypeError) as caught:
+            result = target(*positional, **named)
+            if hasattr(result, "__next__"):
+                next(result)
+            if hasattr(result, "__enter__"):
+                result.__enter__()
+        text = str(caught.value)
+        assert text.startswith("["), text
+        assert parameter.name in text, text
+        shown = "Unknown" if isinstance(value, Unknown) else repr(value)
+        if isinstance(value, vq.nn.Module):
+            shown = "a Linear"
+        if isinstance(value, np.ndarray):
+            shown = "an array of float32 of shape [3, 2]"
+        assert shown in text, text
+
+
+def _classes() -> list[type]:
+    modules = [*MODULES.values(), recipes]
+    return [value for m in modules for value in vars(m).values() if inspect.isclass(value)]
+
+
+def _instance(owner: str) -> Any:
+    if owner in INSTANCES:
+        return INSTANCES[owner]()
+    if owner == "Native":
+        return layer()
+    if owner in ("Learned", "LSQ", "LSQPlus", "PACT"):
+        return vq.estimators.LSQ(2)
+    raise AssertionError(f"no instance of {owner}")
