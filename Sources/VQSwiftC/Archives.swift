@@ -28,8 +28,8 @@ public func vq_archive_save(
 ) -> vq_status {
   catching {
     var metadata: [String: String] = [:]
-    for index in try indices(metadataCount) {
-      metadata[try string(keys?[index])] = try string(values?[index])
+    for (key, value) in try zip(list(keys, metadataCount), list(values, metadataCount)) {
+      metadata[try string(key)] = try string(value)
     }
     try Checkpoint.save(named(names, tensors, count), metadata: metadata, to: string(path))
   }

@@ -29,6 +29,9 @@ public func vq_set_threads(_ count: Int64) -> vq_status {
 @_cdecl("vq_get_threads") @implementation
 public func vq_get_threads() -> Int64 { Int64(vq_thread_count()) }
 
+@_cdecl("vq_shut_down") @implementation
+public func vq_shut_down() { vq_end_calls() }
+
 @_cdecl("vq_set_grad_enabled") @implementation
 public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
   let before = vq_gradients_enabled()

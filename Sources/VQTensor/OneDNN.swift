@@ -6,6 +6,7 @@
   /// The parts of oneDNN's C interface that every operator needs.
   enum OneDNN {
     static func check(_ status: dnnl_status_t, _ call: String) throws {
+      if status == dnnl_out_of_memory { throw VQError.shortage("oneDNN", call) }
       guard status == dnnl_success else {
         throw VQError.library("oneDNN", call, status: Int(status.rawValue))
       }

@@ -64,15 +64,15 @@
       let hasBias: Bool
       let threads: Int
       var winograd: Bool
+      /// Rows of padding below.
+      var bottom: Int
     }
 
-    /// The pass over some images, run by one thread.
-    static func part(_ pass: Pass, _ g: ConvolutionGeometry, images: Int, hasBias: Bool) throws
-      -> ConvolutionPlan
-    {
-      var part = g
-      part.images = images
-      let key = Key(pass: pass, geometry: part, hasBias: hasBias, threads: 1, winograd: false)
+    /// The pass over a band, run by one thread.
+    static func of(_ pass: Pass, _ band: ConvolutionBand, hasBias: Bool) throws -> ConvolutionPlan {
+      let key = Key(
+        pass: pass, geometry: band.geometry, hasBias: hasBias, threads: 1, winograd: false,
+        bottom: band.bottom)
       return try cache.value(key) { try ConvolutionPlan(key) }
     }
 
@@ -81,8 +81,8 @@
     static func of(_ pass: Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws -> ConvolutionPlan
     {
       var key = Key(
-        pass: pass, geometry: g, hasBias: hasBias, threads: threadCount,
-        winograd: g.suitsWinograd)
+        pass: pass, geometry: g, hasBias: hasBias, threads: 1,
+        winograd: g.suitsWinograd, bottom: g.window.paddingHeight)
       return try cache.value(key) {
         // The transformed images of a large batch can take several times their own memory.
         if key.winograd, let plan = try? ConvolutionPlan(key),
@@ -112,6 +112,7 @@
       let algorithm = key.winograd ? dnnl_convolution_winograd : dnnl_convolution_direct
       let strides = [Int64(w.strideHeight), Int64(w.strideWidth)]
       let padding = [Int64(w.paddingHeight), Int64(w.paddingWidth)]
+      let paddingBehind = [Int64(key.bottom), Int64(w.paddingWidth)]
 
       var chosen = weights
       primitive = try OneDNNPrimitive(threads: key.threads) { attributes, engine in
@@ -130,7 +131,7 @@
             try OneDNN.check(
               dnnl_convolution_forward_desc_init(
                 &operation, dnnl_forward_training, algorithm, &input, &weights,
-                bias, &output, strides, padding, padding),
+                bias, &output, strides, padding, paddingBehind),
               "dnnl_convolution_forward_desc_init")
           }
           return try create(operation)
@@ -146,13 +147,14 @@
         if key.pass == .backwardData {
           try OneDNN.check(
             dnnl_convolution_backward_data_desc_init(
-              &operation, algorithm, &input, &weights, &output, strides, padding, padding),
+              &operation, algorithm, &input, &weights, &output, strides, padding, paddingBehind),
             "dnnl_convolution_backward_data_desc_init")
         } else {
           try withOptionalPointer(key.hasBias, &bias) { bias in
             try OneDNN.check(
               dnnl_convolution_backward_weights_desc_init(
-                &operation, algorithm, &input, &weights, bias, &output, strides, padding, padding),
+                &operation, algorithm, &input, &weights, bias, &output, strides, padding,
+                paddingBehind),
               "dnnl_convolution_backward_weights_desc_init")
           }
         }
@@ -203,40 +205,43 @@
     try withUnsafePointer(to: &value) { try body(isPresent ? $0 : nil) }
   }
 
-  /// A pass cut into parts of equally many images, save the last. The parts follow from the sizes
-  /// alone, and threads take them as they come, so that results do not depend on the threads.
+  /// A pass cut into parts. They follow from the sizes alone, and threads take them as they come, so
+  /// that results do not depend on the threads.
   private struct ConvolutionParts {
-    let count: Int
-    private let images: Int
-    private let g: ConvolutionGeometry
-    private let first, last: ConvolutionPlan
+    private let parts: [(band: ConvolutionBand, plan: ConvolutionPlan)]
 
-    /// Nil where the library's own division among threads is better: few images, or Winograd.
+    /// Nil where Winograd's algorithm is better.
     init?(_ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws {
-      guard g.images >= 8, !g.suitsWinograd else { return nil }
-      // A part is worth waking for, and its weight gradient worth adding.
-      let pixels = g.window.outHeight * g.window.outWidth
-      let worth =
-        pass == .backwardWeights
-        ? (512 + pixels - 1) / pixels : 1 + Int(0x1p23 * Double(g.images) / g.operations)
-      var images = max(worth, (g.images + 31) / 32)
-      guard images < g.images else { return nil }
-      let rest = g.images % images
-      var first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
-      var last =
-        rest == 0
-        ? first : try ConvolutionPlan.part(pass, g, images: rest, hasBias: hasBias)
-      if !OneDNN.isSame(first.weights.inner, last.weights.inner) {
-        images = g.images
-        first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
-        last = first
+      if g.suitsWinograd { return nil }
+      let bands =
+        switch pass {
+        case .forward: g.parts(.outputRows, least: 0x1p23 / g.operations)
+        case .backwardData: g.parts(.inputRows, least: 0x1p23 / g.operations)
+        // Its weight gradient must be worth adding.
+        case .backwardWeights: g.parts(.outputRows, least: 512 / Double(g.outputPixels))
+        }
+      let parts = try Self.planned(bands, pass, hasBias)
+      let isUniform = parts.allSatisfy {
+        OneDNN.isSame($0.plan.weights.inner, parts[0].plan.weights.inner)
       }
-      (self.g, self.images, self.first, self.last) = (g, images, first, last)
-      count = (g.images + images - 1) / images
+      self.parts =
+        isUniform ? parts : try Self.planned([ConvolutionBand(all: g)], pass, hasBias)
     }
 
-    var weights: Port { first.weights }
-    var bias: dnnl_memory_desc_t { first.bias }
+    private static func planned(
+      _ bands: [ConvolutionBand], _ pass: ConvolutionPlan.Pass, _ hasBias: Bool
+    ) throws -> [(band: ConvolutionBand, plan: ConvolutionPlan)] {
+      var parts: [(band: ConvolutionBand, plan: ConvolutionPlan)] = []
+      for band in bands {
+        let known = parts.last.flatMap { $0.band.isSameSize(as: band) ? $0.plan : nil }
+        parts.append((band, try known ?? ConvolutionPlan.of(pass, band, hasBias: hasBias)))
+      }
+      return parts
+    }
+
+    var count: Int { parts.count }
+    var weights: Port { parts[0].plan.weights }
+    var bias: dnnl_memory_desc_t { parts[0].plan.bias }
 
     /// Calls `arguments` with the number of each part, its plan, input and output.
     func run(
@@ -244,13 +249,10 @@
       _ arguments: (Int, ConvolutionPlan, UnsafeMutableRawPointer, UnsafeMutableRawPointer)
         -> [OneDNNPrimitive.Argument]
     ) throws {
-      let (inputBytes, outputBytes) = (4 * g.inputCount / g.images, 4 * g.outputCount / g.images)
-      try parallelForEach(count) { part in
-        let plan = part + 1 == count ? last : first
-        let start = part * images
+      try parallelForEach(parts.count) { number in
+        let (band, plan) = parts[number]
         try plan.primitive.execute(
-          arguments(
-            part, plan, input.base + start * inputBytes, output.base + start * outputBytes))
+          arguments(number, plan, input.base + 4 * band.input, output.base + 4 * band.output))
       }
     }
   }
