@@ -1,6 +1,7 @@
 """Builds the Swift core and the CPython extension into one `vqswift/_core.abi3.so`."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 ONEDNN_HEADER = Path("/usr/include/oneapi/dnnl/dnnl.h")
+SWIFT = (6, 3)
 
 
 def uses_onednn() -> bool:
@@ -20,13 +22,40 @@ def uses_onednn() -> bool:
     return choice != "0" if choice else ONEDNN_HEADER.exists()
 
 
+def obstacle(includes: list[str]) -> str | None:
+    """The first thing that a build lacks, and what brings it."""
+    for tool in ("swift", "swiftc", "clang"):
+        if shutil.which(tool) is None:
+            return (
+                f"`{tool}` is not on the path: install Swift {'.'.join(map(str, SWIFT))} or newer "
+                "(https://www.swift.org/install) and put its usr/bin on PATH"
+            )
+    told = subprocess.run(["swift", "--version"], capture_output=True, text=True)
+    version = re.search(r"Swift version (\d+)\.(\d+)", told.stdout + told.stderr)
+    if version is None or tuple(map(int, version.groups())) < SWIFT:
+        found = ".".join(version.groups()) if version else "of unknown version"
+        return (
+            f"`swift` on the path is {found}: install Swift {'.'.join(map(str, SWIFT))} or newer "
+            "(https://www.swift.org/install)"
+        )
+    headers = {"cblas.h": "libopenblas-dev", "Python.h": "python3-dev"}
+    if uses_onednn():
+        headers["oneapi/dnnl/dnnl.h"] = "libdnnl-dev"
+    for header, package in headers.items():
+        command = ["clang", *includes, "-fsyntax-only", "-x", "c", "-"]
+        program = f"#include <{header}>\n"
+        if subprocess.run(command, input=program, text=True, capture_output=True).returncode:
+            return f"the header {header} is missing: `apt install {package}` brings it on Debian"
+    return None
+
+
 class BuildCore(build_ext):
     """swift build for the core, clang for the shim, swiftc for the link."""
 
     def build_extension(self, ext: Extension) -> None:
-        swift = shutil.which("swift")
-        if swift is None:
-            sys.exit("vqswift: Swift 6.3 or newer is required: `swift` is not on the path")
+        includes = [f"-I{sysconfig.get_path('include')}", f"-I{ROOT / 'Sources/CVQSwift/include'}"]
+        if missing := obstacle(includes):
+            sys.exit(f"vqswift cannot be built: {missing}.")
         # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
         environment = {k: v for k, v in os.environ.items() if k not in ("CC", "CXX")}
         scratch = ROOT / ("build/swift" if uses_onednn() else "build/swift-plain")
@@ -41,7 +70,6 @@ class BuildCore(build_ext):
         objects = Path(self.build_temp)
         for folder in (target.parent, objects):
             folder.mkdir(parents=True, exist_ok=True)
-        includes = [f"-I{sysconfig.get_path('include')}", f"-I{ROOT / 'Sources/CVQSwift/include'}"]
         compiled = []
         for source in ext.sources:
             output = objects / (Path(source).stem + ".o")

@@ -4,8 +4,6 @@
 #include "platform.h"
 #include "team.h"
 
-void GOMP_parallel(void (*body)(void *), void *context, unsigned threads, unsigned flags);
-
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 // Denormal operands are zeros, denormal results too.
@@ -56,11 +54,4 @@ void vq_begin_gradual_underflow(void) {
 
 void vq_end_gradual_underflow(void) {
   if (--gradual_scopes == 0) set_control(outer_control);
-}
-
-static void take_control(void *value) { set_control(*(uint64_t *)value); }
-
-void vq_share_control(int threads) {
-  uint64_t value = control();
-  if (threads > 1) GOMP_parallel(take_control, &value, (unsigned)threads, 0);
 }

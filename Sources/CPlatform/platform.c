@@ -1,6 +1,5 @@
 #include "platform.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +7,12 @@
 #include "team.h"
 
 int omp_get_max_threads(void);
+int omp_get_num_procs(void);
 void omp_set_num_threads(int count);
 int omp_in_parallel(void);
+
+// Of OMP_NUM_THREADS: where more are given, so many, or four a processor.
+enum { MOST_THREADS_AT_START = 64 };
 
 static _Atomic(int) configured_threads;
 static _Atomic(bool) direct_convolutions;
@@ -17,16 +20,10 @@ static _Thread_local bool gradients_disabled;
 static _Thread_local char error_text[4096];
 static _Thread_local int error_code;
 
-// libgomp's pool does not survive fork either: a child in which oneDNN starts a region waits for
-// threads that are gone.
-static void after_fork_in_child(void) {
-  vq_forget_helpers();
-  vq_set_thread_count(1);
-}
-
 __attribute__((constructor)) static void start(void) {
-  atomic_store(&configured_threads, omp_get_max_threads());
-  pthread_atfork(NULL, NULL, after_fork_in_child);
+  int threads = omp_get_max_threads(), most = 4 * omp_get_num_procs();
+  if (most < MOST_THREADS_AT_START) most = MOST_THREADS_AT_START;
+  atomic_store(&configured_threads, threads < 1 ? 1 : threads > most ? most : threads);
 }
 
 int vq_thread_count(void) {

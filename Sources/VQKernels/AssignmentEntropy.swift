@@ -31,10 +31,23 @@ public final class AssignmentEntropy {
     self.codebook = CenteredCodebook(codebook, codes: k, width: d)
     scale = Float(min(2 / temperature, 1e30))
     surprise = .allocate(capacity: k)
-    chunkRows = max(8, min(256, (1 << 19) / k))
-    // A group holds [k, d] sums in the pullback.
-    groups = max(1, min((n + chunkRows - 1) / chunkRows, max(4, min(16, (1 << 22) / (k * d)))))
+    (chunkRows, groups) = Self.division(rows: n, codes: k, width: d)
     measure(z)
+  }
+
+  private static func division(
+    rows n: Int, codes k: Int, width d: Int
+  ) -> (chunkRows: Int, groups: Int) {
+    let chunkRows = max(8, min(256, (1 << 19) / k))
+    // A group holds [k, d] sums in the pullback.
+    let most = max(4, min(16, (1 << 22) / (k * d)))
+    return (chunkRows, max(1, min((n + chunkRows - 1) / chunkRows, most)))
+  }
+
+  /// What the value and its gradients take at most beside their results.
+  public static func mostBytes(rows n: Int, codes k: Int, width d: Int, threads: Int) -> Int {
+    let (chunkRows, groups) = division(rows: n, codes: k, width: d)
+    return 4 * (groups * k * (d + 4) + 4 * k * (d + 2) + threads * chunkRows * (d + k))
   }
 
   deinit { surprise.deallocate() }

@@ -59,6 +59,8 @@ public enum Checkpoint {
         "\(path)", "a header of \(length) bytes does not fit into a file of \(size) bytes")
     }
     let headerBytes = Int(length)
+    // Its text, and the tree of it that names and numbers become.
+    try requireMemory(bytes: 96 * headerBytes)
     let text = try [UInt8](unsafeUninitializedCapacity: headerBytes) { buffer, count in
       if headerBytes > 0 { try file.read(buffer.baseAddress!, bytes: headerBytes, at: 8) }
       count = headerBytes

@@ -91,6 +91,8 @@ private func lloyd(
   _ x: Tensor, _ centroids: Tensor, iterations: Int, _ operation: String
 ) throws -> KMeansResult {
   let (n, d, k) = (x.shape[0], x.shape[1], centroids.shape[0])
+  // Sums of at most 16 groups, and the farthest rows in order.
+  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + 144 * k * d + 16 * n)
   let sums = iterations > 0 ? ClusterSums(rows: n, codes: k, width: d) : nil
   var step = 0
   var previous: Tensor?
@@ -154,6 +156,7 @@ private func assignAndMove(
 
 private func plusPlusCentroids(_ x: Tensor, _ k: Int, _ generator: Generator) throws -> Tensor {
   let (n, d) = (x.shape[0], x.shape[1])
+  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + 8 * n)
   let centroids = try Tensor.zeros([k, d])
   var chosen = 0
   x.read { points in

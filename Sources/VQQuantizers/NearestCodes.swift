@@ -41,6 +41,8 @@ public func nearestCodes(
   guard m >= 1, m <= k else {
     throw VQError.value(operation, "topk", "\(m)", "must be at least 1 and at most the \(k) codes")
   }
+  try prepareProducts()
+  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + threadCount * 32 * k)
   let distances = try Tensor(operation, shape: [n, m]) { _ in }
   let codes = try Tensor(operation, codeShape: [n, m]) { codes in
     let bad = x.read { points in
@@ -83,14 +85,22 @@ func requireMatrices(_ operation: String, _ x: Tensor, _ codebook: Tensor) throw
 func assign(
   _ x: Tensor, _ codebook: Tensor, operation: String, names: (x: String, codebook: String)
 ) throws -> Tensor {
-  try Tensor(operation, codeShape: [x.shape[0]]) { codes in
+  let (n, d, k) = (x.shape[0], x.shape[1], codebook.shape[0])
+  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d))
+  return try Tensor(operation, codeShape: [n]) { codes in
     let bad = x.read { points in
       codebook.read { rows in
-        nearestCode(points, count: x.shape[0], rows, packed(codebook), codes)
+        nearestCode(points, count: n, rows, packed(codebook), codes)
       }
     }
     try requireFinite(operation, bad, (names.x, x), (names.codebook, codebook))
   }
+}
+
+/// What a search takes at most: the codebook packed and in Float64, rows left to the definition, and the
+/// threads' panels or tiles.
+func searchBytes(rows n: Int, codes k: Int, width d: Int) -> Int {
+  24 * (k + 64) * d + 16 * n + threadCount * ((8 << 20) + 1024 * d)
 }
 
 /// `codebook` [k, d] as the kernels read it, kept until its elements change.

@@ -50,12 +50,12 @@ public func vq_archive_save(
 ) -> vq_status {
   catching {
     var metadata = Metadata()
-    for index in try indices(metadataCount) {
-      let key = try string(keys?[index])
+    for (key, value) in try zip(list(keys, metadataCount), list(values, metadataCount)) {
+      let key = try string(key)
       guard metadata[key] == nil else {
         throw VQError.value("save", "key", key, "every key of the metadata must be given once")
       }
-      metadata[key] = try string(values?[index])
+      metadata[key] = try string(value)
     }
     try Checkpoint.save(named(names, tensors, count), metadata: metadata, to: VQSwiftC.path(path))
   }

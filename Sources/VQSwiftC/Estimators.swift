@@ -7,13 +7,7 @@ private func estimator(_ options: UnsafePointer<vq_estimator_options>?) throws -
   let options = try value(options)
   try requireSize(options.struct_size, MemoryLayout<vq_estimator_options>.size, "estimator")
   let parameter = options.parameter
-  func samples() throws -> [Double] {
-    let count = try indices(options.sample_count).count
-    guard options.samples != nil || count == 0 else {
-      throw VQError.misuse("estimator", "the samples are NULL")
-    }
-    return Array(UnsafeBufferPointer(start: options.samples, count: count))
-  }
+  func samples() throws -> [Double] { try Array(list(options.samples, options.sample_count)) }
   let kind: WeightEstimator =
     switch Int(options.kind) {
     case Int(VQ_ESTIMATOR_STE): .straightThrough
@@ -51,7 +45,9 @@ public func vq_estimator_evaluate(
     case Int(VQ_ESTIMATE_UNWARP): function = e.inverseWarp
     default: throw VQError.value("estimator", "what", "\(what)", "it must be a VQ_ESTIMATE_*")
     }
-    for index in try indices(count) { out[index] = try function(w[index]) }
+    let w = try numbers(w, count)
+    guard let out = w.isEmpty ? nil : try target(out) else { return }
+    for (index, number) in w.enumerated() { out[index] = try function(number) }
   }
 }
 
@@ -70,6 +66,7 @@ public func vq_estimator_obstacle(
   catching {
     let obstacle = try estimator(options).obstacle ?? ""
     guard capacity >= 1 else { throw VQError.misuse("handle", "the text has no room") }
+    let text = try target(text)
     for (index, byte) in (obstacle.utf8CString.prefix(Int(capacity) - 1) + [0]).enumerated() {
       text[index] = byte
     }

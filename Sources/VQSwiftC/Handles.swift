@@ -21,7 +21,8 @@ func handle(_ object: some AnyObject) -> OpaquePointer {
 }
 
 func release<Object: AnyObject>(_ handle: OpaquePointer?, as type: Object.Type) {
-  guard let handle else { return }
+  guard let handle, vq_enter_call() else { return }
+  defer { vq_leave_call() }
   _ = vq_atomic_add(liveHandles, -1)
   Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release()
 }
@@ -40,7 +41,7 @@ func optionalTensor(_ handle: OpaquePointer?) throws -> Tensor? {
 }
 
 func tensors(_ handles: UnsafePointer<OpaquePointer?>?, _ count: Int64) throws -> [Tensor] {
-  try indices(count).map { try tensor(handles?[$0]) }
+  try list(handles, count).map { try tensor($0) }
 }
 
 /// Writes a new handle of what `body` makes, NULL after a failure.
@@ -52,10 +53,23 @@ func produce(_ out: Out?, _ body: () throws -> some AnyObject) -> vq_status {
   }
 }
 
-/// The positions of a list of `count` items.
-func indices(_ count: Int64) throws -> Range<Int> {
-  guard count >= 0 else { throw VQError.misuse("handle", "a list has \(count) items") }
-  return 0..<Int(count)
+/// A list of the caller's: at most 2^24 handles, names or sizes, or 2^40 numbers.
+func list<Item>(
+  _ items: UnsafePointer<Item>?, _ count: Int64, atMost most: Int64 = 1 << 24
+) throws -> UnsafeBufferPointer<Item> {
+  guard count >= 0, count <= most else {
+    throw VQError.misuse("handle", "a list has \(count) items: 0 to \(most) are taken")
+  }
+  guard items != nil || count == 0 else {
+    throw VQError.misuse("handle", "a list of \(count) items is NULL")
+  }
+  return UnsafeBufferPointer(start: items, count: Int(count))
+}
+
+func numbers<Number>(
+  _ items: UnsafePointer<Number>?, _ count: Int64
+) throws -> UnsafeBufferPointer<Number> {
+  try list(items, count, atMost: 1 << 40)
 }
 
 /// What an argument points to.
@@ -72,10 +86,7 @@ func target<Value>(_ pointer: UnsafeMutablePointer<Value>?) throws -> UnsafeMuta
 
 /// `count` sizes as Swift integers.
 func sizes(_ pointer: UnsafePointer<Int64>?, _ count: Int64) throws -> [Int] {
-  guard count >= 0, pointer != nil || count == 0 else {
-    throw VQError.misuse("handle", "a list of \(count) sizes is NULL or negative")
-  }
-  return (0..<Int(count)).map { Int(pointer![$0]) }
+  try list(pointer, count).map { Int($0) }
 }
 
 func pair(_ pointer: UnsafePointer<Int64>?) throws -> (Int, Int) {
@@ -92,7 +103,7 @@ func named(
   _ names: UnsafePointer<UnsafePointer<CChar>?>?, _ handles: UnsafePointer<OpaquePointer?>?,
   _ count: Int64
 ) throws -> [(name: String, tensor: Tensor)] {
-  try indices(count).map { (try string(names?[$0]), try tensor(handles?[$0])) }
+  try zip(list(names, count), list(handles, count)).map { (try string($0), try tensor($1)) }
 }
 
 /// C strings that live as long as their owner.

@@ -131,7 +131,7 @@ public func vq_sequential_create(
   _ modules: UnsafePointer<OpaquePointer?>!, _ count: Int64,
   _ out: UnsafeMutablePointer<OpaquePointer?>!
 ) -> vq_status {
-  produceModule(out) { Sequential(try indices(count).map { try box(modules?[$0]).module }) }
+  produceModule(out) { Sequential(try list(modules, count).map { try box($0).module }) }
 }
 
 @_cdecl("vq_residual_create") @implementation

@@ -46,6 +46,9 @@ public func vq_set_exact_convolutions(_ exact: Bool) -> Bool {
   return before
 }
 
+@_cdecl("vq_shut_down") @implementation
+public func vq_shut_down() { vq_end_calls() }
+
 @_cdecl("vq_set_grad_enabled") @implementation
 public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
   let before = vq_gradients_enabled()

@@ -13,11 +13,7 @@ private func measure(
 }
 
 private func usage(_ counts: UnsafePointer<Int64>?, _ codeCount: Int64) throws -> CodeUsage {
-  let count = max(0, Int(codeCount))
-  guard counts != nil || count == 0 else {
-    throw VQError.misuse("code_usage", "the counts are NULL")
-  }
-  return try CodeUsage(counts: Array(UnsafeBufferPointer(start: counts, count: count)))
+  try CodeUsage(counts: Array(list(counts, codeCount, atMost: Int64(Int32.max))))
 }
 
 @_cdecl("vq_count_codes") @implementation

@@ -44,9 +44,8 @@ public func vq_optimizer_create(
   produce(out) {
     let options = try value(options)
     try requireSize(options.struct_size, MemoryLayout<vq_optimizer_options>.size, "optimizer")
-    let groups = try indices(groupCount).map { index in
-      let group = try value(groups.map { $0 + index })
-      return ParameterGroup(
+    let groups = try list(groups, groupCount).map { group in
+      ParameterGroup(
         try tensors(group.parameters, group.count), learningRate: group.learning_rate,
         weightDecay: group.weight_decay, decayBiasesAndNorms: options.decay_biases_and_norms)
     }

@@ -4,6 +4,18 @@ import VQTensor
 
 /// Runs `body` and turns what it throws into a status and the thread's error text.
 func catching(_ body: () throws -> Void) -> vq_status {
+  guard vq_enter_call() else {
+    vq_set_error_text(
+      "[fork] another thread was computing when this process was forked, and its locks are lost: "
+        + "fork between calls, or start processes by spawn")
+    return vq_status(VQ_ERROR_RUNTIME)
+  }
+  defer { vq_leave_call() }
+  guard vq_has_memory(0) else {
+    // Without memory for a text that would have to be made.
+    vq_set_error_text("[allocate] the process has no memory left for a call")
+    return vq_status(VQ_ERROR_MEMORY)
+  }
   do {
     try body()
     return vq_status(VQ_OK)
@@ -27,7 +39,7 @@ extension VQError {
     case .type: Int(VQ_ERROR_TYPE)
     case .index: Int(VQ_ERROR_INDEX)
     case .overflow: Int(VQ_ERROR_OVERFLOW)
-    case .memory: Int(VQ_ERROR_MEMORY)
+    case .memory, .shortage: Int(VQ_ERROR_MEMORY)
     case .io: Int(VQ_ERROR_IO)
     case .misuse, .library: Int(VQ_ERROR_RUNTIME)
     }

@@ -57,7 +57,7 @@ extension ConvolutionGeometry {
 func patchForward(_ g: ConvolutionGeometry, _ x: Tensor, _ weight: Tensor, bias: Tensor?) throws
   -> Tensor
 {
-  openblas_set_num_threads(1)
+  try prepareProducts()
   let (window, channels) = (g.window, g.outChannels)
   let packed = try g.packed(weight)
   let slots = try g.slots()
@@ -86,7 +86,7 @@ func patchForward(_ g: ConvolutionGeometry, _ x: Tensor, _ weight: Tensor, bias:
 func patchBackwardData(
   _ g: ConvolutionGeometry, _ gradient: Tensor, _ weight: Tensor, bias: Tensor?
 ) throws -> Tensor {
-  openblas_set_num_threads(1)
+  try prepareProducts()
   let (window, channels) = (g.window, g.outChannels)
   let packed = try g.packed(weight)
   let slots = try g.slots()
@@ -125,7 +125,7 @@ func patchBackwardData(
 func patchBackwardWeights(_ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor) throws
   -> Tensor
 {
-  openblas_set_num_threads(1)
+  try prepareProducts()
   let (window, channels) = (g.window, g.outChannels)
   let chunks = (g.outputPixels + g.chunkPixels - 1) / g.chunkPixels
   let parts = min(chunks, g.weightCount < 1 << 20 ? 16 : 4)

@@ -36,7 +36,7 @@ func gemm(
   let (rows, columns) = gemmTile(m, n)
   let down = (m + rows - 1) / rows
   let across = (n + columns - 1) / columns
-  openblas_set_num_threads(1)
+  try prepareProducts()
   try parallelForEach(down * across) { tile in
     let (top, left) = (tile / across * rows, tile % across * columns)
     try multiply(
@@ -56,7 +56,7 @@ func gemmOfColumns(
   let depth = max(256, (k + 15) / 16)
   let count = (k + depth - 1) / depth
   let parts = try Storage(.float32, count: count * m * n)
-  openblas_set_num_threads(1)
+  try prepareProducts()
   try parallelForEach(count) { part in
     let start = part * depth
     try multiply(

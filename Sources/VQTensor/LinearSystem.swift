@@ -14,6 +14,8 @@ package func solveRows(_ values: Tensor, _ w: Tensor) throws -> Tensor? {
   let (m, d) = (values.shape[0], values.shape[1])
   guard m <= Int(Int32.max), d <= 46_340 else { throw VQError.overflow(operation, [m, d]) }
   if values.count == 0 { return values.detached() }
+  try requireMemory(bytes: 40 * (values.count + w.count))
+  try prepareProducts()
   // Read by columns, W is W^T and values are values^T: W^T X^T = values^T.
   guard let factors = LUFactors(w.values.map(Double.init), order: d) else { return nil }
   let solution = factors.solve(values.values.map(Double.init), columns: m).map(Float.init)
@@ -37,7 +39,6 @@ private struct LUFactors {
       norm = max(norm, matrix[column * d..<(column + 1) * d].reduce(0) { $0 + abs($1) })
     }
     guard norm.isFinite, norm > 0 else { return nil }
-    openblas_set_num_threads(1)
     dgetrf_(&size, &size, &values, &size, &pivots, &info)
     guard info == 0 else { return nil }
     var work = [Double](repeating: 0, count: 4 * d)

@@ -6,6 +6,7 @@
   /// The parts of oneDNN's C interface that every operator needs.
   enum OneDNN {
     static func check(_ status: dnnl_status_t, _ call: String) throws {
+      if status == dnnl_out_of_memory { throw VQError.shortage("oneDNN", call) }
       guard status == dnnl_success else {
         throw VQError.library("oneDNN", call, status: Int(status.rawValue))
       }
@@ -33,28 +34,11 @@
       return descriptor
     }
 
-    /// Calls `body` with so many threads for the library's own loops, on the calling thread.
-    static func withLibraryThreads<Result>(_ count: Int, _ body: () throws -> Result) rethrows
-      -> Result
-    {
-      let before = vq_set_library_threads(Int32(count))
+    /// Calls `body` with one thread for the library's own loops: the team's threads share the work.
+    static func withOneThread<Result>(_ body: () throws -> Result) rethrows -> Result {
+      let before = vq_set_library_threads(1)
       defer { _ = vq_set_library_threads(before) }
       return try body()
-    }
-
-    /// The same for kernels, with the floating-point control of ours.
-    static func withLibraryKernels<Result>(_ count: Int, _ body: () throws -> Result) rethrows
-      -> Result
-    {
-      try withLibraryThreads(count) {
-        let control = vq_enter_kernels()
-        vq_share_control(Int32(count))
-        defer {
-          vq_leave_kernels(control)
-          vq_share_control(Int32(count))
-        }
-        return try body()
-      }
     }
 
     static func isSame(_ a: dnnl_memory_desc_t, _ b: dnnl_memory_desc_t) -> Bool {
@@ -82,15 +66,11 @@
     private let primitive: dnnl_primitive_t?
     private let scratchpad: dnnl_memory_desc_t
 
-    private let threads: Int
-
-    /// Creates the primitive of a descriptor that `describe` makes with the given attributes, for so
-    /// many threads.
+    /// Creates the primitive of a descriptor that `describe` makes with the given attributes, for one
+    /// thread.
     init(
-      threads: Int,
       _ describe: (dnnl_primitive_attr_t?, dnnl_engine_t?) throws -> dnnl_primitive_desc_t?
     ) throws {
-      self.threads = threads
       var attributes: dnnl_primitive_attr_t?
       try OneDNN.check(dnnl_primitive_attr_create(&attributes), "dnnl_primitive_attr_create")
       defer { dnnl_primitive_attr_destroy(attributes) }
@@ -98,7 +78,7 @@
         dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
         "dnnl_primitive_attr_set_scratchpad_mode")
       let engine = try OneDNN.engine()
-      (primitive, scratchpad) = try OneDNN.withLibraryThreads(threads) {
+      (primitive, scratchpad) = try OneDNN.withOneThread {
         let description = try describe(attributes, engine)
         defer { dnnl_primitive_desc_destroy(description) }
         var primitive: dnnl_primitive_t?
@@ -120,10 +100,10 @@
     }
 
     /// Copies between two layouts.
-    static func reorder(from: dnnl_memory_desc_t, to: dnnl_memory_desc_t, threads: Int) throws
+    static func reorder(from: dnnl_memory_desc_t, to: dnnl_memory_desc_t) throws
       -> OneDNNPrimitive
     {
-      try OneDNNPrimitive(threads: threads) { attributes, engine in
+      try OneDNNPrimitive { attributes, engine in
         var (from, to) = (from, to)
         var description: dnnl_primitive_desc_t?
         try OneDNN.check(
@@ -155,7 +135,9 @@
         "dnnl_stream_create")
       defer { dnnl_stream_destroy(stream) }
       try withExtendedLifetime(scratch) {
-        try OneDNN.withLibraryKernels(threads) {
+        let control = vq_enter_kernels()
+        defer { vq_leave_kernels(control) }
+        try OneDNN.withOneThread {
           try OneDNN.check(
             dnnl_primitive_execute(primitive, stream, Int32(list.count), list),
             "dnnl_primitive_execute")

@@ -8,14 +8,13 @@
     let outer, inner: dnnl_memory_desc_t
     private let copy: OneDNNPrimitive?
 
-    init(outer: dnnl_memory_desc_t, inner: dnnl_memory_desc_t, isResult: Bool, threads: Int) throws
-    {
+    init(outer: dnnl_memory_desc_t, inner: dnnl_memory_desc_t, isResult: Bool) throws {
       (self.outer, self.inner) = (outer, inner)
       if OneDNN.isSame(outer, inner) {
         copy = nil
       } else {
         copy = try OneDNNPrimitive.reorder(
-          from: isResult ? inner : outer, to: isResult ? outer : inner, threads: threads)
+          from: isResult ? inner : outer, to: isResult ? outer : inner)
       }
     }
 
@@ -54,26 +53,18 @@
       let pass: Pass
       let geometry: ConvolutionGeometry
       let hasBias: Bool
-      let threads: Int
+      /// Rows of padding below.
+      let bottom: Int
     }
 
-    /// The pass over some images, run by one thread.
-    static func part(_ pass: Pass, _ g: ConvolutionGeometry, images: Int, hasBias: Bool) throws
-      -> ConvolutionPlan
-    {
-      var part = g
-      part.images = images
-      let key = Key(pass: pass, geometry: part, hasBias: hasBias, threads: 1)
+    /// The pass over a band.
+    static func of(_ pass: Pass, _ band: ConvolutionBand, hasBias: Bool) throws -> ConvolutionPlan {
+      let key = Key(
+        pass: pass, geometry: band.geometry, hasBias: hasBias, bottom: band.bottom)
       return try cache.value(key) { try ConvolutionPlan(key) }
     }
 
     private static let cache = OneDNNCache<Key, ConvolutionPlan>()
-
-    static func of(_ pass: Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws -> ConvolutionPlan
-    {
-      let key = Key(pass: pass, geometry: g, hasBias: hasBias, threads: threadCount)
-      return try cache.value(key) { try ConvolutionPlan(key) }
-    }
 
     let primitive: OneDNNPrimitive
     let input, output: dnnl_memory_desc_t
@@ -91,9 +82,10 @@
       let algorithm = dnnl_convolution_direct
       let strides = [Int64(w.strideHeight), Int64(w.strideWidth)]
       let padding = [Int64(w.paddingHeight), Int64(w.paddingWidth)]
+      let paddingBehind = [Int64(key.bottom), Int64(w.paddingWidth)]
 
       var chosen = weights
-      primitive = try OneDNNPrimitive(threads: key.threads) { attributes, engine in
+      primitive = try OneDNNPrimitive { attributes, engine in
         func create(_ operation: dnnl_convolution_desc_t, hint: dnnl_primitive_desc_t? = nil) throws
           -> dnnl_primitive_desc_t?
         {
@@ -109,7 +101,7 @@
             try OneDNN.check(
               dnnl_convolution_forward_desc_init(
                 &operation, dnnl_forward_training, algorithm, &input, &weights,
-                bias, &output, strides, padding, padding),
+                bias, &output, strides, padding, paddingBehind),
               "dnnl_convolution_forward_desc_init")
           }
           return try create(operation)
@@ -125,13 +117,14 @@
         if key.pass == .backwardData {
           try OneDNN.check(
             dnnl_convolution_backward_data_desc_init(
-              &operation, algorithm, &input, &weights, &output, strides, padding, padding),
+              &operation, algorithm, &input, &weights, &output, strides, padding, paddingBehind),
             "dnnl_convolution_backward_data_desc_init")
         } else {
           try withOptionalPointer(key.hasBias, &bias) { bias in
             try OneDNN.check(
               dnnl_convolution_backward_weights_desc_init(
-                &operation, algorithm, &input, &weights, bias, &output, strides, padding, padding),
+                &operation, algorithm, &input, &weights, bias, &output, strides, padding,
+                paddingBehind),
               "dnnl_convolution_backward_weights_desc_init")
           }
         }
@@ -144,7 +137,7 @@
       (self.input, self.output) = (input, output)
       self.weights = try Port(
         outer: OneDNN.array(g.weightShape, dnnl_oihw), inner: chosen,
-        isResult: key.pass == .backwardWeights, threads: key.threads)
+        isResult: key.pass == .backwardWeights)
       self.bias = bias
     }
   }
@@ -167,40 +160,41 @@
     try withUnsafePointer(to: &value) { try body(isPresent ? $0 : nil) }
   }
 
-  /// A pass cut into parts of equally many images, save the last. The parts follow from the sizes
-  /// alone, and threads take them as they come, so that results do not depend on the threads.
+  /// A pass cut into parts. They follow from the sizes alone, and threads take them as they come, so
+  /// that results do not depend on the threads.
   private struct ConvolutionParts {
-    let count: Int
-    private let images: Int
-    private let g: ConvolutionGeometry
-    private let first, last: ConvolutionPlan
+    private let parts: [(band: ConvolutionBand, plan: ConvolutionPlan)]
 
-    /// Nil where the library's own division among threads is better: few images.
-    init?(_ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws {
-      guard g.images >= 8 else { return nil }
-      // A part is worth waking for, and its weight gradient worth adding.
-      let pixels = g.window.outHeight * g.window.outWidth
-      let worth =
-        pass == .backwardWeights
-        ? (512 + pixels - 1) / pixels : 1 + Int(0x1p23 * Double(g.images) / g.operations)
-      var images = max(worth, (g.images + 31) / 32)
-      guard images < g.images else { return nil }
-      let rest = g.images % images
-      var first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
-      var last =
-        rest == 0
-        ? first : try ConvolutionPlan.part(pass, g, images: rest, hasBias: hasBias)
-      if !OneDNN.isSame(first.weights.inner, last.weights.inner) {
-        images = g.images
-        first = try ConvolutionPlan.part(pass, g, images: images, hasBias: hasBias)
-        last = first
+    init(_ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws {
+      let bands =
+        switch pass {
+        case .forward: g.parts(.outputRows, least: 0x1p23 / g.operations)
+        case .backwardData: g.parts(.inputRows, least: 0x1p23 / g.operations)
+        // Its weight gradient must be worth adding.
+        case .backwardWeights: g.parts(.outputRows, least: 512 / Double(g.outputPixels))
+        }
+      let parts = try Self.planned(bands, pass, hasBias)
+      let isUniform = parts.allSatisfy {
+        OneDNN.isSame($0.plan.weights.inner, parts[0].plan.weights.inner)
       }
-      (self.g, self.images, self.first, self.last) = (g, images, first, last)
-      count = (g.images + images - 1) / images
+      self.parts =
+        isUniform ? parts : try Self.planned([ConvolutionBand(all: g)], pass, hasBias)
     }
 
-    var weights: Port { first.weights }
-    var bias: dnnl_memory_desc_t { first.bias }
+    private static func planned(
+      _ bands: [ConvolutionBand], _ pass: ConvolutionPlan.Pass, _ hasBias: Bool
+    ) throws -> [(band: ConvolutionBand, plan: ConvolutionPlan)] {
+      var parts: [(band: ConvolutionBand, plan: ConvolutionPlan)] = []
+      for band in bands {
+        let known = parts.last.flatMap { $0.band.isSameSize(as: band) ? $0.plan : nil }
+        parts.append((band, try known ?? ConvolutionPlan.of(pass, band, hasBias: hasBias)))
+      }
+      return parts
+    }
+
+    var count: Int { parts.count }
+    var weights: Port { parts[0].plan.weights }
+    var bias: dnnl_memory_desc_t { parts[0].plan.bias }
 
     /// Calls `arguments` with the number of each part, its plan, input and output.
     func run(
@@ -208,13 +202,10 @@
       _ arguments: (Int, ConvolutionPlan, UnsafeMutableRawPointer, UnsafeMutableRawPointer)
         -> [OneDNNPrimitive.Argument]
     ) throws {
-      let (inputBytes, outputBytes) = (4 * g.inputCount / g.images, 4 * g.outputCount / g.images)
-      try parallelForEach(count) { part in
-        let plan = part + 1 == count ? last : first
-        let start = part * images
+      try parallelForEach(parts.count) { number in
+        let (band, plan) = parts[number]
         try plan.primitive.execute(
-          arguments(
-            part, plan, input.base + start * inputBytes, output.base + start * outputBytes))
+          arguments(number, plan, input.base + 4 * band.input, output.base + 4 * band.output))
       }
     }
   }
@@ -222,54 +213,31 @@
   func oneDNNForward(
     _ g: ConvolutionGeometry, _ x: Tensor, _ weight: Tensor, bias: Tensor?
   ) throws -> Tensor {
-    if let parts = try ConvolutionParts(.forward, g, hasBias: bias != nil) {
-      let weights = try parts.weights.packed(weight.storage)
-      let result = try Storage(.float32, count: g.outputCount)
-      try parts.run(input: x.storage, output: result) { _, plan, input, output in
-        [
-          (DNNL_ARG_SRC, plan.input, input),
-          (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
-          (DNNL_ARG_DST, plan.output, output),
-        ] + (bias.map { [(DNNL_ARG_BIAS, plan.bias, $0.storage.base)] } ?? [])
-      }
-      return Tensor(shape: g.outputShape, storage: result)
+    let parts = try ConvolutionParts(.forward, g, hasBias: bias != nil)
+    let weights = try parts.weights.packed(weight.storage)
+    let result = try Storage(.float32, count: g.outputCount)
+    try parts.run(input: x.storage, output: result) { _, plan, input, output in
+      [
+        (DNNL_ARG_SRC, plan.input, input),
+        (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
+        (DNNL_ARG_DST, plan.output, output),
+      ] + (bias.map { [(DNNL_ARG_BIAS, plan.bias, $0.storage.base)] } ?? [])
     }
-    let plan = try ConvolutionPlan.of(.forward, g, hasBias: bias != nil)
-    let weights = try plan.weights.packed(weight.storage)
-    let output = try OneDNN.buffer(plan.output)
-    var arguments: [OneDNNPrimitive.Argument] = [
-      (DNNL_ARG_SRC, plan.input, x.storage.base),
-      (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
-      (DNNL_ARG_DST, plan.output, output.base),
-    ]
-    if let bias { arguments.append((DNNL_ARG_BIAS, plan.bias, bias.storage.base)) }
-    try plan.primitive.execute(arguments)
-    return Tensor(shape: g.outputShape, storage: output)
+    return Tensor(shape: g.outputShape, storage: result)
   }
 
   func oneDNNBackwardData(
     _ g: ConvolutionGeometry, _ gradient: Tensor, _ weight: Tensor, bias: Tensor?
   ) throws -> Tensor {
-    let input: Storage
-    if let parts = try ConvolutionParts(.backwardData, g, hasBias: false) {
-      let weights = try parts.weights.packed(weight.storage)
-      input = try Storage(.float32, count: g.inputCount)
-      try parts.run(input: input, output: gradient.storage) { _, plan, input, output in
-        [
-          (DNNL_ARG_DIFF_DST, plan.output, output),
-          (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
-          (DNNL_ARG_DIFF_SRC, plan.input, input),
-        ]
-      }
-    } else {
-      let plan = try ConvolutionPlan.of(.backwardData, g, hasBias: false)
-      let weights = try plan.weights.packed(weight.storage)
-      input = try OneDNN.buffer(plan.input)
-      try plan.primitive.execute([
-        (DNNL_ARG_DIFF_DST, plan.output, gradient.storage.base),
+    let parts = try ConvolutionParts(.backwardData, g, hasBias: false)
+    let weights = try parts.weights.packed(weight.storage)
+    let input = try Storage(.float32, count: g.inputCount)
+    try parts.run(input: input, output: gradient.storage) { _, plan, input, output in
+      [
+        (DNNL_ARG_DIFF_DST, plan.output, output),
         (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
-        (DNNL_ARG_DIFF_SRC, plan.input, input.base),
-      ])
+        (DNNL_ARG_DIFF_SRC, plan.input, input),
+      ]
     }
     if let bias {
       addRow(
@@ -281,46 +249,28 @@
   func oneDNNBackwardWeights(
     _ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor, bias: Bool
   ) throws -> (weight: Tensor, bias: Tensor?) {
-    let biasGradient = bias ? try Storage(.float32, count: g.outChannels) : nil
-    if let parts = try ConvolutionParts(.backwardWeights, g, hasBias: bias) {
-      let size = OneDNN.byteCount(parts.weights.inner) / 4
-      let each = try Storage(.float32, count: parts.count * size)
-      let eachBias = bias ? try Storage(.float32, count: parts.count * g.outChannels) : nil
-      try parts.run(input: x.storage, output: gradient.storage) {
-        part, plan, input, output in
-        [
-          (DNNL_ARG_SRC, plan.input, input),
-          (DNNL_ARG_DIFF_DST, plan.output, output),
-          (DNNL_ARG_DIFF_WEIGHTS, plan.weights.inner, each.base + 4 * part * size),
-        ]
-          + (eachBias.map {
-            [(DNNL_ARG_DIFF_BIAS, plan.bias, $0.base + 4 * part * g.outChannels)]
-          } ?? [])
-      }
-      let weight = try parts.weights.unpacked { weight in
-        sumParts(each.floats, count: parts.count, size: size, weight.floats)
-      }
-      if let eachBias, let biasGradient {
-        sumParts(eachBias.floats, count: parts.count, size: g.outChannels, biasGradient.floats)
-      }
-      return (
-        Tensor(shape: g.weightShape, storage: weight),
-        biasGradient.map { Tensor(shape: [g.outChannels], storage: $0) }
-      )
-    }
-    let plan = try ConvolutionPlan.of(.backwardWeights, g, hasBias: bias)
-    let weight = try plan.weights.unpacked { weight in
-      var arguments: [OneDNNPrimitive.Argument] = [
-        (DNNL_ARG_SRC, plan.input, x.storage.base),
-        (DNNL_ARG_DIFF_DST, plan.output, gradient.storage.base),
-        (DNNL_ARG_DIFF_WEIGHTS, plan.weights.inner, weight.base),
+    let parts = try ConvolutionParts(.backwardWeights, g, hasBias: bias)
+    let size = OneDNN.byteCount(parts.weights.inner) / 4
+    let each = try Storage(.float32, count: parts.count * size)
+    let eachBias = bias ? try Storage(.float32, count: parts.count * g.outChannels) : nil
+    try parts.run(input: x.storage, output: gradient.storage) { part, plan, input, output in
+      [
+        (DNNL_ARG_SRC, plan.input, input),
+        (DNNL_ARG_DIFF_DST, plan.output, output),
+        (DNNL_ARG_DIFF_WEIGHTS, plan.weights.inner, each.base + 4 * part * size),
       ]
-      if let biasGradient { arguments.append((DNNL_ARG_DIFF_BIAS, plan.bias, biasGradient.base)) }
-      try plan.primitive.execute(arguments)
+        + (eachBias.map {
+          [(DNNL_ARG_DIFF_BIAS, plan.bias, $0.base + 4 * part * g.outChannels)]
+        } ?? [])
     }
-    return (
-      Tensor(shape: g.weightShape, storage: weight),
-      biasGradient.map { Tensor(shape: [g.outChannels], storage: $0) }
-    )
+    let weight = try parts.weights.unpacked { weight in
+      sumParts(each.floats, count: parts.count, size: size, weight.floats)
+    }
+    let biasGradient = try eachBias.map { each in
+      let sum = try Storage(.float32, count: g.outChannels)
+      sumParts(each.floats, count: parts.count, size: g.outChannels, sum.floats)
+      return Tensor(shape: [g.outChannels], storage: sum)
+    }
+    return (Tensor(shape: g.weightShape, storage: weight), biasGradient)
   }
 #endif

@@ -47,11 +47,21 @@ final class BufferPool: @unchecked Sendable {
       idleBytes -= bytes
     } else {
       trim(to: max(mostUsedBytes, used) + slack - used)
-      guard posix_memalign(&pointer, 64, bytes) == 0 else { throw VQError.memory(bytes: bytes) }
+      pointer = Self.allocate(bytes)
+      if pointer == nil && idleBytes > 0 {
+        trim(to: 0)
+        pointer = Self.allocate(bytes)
+      }
     }
     guard let pointer else { throw VQError.memory(bytes: bytes) }
     usedBytes = used
     mostUsedBytes = max(mostUsedBytes, used)
+    return pointer
+  }
+
+  private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    var pointer: UnsafeMutableRawPointer?
+    guard vq_has_memory(Int64(bytes)), posix_memalign(&pointer, 64, bytes) == 0 else { return nil }
     return pointer
   }
 

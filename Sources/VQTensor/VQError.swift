@@ -16,6 +16,8 @@ public enum VQError: Error, Equatable {
   case overflow(_ operation: String, _ sizes: [Int])
   /// An allocation that failed.
   case memory(bytes: Int)
+  /// A library underneath whose allocation failed.
+  case shortage(_ library: String, _ call: String)
   /// A system call on a file that failed, with its errno.
   case io(_ action: String, path: String, reason: String, code: Int32 = 0)
   /// A file whose content is not what it must be.
@@ -48,6 +50,8 @@ extension VQError: CustomStringConvertible {
       return "[\(operation)] sizes \(sizes): their product does not fit in memory"
     case .memory(let bytes):
       return "[allocate] \(bytes) bytes: the system has not that much memory"
+    case .shortage(let library, let call):
+      return "[\(library)] \(call): the system has not the memory that it needs"
     case .io(let action, let path, let reason, _):
       return "[\(action)] \(path): \(reason)"
     case .format(let path, let rule):

@@ -59,7 +59,7 @@ func text() -> String { String(cString: vq_last_error()) }
     _ = vq_tensor_exp(x.pointer, nil)
     #expect(text() == "[handle] the out-parameter is NULL")
     _ = vq_tensor_concatenate(nil, -1, 0, &out)
-    #expect(text() == "[handle] a list has -1 items")
+    #expect(text() == "[handle] a list has -1 items: 0 to 16777216 are taken")
     _ = vq_vector_quant_create(nil, &out)
     #expect(text() == "[handle] the options are NULL")
     _ = vq_set_threads(0)

@@ -4,11 +4,6 @@ import importlib as _importlib
 import os as _os
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-# Idle OpenMP threads spin as long as two loops of a training step lie apart, then sleep: longer,
-# and a busy neighbour on their core costs more than it saves. This must stand before libgomp loads.
-_os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-_os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
 # The core takes what it does not know for the best that the CPU runs; a typo is an error here.
 _sets = ("portable", "avx2", "avx512", "avx512bf16")
 if _os.environ.get("VQSWIFT_INSTRUCTIONS", _sets[0]) not in _sets:
@@ -16,6 +11,10 @@ if _os.environ.get("VQSWIFT_INSTRUCTIONS", _sets[0]) not in _sets:
         f"VQSWIFT_INSTRUCTIONS = {_os.environ['VQSWIFT_INSTRUCTIONS']!r}: "
         f"must be one of {', '.join(_sets)}"
     )
+
+from . import _loading  # noqa: E402
+
+_loading.load_core()
 
 from . import models, nn, optim  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402

@@ -28,12 +28,36 @@ void vq_leave_kernels(uint64_t before);
 void vq_begin_gradual_underflow(void);
 void vq_end_gradual_underflow(void);
 
-/// Gives libgomp's threads of the calling thread its floating-point control.
-void vq_share_control(int threads);
-
 /// Whether convolutions take direct sums alone.
 bool vq_direct_convolutions(void);
 void vq_set_direct_convolutions(bool direct);
+
+/// Begins a call: a fork and the end of the process wait for it, and hold later ones. False in a
+/// process forked while another thread's call was under way: its locks are lost, no call works.
+bool vq_enter_call(void);
+void vq_leave_call(void);
+
+/// Those of all threads.
+int vq_calls_under_way(void);
+
+/// Ends the calls: waits until those of other threads have left, and holds what they call later for
+/// ever, since the libraries underneath come down with the process. After two seconds of waiting
+/// the process leaves at once when it exits. The calling thread may go on to call.
+void vq_end_calls(void);
+
+/// Whether the calling thread's work is in vain: the process ends.
+bool vq_is_ending(void);
+
+/// Whether the system may refuse memory: an address-space limit, or no overcommitment.
+bool vq_memory_is_limited(void);
+
+/// Whether the process can have `bytes` more memory, and beside them what small objects and the
+/// libraries underneath take without asking. True where memory is not limited.
+bool vq_has_memory(int64_t bytes);
+
+/// Makes OpenBLAS hold a buffer for each product that threads may compute at once: it waits without
+/// end for one that the system refuses. False where memory is limited and there is none.
+bool vq_take_product_buffers(void);
 
 /// Gradient recording of the calling thread.
 bool vq_gradients_enabled(void);

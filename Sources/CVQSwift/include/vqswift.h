@@ -64,7 +64,8 @@ int64_t vq_live_handles(void);
 /// of the kernels: the highest of portable, avx2, avx512 and avx512bf16 that the CPU runs, or the
 /// lower one that the environment variable VQSWIFT_INSTRUCTIONS names when the library is loaded.
 const char *vq_libraries(void);
-/// Threads of every later call; at least 1.
+/// Threads of every later call, 1 to 4096. The library begins with those of OMP_NUM_THREADS, at
+/// most 64 or four a processor, else with one a processor; a forked child with 1.
 VQ_CHECKED vq_status vq_set_threads(int64_t count);
 int64_t vq_get_threads(void);
 /// Whether kernels take denormal numbers for zero, on their threads only; true at the start. Kernels
@@ -72,6 +73,10 @@ int64_t vq_get_threads(void);
 bool vq_set_flush_denormal(bool flush);
 /// Whether convolutions take direct sums alone; false at the start. Returns what it was.
 bool vq_set_exact_convolutions(bool exact);
+/// Before the process ends: waits until calls of other threads have left, two seconds at most, and
+/// holds what they call later for ever. The calling thread may go on. `exit` does so itself, but
+/// after a language runtime that the threads return to may have come down.
+void vq_shut_down(void);
 /// Switches gradient recording of the calling thread; returns what it was.
 bool vq_set_grad_enabled(bool enabled);
 bool vq_grad_enabled(void);

@@ -1,0 +1,14 @@
+import COpenBLAS
+import CPlatform
+
+/// Throws unless the process can have `bytes` more memory: before work whose kernels take so much
+/// and have no way to fail.
+package func requireMemory(bytes: Int) throws {
+  guard vq_has_memory(Int64(bytes)) else { throw VQError.memory(bytes: bytes) }
+}
+
+/// Prepares OpenBLAS for products on the threads of a loop: one thread each, and a buffer.
+package func prepareProducts() throws {
+  openblas_set_num_threads(1)
+  guard vq_take_product_buffers() else { throw VQError.memory(bytes: 128 << 20) }
+}
