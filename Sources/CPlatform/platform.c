@@ -13,6 +13,7 @@ int omp_in_parallel(void);
 
 static _Atomic(int) configured_threads;
 static _Thread_local bool gradients_disabled;
+static _Thread_local void *dropping;
 static _Thread_local char error_text[4096];
 
 // libgomp's pool does not survive fork either: a child in which oneDNN starts a region waits for
@@ -41,6 +42,9 @@ int vq_set_library_threads(int count) {
 
 bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
+
+void *vq_dropping(void) { return dropping; }
+void vq_set_dropping(void *list) { dropping = list; }
 
 const char *vq_error_text(void) { return error_text; }
 void vq_set_error_text(const char *text) { strncpy(error_text, text, sizeof error_text - 1); }

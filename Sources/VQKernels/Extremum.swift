@@ -4,6 +4,7 @@ public func extremumAxis(
   largest: Bool, _ x: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>,
   _ indices: UnsafeMutablePointer<Int32>?, outer: Int, length: Int, inner: Int
 ) {
+  if outer == 0 || inner == 0 { return }
   // The smallest is the negated largest of the negated numbers.
   let sign: Float = largest ? 1 : -1
   if inner == 1 {

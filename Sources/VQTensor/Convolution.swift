@@ -28,17 +28,19 @@ extension Tensor {
       images: shape[0], outChannels: weight.shape[0], window: try arguments.window(over: shape))
     try g.check(operation)
 
-    let (x, w, images) = (Saved(self), Saved(weight), ConvolutionImages(self))
+    let images = ConvolutionImages(self)
+    let w = Saved(weight, where: requiresGrad)
+    let x = SavedImages(images, of: self, where: weight.requiresGrad)
     return try backend.forward(g, images, weight, bias: bias).recorded(
       operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
     ) { gradient, needs in
       let needsBias = needs.count > 2 && needs[2]
-      var results: [Tensor?] = [nil, nil] + (bias == nil ? [] : [nil])
+      var results = [Tensor?](repeating: nil, count: needs.count)
       let gradients = ConvolutionImages(gradient)
-      if needs[0] { results[0] = try backend.backwardData(g, gradients, w.tensor(operation)) }
-      if needs[1] {
-        _ = try x.tensor(operation)
-        let (weight, bias) = try backend.backwardWeights(g, images, gradients, bias: needsBias)
+      if let w { results[0] = try backend.backwardData(g, gradients, w.tensor(operation)) }
+      if let x {
+        let (weight, bias) = try backend.backwardWeights(
+          g, x.images(operation), gradients, bias: needsBias)
         results[1] = weight
         if needsBias { results[2] = bias }
       } else if needsBias {

@@ -13,6 +13,23 @@ final class ConvolutionImages {
   init(_ tensor: Tensor) { self.tensor = tensor.detached() }
 }
 
+/// The images that the weight's gradient reads.
+struct SavedImages {
+  private let value: ConvolutionImages
+  private let unchanged: Saved
+
+  init?(_ images: ConvolutionImages, of tensor: Tensor, where isRead: Bool) {
+    guard isRead else { return nil }
+    value = images
+    unchanged = Saved(tensor)
+  }
+
+  func images(_ operation: String) throws -> ConvolutionImages {
+    _ = try unchanged.tensor(operation)
+    return value
+  }
+}
+
 /// Who computes a convolution. Both give the same to rounding, so each is the other's witness.
 enum ConvolutionBackend {
   /// Patches of the input as rows of a matrix, multiplied by OpenBLAS.

@@ -25,16 +25,18 @@ extension Tensor {
     try checkImages(operation, weight, bias, inputAxis: 0, layout: "[in, out, h, w]")
     let g = try transposedGeometry(operation, weight, stride, padding, outputPadding)
 
-    let (x, w, images) = (Saved(self), Saved(weight), ConvolutionImages(self))
+    let images = ConvolutionImages(self)
+    let w = Saved(weight, where: requiresGrad)
+    let x = SavedImages(images, of: self, where: weight.requiresGrad)
     return try backend.backwardData(g, images, weight, bias: bias).recorded(
       operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
     ) { gradient, needs in
-      var results: [Tensor?] = [nil, nil] + (bias == nil ? [] : [nil])
+      var results = [Tensor?](repeating: nil, count: needs.count)
       let gradients = ConvolutionImages(gradient)
-      if needs[0] { results[0] = try backend.forward(g, gradients, w.tensor(operation), bias: nil) }
-      if needs[1] {
-        _ = try x.tensor(operation)
-        results[1] = try backend.backwardWeights(g, gradients, images, bias: false).weight
+      if let w { results[0] = try backend.forward(g, gradients, w.tensor(operation), bias: nil) }
+      if let x {
+        results[1] = try backend.backwardWeights(g, gradients, x.images(operation), bias: false)
+          .weight
       }
       if needs.count > 2, needs[2] { results[2] = try gradient.summed(to: [g.window.channels]) }
       return results

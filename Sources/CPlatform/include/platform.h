@@ -24,6 +24,10 @@ void vq_set_gradients_enabled(bool enabled);
 const char *vq_error_text(void);
 void vq_set_error_text(const char *text);
 
+/// What the calling thread puts off to drop, NULL while it drops nothing.
+void *vq_dropping(void);
+void vq_set_dropping(void *list);
+
 typedef struct {
   int64_t value;
 } vq_atomic;
