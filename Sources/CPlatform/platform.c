@@ -17,6 +17,7 @@ enum { MOST_THREADS_AT_START = 64 };
 static _Atomic(int) configured_threads;
 static _Atomic(bool) direct_convolutions;
 static _Thread_local bool gradients_disabled;
+static _Thread_local void *dropping;
 static _Thread_local char error_text[4096];
 static _Thread_local int error_code;
 
@@ -43,6 +44,9 @@ void vq_set_direct_convolutions(bool direct) { atomic_store(&direct_convolutions
 
 bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
+
+void *vq_dropping(void) { return dropping; }
+void vq_set_dropping(void *list) { dropping = list; }
 
 const char *vq_error_text(void) { return error_text; }
 void vq_set_error_text(const char *text) {

@@ -4,6 +4,7 @@ public func extremumAxis(
   largest: Bool, _ x: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>,
   _ indices: UnsafeMutablePointer<Int32>?, outer: Int, length: Int, inner: Int
 ) {
+  if outer == 0 || inner == 0 { return }
   let underflow = GradualUnderflow()
   defer { underflow.end() }
   // The smallest is the negated largest of the negated numbers.

@@ -19,7 +19,8 @@ public final class Bottleneck: Module {
   public let downsample: Sequential?
 
   public init(inputs: Int, width: Int, stride: Int = 1, generator: Generator) throws {
-    let outputs = Bottleneck.expansion * width
+    let (outputs, overflow) = width.multipliedReportingOverflow(by: Bottleneck.expansion)
+    guard !overflow else { throw VQError.overflow("bottleneck", [Bottleneck.expansion, width]) }
     conv1 = try convolution(inputs, width, kernel: 1, generator: generator)
     bn1 = try BatchNorm(channels: width)
     conv2 = try convolution(width, width, kernel: 3, stride: stride, generator: generator)

@@ -19,7 +19,8 @@ public final class Conv2d: WeightedLayer {
   ) throws {
     try requireWindow("conv2d", inputs, outputs, kernel, stride, padding)
     let start = try Initializer.weightAndBias(
-      [outputs, inputs, kernel.0, kernel.1], outputs: bias ? outputs : nil, generator: generator)
+      "conv2d", [outputs, inputs, kernel.0, kernel.1], outputs: bias ? outputs : nil,
+      generator: generator)
     try self.init(weight: start.weight, bias: start.bias, stride: stride, padding: padding)
   }
 
@@ -51,7 +52,8 @@ public final class ConvTranspose2d: WeightedLayer {
   ) throws {
     try requireWindow("conv_transpose2d", inputs, outputs, kernel, stride, padding)
     let start = try Initializer.weightAndBias(
-      [inputs, outputs, kernel.0, kernel.1], outputs: bias ? outputs : nil, generator: generator)
+      "conv_transpose2d", [inputs, outputs, kernel.0, kernel.1], outputs: bias ? outputs : nil,
+      generator: generator)
     try self.init(
       weight: start.weight, bias: start.bias, stride: stride, padding: padding,
       outputPadding: outputPadding)

@@ -11,6 +11,7 @@ public enum Fan: Sendable {
     guard shape.count >= 2 else {
       throw VQError.shape(operation, [shape], "a weight must have at least two axes")
     }
+    _ = try Shape.count(shape, operation)
     let field = shape.dropFirst(2).reduce(1, *)
     return shape[self == .input ? 1 : 0] * field
   }
@@ -84,11 +85,12 @@ public enum Initializer: Sendable {
 extension Initializer {
   /// PyTorch's start of linear and convolution layers: weight and bias uniform in `+-1 / sqrt(fan in)`.
   static func weightAndBias(
-    _ shape: [Int], outputs: Int?, generator: Generator
+    _ operation: String, _ shape: [Int], outputs: Int?, generator: Generator
   ) throws -> (weight: Tensor, bias: Tensor?) {
+    let fan = try Fan.input.count(shape, operation)
     let weight = try Initializer.kaimingUniform(negativeSlope: Float(5).squareRoot())
       .tensor(shape, generator: generator)
-    let bound = 1 / Float(max(try Fan.input.count(shape, "bias"), 1)).squareRoot()
+    let bound = 1 / Float(max(fan, 1)).squareRoot()
     let bias = try outputs.map { try generator.uniform([$0], from: -bound, to: bound) }
     return (weight, bias)
   }

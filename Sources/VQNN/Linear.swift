@@ -17,7 +17,7 @@ public final class Linear: WeightedLayer {
   ) throws {
     try Initializer.require("linear", ["in_features": inputs, "out_features": outputs])
     let start = try Initializer.weightAndBias(
-      [outputs, inputs], outputs: bias ? outputs : nil, generator: generator)
+      "linear", [outputs, inputs], outputs: bias ? outputs : nil, generator: generator)
     try self.init(weight: start.weight, bias: start.bias)
   }
 

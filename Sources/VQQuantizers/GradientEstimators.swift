@@ -13,9 +13,11 @@ import VQTensor
 func rotated(from z: Tensor, to zq: Tensor) throws -> Tensor {
   let operation = "rotation_trick"
   let (n, d) = try rows(operation, z, zq)
-  let (savedZ, savedZq) = (Saved(z), Saved(zq))
+  let (savedZ, savedZq) = (
+    Saved(z, where: z.requiresGrad), Saved(zq, where: z.requiresGrad)
+  )
   return zq.recorded(operation, inputs: [z, zq]) { gradient, needs in
-    guard needs[0] else { return [nil, gradient] }
+    guard let savedZ, let savedZq else { return [nil, gradient] }
     let (z, zq) = (try savedZ.tensor(operation), try savedZq.tensor(operation))
     let turned = try Tensor(operation, shape: z.shape) { out in
       gradient.read { gradient in

@@ -15,36 +15,38 @@ private func compute(
 
 extension Tensor {
   public static func + (a: Tensor, b: Tensor) throws -> Tensor {
-    try compute(.add, "add", a, b).recorded("add", inputs: [a, b]) { g, needs in
-      [needs[0] ? try g.summed(to: a.shape) : nil, needs[1] ? try g.summed(to: b.shape) : nil]
+    try compute(.add, "add", a, b).recorded("add", inputs: [a, b]) {
+      [a = a.shape, b = b.shape] g, needs in
+      [needs[0] ? try g.summed(to: a) : nil, needs[1] ? try g.summed(to: b) : nil]
     }
   }
 
   public static func - (a: Tensor, b: Tensor) throws -> Tensor {
-    try compute(.subtract, "subtract", a, b).recorded("subtract", inputs: [a, b]) { g, needs in
-      [needs[0] ? try g.summed(to: a.shape) : nil, needs[1] ? try (-g).summed(to: b.shape) : nil]
+    try compute(.subtract, "subtract", a, b).recorded("subtract", inputs: [a, b]) {
+      [a = a.shape, b = b.shape] g, needs in
+      [needs[0] ? try g.summed(to: a) : nil, needs[1] ? try (-g).summed(to: b) : nil]
     }
   }
 
   public static func * (a: Tensor, b: Tensor) throws -> Tensor {
-    let (x, y) = (Saved(a), Saved(b))
+    let (x, y) = (Saved(a, where: b.requiresGrad), Saved(b, where: a.requiresGrad))
     return try compute(.multiply, "multiply", a, b).recorded("multiply", inputs: [a, b]) {
-      g, needs in
-      let (a, b) = (try x.tensor("multiply"), try y.tensor("multiply"))
-      return [
-        needs[0] ? try (g * b).summed(to: a.shape) : nil,
-        needs[1] ? try (g * a).summed(to: b.shape) : nil,
+      [a = a.shape, b = b.shape] g, _ in
+      [
+        try y.map { try (g * $0.tensor("multiply")).summed(to: a) },
+        try x.map { try (g * $0.tensor("multiply")).summed(to: b) },
       ]
     }
   }
 
   public static func / (a: Tensor, b: Tensor) throws -> Tensor {
-    let (x, y) = (Saved(a), Saved(b))
-    return try compute(.divide, "divide", a, b).recorded("divide", inputs: [a, b]) { g, needs in
-      let (a, b) = (try x.tensor("divide"), try y.tensor("divide"))
+    let (x, y) = (Saved(a, where: b.requiresGrad), Saved(b))
+    return try compute(.divide, "divide", a, b).recorded("divide", inputs: [a, b]) {
+      [shape = a.shape] g, needs in
+      let b = try y.tensor("divide")
       return [
-        needs[0] ? try (g / b).summed(to: a.shape) : nil,
-        needs[1] ? try (-(g * a) / (b * b)).summed(to: b.shape) : nil,
+        needs[0] ? try (g / b).summed(to: shape) : nil,
+        try x.map { try (-(g * $0.tensor("divide")) / (b * b)).summed(to: b.shape) },
       ]
     }
   }
@@ -55,6 +57,11 @@ extension Tensor {
   public static func - (a: Tensor, b: Float) throws -> Tensor { try a - Tensor(scalar: b) }
   public static func * (a: Tensor, b: Float) throws -> Tensor { try a * Tensor(scalar: b) }
   public static func / (a: Tensor, b: Float) throws -> Tensor { try a / Tensor(scalar: b) }
+
+  public static func + (a: Float, b: Tensor) throws -> Tensor { try Tensor(scalar: a) + b }
+  public static func - (a: Float, b: Tensor) throws -> Tensor { try Tensor(scalar: a) - b }
+  public static func * (a: Float, b: Tensor) throws -> Tensor { try Tensor(scalar: a) * b }
+  public static func / (a: Float, b: Tensor) throws -> Tensor { try Tensor(scalar: a) / b }
 }
 
 extension Tensor {

@@ -29,14 +29,15 @@ extension Tensor {
       images: shape[0], outChannels: weight.shape[0], window: try arguments.window(over: shape))
     try g.check(operation)
 
-    let (x, w) = (Saved(self), Saved(weight))
+    let w = Saved(weight, where: requiresGrad)
+    let x = Saved(self, where: weight.requiresGrad)
     return try backend.forward(g, self, weight, bias: bias).recorded(
       operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
     ) { gradient, needs in
       let needsBias = needs.count > 2 && needs[2]
-      var results: [Tensor?] = [nil, nil] + (bias == nil ? [] : [nil])
-      if needs[0] { results[0] = try backend.backwardData(g, gradient, w.tensor(operation)) }
-      if needs[1] {
+      var results = [Tensor?](repeating: nil, count: needs.count)
+      if let w { results[0] = try backend.backwardData(g, gradient, w.tensor(operation)) }
+      if let x {
         let (weight, bias) = try backend.backwardWeights(
           g, x.tensor(operation), gradient, bias: needsBias)
         results[1] = weight

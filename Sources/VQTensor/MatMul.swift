@@ -111,14 +111,18 @@ extension Tensor {
       throw VQError.shape(
         "matmul", [shape, other.shape], "the batch axes must be equal or 1 to broadcast")
     }
-    let (x, y) = (Saved(self), Saved(other))
+    let x = Saved(self, where: other.requiresGrad)
+    let y = Saved(other, where: requiresGrad)
     let target = batch + [shape[rank - 2], other.shape[other.rank - 1]]
     return try product(self, other, batch: batch, target: target)
-      .recorded("matmul", inputs: [self, other]) { g, needs in
-        let (a, b) = (try x.tensor("matmul"), try y.tensor("matmul"))
-        return [
-          needs[0] ? try product(g, b, transposeB: true, batch: batch, target: a.shape) : nil,
-          needs[1] ? try product(a, transposeA: true, g, batch: batch, target: b.shape) : nil,
+      .recorded("matmul", inputs: [self, other]) { [a = shape, b = other.shape] g, _ in
+        [
+          try y.map {
+            try product(g, $0.tensor("matmul"), transposeB: true, batch: batch, target: a)
+          },
+          try x.map {
+            try product($0.tensor("matmul"), transposeA: true, g, batch: batch, target: b)
+          },
         ]
       }
   }

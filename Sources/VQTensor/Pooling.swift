@@ -12,6 +12,9 @@ extension Tensor {
     kernel: (Int, Int), stride: (Int, Int)? = nil, padding: (Int, Int) = (0, 0)
   ) throws -> Tensor {
     let (window, shape) = try poolWindow("max_pool2d", kernel, stride, padding)
+    guard count > 0 || shape.contains(0) else {
+      throw VQError.empty("max_pool2d", self.shape, "a window must see at least one pixel")
+    }
     let (inputShape, images) = (self.shape, self.shape[0])
     let positions = try Storage(.int32, count: Shape.count(shape, "max_pool2d"))
     return try Tensor("max_pool2d", shape: shape) { out in
@@ -85,6 +88,7 @@ extension Tensor {
       throw VQError.value(
         operation, "padding", "\(padding)", "both must be at most half the kernel \(kernel)")
     }
+    _ = try Shape.count([kernel.0, kernel.1, shape[3]], operation)
     // Positions inside an image are 32-bit numbers.
     guard window.height * window.width <= Int(Int32.max) else {
       throw VQError.overflow(operation, shape)

@@ -1,7 +1,7 @@
 /// Shape arithmetic. A shape is `[Int]`, outermost axis first.
-enum Shape {
+package enum Shape {
   /// The number of elements; throws for a negative axis and for a product that overflows.
-  static func count(_ shape: [Int], _ operation: String) throws -> Int {
+  package static func count(_ shape: [Int], _ operation: String) throws -> Int {
     var product = 1  // of the axes that are not 0: strides are products of them
     for axis in shape where axis != 0 {
       guard axis > 0 else {

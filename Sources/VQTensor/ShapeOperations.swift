@@ -58,6 +58,8 @@ extension Tensor {
         "must lie in 0..<\(shape[axis]), the size of axis \(axis)")
     }
     guard step >= 1 else { throw VQError.value("slice", "step", "\(step)", "must be at least 1") }
+    // A longer step than the range takes its first element alone.
+    let step = Swift.min(step, Swift.max(to - from, 1))
     var target = shape
     target[axis] = (to - from + step - 1) / step
     let strides = Shape.strides(shape)

@@ -3,8 +3,8 @@ import VQKernels
 
 /// One recorded operation: where its inputs came from and how a gradient goes back to them.
 ///
-/// Pullbacks hold values (`Saved`), never tensors of the tape, so that the only links are `inputs`
-/// and release can be iterative.
+/// A pullback holds the values that it reads (`Saved`) and nothing else. Whatever it holds, release is
+/// iterative.
 package final class Node {
   /// Gradient of the output and which inputs need one, to the gradients of the inputs.
   package typealias Pullback = (_ gradient: Tensor, _ needs: [Bool]) throws -> [Tensor?]
@@ -34,16 +34,37 @@ package final class Node {
   func release() { vq_atomic_release(&claimed) }
 
   deinit {
-    var pending: [Node] = []
-    func take(_ nodes: inout [Node?]) {
-      for case let node? in nodes where node.leaf == nil { pending.append(node) }
-      nodes = []
-    }
-    take(&inputs)
-    while var node = pending.popLast() {
-      if isKnownUniquelyReferenced(&node) { take(&node.inputs) }
-    }
+    if !inputs.isEmpty || pullback != nil { Leavings.drop(self) }
   }
+}
+
+/// Inputs and pullbacks of released nodes that wait on one thread to be dropped: what they release in turn
+/// waits behind them, so that no release runs inside another.
+private final class Leavings {
+  private var waiting: [(inputs: [Node?], pullback: Node.Pullback?)] = []
+
+  /// Drops what `node` holds, at once or after what this thread is dropping.
+  static func drop(_ node: Node) {
+    if let list = vq_dropping() {
+      Unmanaged<Leavings>.fromOpaque(list).takeUnretainedValue().take(node)
+      return
+    }
+    let list = Unmanaged.passRetained(Leavings())
+    list.takeUnretainedValue().take(node)
+    vq_set_dropping(list.toOpaque())
+    while list.takeUnretainedValue().dropLast() {}
+    vq_set_dropping(nil)
+    list.release()
+  }
+
+  private func take(_ node: Node) {
+    waiting.append((node.inputs, node.pullback))
+    node.inputs = []
+    node.pullback = nil
+  }
+
+  /// False where nothing waits.
+  private func dropLast() -> Bool { waiting.popLast() != nil }
 }
 
 /// A value that a pullback needs later; reading it checks that nobody wrote it in between.
@@ -54,6 +75,12 @@ package struct Saved {
   package init(_ tensor: Tensor) {
     value = tensor.detached()
     version = tensor.storage.version
+  }
+
+  /// The same, where `isRead` says that the pullback reads it.
+  package init?(_ tensor: Tensor, where isRead: Bool) {
+    guard isRead else { return nil }
+    self.init(tensor)
   }
 
   package func tensor(_ operation: String) throws -> Tensor {
@@ -133,7 +160,7 @@ extension Tensor {
           node.release()
         }
       }
-      root.gradient = try seed ?? Tensor.full(shape, 1)
+      root.gradient = try seed?.detached() ?? Tensor.full(shape, 1)
       for node in order {
         guard let gradient = node.gradient else { continue }
         node.gradient = nil
@@ -153,7 +180,10 @@ extension Tensor {
         for case (let input?, let result?) in zip(node.inputs, results) {
           try Tensor.accumulate(result, into: &input.gradient)
         }
-        if !retainGraph { node.pullback = nil }
+        if !retainGraph {
+          node.pullback = nil
+          node.inputs = []
+        }
       }
     }
   }

@@ -344,6 +344,8 @@ class Tensor(Interop):
                 start, stop, step = k.indices(self.shape[axis])
                 if step < 1:
                     raise ValueError(f"[getitem] step = {step}: it must be at least 1")
+                # A step beyond the axis takes the first element alone.
+                step = min(step, max(self.shape[axis], 1))
                 handle = _core.slice(handle, axis, start, max(start, stop), step)
                 shape.append(len(range(start, stop, step)))
                 axis += 1

@@ -71,6 +71,10 @@ void vq_set_error_text(const char *text);
 int vq_error_code(void);
 void vq_set_error_code(int code);
 
+/// What the calling thread puts off to drop, NULL while it drops nothing.
+void *vq_dropping(void);
+void vq_set_dropping(void *list);
+
 typedef struct {
   int64_t value;
 } vq_atomic;
