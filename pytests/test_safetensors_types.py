@@ -127,6 +127,13 @@ def test_an_entry_that_cannot_be_read_leaves_the_others(tmp_path: Path, case: st
     }
 
 
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_file_of_nothing_that_can_be_read_is_refused(tmp_path: Path, case: str) -> None:
+    path = write(tmp_path / "x", {case: FOREIGN[case]})
+    with pytest.raises(ValueError, match=rf"\[load\] .*x: tensor {case}: "):
+        vq.load(path)
+
+
 def test_bytes_that_do_not_fit_the_shape_are_refused_for_every_type(tmp_path: Path) -> None:
     for dtype, size in (("F64", 8), ("I64", 8), ("BF16", 2), ("BOOL", 1), ("F8_E4M3", 1)):
         path = write(tmp_path / "x", {"a": (dtype, [3], bytes(3 * size + 1))})

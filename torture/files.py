@@ -1,8 +1,8 @@
 """Mutated checkpoints, image files and image sets through every loader.
 
-A case damages one file and loads it. The loader takes it or raises one of its documented errors, whose
-text names the file; after a refusal model, optimizers, generators, position and step have not changed
-by a bit.
+A case damages one file and loads it. The loader takes it or raises one of its documented errors,
+whose text names the file; after a refusal model, optimizers, generators, position and step have not
+changed by a bit.
 """
 
 import hashlib

@@ -41,7 +41,8 @@ public enum Checkpoint {
   }
 
   /// Reads tensors and metadata. F16, BF16 and F8 become float32 exactly, F64 rounded to the nearest; integers
-  /// and BOOL become int32. A tensor of another type, or with an element beyond, is left out and listed.
+  /// and BOOL become int32. A tensor of another type, or with an element beyond, is left out and listed while
+  /// another can be read.
   ///
   /// - Throws: `.format` for a file that is not whole and well-formed, `.io` when the system refuses and for what is
   ///   no regular file.
@@ -82,6 +83,9 @@ public enum Checkpoint {
       } catch let error as UnreadableElement {
         content.unread.append((entry.name, error.rule))
       }
+    }
+    if let (name, reason) = content.unread.first, content.tensors.isEmpty {
+      throw VQError.format("\(path)", "tensor \(name): \(reason)")
     }
     return content
   }

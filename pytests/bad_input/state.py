@@ -42,11 +42,15 @@ STATE: dict[str, Case] = {
         TypeError,
         ["load_state_dict", "bias", "complex128"],
     ),
-    "absent file": (lambda: vq.load("/nonexistent/a"), OSError, ["/nonexistent/a", "No such file"]),
-    "folder": (lambda: vq.load("/tmp"), OSError, ["/tmp"]),
+    "absent file": (
+        lambda: vq.load("/nonexistent/a"),
+        FileNotFoundError,
+        ["/nonexistent/a", "No such file"],
+    ),
+    "folder": (lambda: vq.load("/tmp"), IsADirectoryError, ["/tmp"]),
     "unwritable": (
         lambda: vq.save("/nonexistent/a", {"x": np.ones(1)}),
-        OSError,
+        FileNotFoundError,
         ["/nonexistent/a", "No such"],
     ),
     "NUL": (lambda: vq.load("a\0b"), ValueError, ["load", "NUL"]),

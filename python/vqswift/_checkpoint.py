@@ -43,8 +43,8 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     F32, F16, BF16 and F8 entries come exactly as float32, F64 rounded to the nearest float32;
     integers and BOOL as int32. An entry of another type, or with a number that these do not hold,
-    is left out with a warning. ValueError says what is wrong with a damaged file, OSError, as
-    `open` raises it, why one cannot be read.
+    is left out with a warning. ValueError says what is wrong with a file that is damaged or has no
+    other entries, OSError, as `open` raises it, why one cannot be read.
     """
     pairs, metadata, unread = _core.archive_load(_path("load", path))
     for name, reason in unread:

@@ -716,7 +716,7 @@ VQ_CHECKED vq_status vq_archive_save(const char *path, const char *const *names,
                                      const char *const *keys, const char *const *values,
                                      int64_t metadata_count);
 /// F16, BF16 and F8 become f32 exactly, F64 rounded; integers and BOOL become i32. What these do not
-/// hold is left out of the tensors and listed as unread.
+/// hold is left out of the tensors and listed as unread; an error where that leaves none.
 VQ_CHECKED vq_status vq_archive_load(const char *path, vq_archive **out);
 void vq_archive_release(vq_archive *archive);
 int64_t vq_archive_count(const vq_archive *archive);

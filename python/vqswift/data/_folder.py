@@ -38,7 +38,7 @@ class ImageFolder:
         folder: with the sub-folders.
         size: of the square images that batches hold.
         classes: names of the sub-folders, in the order of the labels; all of them by default.
-        upright: turn photographs as their EXIF orientation says.
+        upright: turn photographs as their EXIF orientation says; Pillow always turns TIFF files.
         background: red, green and blue, 0 to 255, that show through transparent pixels; ``None``
             leaves transparency out and shows the colours beneath.
 
