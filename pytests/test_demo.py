@@ -114,7 +114,7 @@ def test_command_line_reports_errors_without_a_traceback(tmp_path, capsys):
     status = command.main(["demo", "--data", "cifar10", "--root", str(tmp_path)])
     assert status == 1
     error = capsys.readouterr().err
-    assert error.startswith("python -m vqswift: [cifar10] data_batch_1.bin (plain, .gz or .xz)")
+    assert error.startswith("vqswift: [cifar10] data_batch_1.bin (plain, .gz or .xz)")
     assert command.main(["demo", "--steps", "0"]) == 1
     assert "[demo] steps 0: must be at least 1" in capsys.readouterr().err
 

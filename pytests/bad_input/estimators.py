@@ -172,11 +172,15 @@ WEIGHT_QUANTIZER: dict[str, Case] = {
         TypeError,
         ["weight_quantizer", "gradient_scale = 'a'", "number"],
     ),
-    "integers": (lambda: WeightQuantizer(2, 1.0)(ints(1)), TypeError, ["quantize_weight", "int32"]),
-    "codes of integers": (
-        lambda: WeightQuantizer(2, 1.0).codes(ints(1)),
+    "integers": (
+        lambda: WeightQuantizer(2, 1.0)(ints(1)),
         TypeError,
-        ["weight_codes", "int32", "float32"],
+        ["weight_quantizer", "int32"],
+    ),
+    "codes of integers": (
+        lambda: WeightQuantizer(2, 1.0).codes([2**24 + 1]),
+        ValueError,
+        ["weight_quantizer.codes", "w of dtype int64", "16777217"],
     ),
     "weights as text": (
         lambda: WeightQuantizer(2, 1.0)("a"),

@@ -70,8 +70,8 @@ LEARNED_QUANTIZER: dict[str, Case] = {
         ["reinmax", "temperature = 0.0", "1e-06"],
     ),
     "integer logits": (
-        lambda: estimators.reinmax(ints(1, 2), vq.Generator()),
-        TypeError,
-        ["reinmax", "int32", "float32"],
+        lambda: estimators.reinmax([1, 2**24 + 1], vq.Generator()),
+        ValueError,
+        ["reinmax", "logits", "16777217"],
     ),
 }

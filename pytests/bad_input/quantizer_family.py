@@ -7,7 +7,7 @@ from typing import Any
 
 import vqswift as vq
 
-from .case import INF, NAN, Case, ints, ones
+from .case import INF, NAN, Case, ones
 
 
 def lfq(bits: Any = 4, **options: Any) -> Callable[[], object]:
@@ -58,9 +58,9 @@ QUANTIZER_FAMILY: dict[str, Case] = {
     "seed of gumbel": (gumbel(seed=-1), ValueError, ["gumbel_quant", "seed = -1"]),
     "empty gumbel": (lambda: vq.GumbelQuant(4, 8)(ones(0, 4)), ValueError, ["[0, 4]", "one"]),
     "dtype of gumbel": (
-        lambda: vq.GumbelQuant(1, 8)(ints(1)),
-        TypeError,
-        ["gumbel_quant", "int32"],
+        lambda: vq.GumbelQuant(1, 8)([[2**24 + 1]]),
+        ValueError,
+        ["gumbel_quant", "int64", "16777217"],
     ),
     "narrow codes passing through": (
         lambda: narrow_codes_passing_through(),

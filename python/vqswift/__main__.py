@@ -1,4 +1,4 @@
-"""``python -m vqswift demo`` and ``python -m vqswift estimators``."""
+"""The command ``vqswift``, also ``python -m vqswift``: its sub-commands train and compare."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import demo, laboratory
+from . import __version__, demo, laboratory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns the process's exit status."""
-    parser = argparse.ArgumentParser(prog="python -m vqswift")
-    commands = parser.add_subparsers(title="commands", required=True)
+    parser = argparse.ArgumentParser(
+        prog="vqswift",
+        description="Vector-quantized neural networks on the CPU: the experiments of the package.",
+        epilog="vqswift COMMAND --help tells the options of a command and their defaults.",
+    )
+    version = f"vqswift {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="tell the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo.add_parser(commands)
     laboratory.add_parser(commands)
     options = parser.parse_args(arguments)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._integers import as_floats
 from ._tensor import Tensor, as_tensor
 from .nn._module import Module, Native
 
@@ -116,9 +118,11 @@ class Quantizer(Native):
         lengths: npt.ArrayLike | None,
         stages: int,
     ) -> tuple[Tensor, QuantizerInfo]:
-        rows = self._channels_last(as_tensor(z))
+        rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        return self._info(_core.quantizer_forward(self._handle, rows._handle, kept, stages))
+        with self._shapes_as_passed(rows):
+            parts = _core.quantizer_forward(self._handle, rows._handle, kept, stages)
+        return self._info(parts)
 
     def _info(self, parts: _core.Quantized) -> tuple[Tensor, QuantizerInfo]:
         z_q, codes, distances, loss, compared, losses, perplexities = (
@@ -138,9 +142,11 @@ class Quantizer(Native):
         lengths: npt.ArrayLike | None,
         stages: int,
     ) -> Tensor:
-        rows = self._channels_last(as_tensor(z))
+        rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        return Tensor._wrap(_core.quantizer_encode(self._handle, rows._handle, kept, stages))
+        with self._shapes_as_passed(rows):
+            codes = _core.quantizer_encode(self._handle, rows._handle, kept, stages)
+        return Tensor._wrap(codes)
 
     def _mask(
         self, rows: Tensor, mask: Tensor | npt.ArrayLike | None, lengths: npt.ArrayLike | None
@@ -163,6 +169,42 @@ class Quantizer(Native):
         if not -rank <= self.dim < rank:
             raise ValueError(f"[{self._operation}] dim = {self.dim}: z has {rank} axes")
         return self.dim % rank
+
+    def _rows(self, z: Tensor | npt.ArrayLike, name: str = "z") -> Tensor:
+        """z with its channels on the last axis."""
+        return self._channels_last(as_floats(self._operation, name, z))
+
+    @contextlib.contextmanager
+    def _shapes_as_passed(self, *rows: Tensor | None) -> Iterator[None]:
+        """Lets errors of the core, which sees channels last, tell shapes as passed."""
+        try:
+            yield
+        except ValueError as error:
+            shapes = [tensor.shape for tensor in rows if tensor is not None]
+            raise type(error)(self._as_passed(str(error), shapes)) from None
+
+    def _as_passed(self, text: str, shapes: list[tuple[int, ...]]) -> str:
+        shape, rank = shapes[0], len(shapes[0])
+        axis = self._axis(rank)
+
+        def passed(sizes: Sequence[int]) -> list[int]:
+            order = list(sizes[:-1])
+            order.insert(axis, sizes[-1])
+            return [int(size) for size in order]
+
+        def position(found: re.Match[str]) -> str:
+            place = np.unravel_index(int(found[1]), shape)
+            return f"flat index {np.ravel_multi_index(passed(place), passed(shape))}"
+
+        if axis != rank - 1:
+            own = {str([*each]): str(passed(each)) for each in shapes if len(each) == rank}
+            text = re.sub(r"\[[\d, ]+\]", lambda found: own.get(found[0], found[0]), text)
+            text = text.replace("the last axis", f"axis {axis} (dim = {self.dim})")
+            text = re.sub(r"flat index (\d+)", position, text)
+        wanted = re.search(r"axis.* must be feature_size = (\d+)", text)
+        sizes = passed(shape)
+        fitting = [a for a in range(1, rank) if wanted and sizes[a] == int(wanted[1])]
+        return text + (f"; dim={fitting[0]} would take axis {fitting[0]}" if fitting else "")
 
     def _channels_last(self, z: Tensor) -> Tensor:
         axis, rank = self._axis(z.ndim), z.ndim

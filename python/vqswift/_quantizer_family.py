@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._integers import as_floats
 from ._quantizer import Quantizer, QuantizerInfo
 from ._random import quantizer_seed
-from ._tensor import Tensor, as_tensor
+from ._tensor import Tensor
 
 _KINDS = {"I": 1, "II": 2, "III": 3, "IV": 4}
 
@@ -239,10 +240,13 @@ class GaussianQuant(Quantizer):
         Masks as for every quantizer: they hold for logvar too. ValueError also for a logvar that is
         missing, not taken or of another shape than z.
         """
-        rows = self._channels_last(as_tensor(z))
+        rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        given = self._log_variance(logvar)
-        return self._info(_core.gaussian_quant_forward(self._handle, rows._handle, given, kept))
+        given = None if logvar is None else self._rows(logvar, "logvar")
+        handle = None if given is None else given._handle
+        with self._shapes_as_passed(rows, given):
+            parts = _core.gaussian_quant_forward(self._handle, rows._handle, handle, kept)
+        return self._info(parts)
 
     def encode(  # type: ignore[override]
         self,
@@ -257,10 +261,13 @@ class GaussianQuant(Quantizer):
         Only kind "IV" needs logvar: the others weigh all channels alike, and the code is the
         nearest.
         """
-        rows = self._channels_last(as_tensor(z))
+        rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        given = self._log_variance(logvar)
-        return Tensor._wrap(_core.gaussian_quant_encode(self._handle, rows._handle, given, kept))
+        given = None if logvar is None else self._rows(logvar, "logvar")
+        handle = None if given is None else given._handle
+        with self._shapes_as_passed(rows, given):
+            codes = _core.gaussian_quant_encode(self._handle, rows._handle, handle, kept)
+        return Tensor._wrap(codes)
 
     @staticmethod
     def reconstruction_loss(
@@ -272,11 +279,7 @@ class GaussianQuant(Quantizer):
         mean over the batch stands inside the logarithm, as one variance for all images gives. An
         SSE of 0 counts as the smallest normal float32.
         """
-        return Tensor._wrap(
-            _core.gaussian_reconstruction_loss(
-                as_tensor(x)._handle, as_tensor(x_reconstructed)._handle
-            )
-        )
-
-    def _log_variance(self, logvar: Tensor | npt.ArrayLike | None) -> _core.TensorHandle | None:
-        return None if logvar is None else self._channels_last(as_tensor(logvar))._handle
+        operation = "gaussian_quant.reconstruction_loss"
+        target = as_floats(operation, "x", x)._handle
+        given = as_floats(operation, "x_reconstructed", x_reconstructed)._handle
+        return Tensor._wrap(_core.gaussian_reconstruction_loss(target, given))

@@ -12,7 +12,7 @@ from . import _core
 from ._arguments import checked
 from ._quantizer import Quantizer, QuantizerInfo
 from ._random import quantizer_seed
-from ._tensor import Tensor, as_tensor
+from ._tensor import Tensor
 from .optim import Optimizer
 
 InplaceOptimizer = Callable[[list[Tensor]], Optimizer]
@@ -213,9 +213,10 @@ class CodebookQuantizer(Quantizer):
         stage after stage on what the stages before leave. Optimizer moments of the codes are
         forgotten. ValueError for NaN, infinity or no vector, RuntimeError for a frozen codebook.
         """
-        rows = self._channels_last(as_tensor(z))
+        rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        _core.quantizer_fit(self._handle, rows._handle, kept, iterations)
+        with self._shapes_as_passed(rows):
+            _core.quantizer_fit(self._handle, rows._handle, kept, iterations)
 
     def update(self) -> None:
         """Move EMA codebooks by what training forwards added since the last update.

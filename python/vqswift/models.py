@@ -6,9 +6,10 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._integers import as_layer_input
 from ._quantizer import QuantizerInfo
 from ._random import Generator, layer_generator
-from ._tensor import Tensor, as_tensor
+from ._tensor import Tensor
 from ._vector_quant import VectorQuant
 from .nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from .nn._module import Module, Native
@@ -49,7 +50,7 @@ class SQVAE(Module):
 
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (reconstruction, the quantizer's info)."""
-        x = as_tensor(x)
+        x = as_layer_input("sqvae", x)
         if x.ndim == 4 and (x.shape[1] % 4 or x.shape[2] % 4):
             raise ValueError(
                 f"[sqvae] shape {list(x.shape)}: height and width must be multiples of 4"

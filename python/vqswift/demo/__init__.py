@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .._command_line import Help
 from ._run import METHODS, Result, Settings, run
 
 __all__ = ["METHODS", "Result", "Settings", "add_parser", "run"]
@@ -18,7 +19,7 @@ def add_parser(commands: Any) -> None:
         "demo",
         help="train the 32x32 autoencoder with two quantizers and compare them",
         description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument(
         "--data",
@@ -26,15 +27,25 @@ def add_parser(commands: Any) -> None:
         default=default.data,
         help="auto: CIFAR-10 when its files are found, else crops of two photographs",
     )
-    parser.add_argument("--root", type=Path, help="folder of the data sets (also VQSWIFT_DATA)")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        help="folder of the data sets; VQSWIFT_DATA, then ../shared/data by default",
+    )
     parser.add_argument("--steps", type=int, default=default.steps, help="training steps of each")
-    parser.add_argument("--batch-size", type=int, default=default.batch_size)
+    parser.add_argument(
+        "--batch-size", type=int, default=default.batch_size, help="images of a step"
+    )
     parser.add_argument("--codes", type=int, default=default.codes, help="codebook size")
     parser.add_argument("--width", type=int, default=default.width, help="channels of the network")
-    parser.add_argument("--learning-rate", type=float, default=default.learning_rate)
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--threads", type=int, help="of the core; all CPUs when not given")
-    parser.add_argument("--output", type=Path, default=default.output)
+    parser.add_argument(
+        "--learning-rate", type=float, default=default.learning_rate, help="of AdamW"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=default.seed, help="of data, weights and batches"
+    )
+    parser.add_argument("--threads", type=int, help="of the core; all CPUs by default")
+    parser.add_argument("--output", type=Path, default=default.output, help="folder of all results")
     parser.set_defaults(run=lambda options: run(_settings(options)))
 
 

@@ -6,8 +6,9 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked
+from .._integers import as_floats
 from .._random import Generator
-from .._tensor import Tensor, as_tensor
+from .._tensor import Tensor
 
 
 @checked
@@ -27,7 +28,7 @@ def reinmax(
 
     ValueError: logits without a category or not finite, a temperature below 1e-6.
     """
-    handle = as_tensor(logits)._handle
+    handle = as_floats("reinmax", "logits", logits)._handle
     return Tensor._wrap(_core.reinmax(handle, temperature, generator._handle))
 
 
@@ -47,7 +48,7 @@ def gumbel_softmax(
 
     ValueError: logits without a category or not finite, a temperature below 1e-6.
     """
-    handle = as_tensor(logits)._handle
+    handle = as_floats("gumbel_softmax", "logits", logits)._handle
     return Tensor._wrap(_core.gumbel_softmax(handle, temperature, hard, generator._handle))
 
 
@@ -61,5 +62,5 @@ def straight_through_softmax(logits: Tensor | npt.ArrayLike, generator: Generato
 
     ValueError: logits without a category or not finite.
     """
-    handle = as_tensor(logits)._handle
+    handle = as_floats("straight_through_softmax", "logits", logits)._handle
     return Tensor._wrap(_core.straight_through_softmax(handle, generator._handle))

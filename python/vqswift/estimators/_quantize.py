@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked
-from .._tensor import Tensor, as_tensor
+from .._integers import as_floats
+from .._tensor import Tensor
 from ..nn._module import Module, Native
 from ._estimator import Estimator, GridEstimator, ede, get, number
 from ._learned import LSQ, Learned
@@ -57,7 +58,11 @@ class WeightQuantizer(Native):
 
     def codes(self, w: Tensor | npt.ArrayLike) -> Tensor:
         """int32 of w's shape: the number of Q(w) on the grid, 0 for -bound; -1 for NaN."""
-        return Tensor._wrap(_core.weight_quantizer_codes(self._handle, as_tensor(w)._handle))
+        return Tensor._wrap(
+            _core.weight_quantizer_codes(
+                self._handle, as_floats("weight_quantizer.codes", "w", w)._handle
+            )
+        )
 
     def set_progress(self, progress: float) -> None:
         """How far training is, 0...1, for the estimator "ede"; others have no use for it."""

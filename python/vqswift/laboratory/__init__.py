@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .._command_line import Help
 from . import _resnet
 from ._report import Row
 from ._resnet import ResNetSettings
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "estimators",
         help="train quantized networks and their straight-through twins and compare them",
         description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument(
         "--full", action="store_true", help="50 epochs of 100 steps and three seeds; takes hours"
@@ -44,23 +45,32 @@ def add_parser(commands: Any) -> None:
         default=default.data,
         help="auto: MNIST when its files are found, else scikit-learn's digits",
     )
-    parser.add_argument("--root", type=Path, help="folder of the data sets (also VQSWIFT_DATA)")
-    parser.add_argument("--net", choices=("a", "b"), default=default.net)
-    parser.add_argument("--bits", type=int, default=default.bits)
-    parser.add_argument("--seeds", type=int, nargs="+", help="0; with --full 0 1 2")
-    parser.add_argument("--epochs", type=int, help=f"{default.epochs}; with --full 50")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        help="folder of the data sets; VQSWIFT_DATA, then ../shared/data by default",
+    )
+    parser.add_argument("--net", choices=("a", "b"), default=default.net, help="network")
+    parser.add_argument("--bits", type=int, default=default.bits, help="of a weight")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", help="of the repetitions; 0 by default, with --full 0 1 2"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help=f"of each training; {default.epochs} by default, with --full 50"
+    )
     parser.add_argument(
         "--trials",
         nargs="+",
         default=(),
         metavar="TRIAL",
-        help="some of: rates, " + ", ".join(repr(trial.name) for trial in TRIALS),
+        help="all by default, or some of: rates, "
+        + ", ".join(repr(trial.name) for trial in TRIALS),
     )
     parser.add_argument(
         "--finished", action="store_true", help="train nothing; report the trials that are there"
     )
-    parser.add_argument("--threads", type=int, help="of the core; all CPUs when not given")
-    parser.add_argument("--output", type=Path, default=default.output)
+    parser.add_argument("--threads", type=int, help="of the core; all CPUs by default")
+    parser.add_argument("--output", type=Path, default=default.output, help="folder of all results")
     parser.set_defaults(run=lambda options: run(_settings(options)))
     _resnet.add_parser(commands)
 

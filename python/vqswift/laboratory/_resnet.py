@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import resource
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 import vqswift as vq
 
 from .. import data
+from .._command_line import Help
 from ..estimators import TwinTrainer, quantize_model, quantized_layers, to_ste
 
 _TWIN, _JITTER = "straight-through", "rate x 1.01"
@@ -219,22 +219,35 @@ def add_parser(commands: Any) -> None:
         "resnet50",
         help="train ResNet-50 with quantized convolutions and its straight-through twin",
         description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument(
         "--images",
         type=Path,
-        help="folder with a sub-folder for each class, or with train and val of such; or an .npz",
+        help="folder with a sub-folder for each class, or with train and val of such; or an .npz; "
+        "CIFAR-10, else crops of two photographs by default",
     )
-    parser.add_argument("--root", type=Path, help="folder of the data sets (also VQSWIFT_DATA)")
-    for name in ("size", "steps", "batch_size", "bits", "evaluations", "validation", "seed"):
+    parser.add_argument(
+        "--root",
+        type=Path,
+        help="folder of the data sets; VQSWIFT_DATA, then ../shared/data by default",
+    )
+    for name, text in (
+        ("size", "side of the images that are read from a folder"),
+        ("steps", "training steps of each model"),
+        ("batch_size", "images of a step"),
+        ("bits", "of a weight"),
+        ("evaluations", "how often accuracy and agreement are measured"),
+        ("validation", "images that they are measured on"),
+        ("seed", "of weights and batches"),
+    ):
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=int, default=getattr(default, name))
-    parser.add_argument("--estimator", default=default.estimator)
+        parser.add_argument(option, type=int, default=getattr(default, name), help=text)
+    parser.add_argument("--estimator", default=default.estimator, help="of the weights' gradients")
     parser.add_argument("--rate", type=float, default=default.rate, help="of a batch of 256")
-    parser.add_argument("--weight-decay", type=float, default=default.weight_decay)
-    parser.add_argument("--threads", type=int, help="of the core; all CPUs when not given")
-    parser.add_argument("--output", type=Path, default=default.output)
+    parser.add_argument("--weight-decay", type=float, default=default.weight_decay, help="of SGD")
+    parser.add_argument("--threads", type=int, help="of the core; all CPUs by default")
+    parser.add_argument("--output", type=Path, default=default.output, help="folder of all results")
     parser.set_defaults(
         run=lambda o: run(ResNetSettings(**{k: v for k, v in vars(o).items() if k != "run"}))
     )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked
+from .._integers import as_floats
 from .._tensor import Tensor, as_tensor
 
 Array = npt.ArrayLike | Tensor
@@ -89,7 +90,10 @@ def quantization_error(z: Array, z_q: Array, mask: Array | None = None) -> float
     the commitment loss before its weights. ValueError when nothing is kept.
     """
     kept = None if mask is None else as_tensor(mask)._handle
-    return _core.quantization_error(as_tensor(z)._handle, as_tensor(z_q)._handle, kept)
+    given = as_floats("quantization_error", "z", z)._handle
+    return _core.quantization_error(
+        given, as_floats("quantization_error", "z_q", z_q)._handle, kept
+    )
 
 
 @checked
@@ -107,7 +111,8 @@ def divergence(p: Array, c: Array) -> float:
 
     ValueError for NaN, infinity and empty sets.
     """
-    return _core.divergence(as_tensor(p)._handle, as_tensor(c)._handle)
+    points = as_floats("divergence", "p", p)._handle
+    return _core.divergence(points, as_floats("divergence", "c", c)._handle)
 
 
 @checked
@@ -117,7 +122,7 @@ def divergence_bound(p: Array) -> float:
     The least D(P, C) of a single code, so an upper bound of what the best codebook reaches (A.10,
     eq. 33). A codebook above it serves worse than one code at the mean.
     """
-    return _core.divergence_bound(as_tensor(p)._handle)
+    return _core.divergence_bound(as_floats("divergence_bound", "p", p)._handle)
 
 
 @checked

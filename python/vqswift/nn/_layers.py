@@ -115,6 +115,9 @@ class Embedding(Native):
         source = layer_generator(generator)._handle
         super().__init__(_core.embedding_create(count, features, source))
 
+    def _input(self, x: Any) -> Tensor:
+        return as_tensor(x)
+
 
 class _Activation(Native):
     _kind: int
@@ -158,11 +161,17 @@ class Identity(_Activation):
 
     _kind = 5
 
+    def _input(self, x: Any) -> Tensor:
+        return as_tensor(x)
+
 
 class Flatten(_Activation):
     """[n, ...] -> [n, product of the rest]."""
 
     _kind = 6
+
+    def _input(self, x: Any) -> Tensor:
+        return as_tensor(x)
 
 
 @checked
@@ -212,6 +221,14 @@ class _Fused(Module):
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         raise NotImplementedError
 
+    def _input(self, x: Any) -> Tensor:
+        """x as the first child that computes takes it."""
+        for child in self.children():
+            if not isinstance(child, (Identity, Flatten)):
+                taken: Tensor = child._input(x)  # type: ignore[operator]
+                return taken
+        return as_tensor(x)
+
     def _fused(self) -> _core.ModuleHandle | None:
         """The handle over the children as they are now; None when one has a Python forward."""
         handles = [_plain_handle(child) for child in self.children()]
@@ -248,7 +265,7 @@ class Sequential(_Fused):
         """The last module's output."""
         handle = self._fused()
         if handle is not None:
-            return Tensor._wrap(_core.module_forward(handle, as_tensor(x)._handle))
+            return Tensor._wrap(_core.module_forward(handle, self._input(x)._handle))
         for module in self.children():
             x = module(x)
         return x
@@ -276,7 +293,7 @@ class Residual(_Fused):
         """x plus the body's output."""
         handle = self._fused()
         if handle is not None:
-            return Tensor._wrap(_core.module_forward(handle, as_tensor(x)._handle))
+            return Tensor._wrap(_core.module_forward(handle, self._input(x)._handle))
         body: Tensor = self.body(x)
         return as_tensor(x) + body
 

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._arguments import checked
+from .._arguments import checked, operation_of
 from .._fitting import fitted
+from .._integers import as_layer_input
 from .._interop import not_copied
-from .._tensor import Tensor, as_tensor
+from .._tensor import Tensor
 
 
 @checked
@@ -303,7 +304,10 @@ class Native(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return Tensor._wrap(_core.module_forward(self._handle, as_tensor(x)._handle))
+        return Tensor._wrap(_core.module_forward(self._handle, self._input(x)._handle))
+
+    def _input(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        return as_layer_input(operation_of(type(self)), x)
 
     def _own_parameters(self, every: bool) -> list[tuple[str, Tensor]]:
         # One object for one parameter, so that `id` and sets tell parameters apart.
