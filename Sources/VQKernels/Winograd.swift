@@ -72,7 +72,7 @@ extension WinogradConvolution {
   public func scratchCount(threads: Int) -> Int {
     let widest = max(inputs, outputs)
     return (Self.points + Self.taps) * inputs * outputs + 3 * widest + threads * slotCount
-      + 2 * max(pixels, transposed.pixels) + tiles + transposed.tiles
+      + 2 * max(inputGridCount, transposed.inputGridCount) + tiles + transposed.tiles
   }
 
   /// A tile's direct sums read 16 patches and give 16 outputs, fewer than its chunk's points.
@@ -143,16 +143,14 @@ extension WinogradConvolution {
     let directWeights = points + Self.points * inputs * outputs
     let zeros = directWeights + Self.taps * inputs * outputs
     let share = zeros + 2 * max(inputs, outputs)
-    let sums = share + inputs
-    let peaks = sums + pixels
-    let marks = peaks + pixels
+    let grids = share + inputs
+    let marks = grids + 2 * inputGridCount
     let slots = ScratchSlots(marks + tiles, count: threads, stride: slotCount)
 
     let kind = WinogradWeights(weights, self, flipped: flipped, share: share)
     guard kind.areEven else { return false }
-    measure(x, share: share, sums: sums, peaks: peaks)
     return marks.withMemoryRebound(to: Bool.self, capacity: tiles) { isUneven in
-      let uneven = markUneven(sums: sums, peaks: peaks, kind, isUneven)
+      let uneven = markUneven(x, kind, isUneven, scratch: grids)
       guard 4 * uneven <= tiles else { return false }
       zeros.update(repeating: 0, count: 2 * max(inputs, outputs))
       transform(weights, flipped: flipped, points)

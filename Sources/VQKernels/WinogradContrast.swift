@@ -46,10 +46,9 @@ extension WinogradWeights {
           let filter = row * columns + column
           let taps = magnitudes(weights + 9 * filter, isLast: filter + 1 == rows * columns)
           sum += taps
-          most.replace(with: taps, where: .!(taps .<= most))
+          most = vq_larger16(taps, most)
           sums[rows + column] += taps
-          largest[rows + column].replace(
-            with: taps, where: .!(taps .<= largest[rows + column]))
+          largest[rows + column] = vq_larger16(taps, largest[rows + column])
         }
         (sums[row], largest[row]) = (sum, most)
       }
@@ -74,8 +73,8 @@ extension WinogradWeights {
       return taps
     }
     // The next filter holds the seven elements behind.
-    let bits = UnsafeRawPointer(filter).loadUnaligned(as: SIMD16<UInt32>.self)
-    return unsafeBitCast(bits & 0x7FFF_FFFF, to: Taps.self)
+    let taps = UnsafeRawPointer(filter).loadUnaligned(as: Taps.self)
+    return vq_larger16(taps, -taps)
   }
 
   private func total(_ taps: Taps) -> Float {
@@ -108,48 +107,29 @@ extension WinogradWeights {
 }
 
 extension WinogradConvolution {
-  /// Pixels of all images.
-  var pixels: Int { images * height * width }
-
-  /// `sums[p]` and `peaks[p]`, the sum and the largest over c of `|x[p, c]| share[c]`, of all pixels.
-  func measure(
-    _ x: UnsafePointer<Float>, share: UnsafePointer<Float>, sums: UnsafeMutablePointer<Float>,
-    peaks: UnsafeMutablePointer<Float>
-  ) {
-    let channels = inputs
-    parallelFor(pixels, grain: max(1, elementGrain / channels)) { range in
-      for p in range {
-        var (sum, peak) = (SIMD16<Float>(), SIMD16<Float>())
-        for c in stride(from: 0, to: channels, by: 16) {
-          let bits = UnsafeRawPointer(x + p * channels + c).loadUnaligned(as: SIMD16<UInt32>.self)
-          let value =
-            unsafeBitCast(bits & 0x7FFF_FFFF, to: SIMD16<Float>.self)
-            * UnsafeRawPointer(share + c).loadUnaligned(as: SIMD16<Float>.self)
-          sum += value
-          peak.replace(with: value, where: value .> peak)
-        }
-        (sums[p], peaks[p]) = (sum.sum(), peak.max())
+  /// Marks the tiles with an output that sees too little of them, and counts the marks.
+  ///
+  /// - Parameter scratch: room for `2 * inputGridCount`.
+  func markUneven(
+    _ x: UnsafePointer<Float>, _ weights: WinogradWeights,
+    _ isUneven: UnsafeMutablePointer<Bool>, scratch: UnsafeMutablePointer<Float>
+  ) -> Int {
+    let (sums, peaks) = (inputGrid(scratch), inputGrid(scratch + inputGridCount))
+    let (channels, width, measure) = (inputs, width, kernels.measurePixels)
+    parallelFor(images * sums.rows, grain: max(1, elementGrain / (channels * width))) { range in
+      forEachRow(range, [sums, peaks], isInput: true) { pixel, place in
+        measure(
+          x + pixel * channels, width, channels, weights.share, sums.values + place,
+          peaks.values + place)
       }
     }
-  }
-
-  /// Marks the tiles with an output that sees too little of them, and counts the marks.
-  func markUneven(
-    sums: UnsafePointer<Float>, peaks: UnsafePointer<Float>, _ weights: WinogradWeights,
-    _ isUneven: UnsafeMutablePointer<Bool>
-  ) -> Int {
     let limit = min(largestSum, largestSum / max(weights.scale, 0x1p-100))
     parallelFor(tiles, grain: 256) { range in
       for tile in range {
         let (image, top, left) = corner(tile)
-        func patch(_ values: UnsafePointer<Float>) -> Patch {
-          Patch(
-            values, image: image, top: top - paddingHeight, left: left - paddingWidth,
-            height: height, width: width)
-        }
-        let seen = patch(sums)
-        let (sum, peak) = (seen.sum, patch(peaks).largest)
-        let least = seen.leastSeen(rows: outHeight - top, columns: outWidth - left)
+        let (sum, least) = seen(
+          sums, image, top, left, rows: min(4, outHeight - top), columns: min(4, outWidth - left))
+        let peak = peaks.largest(image, top, left)
         isUneven[tile] = !(sum <= mostContrast * least && fewest * peak <= least && sum < limit)
       }
     }
@@ -157,44 +137,38 @@ extension WinogradConvolution {
     for tile in 0..<tiles where isUneven[tile] { count += 1 }
     return count
   }
+
+  /// The sum over a tile's 6x6 pixels, and the least sum over the 3x3 of an output.
+  @inline(__always)
+  private func seen(
+    _ grid: WinogradGrid, _ image: Int, _ top: Int, _ left: Int, rows: Int, columns: Int
+  ) -> (sum: Float, least: Float) {
+    // Sums of three across, one for each column of outputs.
+    @inline(__always)
+    func across(_ y: Int) -> WinogradGrid.Four {
+      let row = UnsafePointer(grid.row(image, top + y) + left)
+      return WinogradGrid.four(row) + WinogradGrid.four(row + 1) + WinogradGrid.four(row + 2)
+    }
+    let (a, b, c, d, e, f) = (across(0), across(1), across(2), across(3), across(4), across(5))
+    let all = a + b + c + d + e + f
+    var least = a + b + c
+    if rows > 1 { least = -vq_larger4(-least, -(b + c + d)) }
+    if rows > 2 { least = -vq_larger4(-least, -(c + d + e)) }
+    if rows > 3 { least = -vq_larger4(-least, -(d + e + f)) }
+    for column in columns..<max(columns, 4) { least[column] = .infinity }
+    return (all[0] + all[3], -vq_largest_lane4(-least))
+  }
 }
 
-/// A tile's 6x6 magnitudes, zeros beyond the image.
-private struct Patch {
-  private typealias Row = SIMD8<Float>
-  private var (a, b, c, d, e, f) = (Row(), Row(), Row(), Row(), Row(), Row())
-
-  init(
-    _ magnitudes: UnsafePointer<Float>, image: Int, top: Int, left: Int, height: Int, width: Int
-  ) {
-    func row(_ y: Int) -> Row {
-      var row = Row()
-      guard y >= 0, y < height else { return row }
-      let source = magnitudes + (image * height + y) * width
-      for x in max(left, 0)..<max(left, 0, min(left + 6, width)) { row[x - left] = source[x] }
-      return row
+extension WinogradGrid {
+  /// The largest of a tile's 6x6.
+  @inline(__always)
+  func largest(_ image: Int, _ top: Int, _ left: Int) -> Float {
+    var largest = Four()
+    for y in 0..<6 {
+      let row = UnsafePointer(row(image, top + y) + left)
+      largest = vq_larger4(vq_larger4(Self.four(row), Self.four(row + 2)), largest)
     }
-    (a, b, c) = (row(top), row(top + 1), row(top + 2))
-    (d, e, f) = (row(top + 3), row(top + 4), row(top + 5))
-  }
-
-  var sum: Float { (a + b + c + d + e + f).sum() }
-
-  var largest: Float {
-    func larger(_ x: Row, _ y: Row) -> Row { x.replacing(with: y, where: y .> x) }
-    return larger(larger(larger(a, b), larger(c, d)), larger(e, f)).max()
-  }
-
-  /// The least sum of 3x3, over so many rows and columns of outputs.
-  func leastSeen(rows: Int, columns: Int) -> Float {
-    var least = Float.infinity
-    func take(_ down: Row) {
-      for x in 0..<min(4, columns) { least = min(least, down[x] + down[x + 1] + down[x + 2]) }
-    }
-    take(a + b + c)
-    if rows > 1 { take(b + c + d) }
-    if rows > 2 { take(c + d + e) }
-    if rows > 3 { take(d + e + f) }
-    return least
+    return vq_largest_lane4(largest)
   }
 }

@@ -13,6 +13,8 @@ struct WinogradKernels {
   typealias Output = UnsafeMutablePointer<Float>
 
   let productRows: Int
+  let measurePixels: (Input, Int, Int, Input, Output, Output) -> Void
+  let measureChannels: (Input, Int, Int, Output, Output, Output) -> Void
   let transformPatches: (Sources, Int, Int, Output, Int) -> Void
   let transformGradients: (Sources, Int, Int, Output, Int) -> Void
   let transformOutputs: (Input, Int, Int, Int, Input, Targets) -> Void
@@ -41,6 +43,9 @@ extension WinogradKernels {
 
   private static let portable = WinogradKernels(
     productRows: VQTiles.productRows,
+    measurePixels: VQTiles.measurePixels(_:count:channels:share:sums:peaks:),
+    measureChannels: VQTiles.measureChannels(
+      _:count:channels:sums:channelSums:channelPeaks:),
     transformPatches: VQTiles.transformPatches(_:count:channels:_:pointStride:),
     transformGradients: VQTiles.transformGradients(_:count:channels:_:pointStride:),
     transformOutputs: VQTiles.transformOutputs(_:pointStride:count:channels:bias:_:),
@@ -55,6 +60,9 @@ extension WinogradKernels {
 
     private static let avx2 = WinogradKernels(
       productRows: VQTilesAVX2.productRows,
+      measurePixels: VQTilesAVX2.measurePixels(_:count:channels:share:sums:peaks:),
+      measureChannels: VQTilesAVX2.measureChannels(
+        _:count:channels:sums:channelSums:channelPeaks:),
       transformPatches: VQTilesAVX2.transformPatches(_:count:channels:_:pointStride:),
       transformGradients: VQTilesAVX2.transformGradients(_:count:channels:_:pointStride:),
       transformOutputs: VQTilesAVX2.transformOutputs(_:pointStride:count:channels:bias:_:),
@@ -67,6 +75,9 @@ extension WinogradKernels {
 
     private static let avx512 = WinogradKernels(
       productRows: VQTilesAVX512.productRows,
+      measurePixels: VQTilesAVX512.measurePixels(_:count:channels:share:sums:peaks:),
+      measureChannels: VQTilesAVX512.measureChannels(
+        _:count:channels:sums:channelSums:channelPeaks:),
       transformPatches: VQTilesAVX512.transformPatches(_:count:channels:_:pointStride:),
       transformGradients: VQTilesAVX512.transformGradients(_:count:channels:_:pointStride:),
       transformOutputs: VQTilesAVX512.transformOutputs(_:pointStride:count:channels:bias:_:),

@@ -12,77 +12,77 @@ private let largestMagnitude: Float = 0x1p48
 /// Sums are taken over so many ranges of pixels and tiles, and added in order.
 private let ranges = 16
 
-/// Magnitudes of images [pixels, channels].
+/// Magnitudes of images.
 private struct ImageMagnitudes {
   /// By pixel, summed over channels.
-  let pixels: UnsafeMutablePointer<Float>
+  let grid: WinogradGrid
   /// Whether no few elements make up a channel.
   private(set) var areEven = true
 
-  /// - Parameter scratch: room for `scratchCount`.
+  /// - Parameters:
+  ///   - x: images of `convolution`'s inputs, or of its outputs.
+  ///   - scratch: room for `scratchCount`.
   init(
-    _ x: UnsafePointer<Float>, pixels count: Int, channels: Int,
+    _ x: UnsafePointer<Float>, _ convolution: WinogradConvolution, isInput: Bool,
     scratch: UnsafeMutablePointer<Float>
   ) {
-    pixels = scratch
-    let sums = scratch + count
-    let largest = sums + ranges * channels
+    let channels = isInput ? convolution.inputs : convolution.outputs
+    let width = isInput ? convolution.width : convolution.outWidth
+    let height = isInput ? convolution.height : convolution.outHeight
+    let sums = scratch
+    let peaks = sums + ranges * channels
     sums.update(repeating: 0, count: 2 * ranges * channels)
-    let length = (count + ranges - 1) / ranges
-    let pixels = pixels
+    let values = peaks + ranges * channels
+    let grid = isInput ? convolution.inputGrid(values) : convolution.outputGrid(values)
+    self.grid = grid
+    let measure = convolution.kernels.measureChannels
+    let rows = convolution.images * grid.rows
     parallelFor(ranges, grain: 1) { parts in
       for part in parts {
-        let (sums, largest) = (sums + part * channels, largest + part * channels)
-        for p in min(part * length, count)..<min((part + 1) * length, count) {
-          var sum = SIMD16<Float>()
-          for c in stride(from: 0, to: channels, by: 16) {
-            let value = absolute(x + p * channels + c)
-            let before = UnsafeRawPointer(largest + c).loadUnaligned(as: SIMD16<Float>.self)
-            sum += value
-            UnsafeMutableRawPointer(sums + c).storeBytes(
-              of: UnsafeRawPointer(sums + c).loadUnaligned(as: SIMD16<Float>.self) + value,
-              as: SIMD16<Float>.self)
-            UnsafeMutableRawPointer(largest + c).storeBytes(
-              of: before.replacing(with: value, where: value .> before), as: SIMD16<Float>.self)
-          }
-          pixels[p] = sum.sum()
+        convolution.forEachRow(part.share(of: rows), [grid], isInput: isInput) { pixel, place in
+          measure(
+            x + pixel * channels, width, channels, grid.values + place, sums + part * channels,
+            peaks + part * channels)
         }
       }
     }
     for part in 1..<ranges {
       for c in 0..<channels {
         sums[c] += sums[part * channels + c]
-        largest[c] = max(largest[c], largest[part * channels + c])
+        peaks[c] = max(peaks[c], peaks[part * channels + c])
       }
     }
     var total: Float = 0
     for c in 0..<channels { total += sums[c] }
-    let typical = total / (Float(count) * Float(channels))
+    let typical = total / Float(convolution.images * height * width * channels)
     for c in 0..<channels {
       let allowed = max(largestPart * sums[c], mostBeyondOthers * typical)
-      areEven = areEven && sums[c] < .infinity && largest[c] <= min(allowed, largestMagnitude)
+      areEven = areEven && sums[c] < .infinity && peaks[c] <= min(allowed, largestMagnitude)
     }
   }
 
-  static func scratchCount(pixels: Int, channels: Int) -> Int { pixels + 2 * ranges * channels }
+  static func scratchCount(_ convolution: WinogradConvolution, isInput: Bool) -> Int {
+    isInput
+      ? convolution.inputGridCount + 2 * ranges * convolution.inputs
+      : 16 * convolution.tiles + 2 * ranges * convolution.outputs
+  }
 }
 
-@inline(__always)
-private func absolute(_ x: UnsafePointer<Float>) -> SIMD16<Float> {
-  let bits = UnsafeRawPointer(x).loadUnaligned(as: SIMD16<UInt32>.self)
-  return unsafeBitCast(bits & 0x7FFF_FFFF, to: SIMD16<Float>.self)
+extension Int {
+  /// The part of this number, of `ranges`, of `0..<count`.
+  fileprivate func share(of count: Int) -> Range<Int> {
+    let length = (count + ranges - 1) / ranges
+    return Swift.min(self * length, count)..<Swift.min((self + 1) * length, count)
+  }
 }
 
-/// What a tile adds to the gradients of the nine taps, in magnitudes summed over channels.
-private struct TileMagnitudes {
-  /// Of all its inputs times all its gradients.
-  var product = 0.0
-  var taps = Taps()
-  typealias Taps = SIMD16<Double>
+/// What tiles add to the gradients of the nine taps, in magnitudes summed over channels.
+private struct TapMagnitudes {
+  /// The largest product of all a tile's inputs and all its gradients, where a tap sees little of it.
+  var product: Float = 0
+  var taps = SIMD16<Double>()
 
-  var least: Double { TileMagnitudes.least(taps) }
-
-  static func least(_ taps: Taps) -> Double {
+  var least: Double {
     var least = taps[0]
     for t in 1..<9 { least = min(least, taps[t]) }
     return least
@@ -95,75 +95,63 @@ extension WinogradConvolution {
     _ x: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
   ) -> Bool {
-    let inputs = ImageMagnitudes(x, pixels: pixels, channels: inputs, scratch: scratch)
+    let inputs = ImageMagnitudes(x, self, isInput: true, scratch: scratch)
     guard inputs.areEven else { return false }
     let outputs = ImageMagnitudes(
-      gradient, pixels: outPixels, channels: outputs,
-      scratch: scratch + ImageMagnitudes.scratchCount(pixels: pixels, channels: self.inputs))
+      gradient, self, isInput: false,
+      scratch: scratch + ImageMagnitudes.scratchCount(self, isInput: true))
     guard outputs.areEven else { return false }
 
-    // By range, the sums of the taps; by tile, the excess of its product.
-    let length = (tiles + ranges - 1) / ranges
-    return withUnsafeTemporaryAllocation(of: TileMagnitudes.self, capacity: ranges) { sums in
-      sums.initialize(repeating: TileMagnitudes())
+    return withUnsafeTemporaryAllocation(of: TapMagnitudes.self, capacity: ranges) { sums in
+      sums.initialize(repeating: TapMagnitudes())
       let sums = sums.baseAddress!
       parallelFor(ranges, grain: 1) { parts in
         for part in parts {
-          var sum = TileMagnitudes()
-          for tile in min(part * length, tiles)..<min((part + 1) * length, tiles) {
-            let magnitudes = magnitudes(tile, inputs.pixels, outputs.pixels)
-            sum.taps += magnitudes.taps
-            if magnitudes.product > mostContrast * magnitudes.least {
-              sum.product = max(sum.product, magnitudes.product)
-            }
-          }
+          var sum = TapMagnitudes()
+          for tile in part.share(of: tiles) { add(tile, inputs.grid, outputs.grid, to: &sum) }
           sums[part] = sum
         }
       }
-      var (taps, largest) = (TileMagnitudes.Taps(), 0.0)
+      var all = TapMagnitudes()
       for part in 0..<ranges {
-        taps += sums[part].taps
-        largest = max(largest, sums[part].product)
+        all.taps += sums[part].taps
+        all.product = max(all.product, sums[part].product)
       }
-      return largest <= mostContrast * TileMagnitudes.least(taps) / Double(tiles)
+      return Double(all.product) <= mostContrast * all.least / Double(tiles)
     }
   }
 
   func evenScratchCount() -> Int {
-    ImageMagnitudes.scratchCount(pixels: pixels, channels: inputs)
-      + ImageMagnitudes.scratchCount(pixels: outPixels, channels: outputs)
+    ImageMagnitudes.scratchCount(self, isInput: true)
+      + ImageMagnitudes.scratchCount(self, isInput: false)
   }
 
-  private var outPixels: Int { images * outHeight * outWidth }
-
-  private func magnitudes(
-    _ tile: Int, _ x: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>
-  ) -> TileMagnitudes {
+  @inline(__always)
+  private func add(
+    _ tile: Int, _ x: WinogradGrid, _ gradient: WinogradGrid, to sum: inout TapMagnitudes
+  ) {
     let (image, top, left) = corner(tile)
-    var (result, inside, outside) = (TileMagnitudes(), 0.0, 0.0)
-    for y in top..<min(top + 4, outHeight) {
-      for x1 in left..<min(left + 4, outWidth) {
-        let value = Double(gradient[(image * outHeight + y) * outWidth + x1])
-        outside += value
-        if value == 0 { continue }
-        for row in 0..<3 {
-          let y1 = y - paddingHeight + row
-          guard y1 >= 0, y1 < height else { continue }
-          let source = x + (image * height + y1) * width
-          for column in 0..<3 {
-            let x2 = x1 - paddingWidth + column
-            if x2 >= 0, x2 < width { result.taps[3 * row + column] += value * Double(source[x2]) }
-          }
-        }
-      }
+    var (inside, outside, least) = (WinogradGrid.Four(), WinogradGrid.Four(), Float.infinity)
+    for y in 0..<4 {
+      outside += WinogradGrid.four(gradient.row(image, top + y) + left)
     }
-    for y in max(top - paddingHeight, 0)..<max(0, min(top - paddingHeight + 6, height)) {
-      let source = x + (image * height + y) * width
-      for x1 in max(left - paddingWidth, 0)..<max(0, min(left - paddingWidth + 6, width)) {
-        inside += Double(source[x1])
-      }
+    for y in 0..<6 {
+      let row = UnsafePointer(x.row(image, top + y) + left)
+      // Lanes 0 and 3 hold three pixels each.
+      inside += WinogradGrid.four(row) + WinogradGrid.four(row + 1) + WinogradGrid.four(row + 2)
     }
-    result.product = inside * outside
-    return result
+    for tap in 0..<9 {
+      var products = WinogradGrid.Four()
+      for y in 0..<4 {
+        products +=
+          WinogradGrid.four(gradient.row(image, top + y) + left)
+          * WinogradGrid.four(x.row(image, top + y + tap / 3) + left + tap % 3)
+      }
+      let seen = products.sum()
+      sum.taps[tap] += Double(seen)
+      least = min(least, seen)
+    }
+    let product = (inside[0] + inside[3]) * outside.sum()
+    if product > Float(mostContrast) * least { sum.product = max(sum.product, product) }
   }
 }

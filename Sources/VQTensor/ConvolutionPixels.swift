@@ -17,36 +17,20 @@ extension ConvolutionGeometry {
         outWidth: width, kernel: (1, 1), stride: (1, 1), padding: (0, 0)))
   }
 
-  private var pixelGrain: Int { max(1, elementGrain / window.channels) }
-
   /// `[n, oh, ow, in]`: the pixels of `x` that the kernel meets, zeros beyond the image.
   func sampledPixels(_ x: Tensor) throws -> Tensor {
     try Tensor("conv2d", shape: pointwise.inputShape) { out in
-      parallelFor(outputPixels, grain: pixelGrain) { pixels in
-        gatherPatches(
-          x.storage.floats, window, pixels: pixels, out + pixels.lowerBound * window.channels)
-      }
+      samplePixels(x.storage.floats, window, images: images, out)
     }
   }
 
   /// `[n, h, w, in]`: `pixels` `[n, oh, ow, in]` where `sampledPixels` took them, zeros elsewhere, plus
   /// the bias everywhere.
   func spreadPixels(_ pixels: Tensor, bias: Tensor?) throws -> Tensor {
-    let channels = window.channels
-    return try Tensor("conv2d", shape: inputShape) { out in
-      parallelFor(inputCount / channels, grain: pixelGrain) { range in
-        let target = out + range.lowerBound * channels
-        if let bias {
-          repeatRow(bias.storage.floats, rows: range.count, columns: channels, target)
-        } else {
-          target.update(repeating: 0, count: range.count * channels)
-        }
-      }
-      // A pixel is met once at most.
-      parallelFor(outputPixels, grain: pixelGrain) { range in
-        scatterPatches(
-          pixels.storage.floats + range.lowerBound * channels, window, pixels: range, out)
-      }
+    try Tensor("conv2d", shape: inputShape) { out in
+      spreadSamples(
+        pixels.storage.floats, window, images: images,
+        bias: bias.map { UnsafePointer($0.storage.floats) }, out)
     }
   }
 }

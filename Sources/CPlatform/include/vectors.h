@@ -13,6 +13,7 @@ typedef VQ_VECTOR(int, 16) vq_int16;
 
 #define VQ_LANES(n)                                                                          \
   VQ_INLINE vq_float##n vq_larger##n(vq_float##n a, vq_float##n b) { return a > b ? a : b; } \
+  VQ_INLINE float vq_largest_lane##n(vq_float##n a) { return __builtin_reduce_max(a); }      \
   VQ_INLINE vq_float##n vq_root##n(vq_float##n a) { return __builtin_elementwise_sqrt(a); }  \
   VQ_INLINE vq_float##n vq_where_less##n(vq_float##n a, vq_float##n b, vq_float##n yes,      \
                                          vq_float##n no) {                                   \
