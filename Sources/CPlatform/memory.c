@@ -19,6 +19,7 @@ enum { PRODUCT_BUFFER = 128 << 20, MOST_PRODUCT_BUFFERS = 64 };
 // OpenBLAS's buffers, which products borrow and it never gives back to the system.
 extern void *blas_memory_alloc(int kind) __attribute__((weak));
 extern void blas_memory_free(void *buffer) __attribute__((weak));
+int openblas_get_num_threads(void);
 
 // Whether the system refuses memory beyond what it has: vm.overcommit_memory = 2, or RLIMIT_DATA.
 static bool is_always_limited;
@@ -64,6 +65,8 @@ bool vq_take_product_buffers(void) {
   static int held;
   if (!vq_memory_is_limited()) return true;
   int others = vq_calls_under_way() - 1, count = vq_thread_count() + (others > 0 ? others : 0);
+  // Threads of its own, which a forked child starts again, take one each.
+  count += openblas_get_num_threads() - 1;
   if (!blas_memory_alloc || !blas_memory_free)
     return vq_has_memory(count * (int64_t)PRODUCT_BUFFER);
   if (count > MOST_PRODUCT_BUFFERS) count = MOST_PRODUCT_BUFFERS;

@@ -147,7 +147,7 @@ public final class AssignmentEntropy {
     let (n, d, k, chunkRows, groups) = (n, d, k, chunkRows, groups)
     let (codebook, scale) = (codebook, scale)
     let chunks = (n + chunkRows - 1) / chunkRows
-    openblas_set_num_threads(1)
+    useOneProductThread()
     parallelFor(groups, grain: 1) { range in
       let points = UnsafeMutablePointer<Float>.allocate(capacity: chunkRows * d)
       let logits = UnsafeMutablePointer<Float>.allocate(capacity: chunkRows * k)

@@ -60,7 +60,7 @@ private func product(
 ) {
   let tile = 128
   let across = (n + tile - 1) / tile
-  openblas_set_num_threads(1)
+  useOneProductThread()
   parallelFor((m + tile - 1) / tile * across, grain: 1) { tiles in
     for index in tiles {
       let (top, left) = (index / across * tile, index % across * tile)

@@ -13,7 +13,7 @@ public func rankedCodes(
   defer { underflow.end() }
   let centered = CenteredCodebook(codebook, codes: k, width: d)
   if let index = centered.nonFinite { return .code(index) }
-  openblas_set_num_threads(1)
+  useOneProductThread()
   let rows = CandidateSearch.chunkRows(wanted: wanted, width: d)
   var firstBad = [Int](repeating: n * d, count: (n + rows - 1) / rows)
   firstBad.withUnsafeMutableBufferPointer { firstBad in

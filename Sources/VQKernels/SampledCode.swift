@@ -17,7 +17,7 @@ public func sampledCode(
   let centered = CenteredCodebook(codebook, codes: k, width: d)
   if let index = centered.nonFinite { return .code(index) }
   let noise = GumbelNoise(state, codes: k)
-  openblas_set_num_threads(1)
+  useOneProductThread()
   let rows = CandidateSearch.chunkRows(wanted: 1, width: d)
   var firstBad = [Int](repeating: n * d, count: (n + rows - 1) / rows)
   firstBad.withUnsafeMutableBufferPointer { firstBad in

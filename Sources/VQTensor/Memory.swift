@@ -1,5 +1,5 @@
-import COpenBLAS
 import CPlatform
+import VQKernels
 
 /// Throws unless the process can have `bytes` more memory: before work whose kernels take so much
 /// and have no way to fail.
@@ -9,6 +9,6 @@ package func requireMemory(bytes: Int) throws {
 
 /// Prepares OpenBLAS for products on the threads of a loop: one thread each, and a buffer.
 package func prepareProducts() throws {
-  openblas_set_num_threads(1)
   guard vq_take_product_buffers() else { throw VQError.memory(bytes: 128 << 20) }
+  useOneProductThread()
 }
