@@ -95,9 +95,20 @@ def optimizer() -> vq.optim.Optimizer:
     return vq.optim.SGD(parameters, 0.1, momentum=0.9)
 
 
+class Autoencoder(vq.nn.Module):
+    """Layers around a quantizer, as a trainer takes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.quantizer = vq.nn.Linear(4, 4), vq.VectorQuant(4, 5)
+
+    def forward(self, x: vq.Tensor) -> Any:
+        return self.quantizer(self.encoder(x))
+
+
 def trainer() -> Any:
-    model = vq.models.SQVAE(vq.VectorQuant(4, 5), width=4, image_size=28, channels=1)
-    images = np.ones((4, 28, 28, 1), np.float32)
+    model = Autoencoder()
+    images = np.ones((4, 2, 2, 4), np.float32)
     batches = vq.data.Batches(images, batch_size=2)
     return vq.train.Trainer(model, vq.optim.SGD(model.parameters(), 0.1), batches)
 

@@ -123,6 +123,7 @@ class Batches:
 @checked
 def unit_range(images: NDArray[Any]) -> NDArray[np.float32]:
     """Float32 in [0, 1]: uint8 divided by 255, floats as they are."""
+    images = np.asarray(images)
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
     return np.asarray(images, np.float32)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from .._arguments import checked
+from .._arguments import checked, refuse
 
 if TYPE_CHECKING:
     from ._trainer import StepMetrics
@@ -55,6 +55,8 @@ def _lines(steps: Iterable[StepMetrics], total: int, label: str) -> Iterator[Ste
 
 
 def _text(metrics: StepMetrics) -> str:
+    if not hasattr(metrics, "images_per_second"):
+        refuse("track", "an item of steps", metrics, "StepMetrics")
     return (
         f"loss {metrics.loss:.4f}  perplexity {metrics.perplexity:6.1f}  "
         f"{metrics.images_per_second:5.0f} images/s"
