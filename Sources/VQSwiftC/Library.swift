@@ -29,6 +29,11 @@ public func vq_set_threads(_ count: Int64) -> vq_status {
 @_cdecl("vq_get_threads") @implementation
 public func vq_get_threads() -> Int64 { Int64(vq_thread_count()) }
 
+@_cdecl("vq_set_interrupt_check") @implementation
+public func vq_set_interrupt_check(_ check: (@convention(c) () -> Bool)!) {
+  vq_install_interrupt_check(check)
+}
+
 @_cdecl("vq_set_grad_enabled") @implementation
 public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
   let before = vq_gradients_enabled()

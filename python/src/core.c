@@ -16,6 +16,7 @@ PyMODINIT_FUNC PyInit__core(void) {
   if (vq_abi_version() != VQ_ABI_VERSION)
     return PyErr_Format(PyExc_ImportError, "vqswift core has ABI %u, its extension expects %d",
                         vq_abi_version(), VQ_ABI_VERSION);
+  install_interrupt_check();
   PyObject *module = PyModule_Create(&definition);
   if (!module) return NULL;
   if (PyModule_AddFunctions(module, tensor_methods) < 0 ||

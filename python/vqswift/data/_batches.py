@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import as_array
+
 
 class Batches:
     """Float32 batches ``[b, h, w, c]`` in [0, 1], in an order that the seed and the epoch give.
@@ -43,8 +45,12 @@ class Batches:
         shuffle: bool = True,
         drop_last: bool | None = None,
     ) -> None:
-        self.images = _checked_images(np.asarray(images))
-        self.labels = None if labels is None else _checked_labels(np.asarray(labels), len(images))
+        self.images = _checked_images(as_array("batches", "images", images))
+        self.labels = (
+            None
+            if labels is None
+            else _checked_labels(as_array("batches", "labels", labels), len(images))
+        )
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from .._arrays import as_array
 
 _KINDS = {
     "ste": 0,
@@ -178,6 +179,7 @@ def number(operation: str, name: str, value: Any) -> float:
 
 
 def _numbers(operation: str, values: npt.ArrayLike) -> np.ndarray:
+    as_array(operation, "the array", values)
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):

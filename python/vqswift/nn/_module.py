@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from .. import _core
+from .._arrays import as_array
 from .._interop import not_copied
 from .._tensor import Tensor, as_tensor
 
@@ -181,7 +182,7 @@ class Module:
         then.
         """
         own = dict(self._walk_parameters(True)) | dict(self.named_buffers())
-        arrays = {name: np.asarray(value) for name, value in state.items()}
+        arrays = {name: as_array("load_state_dict", name, value) for name, value in state.items()}
         missing = [name for name in own if name not in arrays]
         unexpected = [name for name in arrays if name not in own]
         if strict and (missing or unexpected):
