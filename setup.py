@@ -111,6 +111,7 @@ setup(
             [
                 "python/src/core.c",
                 "python/src/handles.c",
+                "python/src/interrupts.c",
                 "python/src/tensors.c",
                 "python/src/operators.c",
                 "python/src/modules.c",

@@ -14,8 +14,11 @@ int omp_in_parallel(void);
 // Of OMP_NUM_THREADS: where more are given, so many, or four a processor.
 enum { MOST_THREADS_AT_START = 64 };
 
+
 static _Atomic(int) configured_threads;
 static _Atomic(bool) direct_convolutions;
+static _Atomic(bool (*)(void)) interrupt_check;
+static _Thread_local vq_loop_mode loop_mode;
 static _Thread_local bool gradients_disabled;
 static _Thread_local void *dropping;
 static _Thread_local char error_text[4096];
@@ -41,6 +44,22 @@ int vq_set_library_threads(int count) {
 
 bool vq_direct_convolutions(void) { return atomic_load(&direct_convolutions); }
 void vq_set_direct_convolutions(bool direct) { atomic_store(&direct_convolutions, direct); }
+
+void vq_install_interrupt_check(bool (*check)(void)) { atomic_store(&interrupt_check, check); }
+
+// The check may run the host's own code, which may call in here again.
+bool vq_is_interrupted(void) {
+  bool (*check)(void) = atomic_load(&interrupt_check);
+  if (!check || vq_is_helper()) return false;
+  vq_loop_mode mode = loop_mode;
+  loop_mode = VQ_LOOPS_RUN_ON;
+  bool interrupted = check();
+  loop_mode = mode;
+  return interrupted;
+}
+
+vq_loop_mode vq_loops(void) { return loop_mode; }
+void vq_set_loops(vq_loop_mode mode) { loop_mode = mode; }
 
 bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
@@ -68,6 +87,10 @@ int64_t vq_atomic_add(vq_atomic *counter, int64_t amount) {
 }
 int64_t vq_atomic_load(vq_atomic *counter) {
   return __atomic_load_n(&counter->value, __ATOMIC_SEQ_CST);
+}
+
+void vq_atomic_store(vq_atomic *counter, int64_t value) {
+  __atomic_store_n(&counter->value, value, __ATOMIC_SEQ_CST);
 }
 
 bool vq_atomic_try_take(vq_atomic *flag) {

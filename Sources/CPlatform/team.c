@@ -46,7 +46,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t opened = PTHREAD_COND_INITIALIZER, emptied = PTHREAD_COND_INITIALIZER;
 static atomic_int sleepers, caller_sleeps;
 static atomic_int wanted;  // helpers of the last region: those from there on do not spin
-static _Thread_local bool in_region;
+static _Thread_local bool in_region, is_helper;
 
 // What follows belongs to the caller that has taken the region.
 static int helpers, most_helpers = UINT16_MAX;
@@ -129,6 +129,7 @@ static uint32_t await_region(int helper, uint32_t seen) {
 static void *help(void *index) {
   int helper = (int)(intptr_t)index;
   in_region = true;
+  is_helper = true;
   long known_preemptions = preemptions();
   for (uint32_t seen = atomic_load(&state).number;;) {
     if (sit_down()) work(&known_preemptions);
@@ -245,6 +246,7 @@ void vq_parallel(void (*body)(void *), void *context, int threads) {
 }
 
 bool vq_in_region(void) { return in_region; }
+bool vq_is_helper(void) { return is_helper; }
 
 void vq_forget_helpers(void) {
   helpers = 0;

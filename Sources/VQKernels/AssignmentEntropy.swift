@@ -160,7 +160,7 @@ public final class AssignmentEntropy {
           let first = chunk * chunkRows
           let rows = min(chunkRows, n - first)
           for row in 0..<rows {
-            subtract(z + (first + row) * d, codebook.center, points + row * d, count: d)
+            subtract(z + (first + row) * d, codebook.floatCenter, points + row * d, count: d)
           }
           cblas_sgemm(
             CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(k), Int32(d), 1, points,

@@ -22,9 +22,9 @@ struct Candidate {
 /// codes, of which it keeps those within the margin of the best.
 ///
 /// The kept codes include the right ones, and are to be ranked by the definition.
-struct CandidateSearch {
+struct CandidateSearch<Element: SearchElement> {
   let codebook: CenteredCodebook
-  let x: UnsafePointer<Float>
+  let x: UnsafePointer<Element>
   let range: Range<Int>
   let wanted: Int
   private let capacity: Int
@@ -44,7 +44,7 @@ struct CandidateSearch {
   private static func capacity(_ wanted: Int) -> Int { 2 * wanted + 32 }
 
   init(
-    _ codebook: CenteredCodebook, _ x: UnsafePointer<Float>, _ range: Range<Int>, wanted: Int
+    _ codebook: CenteredCodebook, _ x: UnsafePointer<Element>, _ range: Range<Int>, wanted: Int
   ) {
     (self.codebook, self.x, self.range, self.wanted) = (codebook, x, range, wanted)
     let rows = range.count
@@ -74,8 +74,8 @@ struct CandidateSearch {
     let d = codebook.d
     for r in 0..<range.count {
       let row = x + (range.lowerBound + r) * d
-      guard let norm = codebook.center(row, points + r * d) else {
-        return (range.lowerBound + r) * d + (firstNonFinite(row, count: d) ?? 0)
+      guard let norm = codebook.boundedCenter(row, points + r * d) else {
+        return (range.lowerBound + r) * d + ((0..<d).first { !row[$0].isFinite } ?? 0)
       }
       margin[r] = codebook.isProductSafe ? codebook.margin(norm, extra: extra(norm)) : .infinity
     }

@@ -2,67 +2,111 @@
 let productCodes = 512
 
 /// A codebook minus its mean, with half the squared norms that the scores need.
+///
+/// Where `isScaled`, codes are multiplied by a power of two that brings the longest near length 1, and so are
+/// points; elements below 2^-60 then count as 0, so that no product is denormal. A few codes much longer than
+/// the others are left out, with infinite norms: they are nearest to no point within `longestPoint`.
 final class CenteredCodebook {
-  let source: UnsafePointer<Float>
   let k: Int
   let d: Int
-  let center: UnsafeMutablePointer<Float>
+  private let center: UnsafeMutablePointer<Double>
+  /// The same, which float32 holds where the codebook is float32.
+  let floatCenter: UnsafeMutablePointer<Float>
   let codes: UnsafeMutablePointer<Float>  // [k, d]
   let halfNorms: UnsafeMutablePointer<Float>  // [k]
+  let scale: Double
+  private let isScaled: Bool
   private(set) var maximumNorm = 0.0
+  /// |x - e| <= |X| + M for the other codes, >= |E| - |X| for those left out.
+  private(set) var longestPoint = Double.infinity
   private(set) var nonFinite: Int?
 
   /// Whether no score can overflow and the bound's slack factor covers every higher-order term.
   var isProductSafe: Bool { maximumNorm < 1e18 && d <= 1 << 17 }
 
-  init(_ source: UnsafePointer<Float>, codes k: Int, width d: Int) {
-    self.source = source
+  init<Element: SearchElement>(
+    _ source: UnsafePointer<Element>, codes k: Int, width d: Int, isScaled: Bool = false
+  ) {
     self.k = k
     self.d = d
-    center = .allocate(capacity: max(d, 1))
-    codes = .allocate(capacity: max(k * d, 1))
-    halfNorms = .allocate(capacity: k)
-
-    let sums = UnsafeMutablePointer<Double>.allocate(capacity: max(d, 1))
-    defer { sums.deallocate() }
-    sums.initialize(repeating: 0, count: d)
-    for j in 0..<k {
-      let row = source + j * d
-      for i in 0..<d { sums[i] += Double(row[i]) }
-    }
-    for i in 0..<d { center[i] = Float(sums[i] / Double(k)) }
-
+    self.isScaled = isScaled
+    let center = UnsafeMutablePointer<Double>.allocate(capacity: max(d, 1))
+    let floatCenter = UnsafeMutablePointer<Float>.allocate(capacity: max(d, 1))
+    let codes = UnsafeMutablePointer<Float>.allocate(capacity: max(k * d, 1))
+    let halfNorms = UnsafeMutablePointer<Float>.allocate(capacity: k)
+    (self.center, self.floatCenter) = (center, floatCenter)
+    (self.codes, self.halfNorms) = (codes, halfNorms)
+    let squares = UnsafeMutablePointer<Double>.allocate(capacity: k)
+    defer { squares.deallocate() }
     let grain = max(1, elementGrain / max(d, 1))
-    let parts = (k + grain - 1) / grain
-    var largest = [Double](repeating: 0, count: parts)
-    var bad = [Int](repeating: k * d, count: parts)
-    let (center, codes, halfNorms) = (center, codes, halfNorms)
-    largest.withUnsafeMutableBufferPointer { largest in
-      bad.withUnsafeMutableBufferPointer { bad in
-        parallelFor(k, grain: grain) { range in
-          let part = range.lowerBound / grain
-          for j in range {
-            let row = source + j * d
-            let out = codes + j * d
-            for i in 0..<d { out[i] = row[i] - center[i] }
-            let squares = squaredDistance(row, center, width: d)
-            halfNorms[j] = Float(squares / 2)
-            largest[part] = max(largest[part], squares)
-            if !squares.isFinite, let first = firstNonFinite(row, count: d) {
-              bad[part] = min(bad[part], j * d + first)
-            }
-          }
+
+    func measure(_ isLeftOut: [Bool]?) {
+      center.initialize(repeating: 0, count: d)
+      var count = 0
+      for j in 0..<k where !(isLeftOut?[j] ?? false) {
+        let row = source + j * d
+        for i in 0..<d { center[i] += Double(row[i]) }
+        count += 1
+      }
+      for i in 0..<d {
+        let mean = center[i] / Double(count)
+        floatCenter[i] = Float(mean)
+        center[i] = Element.self == Float.self ? Double(floatCenter[i]) : mean
+      }
+      parallelFor(k, grain: grain) { range in
+        for j in range { squares[j] = squaredLength(source + j * d, less: center, count: d) }
+      }
+    }
+    measure(nil)
+    for j in 0..<k where !squares[j].isFinite {
+      nonFinite = (0..<d).first { !source[j * d + $0].isFinite }.map { j * d + $0 }
+      if nonFinite != nil { break }
+    }
+    let isFar = isScaled ? farCodes(squares, count: k) : nil
+    if isFar != nil { measure(isFar) }
+
+    var (largest, leastFar) = (0.0, Double.infinity)
+    for j in 0..<k {
+      if isFar?[j] ?? false {
+        leastFar = min(leastFar, squares[j])
+      } else {
+        largest = max(largest, squares[j])
+      }
+    }
+    let norm = largest.squareRoot()
+    let isExtreme = isScaled && norm > 0 && norm.isFinite && !(0x1p-4...0x1p16 ~= norm)
+    let scale = isExtreme ? Double(sign: .plus, exponent: -norm.exponent, significand: 1) : 1
+    // Float32 holds the scale of float32 points.
+    self.scale = Element.self == Float.self ? min(max(scale, 0x1p-120), 0x1p120) : scale
+    maximumNorm = norm * self.scale
+    longestPoint = isFar == nil ? .infinity : 0.49 * (leastFar.squareRoot() - norm) * self.scale
+    let (factor, least): (Double, Float) = (self.scale, leastElement)
+    parallelFor(k, grain: grain) { range in
+      for j in range {
+        if isFar?[j] ?? false {
+          halfNorms[j] = .infinity
+          (codes + j * d).initialize(repeating: 0, count: d)
+        } else {
+          halfNorms[j] = Float(squares[j] * factor * factor / 2)
+          centerRow(source + j * d, center, scale: factor, least: least, width: d, codes + j * d)
         }
       }
     }
-    if let first = bad.min(), first < k * d { nonFinite = first }
-    maximumNorm = (largest.max() ?? 0).squareRoot()
   }
 
   deinit {
     center.deallocate()
+    floatCenter.deallocate()
     codes.deallocate()
     halfNorms.deallocate()
+  }
+
+  /// `out` = `row` less the centre, scaled.
+  @inline(__always)
+  func center<Element: SearchElement>(
+    _ row: UnsafePointer<Element>, _ out: UnsafeMutablePointer<Float>
+  ) {
+    centerRow(row, center, scale: scale, least: leastElement, width: d, out)
   }
 
   /// How far a float32 score of a point at distance `norm` from the centre can be from the exact
@@ -74,29 +118,42 @@ final class CenteredCodebook {
   ///
   /// In all less than (d + 6) u (|X| M + M^2/2); 1.1 covers the second order while d u < 2^-7, and the
   /// rounding of a score minus a margin. The second term is the Float64 rounding of the defining sum; the
-  /// third, underflow of single products.
+  /// third, elements taken for 0; the last, underflow in Float64.
   func bound(_ norm: Double) -> Double {
     let width = Double(d)
     let first = 0x1p-24 * (width + 6) * maximumNorm * (norm + maximumNorm / 2)
     let reach = norm + maximumNorm
-    return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + (width + 4) * 0x1p-125
-      * (1 + reach)
+    return 1.1 * first + (width + 4) * 0x1p-52 * reach * reach + lost.alone + lost.byLength * reach
+      + underflow
   }
+
+  private var leastElement: Float { isScaled ? 0x1p-60 : 0 }
+
+  /// What elements taken for 0, or products that underflow, add to the bound: at all, and for each length.
+  private var lost: (alone: Double, byLength: Double) {
+    let width = Double(d + 4)
+    return isScaled ? (width * 0x1p-116, width * 0x1p-58) : (width * 0x1p-125, width * 0x1p-125)
+  }
+
+  private var underflow: Double { Double(d + 4) * (0x1p-537 * scale) * (0x1p-537 * scale) }
 }
 
 extension CenteredCodebook {
   /// Writes `row` minus the centre to `out` and gives a bound of its length; nil where the row is not finite.
-  func center(_ row: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>) -> Double? {
-    for i in 0..<d { out[i] = row[i] - center[i] }
+  @inline(__always)
+  func boundedCenter<Element: SearchElement>(
+    _ row: UnsafePointer<Element>, _ out: UnsafeMutablePointer<Float>
+  ) -> Double? {
+    center(row, out)
     let squares = squaredLength(out, count: d)
-    if !squares.isFinite, firstNonFinite(row, count: d) != nil { return nil }
+    if !squares.isFinite, (0..<d).contains(where: { !row[$0].isFinite }) { return nil }
     return lengthBound(squares, width: d)
   }
 
   /// How far the scores of two codes can stand in the wrong order for a point at distance `norm` from the
   /// centre, `extra` being what the caller adds to the bound of one; +inf where a score could overflow.
   func margin(_ norm: Double, extra: Double = 0) -> Float {
-    let isSafe = norm < 1e18 && norm * maximumNorm < 1e36
+    let isSafe = norm < min(1e18, longestPoint) && norm * maximumNorm < 1e36
     return isSafe ? Float(2 * (bound(norm) + extra)).nextUp : .infinity
   }
 
@@ -108,20 +165,79 @@ extension CenteredCodebook {
   func marginTerms(codesLost: Double? = nil) -> [Float] {
     let (width, m) = (Double(d), maximumNorm)
     let first = 1.1 * 0x1p-24 * (width + 6) * m
-    let (second, third) = ((width + 4) * 0x1p-52, (width + 4) * 0x1p-125)
-    let lost = codesLost ?? 0
+    let second = (width + 4) * 0x1p-52
+    let moved = codesLost ?? 0
     let longer = codesLost == nil ? 1 : 1.02
     let terms = [
-      longer * (first * m / 2 + second * m * m + third * (1 + m)),
-      longer * (first + 2 * second * m + third) + lost,
+      longer * (first * m / 2 + second * m * m + lost.alone + lost.byLength * m + underflow),
+      longer * (first + 2 * second * m + lost.byLength) + moved,
       longer * second,
-      codesLost == nil ? 0 : m + lost,
+      codesLost == nil ? 0 : m + moved,
     ]
-    let longest = isProductSafe ? min(1e18, 1e36 / max(m, 1e-30)) : 0
+    let longest = isProductSafe ? min(1e18, 1e36 / max(m, 1e-30), longestPoint) : 0
     // 1.0001 covers the float32 rounding of the terms and of their sum.
     return terms.map { Float(2 * 1.0001 * $0).nextUp }
       + [Float(longest), Float(2.1e-18 * width.squareRoot())]
   }
+}
+
+/// The codes so much longer than most that bounds by the longest would decide nothing: at most half, each at
+/// least four times as long as the longest other one; nil for none.
+private func farCodes(_ squares: UnsafePointer<Double>, count k: Int) -> [Bool]? {
+  var limit = Double.infinity  // squares from here on are left out
+  while true {
+    var largest = 0.0
+    for j in 0..<k where squares[j] < limit { largest = max(largest, squares[j]) }
+    var long = 0
+    for j in 0..<k where squares[j] >= largest / 64 { long += 1 }
+    guard largest > 0, 2 * long < k else { break }
+    limit = largest / 64
+  }
+  var (largest, leastFar) = (0.0, Double.infinity)
+  for j in 0..<k {
+    if squares[j] < limit {
+      largest = max(largest, squares[j])
+    } else {
+      leastFar = min(leastFar, squares[j])
+    }
+  }
+  guard leastFar.isFinite, leastFar >= 16 * largest else { return nil }
+  return (0..<k).map { squares[$0] >= limit }
+}
+
+/// `out` = `row` less `center`, scaled, elements below `least` taken for 0.
+@inline(__always)
+private func centerRow<Element: SearchElement>(
+  _ row: UnsafePointer<Element>, _ center: UnsafePointer<Double>, scale: Double, least: Float,
+  width d: Int, _ out: UnsafeMutablePointer<Float>
+) {
+  for i in 0..<d {
+    let value = Float((Double(row[i]) - center[i]) * scale)
+    out[i] = value.magnitude < least ? 0 : value
+  }
+}
+
+/// `sum (x[i] - center[i])^2` in Float64, four partial sums.
+@inline(__always)
+private func squaredLength<Element: SearchElement>(
+  _ x: UnsafePointer<Element>, less center: UnsafePointer<Double>, count: Int
+) -> Double {
+  var sums = SIMD4<Double>()
+  var i = 0
+  while i + 4 <= count {
+    let difference = SIMD4(
+      Double(x[i]) - center[i], Double(x[i + 1]) - center[i + 1], Double(x[i + 2]) - center[i + 2],
+      Double(x[i + 3]) - center[i + 3])
+    sums += difference * difference
+    i += 4
+  }
+  var rest = 0.0
+  while i < count {
+    let difference = Double(x[i]) - center[i]
+    rest += difference * difference
+    i += 1
+  }
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
 @inline(__always)

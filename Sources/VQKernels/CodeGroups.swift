@@ -38,8 +38,8 @@ public final class CodeGroups {
   /// Sums are Float64, by segments of the sorted order that depend on nothing but the codes; a code that
   /// crosses a segment's border adds its parts in order.
   @inline(__always)
-  func forEachSum(
-    _ source: UnsafePointer<Float>, width d: Int,
+  func forEachSum<Element: BinaryFloatingPoint>(
+    _ source: UnsafePointer<Element>, width d: Int,
     _ finish: (_ code: Int, _ count: Int, _ sums: UnsafePointer<Double>) -> Void
   ) {
     let segment = Self.segment

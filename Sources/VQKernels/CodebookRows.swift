@@ -83,15 +83,15 @@ public func differenceByCode(
 }
 
 /// `out[j]` = mean of the rows of code j; rows of unused codes stay as they are.
-public func meanByCode(
-  _ source: UnsafePointer<Float>, _ groups: CodeGroups, width d: Int,
-  _ out: UnsafeMutablePointer<Float>
+func meanByCode<Element: SearchElement>(
+  _ source: UnsafePointer<Element>, _ groups: CodeGroups, width d: Int,
+  _ out: UnsafeMutablePointer<Element>
 ) {
   groups.forEachSum(source, width: d) { code, count, sums in
     if count == 0 { return }
     let target = out + code * d
     let factor = 1 / Double(count)
-    for i in 0..<d { target[i] = Float(sums[i] * factor) }
+    for i in 0..<d { target[i] = Element(sums[i] * factor) }
   }
 }
 

@@ -1,5 +1,5 @@
 /// Sums of the rows of each code, added up while the codes are found.
-public final class ClusterSums {
+final class ClusterSums {
   /// Points of one group at least, and groups at most: their sums are added in order, so that the result is
   /// the same for every thread count.
   private static let (leastRows, mostGroups) = (4096, 16)
@@ -15,7 +15,7 @@ public final class ClusterSums {
   private let counts: UnsafeMutablePointer<Int32>  // [groups, k]
 
   /// nil where the sums of two groups would be too large: rows are then summed after the search.
-  public init?(rows n: Int, codes k: Int, width d: Int) {
+  init?(rows n: Int, codes k: Int, width d: Int) {
     let groups = min(Self.mostGroups, Self.mostElements / (k * d), (n - 1) / Self.leastRows + 1)
     guard groups >= min(2, (n - 1) / Self.leastRows + 1) else { return nil }
     (self.k, self.d, self.n, self.groups) = (k, d, n, groups)
@@ -29,26 +29,24 @@ public final class ClusterSums {
     counts.deallocate()
   }
 
-  /// Finds the codes of `x` [n, d] as `nearestCode` does, and moves the rows of `codebook` [k, d] to the means
-  /// of their points; those without points stay.
-  ///
-  /// - Returns: the points of each code.
-  public func moveToMeans(
-    _ x: UnsafePointer<Float>, _ codebook: UnsafeMutablePointer<Float>, _ packed: PackedCodebook,
+  /// Finds the codes of `x` [n, d] as `nearestCode` does, and sums the points of each.
+  func assign<Element: SearchElement>(
+    _ x: UnsafePointer<Element>, _ codebook: UnsafePointer<Element>, _ packed: PackedCodebook,
     _ codes: UnsafeMutablePointer<Int32>
-  ) -> [Int32] {
+  ) {
     let (k, d, n, groups, rows) = (k, d, n, groups, rows)
     let (sums, counts) = (sums, counts)
-    parallelFor(groups, grain: 1) { range in
+    parallelFor(groups, grain: 1) { range, stop in
       for group in range {
         let (first, last) = (min(group * rows, n), min((group + 1) * rows, n))
         let own = sums + group * k * d
         let ownCounts = counts + group * k
         own.initialize(repeating: 0, count: k * d)
         ownCounts.initialize(repeating: 0, count: k)
-        var search = PanelSearch(packed, codebook)
+        var search = PanelSearch(packed, codebook, stop)
         defer { search.deallocate() }
         for start in stride(from: first, to: last, by: packed.kernels.panelPoints) {
+          if stop.isRequested { return }
           let count = min(packed.kernels.panelPoints, last - start)
           _ = search.find(x + start * d, count: count, codes + start)
           addRows(x + start * d, codes + start, count: count, width: d, own, ownCounts)
@@ -58,6 +56,17 @@ public final class ClusterSums {
     resolveWideRows(x, count: n, codebook, packed, codes) { row in
       addRows(x + row * d, codes + row, count: 1, width: d, sums, counts)
     }
+  }
+
+  /// Moves the rows of `codebook` [k, d] to the means of the points that `assign` gave them; those without
+  /// points stay.
+  ///
+  /// - Returns: the points of each code.
+  func moveToMeans<Element: SearchElement>(
+    _ codebook: UnsafeMutablePointer<Element>
+  ) -> [Int32] {
+    let (k, d, groups) = (k, d, groups)
+    let (sums, counts) = (sums, counts)
     parallelFor(k, grain: max(1, elementGrain / (d * groups))) { range in
       for code in range {
         for group in 1..<max(groups, 1) {
@@ -66,7 +75,7 @@ public final class ClusterSums {
         }
         if counts[code] == 0 { continue }
         let factor = 1 / Double(counts[code])
-        for i in 0..<d { codebook[code * d + i] = Float(sums[code * d + i] * factor) }
+        for i in 0..<d { codebook[code * d + i] = Element(sums[code * d + i] * factor) }
       }
     }
     return Array(UnsafeBufferPointer(start: counts, count: k))
@@ -82,8 +91,8 @@ private func addElements(
 
 /// Adds rows [count, d] to the sums of their codes, save those whose code is -1.
 @inline(__always)
-private func addRows(
-  _ x: UnsafePointer<Float>, _ codes: UnsafePointer<Int32>, count: Int, width d: Int,
+private func addRows<Element: SearchElement>(
+  _ x: UnsafePointer<Element>, _ codes: UnsafePointer<Int32>, count: Int, width d: Int,
   _ sums: UnsafeMutablePointer<Double>, _ counts: UnsafeMutablePointer<Int32>
 ) {
   for r in 0..<count where codes[r] >= 0 {
@@ -93,15 +102,6 @@ private func addRows(
     for i in 0..<d { sum[i] += Double(row[i]) }
     counts[code] += 1
   }
-}
-
-/// The `count` rows of largest distance above 0, the lower row first on equality.
-public func farthestRows(_ distances: UnsafePointer<Float>, rows: Int, count: Int) -> [Int] {
-  let candidates = (0..<rows).filter { distances[$0] > 0 }
-  let sorted = candidates.sorted {
-    distances[$0] > distances[$1] || (distances[$0] == distances[$1] && $0 < $1)
-  }
-  return Array(sorted.prefix(count))
 }
 
 /// `sum x[i]` in Float64, by fixed chunks.
@@ -128,11 +128,4 @@ public func largestMagnitude(_ x: UnsafePointer<Float>, count: Int) -> Float {
     }
   }
   return largest.max() ?? 0
-}
-
-public func equalCodes(
-  _ a: UnsafePointer<Int32>, _ b: UnsafePointer<Int32>, count: Int
-) -> Bool {
-  for i in 0..<count where a[i] != b[i] { return false }
-  return true
 }

@@ -20,7 +20,9 @@ public final class KMeansSeeding {
   private var total = 0.0
   /// Elements compared for points that were not taken, since the last renewal.
   private var wasted = 0
-  public private(set) var count = 0
+  /// The points taken as centres, in order.
+  public private(set) var rows: [Int] = []
+  public var count: Int { rows.count }
 
   /// `x` is [n, d] and must outlive this object, as must `centers` [k, d], which is written.
   public init(
@@ -44,15 +46,15 @@ public final class KMeansSeeding {
   /// Takes the point `row` as a centre.
   public func add(_ row: Int) {
     (centers + count * d).update(from: x + row * d, count: d)
-    count += 1
+    rows.append(row)
   }
 
-  /// Takes the next centre; false when every point is one already.
+  /// Takes the next centre; false when every point is one already, or when loops are stopped.
   ///
   /// - Parameter uniform: the next draw from [0, 1).
   public func addNext(_ uniform: () -> Double) -> Bool {
     if count >= 2 * known { renew() }
-    while total > 0 {
+    while total > 0 && !loopIsStopped() {
       guard let row = point(atCumulativeWeight: uniform() * total) else { return false }
       if known == count {
         add(row)

@@ -17,6 +17,21 @@ public func nearestCode(
   _ x: UnsafePointer<Float>, count n: Int, _ codebook: UnsafePointer<Float>,
   _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
 ) -> NonFiniteInput? {
+  findNearest(x, count: n, codebook, packed, codes)
+}
+
+/// The same of Float64 inputs.
+public func nearestCode(
+  _ x: UnsafePointer<Double>, count n: Int, _ codebook: UnsafePointer<Double>,
+  _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
+) -> NonFiniteInput? {
+  findNearest(x, count: n, codebook, packed, codes)
+}
+
+func findNearest<Element: SearchElement>(
+  _ x: UnsafePointer<Element>, count n: Int, _ codebook: UnsafePointer<Element>,
+  _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
+) -> NonFiniteInput? {
   let underflow = GradualUnderflow()
   defer { underflow.end() }
   if let index = packed.nonFinite { return .code(index) }
@@ -27,8 +42,8 @@ public func nearestCode(
   let chunks = (n + rows - 1) / rows
   var firstBad = [Int](repeating: n * d, count: chunks)
   firstBad.withUnsafeMutableBufferPointer { firstBad in
-    parallelFor(n, grain: rows) { range in
-      var search = PanelSearch(packed, codebook)
+    parallelFor(n, grain: rows) { range, stop in
+      var search = PanelSearch(packed, codebook, stop)
       defer { search.deallocate() }
       for first in stride(from: range.lowerBound, to: range.upperBound, by: panel) {
         let count = min(panel, range.upperBound - first)
@@ -46,26 +61,33 @@ public func nearestCode(
 
 /// Gives the rows whose code is -1 the nearest of the whole codebook by the definition, and then calls
 /// `finish` for each, in order.
-func resolveWideRows(
-  _ x: UnsafePointer<Float>, count n: Int, _ codebook: UnsafePointer<Float>,
+func resolveWideRows<Element: SearchElement>(
+  _ x: UnsafePointer<Element>, count n: Int, _ codebook: UnsafePointer<Element>,
   _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>, _ finish: (_ row: Int) -> Void
 ) {
   let wide = (0..<n).filter { codes[$0] < 0 }
   if wide.isEmpty { return }
-  let d = packed.d
-  let exact = TransposedCodebook(codebook, codes: packed.k, width: d, packed.kernels)
-  wide.withUnsafeBufferPointer { wide in
-    parallelFor(wide.count, grain: 16) { range in
-      for place in range {
-        let row = wide[place]
-        codes[row] = exact.nearest(x + row * d)
-      }
-    }
+  let exact = packed.exact(codebook)
+  parallelFor(wide.count, grain: ExactCodebook.rows) { range, stop in
+    exact.findNearest(x, rows: wide[range], codes, stop)
   }
   wide.forEach(finish)
 }
 
 /// `out[i] = sum_l (x[i, l] - codebook[codes[i], l])^2`, summed in Float64 in index order.
+///
+/// For Float64 inputs in Float64, else rounded to float32.
+public func squaredDistancesToCodes(
+  _ x: UnsafePointer<Double>, count n: Int, _ codebook: UnsafePointer<Double>, width d: Int,
+  _ codes: UnsafePointer<Int32>, _ out: UnsafeMutablePointer<Double>
+) {
+  parallelFor(n, grain: max(1, elementGrain / max(d, 1))) { range in
+    for row in range {
+      out[row] = squaredDistance(x + row * d, codebook + Int(codes[row]) * d, width: d)
+    }
+  }
+}
+
 public func squaredDistancesToCodes(
   _ x: UnsafePointer<Float>, count n: Int, _ codebook: UnsafePointer<Float>, width d: Int,
   _ codes: UnsafePointer<Int32>, _ out: UnsafeMutablePointer<Float>

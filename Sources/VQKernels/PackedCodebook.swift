@@ -1,3 +1,5 @@
+import Glibc
+
 /// A codebook as the tile kernels read it: minus its mean, in tiles of codes, with the start of each score,
 /// minus half the squared norm.
 public final class PackedCodebook {
@@ -10,6 +12,8 @@ public final class PackedCodebook {
   let starts: UnsafeMutablePointer<Float>  // [tileCount, tileCodes], -inf behind the last code
   let marginTerms: [Float]
   private(set) var pairs: PairTiles?
+  private var exact: ExactCodebook?
+  private var exactLock = pthread_mutex_t()
 
   /// The first element that is not finite.
   public var nonFinite: Int? { centered.nonFinite }
@@ -18,10 +22,24 @@ public final class PackedCodebook {
   ///
   /// - Parameter instructionSet: one that the CPU runs. With `avx512bf16` scores are first bounded on
   ///   bfloat16 pairs; the codes are the same with all.
-  public init(
+  public convenience init(
     _ source: UnsafePointer<Float>, codes k: Int, width d: Int,
     instructionSet: InstructionSet = .usable
   ) {
+    self.init(of: source, codes: k, width: d, instructionSet: instructionSet)
+  }
+
+  public convenience init(
+    _ source: UnsafePointer<Double>, codes k: Int, width d: Int,
+    instructionSet: InstructionSet = .usable
+  ) {
+    self.init(of: source, codes: k, width: d, instructionSet: instructionSet)
+  }
+
+  init<Element: SearchElement>(
+    of source: UnsafePointer<Element>, codes k: Int, width d: Int, instructionSet: InstructionSet
+  ) {
+    pthread_mutex_init(&exactLock, nil)
     self.k = k
     self.d = d
     let kernels = instructionSet == .usable ? TileKernels.usable : TileKernels(instructionSet)
@@ -29,7 +47,7 @@ public final class PackedCodebook {
     let size = kernels.tileCodes
     let count = (k + size - 1) / size
     tileCount = count
-    let centered = CenteredCodebook(source, codes: k, width: d)
+    let centered = CenteredCodebook(source, codes: k, width: d, isScaled: true)
     self.centered = centered
     marginTerms = centered.marginTerms()
     let tiles = UnsafeMutablePointer<Float>.allocate(capacity: count * d * size + 16)
@@ -52,6 +70,17 @@ public final class PackedCodebook {
   deinit {
     tiles.deallocate()
     starts.deallocate()
+    pthread_mutex_destroy(&exactLock)
+  }
+
+  /// The codebook for the search by the definition, made of the same `source` when it is first needed.
+  func exact<Element: SearchElement>(_ source: UnsafePointer<Element>) -> ExactCodebook {
+    pthread_mutex_lock(&exactLock)
+    defer { pthread_mutex_unlock(&exactLock) }
+    if let exact { return exact }
+    let made = completingLoops { ExactCodebook(source, codes: k, width: d, kernels) }
+    exact = made
+    return made
   }
 }
 

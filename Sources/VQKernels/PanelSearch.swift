@@ -3,14 +3,17 @@
 /// For each tile of codes the screen gives every point the largest score. The tiles within the screen's
 /// margin of a point's best contain its nearest code: their codes are scored in float32, and where several
 /// lie within that margin the definition decides.
-struct PanelSearch {
+struct PanelSearch<Element: SearchElement> {
   /// Tiles whose maxima are held at once: 256 KiB.
-  private static let blockTiles = 2048
-  /// Distances by the definition that a point may cost; one with more is ranked over the whole codebook.
-  private static let mostDistances = 16
+  private static var blockTiles: Int { 2048 }
+  /// Panels that go without a screen after one in which it has decided less than half of the points.
+  private static var skippedPanels: Int { 15 }
 
   private let packed: PackedCodebook
-  private let codebook: UnsafePointer<Float>
+  private let codebook: UnsafePointer<Element>
+  /// Distances by the definition that a point may cost; one with more is ranked over the whole codebook.
+  private let mostDistances: Int
+  private var skips = 0
   private let kernels: TileKernels
   private let points: UnsafeMutablePointer<Float>  // [panelPoints, d], centred
   private let panel: UnsafeMutablePointer<Float>  // [d, panelPoints]
@@ -28,10 +31,13 @@ struct PanelSearch {
   private let scores: UnsafeMutablePointer<Float>  // [tileCodes]
   private let memory: UnsafeMutableRawPointer
   private var usesPairs: Bool
+  private let stop: LoopStop
 
-  init(_ packed: PackedCodebook, _ codebook: UnsafePointer<Float>) {
+  init(_ packed: PackedCodebook, _ codebook: UnsafePointer<Element>, _ stop: LoopStop) {
     self.packed = packed
+    mostDistances = max(1, min(16, packed.k / 64))
     self.codebook = codebook
+    self.stop = stop
     kernels = packed.kernels
     usesPairs = packed.pairs != nil
     let (d, p) = (packed.d, packed.kernels.panelPoints)
@@ -41,7 +47,7 @@ struct PanelSearch {
     memory = .allocate(
       byteCount: 4 * (aligned.reduce(0, +) + 9 * max(p, 16) + 16), alignment: 64)
     var next = memory
-    func take<Element>(_ count: Int, _ type: Element.Type) -> UnsafeMutablePointer<Element> {
+    func take<Value>(_ count: Int, _ type: Value.Type) -> UnsafeMutablePointer<Value> {
       defer { next += 4 * count }
       return next.assumingMemoryBound(to: type)
     }
@@ -67,17 +73,23 @@ struct PanelSearch {
   /// Writes the codes of `count` points, at most a panel, x [count, d], -1 for those left to the whole
   /// codebook; returns the index of the first element that is not finite.
   mutating func find(
-    _ x: UnsafePointer<Float>, count: Int, _ codes: UnsafeMutablePointer<Int32>
+    _ x: UnsafePointer<Element>, count: Int, _ codes: UnsafeMutablePointer<Int32>
   ) -> Int? {
-    let (d, centered) = (packed.d, packed.centered)
-    kernels.centerRows(x, count, centered.center, d, points, squares)
+    let d = packed.d
+    Element.center(x, count: count, packed.centered, kernels, points, squares)
     for r in 0..<count where !squares[r].isFinite {
-      if let bad = firstNonFinite(x + r * d, count: d) { return r * d + bad }
+      if let bad = (0..<d).first(where: { !x[r * d + $0].isFinite }) { return r * d + bad }
+    }
+    if skips > 0 {
+      skips -= 1
+      codes.update(repeating: -1, count: count)
+      return nil
     }
     kernels.boundMargins(squares, squares, count, packed.marginTerms, margins)
     var isPacked = false
     if usesPairs { roundPanel(count) }
     for first in stride(from: 0, to: packed.tileCount, by: Self.blockTiles) {
+      if stop.isRequested { return nil }
       let tiles = min(Self.blockTiles, packed.tileCount - first)
       if !usesPairs || !screenPairs(first, tiles, count) {
         if !isPacked { kernels.packPanel(points, count, d, panel) }
@@ -94,6 +106,8 @@ struct PanelSearch {
         codes[r] = first == 0 ? code : nearer(codes[r], code, x + r * d)
       }
     }
+    let wide = (0..<count).count { codes[$0] < 0 }
+    if 2 * wide > count { skips = Self.skippedPanels }
     return nil
   }
 
@@ -130,7 +144,7 @@ struct PanelSearch {
 
   /// The nearest code of a block, from its first, by all tiles within the limit; -1 where too many codes
   /// are within the margin.
-  private func resolve(_ r: Int, _ x: UnsafePointer<Float>, _ first: Int, _ tiles: Int) -> Int32 {
+  private func resolve(_ r: Int, _ x: UnsafePointer<Element>, _ first: Int, _ tiles: Int) -> Int32 {
     let margin = margins[r]
     guard margin < .infinity else { return -1 }
     let (d, size, p) = (packed.d, kernels.tileCodes, kernels.panelPoints)
@@ -153,7 +167,7 @@ struct PanelSearch {
           continue
         }
         distances += 1
-        if distances > Self.mostDistances { return -1 }
+        if distances > mostDistances { return -1 }
         if least.isNaN {
           least = squaredDistance(x, codebook + (base + nearest) * d, width: d)
         }
@@ -165,7 +179,7 @@ struct PanelSearch {
   }
 
   /// The nearer of two codes, the first on equality; -1 where either is.
-  private func nearer(_ a: Int32, _ b: Int32, _ x: UnsafePointer<Float>) -> Int32 {
+  private func nearer(_ a: Int32, _ b: Int32, _ x: UnsafePointer<Element>) -> Int32 {
     if a < 0 || b < 0 { return -1 }
     let d = packed.d
     let first = squaredDistance(x, codebook + Int(a) * d, width: d)

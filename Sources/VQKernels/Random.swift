@@ -205,6 +205,7 @@ public func integerFill(
 public func permutationFill(_ state: RandomState, _ out: UnsafeMutablePointer<Int32>, count: Int) {
   for i in 0..<count { out[i] = Int32(truncatingIfNeeded: i) }
   for i in stride(from: count - 1, to: 0, by: -1) {
+    if i & 0xFFFF == 0, loopIsStopped() { return }
     let j = Int(randomIndex(philox(state, UInt64(i)), below: UInt64(i + 1)))
     let taken = out[j]
     out[j] = out[i]

@@ -1,4 +1,5 @@
 import COpenBLAS
+import CPlatform
 
 /// The `wanted` codes nearest to each point, nearest first, by the definition of `nearestCode`: codes and
 /// squared distances [n, wanted], `wanted` in 1...k.
@@ -9,13 +10,38 @@ public func rankedCodes(
   width d: Int, wanted: Int, _ codes: UnsafeMutablePointer<Int32>,
   squaredDistances: UnsafeMutablePointer<Float>
 ) -> NonFiniteInput? {
+  rank(
+    x, count: n, codebook, codes: k, width: d, wanted: wanted, codes,
+    squaredDistances: squaredDistances)
+}
+
+/// The same of Float64 inputs.
+public func rankedCodes(
+  _ x: UnsafePointer<Double>, count n: Int, _ codebook: UnsafePointer<Double>, codes k: Int,
+  width d: Int, wanted: Int, _ codes: UnsafeMutablePointer<Int32>,
+  squaredDistances: UnsafeMutablePointer<Double>
+) -> NonFiniteInput? {
+  rank(
+    x, count: n, codebook, codes: k, width: d, wanted: wanted, codes,
+    squaredDistances: squaredDistances)
+}
+
+private func rank<Element: SearchElement>(
+  _ x: UnsafePointer<Element>, count n: Int, _ codebook: UnsafePointer<Element>, codes k: Int,
+  width d: Int, wanted: Int, _ codes: UnsafeMutablePointer<Int32>,
+  squaredDistances: UnsafeMutablePointer<Element>
+) -> NonFiniteInput? {
   let underflow = GradualUnderflow()
   defer { underflow.end() }
-  let centered = CenteredCodebook(codebook, codes: k, width: d)
+  let centered = CenteredCodebook(codebook, codes: k, width: d, isScaled: true)
   if let index = centered.nonFinite { return .code(index) }
   useOneProductThread()
-  let rows = CandidateSearch.chunkRows(wanted: wanted, width: d)
+  let rows = CandidateSearch<Element>.chunkRows(wanted: wanted, width: d)
   var firstBad = [Int](repeating: n * d, count: (n + rows - 1) / rows)
+  // Chunks that go without scores after one in which they have decided less than half of the points.
+  let skips = UnsafeMutablePointer<vq_atomic>.allocate(capacity: 1)
+  defer { skips.deallocate() }
+  skips.initialize(to: vq_atomic(value: 0))
   firstBad.withUnsafeMutableBufferPointer { firstBad in
     parallelFor(n, grain: rows) { range in
       let search = CandidateSearch(centered, x, range, wanted: wanted)
@@ -24,66 +50,106 @@ public func rankedCodes(
         firstBad[range.lowerBound / rows] = bad
         return
       }
+      if vq_atomic_add(skips, -1) > 0 {
+        for row in range { codes[row * wanted] = -1 }
+        return
+      }
+      var undecided = 0
       search.scanTiles { _, first, columns, scores in
         subtractFrom(centered.halfNorms + first, scores, count: columns)
       }
       withUnsafeTemporaryAllocation(of: RankedCode.self, capacity: k) { ranked in
         for r in 0..<range.count {
           let row = range.lowerBound + r
-          var count = k
-          if let candidates = search.candidates(r) {
-            count = candidates.count
-            for i in 0..<count { ranked[i].code = candidates[i].code }
-          } else {
-            for code in 0..<k { ranked[code].code = code }
+          // The exact search costs about as much as the distances of a few candidates in sixteen.
+          guard let candidates = search.candidates(r), candidates.count <= max(wanted + 16, k / 16)
+          else {
+            codes[row * wanted] = -1
+            undecided += 1
+            continue
           }
-          var found = UnsafeMutableBufferPointer(rebasing: ranked[..<count])
-          measure(found, x + row * d, codebook, width: d)
-          found.sort(by: RankedCode.isBefore)
-          for place in 0..<wanted {
-            codes[row * wanted + place] = Int32(found[place].code)
-            squaredDistances[row * wanted + place] = Float(found[place].distance)
-          }
+          for i in 0..<candidates.count { ranked[i].code = candidates[i].code }
+          let found = UnsafeMutableBufferPointer(rebasing: ranked[..<candidates.count])
+          measureDistances(found, x + row * d, codebook, width: d)
+          give(found, wanted, codes + row * wanted, squaredDistances + row * wanted)
         }
       }
+      vq_atomic_store(skips, 2 * undecided > range.count ? 15 : 0)
     }
   }
   if let bad = firstBad.min(), bad < n * d { return .point(bad) }
+
+  let wide = (0..<n).filter { codes[$0 * wanted] < 0 }
+  if wide.isEmpty { return nil }
+  let exact = ExactCodebook(codebook, codes: k, width: d, .usable)
+  parallelFor(wide.count, grain: ExactCodebook.rows) { range, stop in
+    withUnsafeTemporaryAllocation(of: RankedCode.self, capacity: k) { ranked in
+      exact.measure(x, rows: wide[range], stop) { row, distances in
+        var found = ranked
+        if wanted <= insertedCodes {
+          insertNearest(wanted, distances, count: k, ranked)
+          found = UnsafeMutableBufferPointer(rebasing: ranked[..<wanted])
+        } else {
+          for code in 0..<k { ranked[code] = RankedCode(distance: distances[code], code: code) }
+        }
+        give(found, wanted, codes + row * wanted, squaredDistances + row * wanted)
+      }
+    }
+  }
   return nil
 }
 
-/// A code and its squared distance by the definition.
-private struct RankedCode {
-  var distance: Double
-  var code: Int
-
-  static func isBefore(_ a: RankedCode, _ b: RankedCode) -> Bool {
-    a.distance < b.distance || (a.distance == b.distance && a.code < b.code)
+/// Writes the `wanted` nearest of `found`, nearest first.
+private func give<Element: SearchElement>(
+  _ found: UnsafeMutableBufferPointer<RankedCode>, _ wanted: Int,
+  _ codes: UnsafeMutablePointer<Int32>, _ distances: UnsafeMutablePointer<Element>
+) {
+  moveNearest(wanted, found)
+  var nearest = UnsafeMutableBufferPointer(rebasing: found[..<wanted])
+  nearest.sort(by: RankedCode.isBefore)
+  for place in 0..<wanted {
+    codes[place] = Int32(nearest[place].code)
+    distances[place] = Element(nearest[place].distance)
   }
 }
 
-/// The distances of `found`, four sums in index order at a time.
-private func measure(
-  _ found: UnsafeMutableBufferPointer<RankedCode>, _ x: UnsafePointer<Float>,
-  _ codebook: UnsafePointer<Float>, width d: Int
+/// Codes up to which insertion finds the nearest faster than selection.
+private let insertedCodes = 32
+
+/// `nearest` = the `wanted` nearest of `count` codes in order.
+private func insertNearest(
+  _ wanted: Int, _ distances: UnsafePointer<Double>, count: Int,
+  _ nearest: UnsafeMutableBufferPointer<RankedCode>
 ) {
-  var first = 0
-  while first + 4 <= found.count {
-    let a = codebook + found[first].code * d
-    let b = codebook + found[first + 1].code * d
-    let c = codebook + found[first + 2].code * d
-    let e = codebook + found[first + 3].code * d
-    var sums = SIMD4<Double>()
-    for i in 0..<d {
-      let values = SIMD4(Double(a[i]), Double(b[i]), Double(c[i]), Double(e[i]))
-      let difference = SIMD4(repeating: Double(x[i])) - values
-      sums += difference * difference
+  var held = 0
+  for code in 0..<count {
+    let distance = distances[code]
+    if held == wanted, !(distance < nearest[wanted - 1].distance) { continue }
+    var place = held < wanted ? held : wanted - 1
+    while place > 0, distance < nearest[place - 1].distance {
+      nearest[place] = nearest[place - 1]
+      place -= 1
     }
-    for lane in 0..<4 { found[first + lane].distance = sums[lane] }
-    first += 4
+    nearest[place] = RankedCode(distance: distance, code: code)
+    held = min(held + 1, wanted)
   }
-  for place in first..<found.count {
-    found[place].distance = squaredDistance(x, codebook + found[place].code * d, width: d)
+}
+
+/// Moves the `wanted` nearest codes to the front, in any order (Hoare's selection).
+private func moveNearest(_ wanted: Int, _ x: UnsafeMutableBufferPointer<RankedCode>) {
+  var (low, high) = (0, x.count - 1)
+  while low < high {
+    let pivot = x[(low + high) / 2]
+    var (i, j) = (low, high)
+    while i <= j {
+      while RankedCode.isBefore(x[i], pivot) { i += 1 }
+      while RankedCode.isBefore(pivot, x[j]) { j -= 1 }
+      if i > j { break }
+      x.swapAt(i, j)
+      i += 1
+      j -= 1
+    }
+    if wanted - 1 <= j { high = j } else if wanted - 1 >= i { low = i } else { return }
   }
 }
 

@@ -18,7 +18,7 @@ public func sampledCode(
   if let index = centered.nonFinite { return .code(index) }
   let noise = GumbelNoise(state, codes: k)
   useOneProductThread()
-  let rows = CandidateSearch.chunkRows(wanted: 1, width: d)
+  let rows = CandidateSearch<Float>.chunkRows(wanted: 1, width: d)
   var firstBad = [Int](repeating: n * d, count: (n + rows - 1) / rows)
   firstBad.withUnsafeMutableBufferPointer { firstBad in
     parallelFor(n, grain: rows) { range in

@@ -50,11 +50,27 @@ struct TileKernels {
     ) -> Void
   let centerRows:
     (
-      UnsafePointer<Float>, Int, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>,
+      UnsafePointer<Float>, Int, UnsafePointer<Float>, Int, Float, UnsafeMutablePointer<Float>,
       UnsafeMutablePointer<Float>
     ) -> Void
   let packPanel: (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>) -> Void
-  let nearestColumn: (UnsafePointer<Float>, UnsafePointer<Double>, Int, Int, Int) -> Int32
+  let nearestExactly:
+    (
+      UnsafePointer<Double>, UnsafePointer<Double>, Int, Int, Int32, UnsafeMutablePointer<Double>,
+      UnsafeMutablePointer<Int32>
+    ) -> Void
+  let distancesExactly:
+    (
+      UnsafePointer<Double>, UnsafePointer<Double>, Int, Int, UnsafeMutablePointer<Double>, Int
+    ) -> Void
+  let directFloats:
+    (
+      UnsafePointer<Float>, UnsafePointer<Float>, Int, Int, Float, UnsafeMutablePointer<Float>
+    ) -> Void
+  let directDoubles:
+    (
+      UnsafePointer<Double>, UnsafePointer<Double>, Int, Int, Double, UnsafeMutablePointer<Double>
+    ) -> Void
   let pairs: PairKernels?
 
   static let usable = TileKernels(.usable)
@@ -97,9 +113,12 @@ extension TileKernels {
     boundMargins: VQTiles.boundMargins(_:_:count:_:_:),
     scoreTile: VQTiles.scoreTile(_:_:_:width:_:),
     decideCodes: VQTiles.decideCodes(_:count:_:_:width:_:_:_:_:),
-    centerRows: VQTiles.centerRows(_:count:_:width:_:_:),
+    centerRows: VQTiles.centerRows(_:count:_:width:scale:_:_:),
     packPanel: VQTiles.packPanel(_:count:width:_:),
-    nearestColumn: VQTiles.nearestColumn(_:_:codes:width:stride:),
+    nearestExactly: VQTiles.nearestExactly(_:_:width:count:first:_:_:),
+    distancesExactly: VQTiles.distancesExactly(_:_:width:count:_:stride:),
+    directFloats: VQTiles.directDistances(_:_:count:width:scale:_:),
+    directDoubles: VQTiles.directDistances(_:_:count:width:scale:_:),
     pairs: nil)
 
   #if arch(x86_64)
@@ -111,9 +130,12 @@ extension TileKernels {
       boundMargins: VQTilesAVX2.boundMargins(_:_:count:_:_:),
       scoreTile: VQTilesAVX2.scoreTile(_:_:_:width:_:),
       decideCodes: VQTilesAVX2.decideCodes(_:count:_:_:width:_:_:_:_:),
-      centerRows: VQTilesAVX2.centerRows(_:count:_:width:_:_:),
+      centerRows: VQTilesAVX2.centerRows(_:count:_:width:scale:_:_:),
       packPanel: VQTilesAVX2.packPanel(_:count:width:_:),
-      nearestColumn: VQTilesAVX2.nearestColumn(_:_:codes:width:stride:),
+      nearestExactly: VQTilesAVX2.nearestExactly(_:_:width:count:first:_:_:),
+      distancesExactly: VQTilesAVX2.distancesExactly(_:_:width:count:_:stride:),
+      directFloats: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
+      directDoubles: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
       pairs: nil)
     private static let avx512 = TileKernels(
       panelPoints: VQTilesAVX512.panelPoints,
@@ -123,9 +145,12 @@ extension TileKernels {
       boundMargins: VQTilesAVX512.boundMargins(_:_:count:_:_:),
       scoreTile: VQTilesAVX512.scoreTile(_:_:_:width:_:),
       decideCodes: VQTilesAVX512.decideCodes(_:count:_:_:width:_:_:_:_:),
-      centerRows: VQTilesAVX512.centerRows(_:count:_:width:_:_:),
+      centerRows: VQTilesAVX512.centerRows(_:count:_:width:scale:_:_:),
       packPanel: VQTilesAVX512.packPanel(_:count:width:_:),
-      nearestColumn: VQTilesAVX512.nearestColumn(_:_:codes:width:stride:),
+      nearestExactly: VQTilesAVX512.nearestExactly(_:_:width:count:first:_:_:),
+      distancesExactly: VQTilesAVX512.distancesExactly(_:_:width:count:_:stride:),
+      directFloats: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
+      directDoubles: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
       pairs: nil)
     private static let avx512bf16 = TileKernels(
       panelPoints: VQTilesBF16.panelPoints,
@@ -135,9 +160,12 @@ extension TileKernels {
       boundMargins: VQTilesBF16.boundMargins(_:_:count:_:_:),
       scoreTile: VQTilesBF16.scoreTile(_:_:_:width:_:),
       decideCodes: VQTilesBF16.decideCodes(_:count:_:_:width:_:_:_:_:),
-      centerRows: VQTilesBF16.centerRows(_:count:_:width:_:_:),
+      centerRows: VQTilesBF16.centerRows(_:count:_:width:scale:_:_:),
       packPanel: VQTilesBF16.packPanel(_:count:width:_:),
-      nearestColumn: VQTilesBF16.nearestColumn(_:_:codes:width:stride:),
+      nearestExactly: VQTilesBF16.nearestExactly(_:_:width:count:first:_:_:),
+      distancesExactly: VQTilesBF16.distancesExactly(_:_:width:count:_:stride:),
+      directFloats: VQTilesBF16.directDistances(_:_:count:width:scale:_:),
+      directDoubles: VQTilesBF16.directDistances(_:_:count:width:scale:_:),
       pairs: PairKernels(
         scanTiles: VQTilesBF16.scanPairTiles(_:_:_:pairs:count:_:_:),
         round: VQTilesBF16.roundToPairs(_:count:width:_:rowStride:pairStride:_:)))

@@ -46,10 +46,13 @@ public func ssim(
   }
   let taps = gaussianTaps(count: window, sigma: sigma)
   let (k1, k2) = (0.01 * dataRange, 0.03 * dataRange)
-  let sum = a.read { a in
-    b.read { b in
-      structuralSimilaritySum(
-        a, b, count: n, height: h, width: w, channels: c, taps: taps, c1: k1 * k1, c2: k2 * k2)
+  var sum = 0.0
+  try interruptible(operation) {
+    sum = a.read { a in
+      b.read { b in
+        structuralSimilaritySum(
+          a, b, count: n, height: h, width: w, channels: c, taps: taps, c1: k1 * k1, c2: k2 * k2)
+      }
     }
   }
   return sum / Double(n * (h - window + 1) * (w - window + 1) * c)

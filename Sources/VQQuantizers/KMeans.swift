@@ -28,7 +28,7 @@ public struct KMeansResult {
 ///
 /// `k` is kept when there are fewer distinct points: the rest are points moved by noise of 1% of their
 /// length. A cluster that empties takes the point farthest from its centroid, so that the inertia never
-/// rises. Codes and inertia are those of the final centroids. The result is the same for every thread count.
+/// rises and, `iterations` being at least 1, none is empty while a point lies off its centroid. Codes and inertia are those of the final centroids. The result is the same for every thread count.
 public func kmeans(
   _ x: Tensor, k: Int, iterations: Int = 25, initial: KMeansStart = .plusPlus, seed: UInt64 = 0
 ) throws -> KMeansResult {
@@ -45,16 +45,7 @@ func kmeans(
   defer { underflow.end() }
   try x.requireFloat(operation)
   guard x.rank == 2 else { throw VQError.shape(operation, [x.shape], "x [n, d] is required") }
-  guard x.count > 0 else {
-    throw VQError.empty(
-      operation, x.shape, "at least one point of at least one element is required")
-  }
-  guard k >= 1, k <= Int(Int32.max) else {
-    throw VQError.value(operation, "k", "\(k)", "must be at least 1 and fit in int32")
-  }
-  guard iterations >= 0 else {
-    throw VQError.value(operation, "iterations", "\(iterations)", "must be at least 0")
-  }
+  try requireClusters(operation, x.shape, k: k, iterations: iterations)
   try x.requireFinite(operation, name)
   var largest = x.read { largestMagnitude($0, count: x.count) }
   if case .centroids(let start) = initial {
@@ -73,8 +64,9 @@ func kmeans(
     let points = exponent == 0 ? x.detached() : try x * Float.powerOfTwo(-exponent)
     let centroids: Tensor
     switch initial {
-    case .plusPlus: centroids = try plusPlusCentroids(points, k, generator)
-    case .random: centroids = try randomCentroids(points, k, generator)
+    case .plusPlus:
+      centroids = try StartingPoints(plusPlus: points, k, generator, operation).centroids
+    case .random: centroids = try StartingPoints(random: points, k, generator).centroids
     case .centroids(let start): centroids = try start * Float.powerOfTwo(-exponent)
     }
     let result = try lloyd(points, centroids, iterations: iterations, operation)
@@ -91,99 +83,82 @@ private func lloyd(
   _ x: Tensor, _ centroids: Tensor, iterations: Int, _ operation: String
 ) throws -> KMeansResult {
   let (n, d, k) = (x.shape[0], x.shape[1], centroids.shape[0])
-  // Sums of at most 16 groups, and the farthest rows in order.
-  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + 144 * k * d + 16 * n)
-  let sums = iterations > 0 ? ClusterSums(rows: n, codes: k, width: d) : nil
-  var step = 0
-  var previous: Tensor?
-  while step < iterations {
-    let before = try centroids * Float(1)
-    let (codes, counts) = try assignAndMove(x, centroids, sums, operation)
-    if let previous, codes.hasCodes(of: previous) {
-      return try result(x, before, codes, step, operation)
-    }
-    let empty = counts.indices(of: 0)
-    if !empty.isEmpty {
-      let distances = try squaredDistances(x, to: before, codes: codes, operation: operation)
-      let far = distances.read { farthestRows($0, rows: n, count: empty.count) }
-      x.read { points in
-        centroids.mutate { target in
-          for (code, row) in zip(empty, far) { copyRow(points, row, target, code, width: d) }
+  try requireMemory(bytes: lloydBytes(rows: n, codes: k, width: d))
+  var (inertia, steps) = (0.0, 0)
+  let codes = try Tensor(operation, codeShape: [n]) { codes in
+    try x.read { points in
+      try centroids.mutate { target in
+        try interruptible(operation) {
+          (inertia, steps) = VQKernels.lloyd(
+            points, count: n, width: d, target, codes: k, iterations: iterations, codes)
         }
       }
     }
-    previous = codes
-    step += 1
   }
-  let codes = try assign(x, centroids, operation: operation, names: ("x", "centroids"))
-  return try result(x, centroids, codes, step, operation)
+  return KMeansResult(centroids: centroids, codes: codes, inertia: inertia, iterations: steps)
 }
 
-private func result(
-  _ x: Tensor, _ centroids: Tensor, _ codes: Tensor, _ iterations: Int, _ operation: String
-) throws -> KMeansResult {
-  let distances = try squaredDistances(x, to: centroids, codes: codes, operation: operation)
-  return KMeansResult(
-    centroids: centroids, codes: codes,
-    inertia: distances.read { sumInDouble($0, count: x.shape[0]) }, iterations: iterations)
+/// What Lloyd's algorithm takes at most: a search, sums of at most 16 groups, the centroids and codes of the
+/// step before and the distances of the points.
+func lloydBytes(rows n: Int, codes k: Int, width d: Int) -> Int {
+  searchBytes(rows: n, codes: k, width: d) + 144 * k * d + 24 * n
 }
 
-/// The codes of `x`, and the number of points of each; moves the centroids that have any to their means.
-private func assignAndMove(
-  _ x: Tensor, _ centroids: Tensor, _ sums: ClusterSums?, _ operation: String
-) throws -> (codes: Tensor, counts: [Int32]) {
-  let (n, d, k) = (x.shape[0], x.shape[1], centroids.shape[0])
-  if let sums {
-    var counts: [Int32] = []
-    let packed = packed(centroids)
-    let codes = try Tensor(operation, codeShape: [n]) { codes in
-      x.read { points in
-        centroids.mutate { counts = sums.moveToMeans(points, $0, packed, codes) }
+/// Throws unless points of `shape` [n, d] can be clustered so.
+func requireClusters(_ operation: String, _ shape: [Int], k: Int, iterations: Int) throws {
+  guard shape[0] > 0, shape[1] > 0 else {
+    throw VQError.empty(
+      operation, shape, "at least one point of at least one element is required")
+  }
+  guard k >= 1, k <= Int(Int32.max) else {
+    throw VQError.value(operation, "k", "\(k)", "must be at least 1 and fit in int32")
+  }
+  guard iterations >= 0 else {
+    throw VQError.value(operation, "iterations", "\(iterations)", "must be at least 0")
+  }
+}
+
+/// Points of `x` [n, d] as the first centroids [k, d].
+struct StartingPoints {
+  let centroids: Tensor
+  /// The points taken; the centroids behind them are points moved by noise.
+  let rows: [Int]
+
+  /// Points drawn as k-means++ does.
+  init(plusPlus x: Tensor, _ k: Int, _ generator: Generator, _ operation: String) throws {
+    let (n, d) = (x.shape[0], x.shape[1])
+    try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + 8 * n)
+    let centroids = try Tensor.zeros([k, d])
+    var rows: [Int] = []
+    try x.read { points in
+      try centroids.mutate { target in
+        try interruptible(operation) {
+          let seeding = KMeansSeeding(points, count: n, width: d, target)
+          seeding.add(generator.nextIndex(below: n))
+          while seeding.count < k, seeding.addNext(generator.nextUniform) {}
+          rows = seeding.rows
+        }
       }
     }
-    return (codes, counts)
+    try fillWithNoisyPoints(x, centroids, from: rows.count, generator)
+    (self.centroids, self.rows) = (centroids, rows)
   }
-  let codes = try assign(x, centroids, operation: operation, names: ("x", "centroids"))
-  let counts = codes.readCodes { codeUsage($0, rows: n, codeCount: k) }.counts
-  x.read { points in
-    codes.readCodes { codes in
-      let groups = CodeGroups(codes, rows: n, codeCount: k)
-      centroids.mutate { meanByCode(points, groups, width: d, $0) }
-    }
-  }
-  return (codes, counts)
-}
 
-private func plusPlusCentroids(_ x: Tensor, _ k: Int, _ generator: Generator) throws -> Tensor {
-  let (n, d) = (x.shape[0], x.shape[1])
-  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + 8 * n)
-  let centroids = try Tensor.zeros([k, d])
-  var chosen = 0
-  x.read { points in
-    centroids.mutate { target in
-      let seeding = KMeansSeeding(points, count: n, width: d, target)
-      seeding.add(generator.nextIndex(below: n))
-      while seeding.count < k, seeding.addNext(generator.nextUniform) {}
-      chosen = seeding.count
+  /// Distinct points drawn uniformly.
+  init(random x: Tensor, _ k: Int, _ generator: Generator) throws {
+    let (n, d) = (x.shape[0], x.shape[1])
+    let centroids = try Tensor.zeros([k, d])
+    let rows = try generator.permutation(n).readCodes { order in
+      (0..<min(k, n)).map { Int(order[$0]) }
     }
-  }
-  try fillWithNoisyPoints(x, centroids, from: chosen, generator)
-  return centroids
-}
-
-private func randomCentroids(_ x: Tensor, _ k: Int, _ generator: Generator) throws -> Tensor {
-  let (n, d) = (x.shape[0], x.shape[1])
-  let centroids = try Tensor.zeros([k, d])
-  let order = try generator.permutation(n)
-  order.readCodes { order in
     x.read { points in
       centroids.mutate { target in
-        for code in 0..<min(k, n) { copyRow(points, Int(order[code]), target, code, width: d) }
+        for (code, row) in rows.enumerated() { copyRow(points, row, target, code, width: d) }
       }
     }
+    try fillWithNoisyPoints(x, centroids, from: rows.count, generator)
+    (self.centroids, self.rows) = (centroids, rows)
   }
-  try fillWithNoisyPoints(x, centroids, from: min(k, n), generator)
-  return centroids
 }
 
 private func fillWithNoisyPoints(
@@ -215,17 +190,6 @@ func noisyPoints(_ x: Tensor, count: Int, _ generator: Generator) throws -> Tens
       }
     }
   }
-}
-
-extension Tensor {
-  /// Whether two int32 tensors of one shape hold the same.
-  fileprivate func hasCodes(of other: Tensor) -> Bool {
-    readCodes { own in other.readCodes { equalCodes(own, $0, count: count) } }
-  }
-}
-
-extension Array where Element == Int32 {
-  func indices(of value: Int32) -> [Int] { indices.filter { self[$0] == value } }
 }
 
 extension Float {

@@ -43,21 +43,19 @@ public func nearestCodes(
   }
   try prepareProducts()
   try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + threadCount * 32 * k)
-  let distances = try Tensor(operation, shape: [n, m]) { _ in }
-  let codes = try Tensor(operation, codeShape: [n, m]) { codes in
-    let bad = x.read { points in
-      codebook.read { rows in
-        var bad: NonFiniteInput?
-        distances.mutate {
-          bad = rankedCodes(
-            points, count: n, rows, codes: k, width: d, wanted: m, codes, squaredDistances: $0)
+  var codes: Tensor?
+  let distances = try Tensor(operation, shape: [n, m]) { distances in
+    codes = try Tensor(operation, codeShape: [n, m]) { codes in
+      let bad = x.read { points in
+        codebook.read {
+          rankedCodes(
+            points, count: n, $0, codes: k, width: d, wanted: m, codes, squaredDistances: distances)
         }
-        return bad
       }
+      try requireFinite(operation, bad, ("x", x), ("codebook", codebook))
     }
-    try requireFinite(operation, bad, ("x", x), ("codebook", codebook))
   }
-  return (codes, distances)
+  return (codes!, distances)
 }
 
 /// Throws unless `x` [n, d] and `codebook` [k, d] are float32 matrices with equal d >= 1 and k >= 1.
@@ -90,7 +88,10 @@ func assign(
   return try Tensor(operation, codeShape: [n]) { codes in
     let bad = x.read { points in
       codebook.read { rows in
-        nearestCode(points, count: n, rows, packed(codebook), codes)
+        guard areFew(n, width: d) else {
+          return nearestCode(points, count: n, rows, packed(codebook), codes)
+        }
+        return nearestOfFew(points, count: n, rows, codes: k, width: d, codes)
       }
     }
     try requireFinite(operation, bad, (names.x, x), (names.codebook, codebook))

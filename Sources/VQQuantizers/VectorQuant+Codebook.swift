@@ -17,6 +17,18 @@ extension VectorQuant {
       trainsCodebook ? codebook : codebook.detached(), mapIsTrained: !isFrozen)
   }
 
+  /// The effective codebook without gradient, kept until what it is made of changes: for one vector, making it
+  /// takes longer than the search.
+  func codebookToRead() throws -> Tensor {
+    let map = ownParameters.dropFirst().map(\.tensor) + (moments?.buffers ?? []).map(\.tensor)
+    if map.isEmpty && options.codebookNorm == .none { return codebook.detached() }
+    let versions = ([codebook] + map).map(\.storage.version)
+    if let kept = readCodebook, kept.versions == versions { return kept.codebook }
+    let made = try withoutGradients { try effectiveCodebook().detached() }
+    readCodebook = (versions, made)
+    return made
+  }
+
   /// `norm(scale C + bias)` or `norm(C W)` of a copy of `codebook`, so that later writes leave the tape
   /// valid.
   func effectiveCodebook(_ codebook: Tensor, mapIsTrained: Bool) throws -> Tensor {

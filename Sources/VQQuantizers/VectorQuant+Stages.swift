@@ -49,6 +49,7 @@ extension VectorQuant {
       if isInner { kept = try innerSteps(vectors.detached(), stages: count) }
       if options.reassign { kept = nil }
     }
+    try requireStart()
 
     let (synchronized, compared) = try codebooks()
     var stages: [QuantizedStage] = []

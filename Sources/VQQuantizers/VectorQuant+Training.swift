@@ -48,6 +48,15 @@ extension VectorQuant {
     unusedSteps.mutateCodes { $0.update(repeating: 0, count: k) }
   }
 
+  /// Throws while the codebook waits for the vectors that give it its start: its codes are random.
+  func requireStart() throws {
+    guard initialized.codes[0] == 0 else { return }
+    throw VQError.misuse(
+      name,
+      "the codebook waits for its start, k-means of the first training batch: make a training forward, "
+        + "or call fit(z), before codes are looked up")
+  }
+
   func requireFiniteMap() throws {
     try affineScale?.requireFinite(name, "affine_scale")
     try affineBias?.requireFinite(name, "affine_bias")

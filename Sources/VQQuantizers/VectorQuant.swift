@@ -28,6 +28,8 @@ public final class VectorQuant: Quantizer {
   let moments: AffineMoments?
   let statistics: CodeStatistics?
   let normalizer: VectorNormalizer
+  /// The effective codebook that was last read, and the versions of what it was made of.
+  var readCodebook: (versions: [Int], codebook: Tensor)?
   private let projectIn: Linear?
   private let projectOut: Linear?
 
@@ -170,12 +172,15 @@ public final class VectorQuant: Quantizer {
   override func encodeRows(
     _ rows: Tensor, _ selection: VectorSelection, stages: Int
   ) throws -> Tensor {
-    try nearest(compared(rows, selection, isUpdating: false), effectiveCodebook())
+    try requireStart()
+    return try nearest(compared(rows, selection, isUpdating: false), codebookToRead())
   }
 
   override func decodeRows(_ codes: Tensor) throws -> Tensor {
+    try requireStart()
     let selection = try VectorSelection(codes: codes)
-    let values = try effectiveCodebook().gatherRows(selection.codes(of: codes))
+    let effective = try gradientsAreRecorded ? effectiveCodebook() : codebookToRead()
+    let values = try effective.gatherRows(selection.codes(of: codes))
     return try selection.restore(projected(values))
   }
 

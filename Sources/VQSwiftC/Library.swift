@@ -49,6 +49,11 @@ public func vq_set_exact_convolutions(_ exact: Bool) -> Bool {
 @_cdecl("vq_shut_down") @implementation
 public func vq_shut_down() { vq_end_calls() }
 
+@_cdecl("vq_set_interrupt_check") @implementation
+public func vq_set_interrupt_check(_ check: (@convention(c) () -> Bool)!) {
+  vq_install_interrupt_check(check)
+}
+
 @_cdecl("vq_set_grad_enabled") @implementation
 public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
   let before = vq_gradients_enabled()

@@ -41,6 +41,7 @@ extension VQError {
     case .overflow: Int(VQ_ERROR_OVERFLOW)
     case .memory, .shortage: Int(VQ_ERROR_MEMORY)
     case .io: Int(VQ_ERROR_IO)
+    case .interrupted: Int(VQ_ERROR_INTERRUPTED)
     case .misuse, .library: Int(VQ_ERROR_RUNTIME)
     }
   }

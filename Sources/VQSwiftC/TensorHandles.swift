@@ -33,6 +33,18 @@ public func vq_tensor_create_borrowed(
   }
 }
 
+@_cdecl("vq_points_create_borrowed") @implementation
+public func vq_points_create_borrowed(
+  _ data: UnsafePointer<Float>!, _ n: Int64, _ d: Int64,
+  _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)!,
+  _ context: UnsafeMutableRawPointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  let owner = BorrowedBuffer(release, context)
+  return produce(out) {
+    try Tensor(borrowingPoints: data, rows: Int(n), width: Int(d), owner: owner)
+  }
+}
+
 /// Calls `release` once, when the last user of the buffer is gone.
 private final class BorrowedBuffer {
   private let release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?

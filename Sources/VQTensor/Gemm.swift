@@ -39,13 +39,21 @@ func gemm(
   try prepareProducts()
   try parallelForEach(down * across) { tile in
     let (top, left) = (tile / across * rows, tile % across * columns)
-    try multiply(
-      transposeA: transposeA, transposeB: transposeB, m: min(rows, m - top),
-      n: min(columns, n - left), k: k, alpha: alpha, a + top * (transposeA ? 1 : lda), lda: lda,
-      b + left * (transposeB ? ldb : 1), ldb: ldb, beta: beta, c + top * ldc + left, ldc: ldc,
-      library: library)
+    // A part takes a fraction of a second: between parts a call can be interrupted.
+    for start in stride(from: 0, to: max(k, 1), by: deepest) {
+      if start > 0, loopIsStopped() { return }
+      try multiply(
+        transposeA: transposeA, transposeB: transposeB, m: min(rows, m - top),
+        n: min(columns, n - left), k: min(deepest, k - start), alpha: alpha,
+        a + top * (transposeA ? 1 : lda) + start * (transposeA ? lda : 1), lda: lda,
+        b + left * (transposeB ? ldb : 1) + start * (transposeB ? 1 : ldb), ldb: ldb,
+        beta: start > 0 ? 1 : beta, c + top * ldc + left, ldc: ldc, library: library)
+    }
   }
 }
+
+/// The depth of a product that one call of a library takes.
+private let deepest = 1 << 12
 
 /// `out = transpose(a) b` of tall matrices, a [k, m], b [k, n], out [m, n]: rows in sixteen parts, whose
 /// products are added in order.

@@ -117,6 +117,9 @@ extension Tensor {
   }
 }
 
+/// Whether operators of the calling thread record gradients.
+package var gradientsAreRecorded: Bool { vq_gradients_enabled() }
+
 /// Runs `body` without recording on this thread.
 public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
   let before = vq_gradients_enabled()

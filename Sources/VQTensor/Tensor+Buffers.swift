@@ -19,6 +19,16 @@ extension Tensor {
     self.init(shape: shape, storage: Storage(dtype, count: count, base: data, owner: owner))
   }
 
+  /// Reads rows [n, d] in place at any address, for what loads vectors from any address.
+  public convenience init(
+    borrowingPoints data: UnsafePointer<Float>?, rows n: Int, width d: Int, owner: AnyObject
+  ) throws {
+    let count = try Shape.count([n, d], "points")
+    guard let data else { throw VQError.misuse("points", "data is NULL") }
+    let base = UnsafeMutableRawPointer(mutating: data)
+    self.init(shape: [n, d], storage: Storage(.float32, count: count, base: base, owner: owner))
+  }
+
   /// Copies `source` into this tensor in place.
   public func assign(_ source: Tensor) throws {
     guard shape == source.shape else {

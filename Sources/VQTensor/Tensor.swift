@@ -86,13 +86,13 @@ public final class Tensor {
 // MARK: - Making and reading
 
 extension Tensor {
-  /// A float32 tensor whose elements `fill` writes, all of them.
+  /// A float32 tensor whose elements `fill` writes, all of them; throws where it is interrupted.
   public convenience init(
     _ operation: String = "tensor", shape: [Int],
     fill: (UnsafeMutablePointer<Float>) throws -> Void
   ) throws {
     let storage = try Storage(.float32, count: Shape.count(shape, operation))
-    try fill(storage.floats)
+    try interruptible(operation) { try fill(storage.floats) }
     self.init(shape: shape, storage: storage)
   }
 
@@ -126,7 +126,7 @@ extension Tensor {
     fill: (UnsafeMutablePointer<Int32>) throws -> Void
   ) throws {
     let storage = try Storage(.int32, count: Shape.count(shape, operation))
-    try fill(storage.ints)
+    try interruptible(operation) { try fill(storage.ints) }
     self.init(shape: shape, storage: storage)
   }
 
@@ -170,7 +170,7 @@ extension Tensor {
     fits: (Value) -> Bool, make: () throws -> Value
   ) rethrows -> Value {
     if let kept = storage.derived(Value.self), fits(kept) { return kept }
-    let value = try make()
+    let value = try completingLoops(make)
     storage.keep(derived: value)
     return value
   }
@@ -178,13 +178,13 @@ extension Tensor {
   /// Writes in place and bumps the version: for optimizers and codebook updates.
   public func mutate(_ body: (UnsafeMutablePointer<Float>) throws -> Void) rethrows {
     storage.version += 1
-    try body(storage.floats)
+    try writingLoops { try body(storage.floats) }
   }
 
   /// Writes an int32 tensor in place and bumps the version.
   public func mutateCodes(_ body: (UnsafeMutablePointer<Int32>) throws -> Void) rethrows {
     storage.version += 1
-    try body(storage.ints)
+    try writingLoops { try body(storage.ints) }
   }
 
   /// Reads the elements of a float32 tensor.
@@ -206,7 +206,7 @@ extension Tensor {
     fill: (UnsafeMutablePointer<Float>) throws -> Void
   ) throws {
     let storage = try Storage(dtype, count: Shape.count(shape, operation))
-    try fill(storage.floats)
+    try interruptible(operation) { try fill(storage.floats) }
     self.init(shape: shape, storage: storage)
   }
 

@@ -24,6 +24,8 @@ public enum VQError: Error, Equatable {
   case format(_ path: String, _ rule: String)
   /// A call that the object's state does not allow.
   case misuse(_ operation: String, _ rule: String)
+  /// A call that the host has asked to stop; it has changed nothing.
+  case interrupted(_ operation: String)
   /// A library underneath that failed.
   case library(_ name: String, _ call: String, status: Int)
 }
@@ -58,6 +60,8 @@ extension VQError: CustomStringConvertible {
       return "[load] \(path): \(rule)"
     case .misuse(let operation, let rule):
       return "[\(operation)] \(rule)"
+    case .interrupted(let operation):
+      return "[\(operation)] interrupted"
     case .library(let name, let call, let status):
       return "[\(name)] \(call) failed with status \(status)"
     }

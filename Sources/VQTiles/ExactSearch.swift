@@ -1,22 +1,73 @@
-/// The code nearest to `x` [d] in Float64: `sum_i (x[i] - columns[i, j])^2` in index order, the lowest j on
-/// equality. `columns` is [d, stride], stride a multiple of 8 and at least k.
-public func nearestColumn(
-  _ x: UnsafePointer<Float>, _ columns: UnsafePointer<Double>, codes k: Int, width d: Int,
-  stride: Int
-) -> Int32 {
-  var least = Double.infinity
-  var nearest = 0
-  for first in Swift.stride(from: 0, to: k, by: 8) {
-    var sums = SIMD8<Double>()
-    for i in 0..<d {
-      let column = (columns + i * stride + first).vector(SIMD8<Double>.self)
-      let difference = SIMD8<Double>(repeating: Double(x[i])) - column
-      sums += difference * difference
-    }
-    for lane in 0..<min(8, k - first) where sums[lane] < least {
-      least = sums[lane]
-      nearest = first + lane
+/// Codes of one tile of the search by the definition.
+public var exactCodes: Int { 8 }
+
+/// Squared distances of four points to the codes of a tile, `sum_i (x[i] - code[i])^2` in index order.
+private struct FourDistances {
+  var a, b, c, d: SIMD8<Double>
+
+  @inline(__always)
+  init(_ x: UnsafePointer<Double>, _ tile: UnsafePointer<Double>, width: Int) {
+    (a, b, c, d) = (SIMD8(), SIMD8(), SIMD8(), SIMD8())
+    var code = tile
+    for i in 0..<width {
+      let values = code.vector(SIMD8<Double>.self)
+      let first = SIMD8(repeating: x[i]) - values
+      a += first * first
+      let second = SIMD8(repeating: x[width + i]) - values
+      b += second * second
+      let third = SIMD8(repeating: x[2 * width + i]) - values
+      c += third * third
+      let fourth = SIMD8(repeating: x[3 * width + i]) - values
+      d += fourth * fourth
+      code += 8
     }
   }
-  return Int32(nearest)
+}
+
+@inline(__always)
+private func lower(
+  _ distances: SIMD8<Double>, _ first: Int32, _ least: inout Double, _ nearest: inout Int32
+) {
+  guard any(distances .< least) else { return }
+  for lane in 0..<8 where distances[lane] < least {
+    least = distances[lane]
+    nearest = first + Int32(lane)
+  }
+}
+
+/// Lowers `least` and sets `nearest` of four points where a code of the tiles is nearer, the lowest on
+/// equality; to be called with ascending tiles.
+///
+/// - Parameters:
+///   - x: [4, d].
+///   - tiles: [count, d, exactCodes], +inf behind the last code.
+///   - first: the first code of the tiles.
+///   - least, nearest: in and out, [4].
+public func nearestExactly(
+  _ x: UnsafePointer<Double>, _ tiles: UnsafePointer<Double>, width d: Int, count: Int,
+  first: Int32, _ least: UnsafeMutablePointer<Double>, _ nearest: UnsafeMutablePointer<Int32>
+) {
+  for tile in 0..<count {
+    let distances = FourDistances(x, tiles + tile * d * 8, width: d)
+    let code = first + Int32(tile * 8)
+    lower(distances.a, code, &least[0], &nearest[0])
+    lower(distances.b, code, &least[1], &nearest[1])
+    lower(distances.c, code, &least[2], &nearest[2])
+    lower(distances.d, code, &least[3], &nearest[3])
+  }
+}
+
+/// `out[r, j]` = the squared distance of point r to code j of the tiles, [4, stride].
+public func distancesExactly(
+  _ x: UnsafePointer<Double>, _ tiles: UnsafePointer<Double>, width d: Int, count: Int,
+  _ out: UnsafeMutablePointer<Double>, stride: Int
+) {
+  for tile in 0..<count {
+    let distances = FourDistances(x, tiles + tile * d * 8, width: d)
+    let target = out + tile * 8
+    target.store(distances.a)
+    (target + stride).store(distances.b)
+    (target + 2 * stride).store(distances.c)
+    (target + 3 * stride).store(distances.d)
+  }
 }

@@ -85,10 +85,12 @@ import Testing
     let layer = try VectorQuant(Variant("") { $0.start = .kMeans }.options)
     layer.isFrozen = true
     let z = try sample([200, 6], seed: 7, mean: 10)
-    let far = try layer.quantize(z).loss.item()
+    #expect(
+      errorText { try layer.quantize(z) }?.hasPrefix(
+        "[vector_quant] the codebook waits for its start") == true)
     #expect(layer.initialized.codes == [0])
     layer.isFrozen = false
-    #expect(try layer.quantize(z).loss.item() < 0.1 * far)
+    #expect(try layer.quantize(z).loss.item() < 10)
     #expect(layer.initialized.codes == [1])
   }
 }

@@ -16,6 +16,7 @@ PyMODINIT_FUNC PyInit__core(void) {
   if (vq_abi_version() != VQ_ABI_VERSION)
     return PyErr_Format(PyExc_ImportError, "vqswift core has ABI %u, its extension expects %d",
                         vq_abi_version(), VQ_ABI_VERSION);
+  install_interrupt_check();
   // Runs after the interpreter's end and before the destructors of the libraries.
   if (Py_AtExit(vq_shut_down) < 0)
     return PyErr_Format(PyExc_ImportError, "vqswift: the interpreter takes no more exit functions");

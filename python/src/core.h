@@ -84,9 +84,17 @@ int check_tuple(PyObject *object, const char *operation, const char *contents);
 /// The tuple of a quantizer's forward, or the exception of `status`.
 PyObject *give_quantized(vq_status status, vq_quantized *out);
 
+/// Lets long native calls run the handlers of signals that have come, and end when one raises.
+void install_interrupt_check(void);
+/// Marks the begin of a native call: its first check comes a while later.
+void begin_call(void);
+/// Sets the exception that a signal's handler raised during the call.
+void raise_interruption(void);
+
 /// Runs a call that returns a status without the interpreter lock.
 #define WITHOUT_GIL(status, call)           \
   do {                                      \
+    begin_call();                           \
     Py_BEGIN_ALLOW_THREADS status = (call); \
     Py_END_ALLOW_THREADS                    \
   } while (0)

@@ -323,6 +323,25 @@ def nearest_codes_ranked(
 def kmeans(
     x: TensorHandle, k: int, iterations: int, init: int, initial: TensorHandle | None, seed: int, /
 ) -> tuple[TensorHandle, TensorHandle, float, int]: ...
+def points(array: np.ndarray, /) -> TensorHandle: ...
+def nearest_codes_f64(
+    x: np.ndarray,
+    codebook: np.ndarray,
+    count: int,
+    codes: np.ndarray,
+    distances: np.ndarray | None,
+    /,
+) -> None: ...
+def kmeans_f64(
+    x: np.ndarray,
+    iterations: int,
+    init: int,
+    initial: np.ndarray | None,
+    seed: int,
+    centroids: np.ndarray,
+    codes: np.ndarray,
+    /,
+) -> tuple[float, int]: ...
 
 # Learned quantizers
 

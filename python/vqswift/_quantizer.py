@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._arrays import as_array
 from ._integers import as_floats
 from ._tensor import Tensor, as_tensor
 from .nn._module import Module, Native
@@ -158,7 +159,9 @@ class Quantizer(Native):
             return Tensor(_length_mask(self._operation, rows.shape[:-1], lengths))._handle
         if mask is None:
             return None
-        values = mask.numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+        values = (
+            mask.numpy() if isinstance(mask, Tensor) else as_array(self._operation, "mask", mask)
+        )
         if values.dtype.kind not in "biu":
             raise TypeError(
                 f"[{self._operation}] mask has dtype {values.dtype}: bool or integers are required"
@@ -223,7 +226,7 @@ class Quantizer(Native):
 
 def _length_mask(operation: str, lead: tuple[int, ...], lengths: npt.ArrayLike) -> np.ndarray:
     """int32 [batch, time], 1 for the first `lengths[i]` positions of sequence i."""
-    given = np.asarray(lengths)
+    given = as_array(operation, "lengths", lengths)
     if len(lead) != 2 or given.shape != lead[:1]:
         raise ValueError(
             f"[{operation}] lengths {list(given.shape)}: z must be [batch, time, d] and lengths "

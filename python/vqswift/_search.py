@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._arrays import exact_points
 from ._random import checked_word
-from ._tensor import Tensor, as_tensor
+from ._tensor import Tensor
 
 
 @overload
@@ -35,27 +36,80 @@ def nearest_codes(
     return_distances: bool = False,
     topk: int | None = None,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """x [n, d], codebook [k, d] -> codes int32 [n], and squared distances float32 [n] if asked.
+    """x [n, d], codebook [k, d] -> codes int32 [n], and their squared distances [n] if asked.
 
     With `topk`, 1 to k: the so many nearest codes, nearest first, [n, topk], and their distances.
 
     The code is the arg-min of the squared distance in Float64, the lowest index on equality, the
-    same for every thread count. ValueError for NaN, infinity, no rows or no codes.
+    same for every thread count. Arrays of float64, and of integers of 32 bits and more, are compared
+    in float64 and give float64 distances, all others in float32; nothing is rounded first. Arrays
+    are read in place. What was made of a codebook for the search is kept with a `Tensor` until it
+    changes, not with an array. ValueError for NaN, infinity, no rows or no codes.
     """
-    points, codes = as_tensor(x)._handle, as_tensor(codebook)._handle
+    points = _points("nearest_codes", "x", x)
+    rows = _points("nearest_codes", "codebook", codebook)
+    if _is_float64(points, rows):
+        return _nearest_in_float64(_float64(points), _float64(rows), return_distances, topk)
+    first, second = _handle(points), _handle(rows)
     if not return_distances:
         only = (
-            _core.nearest_codes(points, codes, False)
+            _core.nearest_codes(first, second, False)
             if topk is None
-            else _core.nearest_codes_ranked(points, codes, topk, False)
+            else _core.nearest_codes_ranked(first, second, topk, False)
         )
         return Tensor._wrap(only).numpy()
     found = (
-        _core.nearest_codes(points, codes, True)
+        _core.nearest_codes(first, second, True)
         if topk is None
-        else _core.nearest_codes_ranked(points, codes, topk, True)
+        else _core.nearest_codes_ranked(first, second, topk, True)
     )
     return Tensor._wrap(found[0]).numpy(), Tensor._wrap(found[1]).numpy()
+
+
+_Points = Tensor | np.ndarray
+
+
+def _points(operation: str, name: str, value: npt.ArrayLike | Tensor) -> _Points:
+    return value if isinstance(value, Tensor) else exact_points(operation, name, value)
+
+
+def _is_float64(*values: _Points | None) -> bool:
+    return any(value is not None and value.dtype == np.float64 for value in values)
+
+
+def _float64(value: _Points) -> np.ndarray:
+    array = value.numpy() if isinstance(value, Tensor) else value
+    return np.ascontiguousarray(array, np.float64)
+
+
+def _handle(value: _Points) -> _core.TensorHandle:
+    """A tensor over the elements as they lie, for searches alone."""
+    if isinstance(value, Tensor):
+        return value._handle
+    return _core.points(value) if value.ndim == 2 else Tensor(value)._handle
+
+
+def _nearest_in_float64(
+    x: np.ndarray, codebook: np.ndarray, return_distances: bool, topk: int | None
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1]:
+        raise ValueError(
+            f"[nearest_codes] shapes {list(x.shape)} and {list(codebook.shape)}: "
+            "x [n, d] and codebook [k, d] with equal d are required"
+        )
+    count = 1 if topk is None else topk
+    if not 1 <= count <= max(len(codebook), 1):
+        raise ValueError(
+            f"[nearest_codes] topk = {count}: must be at least 1 and at most the {len(codebook)} "
+            "codes"
+        )
+    codes = np.empty((len(x), count), np.int32)
+    distances = np.empty(codes.shape) if return_distances else None
+    _core.nearest_codes_f64(x, codebook, count, codes, distances)
+    shape = codes.shape if topk is not None else codes.shape[:1]
+    if distances is None:
+        return codes.reshape(shape)
+    return codes.reshape(shape), distances.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -79,20 +133,45 @@ def kmeans(
 ) -> KMeansResult:
     """Lloyd's k-means of x [n, d].
 
-    `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k.
-    ValueError for NaN, infinity, no rows or k < 1.
+    `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k; no cluster
+    is left empty while a point lies off its centroid. Arrays of float64, and of integers of 32 bits
+    and more, are clustered in float64 and give float64 centroids, all others in float32. ValueError
+    for NaN, infinity, no rows or k < 1.
     """
     seed = checked_word("kmeans", "seed", seed)
+    points = _points("kmeans", "x", x)
     kinds = {"kmeans++": 0, "random": 1}
-    if isinstance(init, str):
-        if init not in kinds:
-            raise ValueError(f"[kmeans] init = {init!r}: it must be one of {[*kinds]} or an array")
-        kind, initial = kinds[init], None
+    initial: _Points | None = None
+    if not isinstance(init, str):
+        kind, initial = 2, _points("kmeans", "init", init)
+    elif init in kinds:
+        kind = kinds[init]
     else:
-        kind, initial = 2, as_tensor(init)._handle
+        raise ValueError(f"[kmeans] init = {init!r}: it must be one of {[*kinds]} or an array")
+    if _is_float64(points, initial):
+        start = None if initial is None else _float64(initial)
+        return _kmeans_in_float64(_float64(points), k, iterations, kind, start, seed)
     centroids, codes, inertia, count = _core.kmeans(
-        as_tensor(x)._handle, k, iterations, kind, initial, seed
+        _handle(points), k, iterations, kind, None if initial is None else _handle(initial), seed
     )
     return KMeansResult(
         Tensor._wrap(centroids).numpy(), Tensor._wrap(codes).numpy(), inertia, count
     )
+
+
+def _kmeans_in_float64(
+    x: np.ndarray, k: int, iterations: int, kind: int, start: np.ndarray | None, seed: int
+) -> KMeansResult:
+    if x.ndim != 2:
+        raise ValueError(f"[kmeans] shape {list(x.shape)}: x [n, d] is required")
+    if not 1 <= k < 1 << 31:
+        raise ValueError(f"[kmeans] k = {k}: must be at least 1 and fit in int32")
+    if start is not None and start.shape != (k, x.shape[1]):
+        raise ValueError(
+            f"[kmeans] shapes {list(start.shape)} and {[k, x.shape[1]]}: "
+            "initial centroids must be [k, d]"
+        )
+    centroids = np.empty((k, x.shape[1]))
+    codes = np.empty((len(x), 1), np.int32)
+    inertia, count = _core.kmeans_f64(x, iterations, kind, start, seed, centroids, codes)
+    return KMeansResult(centroids, codes.reshape(-1), inertia, count)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._arrays import as_array
 from ._interop import Interop
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.int32))
@@ -29,7 +30,7 @@ def as_pair(value: Pair) -> tuple[int, int]:
 
 def _contiguous(array: Any) -> tuple[np.ndarray, int]:
     """`array` as C-contiguous float32 or int32, and the code of its dtype."""
-    source = np.asarray(array)
+    source = as_array("tensor", "the array", array)
     if source.dtype.kind == "f":
         code = 0
     elif source.dtype.kind in "iub":

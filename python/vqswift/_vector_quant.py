@@ -259,6 +259,7 @@ class VectorQuant(CodebookQuantizer):
             codebook is then not in `parameters()`.
         init: "normal" N(0,1), "kaiming", "uniform" in +-1/k, "kmeans" (10 Lloyd updates after
             k-means++) or "kmeans++" of the first training batch. `kmeans_init=True` is "kmeans".
+            Looking codes up before that batch or a `fit` raises RuntimeError.
         kmeans_freq: training steps from one k-means of the batch to the next; 0 is off.
         norm, cb_norm: of z and of the codebook: "none"; "l2" unit length; "l2c" length of at most
             `max_norm`; "bn" channels over the batch or codebook; "gn" `norm_groups` groups of

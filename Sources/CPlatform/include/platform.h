@@ -59,6 +59,18 @@ bool vq_has_memory(int64_t bytes);
 /// end for one that the system refuses. False where memory is limited and there is none.
 bool vq_take_product_buffers(void);
 
+/// Long work asks `check` between blocks whether to stop; NULL for none.
+void vq_install_interrupt_check(bool (*check)(void));
+
+/// Whether the calling thread's work is to stop: what the check says, false in a helper.
+bool vq_is_interrupted(void);
+
+/// What parallel loops of the calling thread do when it is interrupted. Only a thread that may stop
+/// asks; once stopped, its loops do nothing more, and what they computed is undefined.
+typedef enum { VQ_LOOPS_RUN_ON, VQ_LOOPS_MAY_STOP, VQ_LOOPS_STOPPED } vq_loop_mode;
+vq_loop_mode vq_loops(void);
+void vq_set_loops(vq_loop_mode mode);
+
 /// Gradient recording of the calling thread.
 bool vq_gradients_enabled(void);
 void vq_set_gradients_enabled(bool enabled);
@@ -82,6 +94,7 @@ typedef struct {
 /// Adds and returns the value from before.
 int64_t vq_atomic_add(vq_atomic *counter, int64_t amount);
 int64_t vq_atomic_load(vq_atomic *counter);
+void vq_atomic_store(vq_atomic *counter, int64_t value);
 
 /// Sets 1 where there was 0; false where it was taken already.
 bool vq_atomic_try_take(vq_atomic *flag);

@@ -43,6 +43,7 @@ enum {
   VQ_ERROR_MEMORY = 5,    ///< the system has not enough memory
   VQ_ERROR_IO = 6,        ///< a file could not be read or written
   VQ_ERROR_RUNTIME = 7,   ///< misuse: backward twice, concurrent use of one handle
+  VQ_ERROR_INTERRUPTED = 8,  ///< stopped by the interrupt check
 };
 
 enum { VQ_FLOAT32 = 0, VQ_INT32 = 1 };
@@ -77,6 +78,10 @@ bool vq_set_exact_convolutions(bool exact);
 /// holds what they call later for ever. The calling thread may go on. `exit` does so itself, but
 /// after a language runtime that the threads return to may have come down.
 void vq_shut_down(void);
+/// Installs `check`, which long calls ask between blocks of work on the thread that made the call;
+/// NULL for none. Where it returns true the call ends within a second with VQ_ERROR_INTERRUPTED and
+/// its handles are as before; gradients that a backward had added stay. It may call this interface.
+void vq_set_interrupt_check(bool (*check)(void));
 /// Switches gradient recording of the calling thread; returns what it was.
 bool vq_set_grad_enabled(bool enabled);
 bool vq_grad_enabled(void);
@@ -91,6 +96,11 @@ VQ_CHECKED vq_status vq_tensor_create(int32_t dtype, const int64_t *shape, int64
 VQ_CHECKED vq_status vq_tensor_create_borrowed(int32_t dtype, const int64_t *shape, int64_t rank,
                                                void *data, void (*release)(void *context),
                                                void *context, vq_tensor **out);
+/// The same of f32 points [n, d] at any address, for `vq_nearest_codes`, its ranked form and
+/// `vq_kmeans` alone.
+VQ_CHECKED vq_status vq_points_create_borrowed(const float *data, int64_t n, int64_t d,
+                                               void (*release)(void *context), void *context,
+                                               vq_tensor **out);
 void vq_tensor_release(vq_tensor *tensor);
 int32_t vq_tensor_dtype(const vq_tensor *tensor);
 int64_t vq_tensor_rank(const vq_tensor *tensor);
@@ -517,6 +527,11 @@ VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codeb
 VQ_CHECKED vq_status vq_nearest_codes_ranked(const vq_tensor *x, const vq_tensor *codebook,
                                              int64_t count, vq_tensor **codes,
                                              vq_tensor **distances);
+/// The same of Float64 matrices in the caller's memory, compared as they are: codes and, unless
+/// NULL, squared distances [n, count].
+VQ_CHECKED vq_status vq_nearest_codes_f64(const double *x, int64_t n, const double *codebook,
+                                          int64_t k, int64_t d, int64_t count, int32_t *codes,
+                                          double *distances);
 
 enum { VQ_KMEANS_PLUS_PLUS = 0, VQ_KMEANS_RANDOM = 1, VQ_KMEANS_GIVEN = 2 };
 /// x [n, d] -> centroids [k, d], codes i32 [n], inertia (sum of squared distances), iterations run.
@@ -524,6 +539,12 @@ enum { VQ_KMEANS_PLUS_PLUS = 0, VQ_KMEANS_RANDOM = 1, VQ_KMEANS_GIVEN = 2 };
 VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterations, int32_t init,
                                const vq_tensor *initial, uint64_t seed, vq_tensor **centroids,
                                vq_tensor **codes, double *inertia, int64_t *iterations);
+/// The same of Float64 points in the caller's memory; `centroids` [k, d] and `codes` [n] are
+/// written.
+VQ_CHECKED vq_status vq_kmeans_f64(const double *x, int64_t n, int64_t d, int64_t k,
+                                   int64_t max_iterations, int32_t init, const double *initial,
+                                   uint64_t seed, double *centroids, int32_t *codes,
+                                   double *inertia, int64_t *iterations);
 
 // MARK: - Gradient estimators of quantized weights
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import checked
+from .._arrays import as_array
 
 
 @checked
@@ -47,8 +48,12 @@ class Batches:
         shuffle: bool = True,
         drop_last: bool | None = None,
     ) -> None:
-        self.images = _checked_images(np.asarray(images))
-        self.labels = None if labels is None else _checked_labels(np.asarray(labels), len(images))
+        self.images = _checked_images(as_array("batches", "images", images))
+        self.labels = (
+            None
+            if labels is None
+            else _checked_labels(as_array("batches", "labels", labels), len(images))
+        )
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle

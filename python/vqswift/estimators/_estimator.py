@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked, described, is_array
+from .._arrays import as_array
 
 _KINDS = {
     "ste": 0,
@@ -188,6 +189,7 @@ def number(operation: str, name: str, value: Any) -> float:
 
 
 def _numbers(operation: str, values: npt.ArrayLike) -> np.ndarray:
+    as_array(operation, "the array", values)
     if not is_array(values):
         raise TypeError(f"[{operation}] {described(values)}: real numbers are required")
     return np.asarray(values, np.float64)

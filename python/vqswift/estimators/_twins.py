@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arguments import checked
+from .._arrays import as_array
 from .._functions import no_grad
 from .._tensor import Tensor
 from ..nn import functional
@@ -246,7 +247,7 @@ class TwinTrainer:
 
     def evaluate(self, images: np.ndarray, labels: np.ndarray, *, batch_size: int = 500) -> None:
         """Append a record for every twin, with the classes of float32 `images` in [0, 1]."""
-        labels = np.asarray(labels)
+        labels = as_array("twins", "labels", labels)
         if len(images) == 0 or labels.shape != (len(images),):
             raise ValueError(
                 f"[twins] {len(images)} images and labels of shape {[*labels.shape]}: "

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arguments import checked
+from .._arrays import as_array
 from .._tensor import Tensor
 
 Array = npt.ArrayLike | Tensor
@@ -120,7 +121,10 @@ def frechet_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> fl
     m and S are means and unbiased covariances: the squared Wasserstein-2 distance of the Gaussians.
     ValueError for fewer than 2 rows, different d, NaN or infinity.
     """
-    sets = [np.asarray(x, np.float64) for x in (features_a, features_b)]
+    sets = [
+        as_array("frechet_distance", name, x).astype(np.float64)
+        for name, x in (("features_a", features_a), ("features_b", features_b))
+    ]
     shapes = " and ".join(str(list(x.shape)) for x in sets)
     if any(x.ndim != 2 for x in sets) or sets[0].shape[1] != sets[1].shape[1]:
         raise ValueError(
@@ -167,7 +171,7 @@ def _existing(operation: str, path: str | Path) -> Path:
 
 def _images(operation: str, images: Array, data_range: float) -> np.ndarray:
     """Floating images [n, h, w, 3], at least one, as float32 over `data_range`."""
-    array = np.asarray(images)
+    array = as_array(operation, "images", images)
     if array.dtype.kind != "f":
         raise TypeError(f"[{operation}] dtype {array.dtype}: floating images are required")
     if array.ndim != 4 or array.shape[3] != 3 or array.size == 0:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked, operation_of
+from .._arrays import as_array
 from .._fitting import fitted
 from .._integers import as_layer_input
 from .._interop import not_copied
@@ -192,8 +193,9 @@ class Module:
     def _checked_state(self, state: Mapping[str, Any], strict: bool = True) -> dict[str, Any]:
         """The arrays of `state` that are loaded, fitted to what they are loaded into."""
         own = dict(self._walk_parameters(True)) | dict(self.named_buffers())
-        missing = [name for name in own if name not in state]
-        unexpected = [name for name in state if name not in own]
+        arrays = {name: as_array("load_state_dict", name, value) for name, value in state.items()}
+        missing = [name for name in own if name not in arrays]
+        unexpected = [name for name in arrays if name not in own]
         if strict and (missing or unexpected):
             raise ValueError(
                 f"[load_state_dict] missing {missing}, unexpected {unexpected}: "
