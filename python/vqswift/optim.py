@@ -313,7 +313,7 @@ class AdamW(Optimizer):
 
 
 class Schedule:
-    """The factor of the learning rate by step: `schedule(step)`."""
+    """The factor of the learning rate by step: `optimizer.scale_lr(schedule(step))`."""
 
     def __init__(
         self, kind: int, warmup: int, total: int, step_size: int, gamma: float, minimum: float

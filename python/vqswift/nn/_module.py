@@ -52,10 +52,10 @@ class Module:
                 f"[setattr] {name} is a {type(value).__name__} that holds layers: "
                 "a list, tuple or dict is required, whose layers are children"
             )
-        if kind is not None:
-            self._registry(kind)[name] = value
-        self._forget(name, kind)
+        registry = {} if kind is None else self._registry(kind)
         object.__setattr__(self, name, value)
+        registry[name] = value
+        self._forget(name, kind)
 
     def __delattr__(self, name: str) -> None:
         self._forget(name, None)
