@@ -41,7 +41,7 @@ def train(name: str, task: Task) -> Outcome:
     """Trains the recipe of that name on the task."""
     vq.manual_seed(task.seed)
     recipe = SETTINGS[name]
-    quantizer = None if recipe is None else recipe.build(WIDTH, CODES, seed=task.seed)
+    quantizer = None if recipe is None else recipe.build(WIDTH, CODES)
     model = Autoencoder(quantizer)
     model.load_state_dict(task.weights(), strict=quantizer is None)
     optimizer = vq.optim.AdamW(model.parameters(), lr=RATE)

@@ -383,17 +383,6 @@ def test_one_category_and_no_rows(sampler: Sampler) -> None:
     assert sampler(Tensor(np.zeros((0, 5))), vq.Generator(1)).shape == (0, 5)
 
 
-@pytest.mark.parametrize("name", ["clip", "step"])
-@pytest.mark.parametrize("value", [0.0, -0.25, np.inf, np.nan])
-def test_a_parameter_that_training_spoiled_is_named(name: str, value: float) -> None:
-    layers = [estimators.PACT(4)] if name == "clip" else [estimators.LSQ(4), estimators.LSQPlus(4)]
-    for layer in layers:
-        layer(normal(9))
-        getattr(layer, name).assign(value)
-        with pytest.raises(ValueError, match=rf"{name} = .*: must stay positive and finite"):
-            layer(normal(9))
-
-
 @pytest.mark.parametrize("layer", [estimators.PACT(4), estimators.LSQ(4), estimators.LSQPlus(4)])
 def test_a_warp_is_refused(layer: estimators.LSQ) -> None:
     for call in (lambda: layer.alpha, lambda: layer.warp(0.1), lambda: layer.inverse_warp(0.1)):

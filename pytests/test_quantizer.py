@@ -238,15 +238,6 @@ def test_a_restored_state_continues_bit_for_bit(options: dict[str, Any]) -> None
         assert np.array_equal(second.state_dict()[name], value), name
 
 
-def test_layers_of_one_seed_differ_by_their_creation_index() -> None:
-    vq.manual_seed(1)
-    a, b = vq.VectorQuant(4, 8, seed=5), vq.VectorQuant(4, 8, seed=5)
-    vq.manual_seed(1)
-    c = vq.VectorQuant(4, 8, seed=5)
-    assert not np.array_equal(a.codebook.numpy(), b.codebook.numpy())
-    assert np.array_equal(a.codebook.numpy(), c.codebook.numpy())
-
-
 def test_norms_compare_directions() -> None:
     layer = vq.VectorQuant(3, 16, norm="l2", cb_norm="l2")
     z = vectors(40, 3)

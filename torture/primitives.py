@@ -166,7 +166,7 @@ def average_pool(rng: np.random.Generator) -> None:
 def max_pool(rng: np.random.Generator) -> None:
     kernel, stride = sizes(rng, 1, 4), sizes(rng, 1, 4)
     padding = int(rng.integers(kernel[0] // 2 + 1)), int(rng.integers(kernel[1] // 2 + 1))
-    c, depth = Convolution(kernel, stride, padding), channels(rng)
+    depth = channels(rng)
     n, height, width = images(rng)
     height, width = max(height, kernel[0]), max(width, kernel[1])
     x = Tensor(array(rng, n, height, width, depth), requires_grad=True)

@@ -31,14 +31,13 @@ public final class LSQ: LearnedStep {
     values == .weights ? x.count : super.features(of: x)
   }
 
-  override func start(of x: Tensor) throws -> (step: Float, offset: Float) {
+  override func start(of x: Tensor, offset: Float?) throws -> (step: Float, offset: Float) {
     let magnitude = Double(try x.abs().mean().item())
     let step = Float(2 * magnitude / Double(levels.highest).squareRoot())
-    guard step > 0, step.isFinite else {
+    guard step.isFinite else {
       throw VQError.value(
-        name, "mean(|x|)", "\(magnitude)",
-        "the step starts from it: the first batch needs elements other than 0")
+        name, "mean(|x|)", "\(magnitude)", "the step starts from it: it must fit in float32")
     }
-    return (step, 0)
+    return (step < .leastNormalMagnitude ? 0 : step, 0)
   }
 }

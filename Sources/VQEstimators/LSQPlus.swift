@@ -14,14 +14,20 @@ public final class LSQPlus: LearnedStep {
     try super.init("lsq_plus", bits: bits, isSigned: isSigned, hasOffset: true)
   }
 
-  override func start(of x: Tensor) throws -> (step: Float, offset: Float) {
+  /// A constant batch gives no step, and itself as the offset.
+  override func start(of x: Tensor, offset: Float?) throws -> (step: Float, offset: Float) {
     let (least, most) = (Double(try x.min().item()), Double(try x.max().item()))
-    let step = (most - least) / Double(levels.highest - levels.lowest)
-    guard Float(step) > 0, step.isFinite, Float(step).isFinite else {
+    let (n, p) = (Double(levels.lowest), Double(levels.highest))
+    var step = (most - least) / (p - n)
+    if let offset {
+      step = max((most - Double(offset)) / p, n < 0 ? (least - Double(offset)) / n : 0)
+    }
+    guard Float(step).isFinite else {
       throw VQError.value(
         name, "max(x) - min(x)", "\(most - least)",
-        "the step starts from it: the first batch needs elements that differ")
+        "the step starts from it: it must fit in float32")
     }
-    return (Float(step), Float(least - Double(levels.lowest) * step))
+    guard Float(step) >= .leastNormalMagnitude else { return (0, offset ?? Float(least)) }
+    return (Float(step), offset ?? Float(least - n * step))
   }
 }

@@ -22,12 +22,13 @@ struct StepLevels: Equatable {
 
 extension Tensor {
   /// The only element of a learned parameter that must stay positive.
-  func positive(_ operation: String, _ name: String) throws -> Float {
+  func positive(
+    _ operation: String, _ name: String,
+    _ rule: String = "must stay positive and finite: train it at a lower learning rate"
+  ) throws -> Float {
     let value = try item()
     guard value > 0, value.isFinite else {
-      throw VQError.value(
-        operation, name, "\(value)",
-        "must stay positive and finite: train it at a lower learning rate")
+      throw VQError.value(operation, name, "\(value)", rule)
     }
     return value
   }

@@ -5,26 +5,65 @@ import VQTensor
 
 /// The uniform weight quantizer: forward Q(w), backward `gradientScale` h(w) g.
 ///
+/// Its grid is fixed, or follows from the weights that it was made for (`WeightRange`): one bound, or one for each
+/// slice along the weight's first axis, the buffer "bound". It is taken again when the caller gives weights beyond
+/// it, or a state has them and no bound; optimizers leave it as it is. An automatic
+/// range is no part of the state while it is He's, of weights as they were when the quantizer was set.
+///
 /// Set as a layer's `weightQuantizer` it quantizes the layer's weight in every forward; the layer's own
 /// weight stays the one that the optimizer trains.
 public final class WeightQuantizer: Module {
-  public let grid: UniformGrid
   /// The constant factor of the backward, where alpha of the theorem goes.
   public let gradientScale: Double
-  private let fixed: GridEstimator
+  /// nil for a fixed grid.
+  public let range: WeightRange?
+  /// [] or [slices] where there is a range.
+  public let bounds: Tensor?
   /// Of error decay: how far training is, 0...1, a scalar that the training loop sets.
   public let progress: Tensor?
+  private let start: GridEstimator
+  private let scalesParameters: Bool
+  private weak var weight: Tensor?
+  private var isStale = false
+  private var isListed: Bool
 
   /// - Throws: `.value` unless `gradientScale` is positive and finite in float32.
-  public init(_ estimator: GridEstimator, gradientScale: Double = 1) throws {
+  public convenience init(_ estimator: GridEstimator, gradientScale: Double = 1) throws {
+    try self.init(estimator, gradientScale, nil, nil, false)
+  }
+
+  /// A grid that follows from `weight`.
+  ///
+  /// - Parameters:
+  ///   - estimator: on the grid of He's bound.
+  ///   - isPerSlice: whether each slice along the first axis has a bound of its own.
+  ///   - scalesParameters: whether the sharpness of tanh and the cap of ReSTE go with the bound.
+  public convenience init(
+    _ estimator: GridEstimator, gradientScale: Double = 1, range: WeightRange, of weight: Tensor,
+    isPerSlice: Bool, scalesParameters: Bool
+  ) throws {
+    try weight.requireFloat("weight_quantizer")
+    guard let slices = weight.shape.first, weight.count > 0 else {
+      throw VQError.shape("weight_quantizer", [weight.shape], "a range needs weights [out, ...]")
+    }
+    let bounds = try Tensor.ones(isPerSlice ? [slices] : [])
+    try self.init(estimator, gradientScale, range, bounds, scalesParameters)
+    try fit(weight, isGiven: weight.isWritten)
+  }
+
+  private init(
+    _ estimator: GridEstimator, _ gradientScale: Double, _ range: WeightRange?, _ bounds: Tensor?,
+    _ scalesParameters: Bool
+  ) throws {
     guard gradientScale > 0, Float(gradientScale) > 0, Float(gradientScale).isFinite else {
       throw VQError.value(
         "weight_quantizer", "gradient_scale", "\(gradientScale)",
         "must be positive and finite in float32")
     }
-    grid = estimator.grid
+    start = estimator
     self.gradientScale = gradientScale
-    fixed = estimator
+    (self.range, self.bounds, self.scalesParameters) = (range, bounds, scalesParameters)
+    isListed = range != nil && range != .automatic
     if case .errorDecay(let start) = estimator.estimator {
       progress = try Tensor(scalar: Float(start))
     } else {
@@ -32,32 +71,127 @@ public final class WeightQuantizer: Module {
     }
   }
 
-  /// The estimator as it is now.
-  public var estimator: GridEstimator {
-    get throws {
-      guard let progress else { return fixed }
-      return try GridEstimator(.errorDecay(progress: Double(progress.item())), on: grid)
+  // MARK: Range
+
+  /// Takes the bounds from `weight`.
+  ///
+  /// - Throws: `.nonFinite` for weights that have no range.
+  public func fit(_ weight: Tensor, isGiven: Bool = true) throws {
+    guard let range, let bounds else { return }
+    try weight.requireFinite("weight_quantizer", "weight")
+    let found = try slices(of: weight.count).map { slice in
+      try weight.read { w in
+        try range.bound(
+          of: UnsafeBufferPointer(start: w + slice.lowerBound, count: slice.count),
+          he: start.grid.bound, bits: start.grid.bits, isGiven: isGiven)
+      }
+    }
+    bounds.mutate { out in for (index, bound) in found.enumerated() { out[index] = Float(bound) } }
+    if found.contains(where: { $0 != start.grid.bound }) { isListed = true }
+  }
+
+  /// Lets the range follow weights that the caller gives to a layer.
+  public func follow(_ weight: Tensor) {
+    guard range != nil, self.weight !== weight else { return }
+    self.weight = weight
+    weight.observeWrites { [weak self, weak weight] write in
+      guard let self, let weight, self.weight === weight else { return }
+      self.isListed = true
+      switch write {
+      case .assigned: if try self.clippedShare(of: weight) > 0 { try self.fit(weight) }
+      case .loaded: self.isStale = true
+      case .stepped: break
+      }
     }
   }
 
-  public override var ownBuffers: [NamedTensor] { progress.map { [("progress", $0)] } ?? [] }
+  public override func stateDidLoad(_ names: Set<String>) throws {
+    // Weights that are not finite have no range, and are named by what computes with them.
+    if names.contains("bound") { isListed = true }
+    if isStale, !names.contains("bound"), let weight, try clippedShare(of: weight) > 0 {
+      try? fit(weight)
+    }
+    isStale = false
+  }
 
-  /// w of any shape -> Q(w).
+  /// The share of the weights that lie beyond the grid.
+  public func clippedShare(of weight: Tensor) throws -> Double {
+    try weight.requireFloat("weight_quantizer")
+    let grids = try estimators
+    var beyond = 0
+    weight.read { w in
+      for (slice, grid) in zip(slices(of: weight.count), grids) {
+        // Bounds are float32 where they follow from weights.
+        let bound = max(grid.grid.bound, Double(Float(grid.grid.bound)))
+        for i in slice where abs(Double(w[i])) > bound { beyond += 1 }
+      }
+    }
+    return Double(beyond) / Double(max(weight.count, 1))
+  }
+
+  private func slices(of count: Int) -> [Range<Int>] {
+    let slices = max(bounds?.count ?? 1, 1)
+    return (0..<slices).map { $0 * count / slices..<($0 + 1) * count / slices }
+  }
+
+  /// The estimator as it is now, of each slice.
+  public var estimators: [GridEstimator] {
+    get throws {
+      guard let bounds else { return [try annealed(start)] }
+      return try bounds.values.map { bound in
+        // He's bound as it was given, not rounded to float32.
+        let isStart = bound == Float(start.grid.bound)
+        return try annealed(isStart ? start : start.on(Double(bound), scalesParameters))
+      }
+    }
+  }
+
+  /// The only one, or that of the first slice.
+  public var estimator: GridEstimator {
+    get throws { try estimators[0] }
+  }
+
+  private func annealed(_ estimator: GridEstimator) throws -> GridEstimator {
+    guard let progress else { return estimator }
+    return try GridEstimator(
+      .errorDecay(progress: Double(progress.item())), on: estimator.grid)
+  }
+
+  public override var ownBuffers: [NamedTensor] {
+    let both = [("progress", progress), ("bound", isListed ? bounds : nil)]
+    return both.compactMap { name, tensor in tensor.map { (name, $0) } }
+  }
+
+  public override var ownOptionalBuffers: [NamedTensor] { bounds.map { [("bound", $0)] } ?? [] }
+
+  // MARK: Quantizing
+
+  /// w of any shape, of the bounds' slices where there are several -> Q(w).
   public override func forward(_ w: Tensor) throws -> Tensor {
     let operation = "quantize_weight"
-    try w.requireFloat(operation)
-    let geometry = grid.geometry
+    let parts = try parts(of: w, operation)
     let result = try Tensor(operation, shape: w.shape) { out in
-      w.read { quantizeWeights(geometry, $0, out, count: w.count) }
+      w.read { w in
+        for (slice, estimator) in parts {
+          quantizeWeights(
+            estimator.grid.geometry, w + slice.lowerBound, out + slice.lowerBound,
+            count: slice.count)
+        }
+      }
     }
-    let (saved, shape, scale) = (Saved(w), try estimator.shape, Float(gradientScale))
+    let (saved, scale) = (Saved(w), Float(gradientScale))
     return result.recorded(operation, inputs: [w]) { gradient, _ in
       let w = try saved.tensor(operation)
       return [
         try Tensor(operation, shape: w.shape) { out in
           w.read { w in
             gradient.read { g in
-              estimateGradient(shape, geometry, scale: scale, w, g, out, count: gradient.count)
+              for (slice, estimator) in parts {
+                let first = slice.lowerBound
+                estimateGradient(
+                  estimator.shape, estimator.grid.geometry, scale: scale, w + first, g + first,
+                  out + first, count: slice.count)
+              }
             }
           }
         }
@@ -67,12 +201,41 @@ public final class WeightQuantizer: Module {
 
   /// The number of Q(w) on the grid, counted from -bound: int32 of w's shape, -1 for NaN.
   public func codes(_ w: Tensor) throws -> Tensor {
-    try w.requireFloat("weight_codes")
+    let parts = try parts(of: w, "weight_codes")
     let codes = try Tensor(codes: [Int32](repeating: 0, count: w.count), shape: w.shape)
     codes.mutateCodes { out in
-      w.read { weightCodes(grid.geometry, $0, out, count: w.count) }
+      w.read { w in
+        for (slice, estimator) in parts {
+          let first = slice.lowerBound
+          weightCodes(estimator.grid.geometry, w + first, out + first, count: slice.count)
+        }
+      }
     }
     return codes
+  }
+
+  private func parts(
+    of w: Tensor, _ operation: String
+  ) throws -> [(Range<Int>, GridEstimator)] {
+    try w.requireFloat(operation)
+    if let bounds, bounds.rank == 1, w.shape.first != bounds.count {
+      throw VQError.shape(
+        operation, [w.shape, bounds.shape], "there must be a bound for each slice of w")
+    }
+    return Array(zip(slices(of: w.count), try estimators))
+  }
+}
+
+extension GridEstimator {
+  /// The same on the grid of another bound.
+  fileprivate func on(_ bound: Double, _ scalesParameters: Bool) throws -> GridEstimator {
+    var kind = estimator
+    let scale = bound / grid.bound
+    if scalesParameters {
+      if case .tanh(let sharpness) = kind { kind = .tanh(sharpness: sharpness / scale) }
+      if case .reste(let power, let cap) = kind { kind = .reste(power: power, cap: cap * scale) }
+    }
+    return try GridEstimator(kind, on: UniformGrid(bits: grid.bits, bound: bound))
   }
 }
 

@@ -25,15 +25,24 @@ public func copyRow(
   (target + to * d).update(from: source + from * d, count: d)
 }
 
+/// How large a raw element may be that the inverse of an affine map gives: a million times the largest of the
+/// first `count` codes, or 1. A map that shrinks its channel to nothing has no inverse.
+func rawLimit(_ codebook: UnsafePointer<Float>, count: Int, width d: Int) -> Float {
+  var largest: Float = 1
+  for i in 0..<count * d { largest = max(largest, abs(codebook[i])) }
+  return 1e6 * largest
+}
+
 /// Writes raw codebook rows such that the affine map gives `values` [m, d]:
 /// `codebook[rows[i]] = (values[i] - offset) / factor`, factor and offset [groups, d] of the row's group of
 /// `groupSize` codes, nil for the identity.
 ///
-/// Where that is not finite, as for a factor of 0, the element keeps its value.
+/// Where that is beyond `rawLimit`, as for a factor of 0, the element keeps its value.
 public func writeRawRows(
   _ values: UnsafePointer<Float>, rows: [Int], width d: Int, factor: UnsafePointer<Float>?,
   offset: UnsafePointer<Float>?, groupSize: Int, _ codebook: UnsafeMutablePointer<Float>
 ) {
+  let limit = rawLimit(codebook, count: (rows.max() ?? -1) + 1, width: d)
   for (index, row) in rows.enumerated() {
     let source = values + index * d
     let target = codebook + row * d
@@ -44,7 +53,7 @@ public func writeRawRows(
     let group = row / groupSize * d
     for i in 0..<d {
       let raw = Float((Double(source[i]) - Double(offset[group + i])) / Double(factor[group + i]))
-      if raw.isFinite { target[i] = raw }
+      if abs(raw) <= limit { target[i] = raw }
     }
   }
 }

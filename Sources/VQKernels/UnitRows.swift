@@ -25,7 +25,7 @@ public func unitRows(
   }
 }
 
-/// The pullback of `unitRows` at its output `y`: `(g - (g . y) y) / |x|`, and 0 for a zero row.
+/// The pullback of `unitRows` at its output `y`: `(g - (g . y) y) / max(|x|, 1e-6)`, and 0 for a zero row.
 public func unitRowsPullback(
   _ gradient: UnsafePointer<Float>, _ y: UnsafePointer<Float>, norms: UnsafePointer<Double>,
   count n: Int, width d: Int, _ out: UnsafeMutablePointer<Float>
@@ -36,7 +36,7 @@ public func unitRowsPullback(
       let unit = y + row * d
       let target = out + row * d
       let along = dotProduct(g, unit, width: d)
-      let factor = norms[row] > 0 ? 1 / norms[row] : 0
+      let factor = norms[row] > 0 ? 1 / max(norms[row], leastLength) : 0
       for i in 0..<d { target[i] = Float((Double(g[i]) - along * Double(unit[i])) * factor) }
     }
   }

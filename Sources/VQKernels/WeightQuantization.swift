@@ -46,6 +46,20 @@ public func quantizeWeights(
   }
 }
 
+/// `sum (Q(w[i]) - w[i])^2` in Float64, by fixed chunks.
+public func squaredError(
+  _ grid: QuantizationGrid, _ w: UnsafePointer<Float>, count: Int
+) -> Double {
+  chunkedSum(count, grain: elementGrain) { range in
+    var sum = 0.0
+    for i in range {
+      let error = nearest(grid.position(w[i])) * grid.spacing - grid.bound - Double(w[i])
+      sum += error * error
+    }
+    return sum
+  }
+}
+
 /// `out[i]` = the number of that value, counted from -bound; -1 for NaN.
 public func weightCodes(
   _ grid: QuantizationGrid, _ w: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Int32>,

@@ -9,12 +9,20 @@ public class Adam: Optimizer {
   public let betas: (Double, Double)
   public let epsilon: Double
 
+  /// Squares of gradients below 1e-22 are 0 in float32; divided by less they would make steps of any size.
+  private static let leastEpsilon = 1e-20
+
   init(
     _ name: String, groups: [ParameterGroup], betas: (Double, Double), epsilon: Double
   ) throws {
     try Optimizer.check(name, "betas[0]", betas.0, below: 1)
     try Optimizer.check(name, "betas[1]", betas.1, below: 1)
-    try Optimizer.check(name, "eps", epsilon)
+    guard epsilon.isFinite, epsilon >= Self.leastEpsilon else {
+      throw VQError.value(
+        name, "eps", "\(epsilon)",
+        "must be finite and at least \(Self.leastEpsilon): "
+          + "it divides where squares of gradients vanish")
+    }
     self.betas = betas
     self.epsilon = epsilon
     try super.init(name, groups: groups, momentNames: ["exp_avg", "exp_avg_sq"])

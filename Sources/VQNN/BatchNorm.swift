@@ -20,8 +20,8 @@ public final class BatchNorm: Module {
     guard momentum >= 0, momentum <= 1 else {
       throw VQError.value("batch_norm", "momentum", "\(momentum)", "must be from 0 to 1")
     }
-    guard epsilon.isFinite, epsilon >= 0 else {
-      throw VQError.value("batch_norm", "eps", "\(epsilon)", "must be finite and at least 0")
+    guard epsilon.isFinite, epsilon > 0 else {
+      throw VQError.value("batch_norm", "eps", "\(epsilon)", "must be finite and above 0")
     }
     weight = try Tensor.ones([channels]).requiringGrad(.norm)
     bias = try Tensor.zeros([channels]).requiringGrad(.norm)

@@ -15,8 +15,8 @@ public final class LayerNorm: Module {
         "layer_norm", "normalized_shape", "\(shape)",
         "one axis or more, each at least 1, is required")
     }
-    guard epsilon.isFinite, epsilon >= 0 else {
-      throw VQError.value("layer_norm", "eps", "\(epsilon)", "must be finite and at least 0")
+    guard epsilon.isFinite, epsilon > 0 else {
+      throw VQError.value("layer_norm", "eps", "\(epsilon)", "must be finite and above 0")
     }
     self.shape = shape
     self.epsilon = epsilon

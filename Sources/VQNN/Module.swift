@@ -29,13 +29,17 @@ open class Module {
   /// State that is written without gradients, without that of children.
   open var ownBuffers: [NamedTensor] { [] }
 
+  /// State that a state to load may have or leave out, whether or not it is among `ownBuffers` now.
+  open var ownOptionalBuffers: [NamedTensor] { [] }
+
   /// Generators that forwards draw from, without those of children.
   open var ownGenerators: [(name: String, generator: Generator)] { [] }
 
   open var children: [(name: String, module: Module)] { [] }
 
-  /// Called on every module of the tree after its parameters and buffers were loaded.
-  open func stateDidLoad() throws {}
+  /// Called on every module of the tree after a state was loaded; `names` are those of `ownParameters` and
+  /// `ownBuffers` or `ownOptionalBuffers` that it had. What follows from them and is not among them must follow now.
+  open func stateDidLoad(_ names: Set<String>) throws {}
 }
 
 // MARK: - Dotted names
@@ -48,6 +52,9 @@ extension Module {
   public var trainableParameters: [NamedTensor] { distinct(collect(\.ownTrainableParameters)) }
 
   public var namedBuffers: [NamedTensor] { collect(\.ownBuffers) }
+
+  /// What a state may have or leave out.
+  public var optionalBuffers: [NamedTensor] { collect(\.ownOptionalBuffers) }
 
   /// Parameters and buffers, module by module, under every name: PyTorch's `state_dict`.
   public var state: [NamedTensor] { collect { $0.ownParameters + $0.ownBuffers } }
@@ -82,13 +89,19 @@ extension Module {
 // MARK: - Loading
 
 extension Module {
+  private func stateAnd(_ optional: [NamedTensor]) -> [NamedTensor] {
+    let listed = Set(state.map(\.name))
+    return state + optional.filter { !listed.contains($0.name) }
+  }
+
   /// Copies `state` into the parameters and buffers of the same names, all of them or, when it throws, none.
   ///
   /// - Parameter strict: refuses names that are missing or unknown; otherwise they are passed over.
   /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit, `.nonFinite` for NaN and infinity.
   public func load(state: [NamedTensor], strict: Bool = true) throws {
     let operation = "load_state_dict"
-    let ordered = self.state
+    let optional = Set(optionalBuffers.map { ExactString($0.name) })
+    let ordered = stateAnd(optionalBuffers)
     let own = Set(ordered.map { ExactString($0.name) })
     var given: [ExactString: Tensor] = [:]
     for (name, tensor) in state {
@@ -97,7 +110,9 @@ extension Module {
       }
     }
     if strict {
-      let missing = ordered.map(\.name).filter { given[ExactString($0)] == nil }
+      let missing = ordered.map(\.name).filter {
+        given[ExactString($0)] == nil && !optional.contains(ExactString($0))
+      }
       guard missing.isEmpty else {
         throw VQError.value(
           operation, "missing", missing.joined(separator: ", "),
@@ -113,7 +128,10 @@ extension Module {
     let fitting = try ordered.compactMap { name, tensor in
       try given[ExactString(name)].map { (tensor, try tensor.matching($0, name, operation)) }
     }
-    for (tensor, source) in fitting { try tensor.assign(source) }
-    try visit { _, module in try module.stateDidLoad() }
+    for (tensor, source) in fitting { try tensor.give(source, isLoaded: true) }
+    try visit { prefix, module in
+      let own = (module.ownParameters + module.ownBuffers + module.ownOptionalBuffers).map(\.name)
+      try module.stateDidLoad(Set(own.filter { given[ExactString(prefix + $0)] != nil }))
+    }
   }
 }

@@ -31,7 +31,8 @@ public struct ParameterGroup {
 /// Writes parameters in place from their gradients, which it leaves alone.
 ///
 /// A subclass names its moments and updates one parameter. A parameter without a gradient is skipped and its
-/// step is not counted. When rows of a parameter are written anew (`Leaf.rowObservers`), their moments become zero.
+/// step is not counted. When rows of a codebook are written anew, by its layer (`Leaf.rowObservers`) or by the
+/// caller (`Tensor.give`), their moments become zero; those of other parameters stay, as PyTorch's do.
 open class Optimizer {
   /// What the optimizer keeps of one parameter.
   public struct ParameterState {
@@ -39,6 +40,10 @@ open class Optimizer {
     public fileprivate(set) var step = 0
     /// In the order of `momentNames`, the parameter's shape; empty before the first update.
     public fileprivate(set) var moments: [Tensor] = []
+    /// Whether the moments were loaded and no step has used them yet: they belong to what is loaded with them.
+    fileprivate var isFresh = false
+    /// The codebook that the moments belong to, once the caller gave another: it may come back before a step.
+    fileprivate var origin: Tensor?
   }
 
   /// Name in messages.
@@ -66,11 +71,9 @@ open class Optimizer {
           name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
           "only leaves that require a gradient can be optimized")
       }
-      if let owner = leaf.owner {
+      if let refusal = leaf.refusal {
         throw VQError.value(
-          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
-          "the in-place optimizer of a \(owner) owns it, and no parameter belongs to two optimizers"
-        )
+          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)", refusal)
       }
       guard seen.insert(ObjectIdentifier(leaf)).inserted else {
         throw VQError.value(
@@ -82,6 +85,8 @@ open class Optimizer {
     try checkGroups()
     for (index, parameter) in parameters.enumerated() {
       parameter.leaf?.rowObservers.append { [weak self] rows in self?.forget(rows, of: index) }
+      guard parameter.leaf?.role == .codebook else { continue }
+      parameter.observeWrites { [weak self] in self?.note($0, of: index) }
     }
   }
 
@@ -108,6 +113,15 @@ open class Optimizer {
     groups[group].learningRate = learningRate
   }
 
+  /// Sets the weight decay of one group.
+  public func setWeightDecay(_ weightDecay: Double, group: Int) throws {
+    guard groups.indices.contains(group) else {
+      throw VQError.index(name, value: group, bound: groups.count)
+    }
+    try Optimizer.check(name, "weight_decay", weightDecay)
+    groups[group].weightDecay = weightDecay
+  }
+
   public var parameters: [Tensor] { groups.flatMap(\.parameters) }
 
   /// Updates every parameter that has a gradient.
@@ -125,6 +139,8 @@ open class Optimizer {
       for parameter in group.parameters {
         defer { index += 1 }
         guard let gradient = parameter.grad else { continue }
+        states[index] = try settled(index, parameter)
+        states[index].isFresh = false
         if states[index].moments.isEmpty {
           states[index].moments = try momentNames.map { _ in try Tensor.zeros(parameter.shape) }
         }
@@ -133,6 +149,7 @@ open class Optimizer {
           parameter, gradient: gradient, state: states[index],
           learningRate: group.learningRate * learningRateFactor,
           weightDecay: group.decay(parameter))
+        try parameter.announce(.stepped)
       }
     }
   }
@@ -142,12 +159,25 @@ open class Optimizer {
     for parameter in parameters { parameter.grad = nil }
   }
 
+  /// Rows of a scalar are the whole.
   private func forget(_ rows: [Int], of index: Int) {
-    for moment in states[index].moments {
-      guard let count = moment.shape.first, count > 0 else { continue }
-      let rows = rows.filter { (0..<count).contains($0) }
-      moment.mutate { clearRows($0, rows, columns: moment.count / count) }
+    states[index] = states[index].without(rows)
+  }
+
+  private func note(_ write: TensorWrite, of index: Int) {
+    guard let before = write.before, states[index].step > 0, states[index].origin == nil else {
+      return
     }
+    if case .loaded = write, states[index].isFresh { return }
+    states[index].origin = before
+  }
+
+  /// The state of a parameter without the moments of rows that the caller has given other values.
+  private func settled(_ index: Int, _ parameter: Tensor) throws -> ParameterState {
+    guard let origin = states[index].origin else { return states[index] }
+    var state = try states[index].copied()
+    state.origin = nil
+    return state.without(parameter.rows(differingFrom: origin))
   }
 
   private func checkGroups() throws {
@@ -179,7 +209,9 @@ extension Optimizer {
   public var state: [NamedTensor] {
     get throws {
       var result: [NamedTensor] = []
-      for (index, state) in states.enumerated() where state.step > 0 {
+      for (index, parameter) in parameters.enumerated() {
+        let state = try settled(index, parameter)
+        guard state.step > 0 else { continue }
         result.append(("\(index).step", try Tensor(codes: [Int32(state.step)], shape: [])))
         for (name, moment) in zip(momentNames, state.moments) {
           result.append(("\(index).\(name)", moment))
@@ -192,17 +224,10 @@ extension Optimizer {
   /// Replaces the state by copies of `state`, or throws and changes nothing.
   public func load(state: [NamedTensor]) throws { states = try checked(state) }
 
-  /// The same for a state of this optimizer, whatever its values.
-  package func restore(state: [NamedTensor]) throws {
-    states = try checked(state, values: false)
-  }
-
   /// Throws what `load` would throw.
   public func check(state: [NamedTensor]) throws { _ = try checked(state) }
 
-  private func checked(
-    _ state: [NamedTensor], values: Bool = true
-  ) throws -> [ParameterState] {
+  private func checked(_ state: [NamedTensor]) throws -> [ParameterState] {
     let operation = "load_state_dict"
     var given: [ExactString: Tensor] = [:]
     for (name, tensor) in state {
@@ -221,14 +246,16 @@ extension Optimizer {
           operation, "\(index).step", "\(step.dtype) of shape \(step.shape)",
           "must be one int32 of at least 1")
       }
+      loaded[index] = ParameterState()
       loaded[index].step = Int(step.codes[0])
+      loaded[index].isFresh = true
       loaded[index].moments = try momentNames.map { moment in
         let name = "\(index).\(moment)"
         guard let tensor = given.removeValue(forKey: ExactString(name)) else {
           throw VQError.value(operation, "missing", name, "every moment must be given")
         }
         try parameter.requireMatch(tensor, name, operation)
-        if values { try checkMoment(tensor, moment, name) }
+        try checkMoment(tensor, moment, name)
         return try tensor.copied()
       }
     }
@@ -250,4 +277,32 @@ extension Optimizer {
       "load_state_dict", name, "\(tensor.read { $0[bad] }) at flat index \(bad)",
       lowest == 0 ? "must be at least 0" : "must be a number")
   }
+}
+
+extension Optimizer.ParameterState {
+  fileprivate func copied() throws -> Self {
+    var copy = self
+    copy.moments = try moments.map { try $0.copied() }
+    return copy
+  }
+
+  /// Zero moments where `rows` were written anew, as before the first step where all were.
+  fileprivate func without(_ rows: [Int]) -> Self {
+    guard let moment = moments.first else { return self }
+    let count = moment.shape.first ?? 1
+    let rows = Set(rows).filter { (0..<count).contains($0) }
+    guard rows.count < count else { return Self() }
+    for moment in moments {
+      moment.mutate { clearRows($0, Array(rows), columns: moment.count / count) }
+    }
+    return self
+  }
+}
+
+extension Optimizer {
+  /// Copies of all that the optimizer keeps, for `restore`.
+  package func savedStates() throws -> [ParameterState] { try states.map { try $0.copied() } }
+
+  /// Goes back to what `savedStates` gave.
+  package func restore(_ saved: [ParameterState]) { states = saved }
 }

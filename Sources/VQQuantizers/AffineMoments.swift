@@ -57,6 +57,17 @@ final class AffineMoments {
     isStarted.mutateCodes { $0[0] = 1 }
   }
 
+  /// Forgets all batches.
+  func restart() {
+    for mean in [vectorMean, codeMean] {
+      mean.mutate { $0.update(repeating: 0, count: mean.count) }
+    }
+    for variance in [vectorVariance, codeVariance] {
+      variance.mutate { $0.update(repeating: 1, count: variance.count) }
+    }
+    isStarted.mutateCodes { $0[0] = 0 }
+  }
+
   /// Scale and bias [groups, d]; nil, the identity, before the first batch.
   func map() throws -> (factor: Tensor, offset: Tensor)? {
     guard isStarted.codes[0] == 1 else { return nil }

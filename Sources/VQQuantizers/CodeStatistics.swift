@@ -79,13 +79,14 @@ final class CodeStatistics {
     pendingSums.mutate { $0.update(repeating: 0, count: k * d) }
   }
 
-  /// Starts rows anew from `codebook`, each with a weight.
-  func restart(_ rows: [Int], weights: [Float], from codebook: Tensor) {
+  /// Starts rows anew from `codebook`, each with a weight; nil for the counts that they have.
+  func restart(_ rows: [Int], weights: [Float]?, from codebook: Tensor) {
     let d = options.width
     codebook.read { codebook in
       counts.mutate { counts in
         sums.mutate { sums in
-          for (row, weight) in zip(rows, weights) {
+          for (index, row) in rows.enumerated() {
+            let weight = weights?[index] ?? counts[row]
             counts[row] = weight
             for i in row * d..<(row + 1) * d { sums[i] = weight * codebook[i] }
           }

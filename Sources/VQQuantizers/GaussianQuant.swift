@@ -35,7 +35,7 @@ public final class GaussianQuant: Quantizer {
     self.options = options
     let generator = Generator(seed: options.seed, stream: options.stream)
     codebook = try generator.normal([options.codeCount, options.featureSize])
-      .requiringGrad(.codebook)
+      .requiringGrad(.codebook).forgetGradientWhenGiven()
     logVariance = try Tensor(scalar: Float(log(20.0))).requiringGrad(.norm)
     sampling = try GumbelSampling(options.schedule, generator: generator)
   }

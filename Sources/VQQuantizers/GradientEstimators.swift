@@ -5,8 +5,8 @@ import VQTensor
 /// Quantization with the Rotation Trick", 2024).
 ///
 /// For each row e of `z` and q of `zq`, `dz = |q| / |e| (I - 2 w w^T + 2 q^ e^^T)^T g` with e^ and q^ of
-/// unit length and `w = unit(e^ + q^)`, all detached: the map turns e into q. Where e or q is zero, or
-/// e^ = -q^, it is g. The gradient of `zq` is g.
+/// unit length and `w = unit(e^ + q^)`, all detached: the map turns e into q. Lengths that divide are at least
+/// 1e-6. Where e or q is zero, or e^ = -q^, it is g. The gradient of `zq` is g.
 ///
 /// - Parameters:
 ///   - z, zq: [..., d] of one shape.

@@ -77,6 +77,7 @@ public final class GumbelQuant: Quantizer {
     let generator = Generator(seed: options.seed, stream: options.stream)
     projection = try Linear(inputs: d, outputs: k, generator: generator)
     codebook = try generator.normal([k, options.codeSize ?? d]).requiringGrad(.codebook)
+      .forgetGradientWhenGiven()
     sampling = try GumbelSampling(options.schedule, generator: generator)
   }
 

@@ -6,7 +6,7 @@ import VQTensor
 struct QuantizerSnapshot {
   private var tensors: [(tensor: Tensor, copy: Tensor)] = []
   private var gradients: [(codebook: Tensor, gradient: Tensor?)] = []
-  private var optimizers: [(optimizer: Optimizer, state: [NamedTensor])] = []
+  private var optimizers: [(optimizer: Optimizer, states: [Optimizer.ParameterState])] = []
 
   init(of quantizer: Quantizer) throws { try add(quantizer) }
 
@@ -17,8 +17,7 @@ struct QuantizerSnapshot {
     if let layer = module as? VectorQuant {
       gradients.append((layer.codebook, layer.codebook.grad))
       if let optimizer = layer.inplaceOptimizer {
-        let state = try optimizer.state.map { ($0.name, try $0.tensor.copied()) }
-        optimizers.append((optimizer, state))
+        optimizers.append((optimizer, try optimizer.savedStates()))
       }
     }
     for (_, child) in module.children { try add(child) }
@@ -27,6 +26,6 @@ struct QuantizerSnapshot {
   func restore() throws {
     for (tensor, copy) in tensors { try tensor.assign(copy) }
     for (codebook, gradient) in gradients { codebook.grad = gradient }
-    for (optimizer, state) in optimizers { try optimizer.restore(state: state) }
+    for (optimizer, states) in optimizers { optimizer.restore(states) }
   }
 }

@@ -109,7 +109,7 @@ extension VectorQuant {
   }
 
   /// Zeroes what backward left on rows that are written anew.
-  private func forgetGradient(of rows: [Int]) {
+  func forgetGradient(of rows: [Int]) {
     guard let gradient = codebook.grad, let copy = try? gradient.copied() else { return }
     copy.mutate { clearRows($0, rows, columns: options.width) }
     codebook.grad = copy

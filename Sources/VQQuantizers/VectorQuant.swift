@@ -22,7 +22,12 @@ public final class VectorQuant: Quantizer {
   /// loss, as far as the synchronized update or the directional gradient give one, and is not among
   /// `ownTrainableParameters`.
   public var inplaceOptimizer: Optimizer? {
-    didSet { codebook.leaf?.owner = inplaceOptimizer == nil ? nil : name }
+    didSet {
+      codebook.leaf?.refusal =
+        inplaceOptimizer == nil
+        ? nil
+        : "the in-place optimizer of a \(name) owns it, and no parameter belongs to two optimizers"
+    }
   }
 
   let moments: AffineMoments?
@@ -45,6 +50,8 @@ public final class VectorQuant: Quantizer {
   let temperature: Tensor?
   /// Seed, stream and counter of the generator, low words first, int32 [6].
   let generatorState: Tensor
+  /// The codebook before the one that a state is bringing.
+  private var replacedCodebook: Tensor?
 
   override var name: String { "vector_quant" }
   public override var featureSize: Int { options.featureSize }
@@ -85,6 +92,23 @@ public final class VectorQuant: Quantizer {
     kMeansPhase = options.kMeansFrequency > 0 ? try Tensor(codes: [0], shape: []) : nil
     temperature = options.temperature > 0 ? try Tensor(scalar: options.temperature) : nil
     generatorState = try Tensor(codes: generator.stateWords, shape: [6])
+    super.init()
+    codebook.observeWrites { [weak self] in try self?.codebookWasWritten($0) }
+  }
+
+  private func codebookWasWritten(_ write: TensorWrite) throws {
+    switch write {
+    case .assigned(let before): begin(after: before, with: [])
+    case .loaded(let before): replacedCodebook = before
+    case .stepped:
+      if initialized.codes[0] == 0 { initialized.mutateCodes { $0[0] = 1 } }
+      statistics?.restart(Array(0..<codeCount), weights: nil, from: codebook)
+    }
+  }
+
+  public override func stateDidLoad(_ names: Set<String>) throws {
+    if let replacedCodebook { begin(after: replacedCodebook, with: names) }
+    replacedCodebook = nil
   }
 
   // MARK: Module

@@ -91,6 +91,42 @@ public func vq_weight_quantizer_create(
   produceModule(out) { try WeightQuantizer(estimator(options), gradientScale: gradientScale) }
 }
 
+@_cdecl("vq_weight_quantizer_create_ranged") @implementation
+public func vq_weight_quantizer_create_ranged(
+  _ options: UnsafePointer<vq_estimator_options>!, _ gradientScale: Double, _ range: Int32,
+  _ perSlice: Bool, _ scalesParameters: Bool, _ weight: OpaquePointer!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produceModule(out) {
+    guard let range = WeightRange(rawValue: range) else {
+      throw VQError.value("weight_quantizer", "range", "\(range)", "it must be a VQ_RANGE_*")
+    }
+    return try WeightQuantizer(
+      estimator(options), gradientScale: gradientScale, range: range, of: tensor(weight),
+      isPerSlice: perSlice, scalesParameters: scalesParameters)
+  }
+}
+
+@_cdecl("vq_weight_quantizer_fit") @implementation
+public func vq_weight_quantizer_fit(_ handle: OpaquePointer!, _ w: OpaquePointer!) -> vq_status {
+  catching {
+    let w = try tensor(w)
+    try enter(handle, "fit", as: WeightQuantizer.self) { try $0.fit(w) }
+  }
+}
+
+@_cdecl("vq_weight_quantizer_clipped_share") @implementation
+public func vq_weight_quantizer_clipped_share(
+  _ handle: OpaquePointer!, _ w: OpaquePointer!, _ out: UnsafeMutablePointer<Double>!
+) -> vq_status {
+  catching {
+    let w = try tensor(w)
+    try target(out).pointee = try enter(handle, "clipped_share", as: WeightQuantizer.self) {
+      try $0.clippedShare(of: w)
+    }
+  }
+}
+
 @_cdecl("vq_weight_quantizer_codes") @implementation
 public func vq_weight_quantizer_codes(
   _ handle: OpaquePointer!, _ w: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
@@ -139,6 +175,7 @@ public func vq_module_set_weight_quantizer(
         throw VQError.misuse("set_weight_quantizer", "the quantizer contains the layer itself")
       }
       layer.weightQuantizer = quantizer
+      (quantizer as? WeightQuantizer)?.follow(layer.weight)
     }
   }
 }

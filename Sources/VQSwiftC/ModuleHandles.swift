@@ -85,6 +85,22 @@ public func vq_module_buffer(
   }
 }
 
+@_cdecl("vq_module_optional_buffer_count") @implementation
+public func vq_module_optional_buffer_count(_ handle: OpaquePointer!) -> Int64 {
+  Int64((try? box(handle))?.module.optionalBuffers.count ?? 0)
+}
+
+@_cdecl("vq_module_optional_buffer") @implementation
+public func vq_module_optional_buffer(
+  _ handle: OpaquePointer!, _ index: Int64, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> vq_status {
+  produce(out) {
+    let box = try box(handle)
+    return try box.names.give(box.module.optionalBuffers, index, name, "module")
+  }
+}
+
 @_cdecl("vq_module_load") @implementation
 public func vq_module_load(
   _ handle: OpaquePointer!, _ names: UnsafePointer<UnsafePointer<CChar>?>!,

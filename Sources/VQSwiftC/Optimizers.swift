@@ -94,6 +94,13 @@ public func vq_optimizer_set_learning_rate(
   enter(handle, "lr") { try $0.setLearningRate(learningRate, group: Int(group)) }
 }
 
+@_cdecl("vq_optimizer_set_weight_decay") @implementation
+public func vq_optimizer_set_weight_decay(
+  _ handle: OpaquePointer!, _ group: Int64, _ weightDecay: Double
+) -> vq_status {
+  enter(handle, "weight_decay") { try $0.setWeightDecay(weightDecay, group: Int(group)) }
+}
+
 @_cdecl("vq_optimizer_step") @implementation
 public func vq_optimizer_step(_ handle: OpaquePointer!) -> vq_status {
   enter(handle, "step") { try $0.step() }

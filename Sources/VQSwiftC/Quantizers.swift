@@ -104,8 +104,8 @@ public func vq_residual_vector_quant_create(
   }
 }
 
-/// Runs `body` on the quantizer of type `type` behind a module handle.
-func enter<Kind: Quantizer, Result>(
+/// Runs `body` on the module of type `type` behind a handle.
+func enter<Kind: Module, Result>(
   _ handle: OpaquePointer?, _ operation: String, as type: Kind.Type,
   _ body: (Kind) throws -> Result
 ) throws -> Result {

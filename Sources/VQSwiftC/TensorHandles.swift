@@ -101,7 +101,12 @@ public func vq_tensor_copy_out(
 
 @_cdecl("vq_tensor_assign") @implementation
 public func vq_tensor_assign(_ handle: OpaquePointer!, _ source: OpaquePointer!) -> vq_status {
-  catching { try tensor(handle).assign(try tensor(source)) }
+  catching { try tensor(handle).give(try tensor(source)) }
+}
+
+@_cdecl("vq_tensor_is_written") @implementation
+public func vq_tensor_is_written(_ handle: OpaquePointer!) -> Bool {
+  (try? tensor(handle))?.isWritten ?? false
 }
 
 @_cdecl("vq_tensor_requires_grad") @implementation

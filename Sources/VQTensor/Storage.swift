@@ -99,6 +99,8 @@ public final class Storage {
   private let capacity: Int
   private let owner: AnyObject?
   private var derived: (version: Int, value: AnyObject)?
+  /// Called after elements that others derive state from were written (`TensorWrite`).
+  var writeObservers: [(TensorWrite) throws -> Void] = []
 
   /// Uninitialized elements.
   init(_ dtype: DType, count: Int) throws {

@@ -17,8 +17,8 @@ public final class Leaf {
   private var busy = vq_atomic(value: 0)
   /// Called when rows of a codebook are written anew, so that optimizers forget their moments.
   public var rowObservers: [(_ rows: [Int]) -> Void] = []
-  /// Who steps this leaf in its own forward; no other optimizer may take it then.
-  public var owner: String?
+  /// What writes this leaf by itself, as a sentence that refuses optimizers; nil for a leaf that one may take.
+  public var refusal: String?
 
   init(role: ParameterRole) { self.role = role }
 

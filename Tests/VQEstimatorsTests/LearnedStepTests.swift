@@ -189,17 +189,12 @@ import VQTesting
         Self.text { _ = try layer(Tensor.zeros([0, 2])) }
           == "[\(name)] shape [0, 2] has no elements: training needs at least one element")
     }
-    #expect(
-      Self.text { _ = try LSQ(bits: 2)(Tensor.zeros([3])) }
-        == "[lsq] mean(|x|) = 0.0: the step starts from it: the first batch needs elements other "
-        + "than 0")
-    #expect(
-      Self.text { _ = try LSQPlus(bits: 2)(Tensor.ones([3])) }
-        == "[lsq_plus] max(x) - min(x) = 0.0: the step starts from it: the first batch needs "
-        + "elements that differ")
+    #expect(try LSQ(bits: 2)(Tensor.zeros([3])).values == [0, 0, 0])
+    #expect(try LSQPlus(bits: 2)(Tensor.ones([3])).values == [1, 1, 1])
   }
 
-  @Test(arguments: [0, -0.5] as [Float]) func refusesWhatTrainingSpoiled(value: Float) throws {
+  @Test(arguments: [.nan, .infinity] as [Float])
+  func refusesWhatTrainingSpoiled(value: Float) throws {
     let rule = "must stay positive and finite: train it at a lower learning rate"
     let x = try Tensor([1, -3], shape: [2])
     let layers = try Self.layers()

@@ -255,7 +255,8 @@ import VQTesting
         == "[adam] betas[1] = nan: must be at least 0 and below 1.0")
     #expect(
       message { _ = try Adam([p], epsilon: -1) }
-        == "[adam] eps = -1.0: must be finite and at least 0")
+        == "[adam] eps = -1.0: must be finite and at least 1e-20: it divides where squares of gradients "
+        + "vanish")
     #expect(
       message { _ = try SGD([p], momentum: .infinity) }
         == "[sgd] momentum = inf: must be finite and at least 0")

@@ -16,13 +16,14 @@ import Testing
     #expect(isClose(statistics.counts.values, [1.2, 1, 0.8, 0.8], 1e-7))
     #expect(isClose(statistics.sums.values, [1.02, 1.3, 2.2, -0.2, -0.8, 0, 0, 2.4], 1e-7))
     #expect(isClose(Array(layer.codebook.values[..<2]), [0.8500018, 1.0833356], 1e-7))
-    // Smoothed counts N_j = (counts_j + 1e-5) / (3.8 + 4e-5) 3.8.
-    let counts = [1.2, 1, 0.8, 0.8]
-    let sums = [1.02, 1.3, 2.2, -0.2, -0.8, 0, 0, 2.4]
+    // Smoothed counts N_j = (counts_j + 1e-5) / (3.8 + 4e-5) 3.8 of the two that have vectors.
+    let counts = [1.2, 1]
+    let sums = [1.02, 1.3, 2.2, -0.2]
     let expected = sums.indices.map { index in
       Float(sums[index] / ((counts[index / 2] + 1e-5) / (3.8 + 4e-5) * 3.8))
     }
-    #expect(isClose(layer.codebook.values, expected, 2e-7))
+    #expect(isClose(Array(layer.codebook.values[..<4]), expected, 2e-7))
+    #expect(Array(layer.codebook.values[4...]) == Array(VectorQuantTests.handCodes[4...]))
   }
 
   /// A.2: without smoothing and with one vector a code, each step is gradient descent on the commitment loss
@@ -154,14 +155,20 @@ import Testing
     #expect(isClose(layer.statistics!.counts.values, counts, 1e-6))
   }
 
-  /// Without smoothing a code that no vector takes has the mean that it had, though its weight vanishes.
-  @Test func unusedCodesStayWithoutSmoothing() throws {
+  /// A code that no vector takes has the mean that it had, though its weight vanishes.
+  @Test(arguments: [Float(0), 1e-5, 0.1]) func unusedCodesStay(smoothing: Float) throws {
     let layer = try layer([0, 0.3, 0.7], width: 1) {
       $0.emaDecay = 0.5
-      $0.emaEpsilon = 0
+      $0.emaEpsilon = smoothing
     }
     for _ in 0..<400 { _ = try layer.quantize(Tensor([-1], shape: [1, 1])) }
     #expect(Array(layer.codebook.values[1...]) == [0.3, 0.7])
+    let statistics = try #require(layer.statistics)
+    for (code, place) in [(1, Float(0.3)), (2, 0.7)] {
+      let (count, sum) = (statistics.counts.values[code], statistics.sums.values[code])
+      #expect(count > 0 && isClose([sum / count], [place], 1e-6))
+    }
+    guard smoothing == 0 else { return }
     #expect(layer.codebook.values[0] == -1)
     // A vector that comes again takes the code whole.
     _ = try layer.quantize(Tensor([0.8], shape: [1, 1]))

@@ -39,15 +39,10 @@ LEARNED_QUANTIZER: dict[str, Case] = {
         ValueError,
         ["lsq_plus", "[0, 3]", "at least one element"],
     ),
-    "only zeros at the start": (
-        lambda: estimators.LSQ(4)(ones(3) * 0),
+    "a step that is none": (
+        lambda: (lambda layer: layer.step.assign(-1.0))(estimators.LSQ(4)),
         ValueError,
-        ["lsq", "mean(|x|) = 0.0", "other than 0"],
-    ),
-    "a constant at the start": (
-        lambda: estimators.LSQPlus(4)(ones(3)),
-        ValueError,
-        ["lsq_plus", "max(x) - min(x) = 0.0", "differ"],
+        ["lsq", "step = -1.0", "positive"],
     ),
     "no category": (
         lambda: estimators.reinmax(ones(3, 0), vq.Generator()),

@@ -146,7 +146,7 @@ class Case:
 
     def make(self, seed: int = 0) -> vq.VectorQuant | vq.GroupVectorQuant | vq.ResidualVectorQuant:
         vq.manual_seed(seed)
-        options = self.options | {"seed": seed}
+        options = self.options
         match self.kind:
             case "plain":
                 return vq.VectorQuant(FEATURES, CODES, **options)

@@ -99,6 +99,41 @@ static PyObject *weight_quantizer_create(PyObject *self, PyObject *args) {
   return wrap(status, MODULE_HANDLE, &out);
 }
 
+static PyObject *weight_quantizer_create_ranged(PyObject *self, PyObject *args) {
+  estimator e;
+  double scale;
+  int range, per_slice, scales;
+  vq_tensor *weight;
+  vq_module *out;
+  if (!PyArg_ParseTuple(args, "O&dippO&", to_estimator, &e, &scale, &range, &per_slice, &scales,
+                        to_tensor, &weight))
+    return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_weight_quantizer_create_ranged(&e.options, scale, range, per_slice, scales,
+                                                        weight, &out));
+  release(&e);
+  return wrap(status, MODULE_HANDLE, &out);
+}
+
+static PyObject *weight_quantizer_fit(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *w;
+  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &w)) return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_weight_quantizer_fit(quantizer, w));
+  return none_or_raise(status);
+}
+
+static PyObject *weight_quantizer_clipped_share(PyObject *self, PyObject *args) {
+  vq_module *quantizer;
+  vq_tensor *w;
+  double share;
+  if (!PyArg_ParseTuple(args, "O&O&", to_module, &quantizer, to_tensor, &w)) return NULL;
+  vq_status status;
+  WITHOUT_GIL(status, vq_weight_quantizer_clipped_share(quantizer, w, &share));
+  return status == VQ_OK ? PyFloat_FromDouble(share) : raise_status(status);
+}
+
 static PyObject *weight_quantizer_codes(PyObject *self, PyObject *args) {
   vq_module *quantizer;
   vq_tensor *w, *out;
@@ -132,9 +167,16 @@ static PyObject *module_set_weight_quantizer(PyObject *self, PyObject *args) {
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef estimator_methods[] = {
-    ENTRY(estimator_evaluate),      ENTRY(estimator_alpha),
-    ENTRY(estimator_obstacle),      ENTRY(estimator_partner),
-    ENTRY(weight_quantizer_create), ENTRY(weight_quantizer_codes),
-    ENTRY(module_weighted_layers),  ENTRY(module_set_weight_quantizer),
+    ENTRY(estimator_evaluate),
+    ENTRY(estimator_alpha),
+    ENTRY(estimator_obstacle),
+    ENTRY(estimator_partner),
+    ENTRY(weight_quantizer_create),
+    ENTRY(weight_quantizer_codes),
+    ENTRY(weight_quantizer_create_ranged),
+    ENTRY(weight_quantizer_fit),
+    ENTRY(weight_quantizer_clipped_share),
+    ENTRY(module_weighted_layers),
+    ENTRY(module_set_weight_quantizer),
     {NULL, NULL, 0, NULL},
 };

@@ -183,6 +183,7 @@ static PyObject *module_parameters(PyObject *self, PyObject *args) {
     return list;                                                                     \
   }
 NAMED_LIST(buffers, buffer)
+NAMED_LIST(optional_buffers, optional_buffer)
 NAMED_LIST(generators, generator)
 
 static PyObject *module_load(PyObject *self, PyObject *args) {
@@ -234,6 +235,7 @@ PyMethodDef module_methods[] = {
     ENTRY(module_is_training),
     ENTRY(module_parameters),
     ENTRY(module_buffers),
+    ENTRY(module_optional_buffers),
     ENTRY(module_load),
     ENTRY(module_generators),
     ENTRY(module_load_generators),

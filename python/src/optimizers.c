@@ -64,6 +64,14 @@ static PyObject *optimizer_set_learning_rate(PyObject *self, PyObject *args) {
   return none_or_raise(vq_optimizer_set_learning_rate(optimizer, group, rate));
 }
 
+static PyObject *optimizer_set_weight_decay(PyObject *self, PyObject *args) {
+  vq_optimizer *optimizer;
+  long long group;
+  double decay;
+  if (!PyArg_ParseTuple(args, "O&Ld", to_optimizer, &optimizer, &group, &decay)) return NULL;
+  return none_or_raise(vq_optimizer_set_weight_decay(optimizer, group, decay));
+}
+
 static PyObject *optimizer_step(PyObject *self, PyObject *args) {
   vq_optimizer *optimizer;
   if (!PyArg_ParseTuple(args, "O&", to_optimizer, &optimizer)) return NULL;
@@ -162,11 +170,18 @@ static PyObject *schedule_factor(PyObject *self, PyObject *args) {
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef optimizer_methods[] = {
-    ENTRY(optimizer_create),        ENTRY(optimizer_group_count),
-    ENTRY(optimizer_learning_rate), ENTRY(optimizer_set_learning_rate),
-    ENTRY(optimizer_step),          ENTRY(optimizer_zero_grad),
-    ENTRY(optimizer_state),         ENTRY(optimizer_load),
-    ENTRY(optimizer_check),         ENTRY(clip_grad_norm),
-    ENTRY(clip_grad_value),         ENTRY(schedule_factor),
+    ENTRY(optimizer_create),
+    ENTRY(optimizer_group_count),
+    ENTRY(optimizer_learning_rate),
+    ENTRY(optimizer_set_learning_rate),
+    ENTRY(optimizer_set_weight_decay),
+    ENTRY(optimizer_step),
+    ENTRY(optimizer_zero_grad),
+    ENTRY(optimizer_state),
+    ENTRY(optimizer_load),
+    ENTRY(optimizer_check),
+    ENTRY(clip_grad_norm),
+    ENTRY(clip_grad_value),
+    ENTRY(schedule_factor),
     {NULL, NULL, 0, NULL},
 };

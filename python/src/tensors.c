@@ -65,6 +65,12 @@ static PyObject *tensor_is_leaf(PyObject *self, PyObject *args) {
   return PyBool_FromLong(vq_tensor_is_leaf(tensor));
 }
 
+static PyObject *tensor_is_written(PyObject *self, PyObject *args) {
+  vq_tensor *tensor;
+  if (!PyArg_ParseTuple(args, "O&", to_tensor, &tensor)) return NULL;
+  return PyBool_FromLong(vq_tensor_is_written(tensor));
+}
+
 static PyObject *tensor_requiring_grad(PyObject *self, PyObject *args) {
   vq_tensor *tensor, *out;
   int role;
@@ -216,6 +222,7 @@ PyMethodDef tensor_methods[] = {
     {"tensor_dtype", tensor_dtype, METH_VARARGS, NULL},
     {"tensor_requires_grad", tensor_requires_grad, METH_VARARGS, NULL},
     {"tensor_is_leaf", tensor_is_leaf, METH_VARARGS, NULL},
+    {"tensor_is_written", tensor_is_written, METH_VARARGS, NULL},
     {"tensor_requiring_grad", tensor_requiring_grad, METH_VARARGS, NULL},
     {"tensor_detach", tensor_detach, METH_VARARGS, NULL},
     {"tensor_grad", tensor_grad, METH_VARARGS, NULL},

@@ -66,6 +66,10 @@ def _restored(seed: int, stream: int, counter: int) -> Generator:
     return generator
 
 
+# The stream of layers with a seed of their own, which no creation index reaches.
+_OWN_STREAM = 1 << 63
+
+
 class _Streams:
     """The seed of all layers and the stream of the next one."""
 
@@ -78,7 +82,7 @@ def manual_seed(seed: int) -> None:
     """Seed the initial weights, codes and draws of layers made from now on.
 
     Each layer draws from the stream of its creation index, so equal layers differ, and the same
-    program gives the same weights.
+    program gives the same weights. A layer with a seed of its own does not depend on this.
     """
     _Streams.seed = checked_word("manual_seed", "seed", seed)
     _Streams.next_stream = 0
@@ -92,10 +96,10 @@ def layer_stream() -> tuple[int, int]:
 
 
 def quantizer_seed(operation: str, seed: int | None) -> tuple[int, int]:
-    """Seed and stream of a quantizer that is being made; its seed is that of `manual_seed` unless
-    it is given."""
-    layers, stream = layer_stream()
-    return (layers if seed is None else checked_word(operation, "seed", seed)), stream
+    """Seed and stream of a quantizer that is being made: those of its creation index, or for a
+    seed of its own the same wherever and whenever it is made."""
+    layer = layer_stream()
+    return layer if seed is None else (checked_word(operation, "seed", seed), _OWN_STREAM)
 
 
 def layer_generator(generator: Generator | None = None) -> Generator:

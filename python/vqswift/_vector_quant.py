@@ -273,7 +273,8 @@ class VectorQuant(CodebookQuantizer):
         inner_steps: steps of the in-place optimizer, the batch split evenly among them.
         outer_steps: training forwards from one inner phase to the next.
         reassign: look codes up again after the inner phase.
-        seed: of initial codes, replacement, k-means and draws; `manual_seed`'s unless given.
+        seed: of initial codes, replacement, k-means and draws: the same wherever and whenever the
+            layer is made. Without it they are `manual_seed`'s, of the layer's creation index.
     """
 
     _operation = "vector_quant"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -13,6 +15,7 @@ from . import _core
 from ._arguments import checked
 from ._fitting import fitted
 from ._interop import not_copied
+from ._param_groups import ParameterGroup, Rates
 from ._tensor import Tensor
 
 # Parameters whose gradients were clipped, by identity.
@@ -38,6 +41,10 @@ class Optimizer:
     `params`: tensors made with `requires_grad`, or groups `{"params": ..., "lr": ...,
     "weight_decay": ...}` whose settings override the optimizer's. Codebooks never decay; biases and
     norms decay unless `decay_biases_and_norms=False`. No parameter may stand in two groups.
+
+    A group has two rates: the base rate, which the user sets, and that of the next step, which is
+    `factor` times it after `scale_lr(factor)`, as a schedule wants. Writing `lr`, `lrs` or a
+    group's "lr" sets both.
     """
 
     def __init__(
@@ -64,10 +71,14 @@ class Optimizer:
             if "params" not in group:
                 raise ValueError(f"[optimizer] a group has {sorted(group)}: params are required")
         self._groups = [
-            ([group["params"]] if isinstance(group["params"], Tensor) else list(group["params"]))
+            (group["params"],) if isinstance(group["params"], Tensor) else tuple(group["params"])
             for group in groups
         ]
-        self.nesterov = nesterov
+        self._settings = {"decay_biases_and_norms": decay_biases_and_norms} | (
+            {"momentum": momentum, "nesterov": nesterov}
+            if kind == 0
+            else {"betas": tuple(betas), "eps": eps}
+        )
         self._decays = [float(group.get("weight_decay", weight_decay)) for group in groups]
         if len(betas) != 2:
             raise ValueError(f"[optimizer] betas = {betas}: two are required")
@@ -87,9 +98,46 @@ class Optimizer:
             eps,
             decay_biases_and_norms,
         )
+        self._base_lrs = self._current_lrs()
+        self._is_idle = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_settings", ()) or name == "learning_rate":
+            why = (
+                "it is lr" if name == "learning_rate" else "it stays as the optimizer was made with"
+            )
+            raise AttributeError(f"[optimizer] {name} = {value!r}: {why}")
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        settings = self.__dict__.get("_settings", {})
+        if name not in settings:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        return settings[name]
+
+    @property
+    def weight_decay(self) -> float:
+        """Weight decay of the first group; setting it sets that of every group."""
+        return self._decays[0]
+
+    @weight_decay.setter
+    def weight_decay(self, value: float) -> None:
+        for index in range(len(self._decays)):
+            self._set_decay(index, float(value))
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient.
+
+        RuntimeWarning, once, when `scale_lr(0)` left no group a rate.
+        """
+        if self._is_idle:
+            self._is_idle = False
+            warnings.warn(
+                "[optimizer] the learning rate is 0: the schedule has come to its end, and steps "
+                "change nothing; give another schedule, or set lr",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         _core.optimizer_step(self._handle)
 
     def zero_grad(self) -> None:
@@ -97,27 +145,78 @@ class Optimizer:
         _core.optimizer_zero_grad(self._handle)
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The groups as they are: "params", a list of tensors, "lr" and "weight_decay"."""
-        settings = zip(self._groups, self.lrs, self._decays, strict=True)
-        return [{"params": list(p), "lr": lr, "weight_decay": d} for p, lr, d in settings]
+    def param_groups(self) -> tuple[ParameterGroup, ...]:
+        """The groups: mappings of "params", "lr", "initial_lr", "weight_decay" and the optimizer's
+        other settings. What is written into one counts, or is refused with ValueError."""
+        return tuple(self._group(index) for index in range(len(self._groups)))
+
+    def _group(self, index: int) -> ParameterGroup:
+        return ParameterGroup(
+            {"params": self._groups[index]} | self._settings,
+            {
+                "lr": lambda: self.lrs[index],
+                "initial_lr": lambda: self._base_lrs[index],
+                "weight_decay": lambda: self._decays[index],
+            },
+            {
+                "lr": partial(self._set_lr, index),
+                "initial_lr": partial(self._set_base_lr, index),
+                "weight_decay": partial(self._set_decay, index),
+            },
+        )
+
+    def _set_lr(self, index: int, value: float) -> None:
+        _core.optimizer_set_learning_rate(self._handle, index, value)
+        self._base_lrs[index] = float(value)
+        self._is_idle = False
+
+    def _set_base_lr(self, index: int, value: float) -> None:
+        """The base rate alone; the rate of the next step keeps its share of it."""
+        base, current = self._base_lrs[index], self.lrs[index]
+        self._set_lr(index, value)
+        if current != base:
+            factor = current / base if base else 0.0
+            _core.optimizer_set_learning_rate(self._handle, index, value * factor)
+
+    def _set_decay(self, index: int, value: float) -> None:
+        _core.optimizer_set_weight_decay(self._handle, index, value)
+        self._decays[index] = value
+
+    def scale_lr(self, factor: float) -> None:
+        """Let every group's next steps have `factor` times its base rate, until the next call.
+
+        What a schedule does: `optimizer.scale_lr(schedule(step))`; 1 gives the base rates back.
+        """
+        rates = [rate * factor for rate in self._base_lrs]
+        for group, rate in enumerate(rates):
+            _core.optimizer_set_learning_rate(self._handle, group, rate)
+        self._is_idle = not any(rates) and any(self._base_lrs)
+
+    def _current_lrs(self) -> list[float]:
+        count = _core.optimizer_group_count(self._handle)
+        return [_core.optimizer_learning_rate(self._handle, group) for group in range(count)]
+
+    @property
+    def base_lrs(self) -> tuple[float, ...]:
+        """Base rate of each group: its learning rate without a schedule's factor."""
+        return tuple(self._base_lrs)
 
     @property
     def lrs(self) -> list[float]:
-        """Learning rate of each group."""
-        count = _core.optimizer_group_count(self._handle)
-        return [_core.optimizer_learning_rate(self._handle, group) for group in range(count)]
+        """Learning rate of each group in the next step; setting them sets the base rates too."""
+        return Rates(self._current_lrs(), self._set_lr)
 
     @lrs.setter
     def lrs(self, values: list[float]) -> None:
         if len(values) != len(self.lrs):
             raise ValueError(f"[optimizer] lrs {values}: there are {len(self.lrs)} groups")
         for group, value in enumerate(values):
-            _core.optimizer_set_learning_rate(self._handle, group, value)
+            self._set_lr(group, value)
 
     @property
     def lr(self) -> float:
-        """Learning rate of the first group; setting it sets that of every group."""
+        """Learning rate of the first group in the next step; setting it sets that of every group,
+        and the base rates."""
         return self.lrs[0]
 
     @lr.setter
@@ -125,9 +224,9 @@ class Optimizer:
         self.lrs = [value] * len(self.lrs)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Moments and step counts by name, and the groups' learning rates as float64 bits."""
+        """Moments and step counts by name, and the groups' base rates as float64 bits."""
         state = {n: Tensor._wrap(h).numpy() for n, h in _core.optimizer_state(self._handle)}
-        return state | {_RATES: np.array(self.lrs, np.float64).view(np.int32)}
+        return state | {_RATES: np.array(self._base_lrs, np.float64).view(np.int32)}
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         not_copied(type(self).__name__)
@@ -240,7 +339,7 @@ class AdamW(Optimizer):
 
 @checked
 class Schedule:
-    """The factor of the learning rate by step: `schedule(step)`."""
+    """The factor of the learning rate by step: `optimizer.scale_lr(schedule(step))`."""
 
     def __init__(
         self, kind: int, warmup: int, total: int, step_size: int, gamma: float, minimum: float

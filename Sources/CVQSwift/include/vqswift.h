@@ -110,6 +110,8 @@ void vq_tensor_shape(const vq_tensor *tensor, int64_t *shape);
 VQ_CHECKED vq_status vq_tensor_copy_out(const vq_tensor *tensor, void *data, int64_t capacity);
 /// Copies the elements of `source`, same shape and type, into `tensor` in place.
 VQ_CHECKED vq_status vq_tensor_assign(vq_tensor *tensor, const vq_tensor *source);
+/// Whether the elements were written in place since they were made.
+bool vq_tensor_is_written(const vq_tensor *tensor);
 bool vq_tensor_requires_grad(const vq_tensor *tensor);
 /// True for a tensor that collects gradients itself, false for a computed one.
 bool vq_tensor_is_leaf(const vq_tensor *tensor);
@@ -324,6 +326,10 @@ VQ_CHECKED vq_status vq_module_parameter(const vq_module *module, bool all, int6
 int64_t vq_module_buffer_count(const vq_module *module);
 VQ_CHECKED vq_status vq_module_buffer(const vq_module *module, int64_t index, const char **name,
                                       vq_tensor **out);
+/// Buffers that a state may have or leave out, among those of `vq_module_buffer` or not.
+int64_t vq_module_optional_buffer_count(const vq_module *module);
+VQ_CHECKED vq_status vq_module_optional_buffer(const vq_module *module, int64_t index,
+                                               const char **name, vq_tensor **out);
 /// Copies named tensors into parameters and buffers. `strict`: every name once, none else. After a
 /// failure nothing has changed.
 VQ_CHECKED vq_status vq_module_load(vq_module *module, const char *const *names,
@@ -594,6 +600,23 @@ VQ_CHECKED vq_status vq_estimator_partner(const vq_estimator_options *options, i
 VQ_CHECKED vq_status vq_weight_quantizer_create(const vq_estimator_options *options,
                                                 double gradient_scale, vq_module **out);
 /// w -> i32 number of Q(w) on the grid, from 0 for -bound; -1 for NaN.
+/// Where the bound of a grid comes from: the largest absolute weight, the least mean squared error,
+/// or He's bound unless weights that were given or trained are better served by the largest.
+#define VQ_RANGE_LARGEST     0
+#define VQ_RANGE_LEAST_ERROR 1
+#define VQ_RANGE_AUTOMATIC   2
+/// A grid that follows from `weight`; `options` has He's bound. `per_slice`: a bound for each slice
+/// along the first axis. `scales_parameters`: the sharpness of tanh and the cap of ReSTE go with
+/// the bound.
+VQ_CHECKED vq_status vq_weight_quantizer_create_ranged(const vq_estimator_options *options,
+                                                       double gradient_scale, int32_t range,
+                                                       bool per_slice, bool scales_parameters,
+                                                       const vq_tensor *weight, vq_module **out);
+/// Takes the bounds of a grid with a range from `w` again; others stay as they are.
+VQ_CHECKED vq_status vq_weight_quantizer_fit(const vq_module *quantizer, const vq_tensor *w);
+/// The share of the elements of `w` beyond the grid.
+VQ_CHECKED vq_status vq_weight_quantizer_clipped_share(const vq_module *quantizer,
+                                                       const vq_tensor *w, double *out);
 VQ_CHECKED vq_status vq_weight_quantizer_codes(const vq_module *quantizer, const vq_tensor *w,
                                                vq_tensor **out);
 /// Linear and convolution layers of a tree of modules.
@@ -696,6 +719,8 @@ VQ_CHECKED vq_status vq_optimizer_learning_rate(const vq_optimizer *optimizer, i
                                                 double *out);
 VQ_CHECKED vq_status vq_optimizer_set_learning_rate(vq_optimizer *optimizer, int64_t group,
                                                     double learning_rate);
+VQ_CHECKED vq_status vq_optimizer_set_weight_decay(vq_optimizer *optimizer, int64_t group,
+                                                   double weight_decay);
 VQ_CHECKED vq_status vq_optimizer_step(vq_optimizer *optimizer);
 VQ_CHECKED vq_status vq_optimizer_zero_grad(vq_optimizer *optimizer);
 /// Whether `vq_optimizer_load` would take this state; nothing changes.

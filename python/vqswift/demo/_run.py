@@ -160,7 +160,6 @@ def _build(settings: Settings, method: Method) -> Any:
         settings.codes,
         beta=settings.beta,
         kmeans_init=True,
-        seed=settings.seed,
         **method.options,
     )
     return vq.models.SQVAE(image_size=32, channels=3, width=settings.width, quantizer=quantizer)

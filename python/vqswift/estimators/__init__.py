@@ -26,18 +26,13 @@ from ._estimator import (
     tanh,
 )
 from ._learned import LSQ, PACT, LSQPlus
-from ._quantize import (
-    WeightedLayer,
-    WeightQuantizer,
-    he_bound,
-    quantize_model,
-    quantized_layers,
-    weighted_layers,
-)
+from ._quantize import WeightedLayer, quantize_model, quantized_layers, weighted_layers
 from ._theorem import Conversion, to_ste
 from ._twins import TwinRecord, TwinReport, TwinTrainer, TwinWeights
+from ._weight_quantizer import ChannelEstimators, WeightQuantizer, he_bound
 
 __all__ = [
+    "ChannelEstimators",
     "Conversion",
     "Estimator",
     "GridEstimator",

@@ -41,10 +41,11 @@ class PACT(Learned):
     Choi et al., "PACT: Parameterized Clipping Activation for Quantized Neural Networks", 2018.
     x has any shape, finite. Rounding is halves to even; gradients are `dx = g` for 0 <= x < c,
     else 0, and `dc = sum of g where x >= c`. The parameter `clip`, a scalar, is c; an optimizer's
-    weight decay holds for it, as the paper wants.
+    weight decay holds for it, as the paper wants. A c that an update left at 0 or below starts
+    anew at `clip`.
 
-    ValueError in a forward: an element that is not finite, no element in training, a c that is no
-    longer positive.
+    ValueError in a forward: an element that is not finite, no element in training, a c that is not
+    finite.
 
     Args:
         bits: 1 to 16.
@@ -68,12 +69,13 @@ class LSQ(Learned):
         elsewhere: dx = 0, ds = sum g n below and sum g p above
 
     and ds is multiplied by `1 / sqrt(N p)`. The parameter `step`, a scalar, is s. It starts at
-    `2 mean|x| / sqrt(p)` in the first training forward, which sets the buffer `initialized`;
-    evaluation before that uses the start that its own input gives and keeps nothing. Optimizers
-    count the step among biases and norms.
+    `2 mean|x| / sqrt(p)` in the first training forward that has an element other than 0, which
+    sets the buffer `initialized`; evaluation before that uses the start that its own input gives
+    and keeps nothing. A step that is assigned or loaded is the step, and one that an update left at
+    0 or below starts anew. Optimizers count the step among biases and norms.
 
-    ValueError in a forward: an element that is not finite, no element in training, only zeros in
-    the first one, an s that is no longer positive.
+    ValueError in a forward: an element that is not finite, no element in training, an s that is not
+    finite.
 
     Args:
         bits: 1 to 16; at least 2 with a sign.
@@ -110,9 +112,10 @@ class LSQPlus(Learned):
 
     and ds and do are multiplied by `1 / sqrt(N p)`, N the elements of one sample. The parameters
     `step` and `offset`, scalars, are s and o. They start from the range of the first training
-    batch: `s = (max - min) / (p - n)`, `o = min - n s`; the rest is as in `LSQ`.
+    batch that is not constant: `s = (max - min) / (p - n)`, `o = min - n s`; the rest is as in
+    `LSQ`. For an offset that was given, s covers the range from it.
 
-    ValueError as for `LSQ`; the first batch must not be constant.
+    ValueError as for `LSQ`.
 
     Args:
         bits: 1 to 16; at least 2 with a sign.

@@ -1,81 +1,25 @@
-"""Weight quantizers, and models whose layers have them."""
+"""Models whose layers have weight quantizers."""
 
 from __future__ import annotations
 
 import fnmatch
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from .. import _core
 from .._arguments import checked
-from .._integers import as_floats
 from .._tensor import Tensor
 from ..nn._module import Module, Native
-from ._estimator import Estimator, GridEstimator, ede, get, number
+from ._estimator import Estimator
 from ._learned import LSQ, Learned
+from ._weight_quantizer import Range, WeightQuantizer, he_bound
+
+# The share of clipped weights that is told.
+_NOTABLE = 0.01
 
 _Model = TypeVar("_Model", bound=Module)
-
-
-@checked
-class WeightQuantizer(Native):
-    """w -> Q(w), of any shape, with the gradient `gradient_scale` h(w) g.
-
-    Args:
-        bits: 1 to 16.
-        bound: the grid's outermost value, positive.
-        estimator: an `Estimator` or its name.
-        gradient_scale: a constant factor of the gradient; alpha of the theorem goes here.
-    """
-
-    def __init__(
-        self,
-        bits: int,
-        bound: float,
-        estimator: str | Estimator = "ste",
-        *,
-        gradient_scale: float = 1.0,
-    ) -> None:
-        on_grid = get(estimator).on(bits, bound)
-        scale = number("weight_quantizer", "gradient_scale", gradient_scale)
-        super().__init__(_core.weight_quantizer_create(on_grid._options, scale))
-        self._start = on_grid
-        self.gradient_scale = scale
-
-    @property
-    def estimator(self) -> GridEstimator:
-        """The estimator as it is now; of "ede" at the progress that was set."""
-        if self._start.estimator.name != "ede":
-            return self._start
-        return ede(self._progress().item()).on(self._start.bits, self._start.bound)
-
-    def _progress(self) -> Tensor:
-        return Tensor._wrap(dict(_core.module_buffers(self._handle))["progress"])
-
-    def codes(self, w: Tensor | npt.ArrayLike) -> Tensor:
-        """int32 of w's shape: the number of Q(w) on the grid, 0 for -bound; -1 for NaN."""
-        return Tensor._wrap(
-            _core.weight_quantizer_codes(
-                self._handle, as_floats("weight_quantizer.codes", "w", w)._handle
-            )
-        )
-
-    def set_progress(self, progress: float) -> None:
-        """How far training is, 0...1, for the estimator "ede"; others have no use for it."""
-        progress = number("weight_quantizer", "progress", progress)
-        if not 0 <= progress <= 1:
-            raise ValueError(f"[weight_quantizer] progress = {progress}: must be in 0...1")
-        if self._start.estimator.name == "ede":
-            self._progress().assign(np.float32(progress))
-
-    def __repr__(self) -> str:
-        grid = self.estimator
-        scale = "" if self.gradient_scale == 1 else f", gradient_scale={self.gradient_scale:g}"
-        return f"WeightQuantizer({grid.bits}, {grid.bound:g}, {grid.estimator}{scale})"
 
 
 @dataclass(eq=False)
@@ -119,6 +63,13 @@ class WeightedLayer:
             del known[name]
 
     @property
+    def clipped_share(self) -> float:
+        """The share of the weights that lie beyond the quantizer's grid; 0 without one, and for
+        learned steps, which move their own."""
+        quantizer = self.quantizer
+        return quantizer.clipped_share(self.weight) if isinstance(quantizer, WeightQuantizer) else 0
+
+    @property
     def _key(self) -> int:
         return id(self.weight)
 
@@ -159,15 +110,6 @@ def quantized_layers(model: Module) -> list[WeightedLayer]:
 
 
 @checked
-def he_bound(shape: Iterable[int]) -> float:
-    """sqrt(6 / fan_in) of a weight [out, in, ...]: the bound of He's uniform initial weights."""
-    sizes = tuple(shape)
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(f"[he_bound] shape {[*sizes]}: [out, in, ...] is required")
-    return float(np.sqrt(6 / np.prod(sizes[1:])))
-
-
-@checked
 def quantize_model(
     model: _Model,
     *,
@@ -176,10 +118,15 @@ def quantize_model(
     layers: Literal["all", "conv", "linear"] = "all",
     skip: str | Iterable[str] = (),
     bound: float | None = None,
+    range: Range = "auto",
+    per_channel: bool = False,
 ) -> _Model:
     """Give the layers of `model` a weight quantizer each; returns the model.
 
-    The layers' own weights stay as they are and are what the optimizer trains.
+    The layers' own weights stay as they are and are what the optimizer trains. Grids that follow
+    from weights are in `state_dict` as "weight_quantizer.bound", those of initial weights once they
+    have moved. RuntimeWarning names the layers of which more than 1% of the weights that were
+    trained or loaded are clipped; `weighted_layers` tells the share of each.
 
     Args:
         bits: of each weight, 1 to 16.
@@ -187,7 +134,15 @@ def quantize_model(
             layer, whose parameters are the model's from now on: make the optimizer afterwards.
         layers: "conv" for convolutions only, "linear" for dense layers only.
         skip: names of layers that stay as they are; `*` stands for anything.
-        bound: of the grids; `he_bound` of each weight unless given. Not with "lsq".
+        bound: of all grids, in place of a range. Not with "lsq".
+        range: where the bound of a weight comes from. "he": `he_bound`, for training from initial
+            weights. "max": the largest absolute weight. "mse": the least squared error of Q(w).
+            "auto": "he" for weights as they were made; of weights that were trained or loaded,
+            "max" where its squared error is below 3/4 of that of "he", as with many bits. Weights
+            beyond the grid that are loaded or assigned afterwards take their range again; training
+            does not.
+        per_channel: a bound for each slice along the weight's first axis (outputs; inputs of a
+            transposed convolution). Not with "he", "lsq" or a bound.
 
     ValueError for a name in `skip` that no layer has, and when no layer is left.
     """
@@ -214,14 +169,39 @@ def quantize_model(
         raise ValueError("[quantize_model] no layer is left to quantize")
     if estimator == "lsq" and bound is not None:
         raise ValueError(f"[quantize_model] bound {bound}: lsq learns its own")
+    if range not in ("auto", "he", "max", "mse"):
+        raise ValueError(f"[quantize_model] range {range!r}: must be auto, he, max or mse")
+    if per_channel and (estimator == "lsq" or bound is not None or range == "he"):
+        given = "lsq" if estimator == "lsq" else f"bound {bound}" if range != "he" else "range 'he'"
+        raise ValueError(f"[quantize_model] per_channel: {given} is one for a whole layer")
+    if bound is not None and range != "auto":
+        raise ValueError(f"[quantize_model] bound {bound} and range {range!r}: only one may be")
 
     def quantizer_of(layer: WeightedLayer) -> Native:
         if estimator == "lsq":
             return LSQ(bits)
-        limit = he_bound(layer.weight.shape) if bound is None else bound
-        return WeightQuantizer(bits, limit, estimator)
+        if bound is not None or range == "he":
+            limit = he_bound(layer.weight.shape) if bound is None else bound
+            return WeightQuantizer(bits, limit, estimator)
+        return WeightQuantizer.of(
+            layer.weight, bits, estimator, range=range, per_channel=per_channel
+        )
 
     made = [quantizer_of(layer) for layer in chosen]
     for layer, quantizer in zip(chosen, made, strict=True):
         layer.quantizer = quantizer
+    _tell_clipped(chosen)
     return model
+
+
+def _tell_clipped(layers: list[WeightedLayer]) -> None:
+    given = [layer for layer in layers if _core.tensor_is_written(layer.weight._handle)]
+    shares = [(layer.name or "the layer", layer.clipped_share) for layer in given]
+    clipped = [f"{name} {share:.1%}" for name, share in shares if share > _NOTABLE]
+    if clipped:
+        warnings.warn(
+            f"[quantize_model] weights beyond the grid are clipped: {', '.join(clipped)}; "
+            "range='max' clips none, range='mse' has the least error",
+            RuntimeWarning,
+            stacklevel=3,
+        )

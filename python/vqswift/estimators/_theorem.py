@@ -12,7 +12,8 @@ from .._tensor import Tensor
 from ..nn._module import Module
 from ..optim import SGD, Adam, AdamW, Optimizer, is_clipped
 from ._estimator import GridEstimator
-from ._quantize import WeightedLayer, WeightQuantizer, quantized_layers
+from ._quantize import WeightedLayer, quantized_layers
+from ._weight_quantizer import ChannelEstimators, WeightQuantizer
 
 
 @dataclass(frozen=True)
@@ -165,19 +166,14 @@ def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) 
     moved = float(np.abs(warped - w).max(initial=0))
     return _Plan(
         _rounded(warped, before),
-        WeightQuantizer(
-            before.bits,
-            before.bound,
-            before.partner.estimator,
-            gradient_scale=alpha * quantizer.gradient_scale,
-        ),
+        quantizer.straight_through(alpha, layer.weight),
         slope,
         {f"{index}.{name}": factor for name, factor in factors.items()},
         Conversion(layer.name, str(before.estimator), alpha, moved, reasons),
     )
 
 
-def _has_warp(grid: GridEstimator) -> bool:
+def _has_warp(grid: GridEstimator | ChannelEstimators) -> bool:
     return grid.estimator.name not in ("ewgs", "ede")
 
 
@@ -187,7 +183,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return np.clip(values, -largest, largest)
 
 
-def _rounded(w: np.ndarray, grid: GridEstimator) -> np.ndarray:
+def _rounded(w: np.ndarray, grid: GridEstimator | ChannelEstimators) -> np.ndarray:
     """w in float32 without crossing a boundary of the grid."""
     single = w.astype(np.float32)
     crossed = grid.quantize(single.astype(np.float64)) != grid.quantize(w)

@@ -17,7 +17,8 @@ from ..nn import functional
 from ..nn._module import Module
 from ..optim import Optimizer
 from ._change_points import ChangePoints
-from ._quantize import WeightedLayer, WeightQuantizer, quantized_layers
+from ._quantize import WeightedLayer, quantized_layers
+from ._weight_quantizer import WeightQuantizer
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,6 @@ class _Member:
     optimizer: Optimizer
     warped: bool
     layers: list[WeightedLayer] = field(init=False)
-    rates: list[float] = field(init=False)  # of the optimizer, without the schedule's factor
     weights: list[np.ndarray] = field(init=False)
     changes: list[ChangePoints] = field(init=False)
     travelled: float = 0.0  # sum over steps of sum |du| / bound
@@ -115,7 +115,11 @@ class _Member:
             if not isinstance(layer.quantizer, WeightQuantizer):
                 kind = type(layer.quantizer).__name__
                 raise ValueError(f"[twins] {self.name}: {layer.name} has a {kind}, and no grid")
-        self.rates = self.optimizer.lrs
+            if np.ndim(layer.quantizer.bounds):
+                raise ValueError(
+                    f"[twins] {self.name}: {layer.name} has a bound for each channel: "
+                    "one for the layer is required"
+                )
         self.weights = [layer.weight.numpy() for layer in self.layers]
         self.changes = [ChangePoints(codes) for codes in self.codes()]
 
@@ -126,8 +130,9 @@ class _Member:
         pairs = zip(self.layers, self.quantizers(), strict=True)
         return [quantizer.codes(layer.weight).numpy() for layer, quantizer in pairs]
 
-    def step(self, x: Tensor, y: Tensor, factor: float, loss: Callable[..., Tensor]) -> None:
-        self.optimizer.lrs = [rate * factor for rate in self.rates]
+    def step(self, x: Tensor, y: Tensor, factor: float | None, loss: Callable[..., Tensor]) -> None:
+        if factor is not None:
+            self.optimizer.scale_lr(factor)
         value = loss(self.model(x), y)
         self.losses.append(float(value))
         if not math.isfinite(self.losses[-1]):
@@ -141,7 +146,7 @@ class _Member:
         for i, (quantizer, codes) in enumerate(zip(self.quantizers(), self.codes(), strict=True)):
             weight = self.layers[i].weight.numpy()
             moved = float(np.abs(weight - self.weights[i]).sum(dtype=np.float64))
-            self.travelled += moved / quantizer.estimator.bound
+            self.travelled += moved / float(quantizer.bounds)
             self.weights[i] = weight
             self.changes[i].update(codes)
 
@@ -226,7 +231,6 @@ class TwinTrainer:
         """
         for member in self._members():
             member.model.train()
-            member.rates = member.optimizer.lrs
         try:
             for done in range(count):
                 batch = next(batches, None)
@@ -234,12 +238,13 @@ class TwinTrainer:
                     raise ValueError(f"[twins] the batches ended after {done} of {count} steps")
                 self._step(*batch)
         finally:
-            for member in self._members():
-                member.optimizer.lrs = member.rates
+            if self._schedule is not None:
+                for member in self._members():
+                    member.optimizer.scale_lr(1.0)
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> None:
         x, y = Tensor(images), Tensor(labels)
-        factor = 1.0 if self._schedule is None else float(self._schedule(self.steps))
+        factor = None if self._schedule is None else float(self._schedule(self.steps))
         for member in self._members():
             member.step(x, y, factor, self._loss)
             member.observe()
@@ -333,7 +338,7 @@ class TwinTrainer:
         ):
             exact = w.astype(np.float64).reshape(-1)
             warped = quantizer.estimator.warp(exact) if twin.warped else exact
-            bound = quantizer.estimator.bound
+            bound = float(quantizer.bounds)
             found.append(TwinWeights(layer.name, bound, exact, warped, u.reshape(-1)))
         return found
 

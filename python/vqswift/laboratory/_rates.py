@@ -78,7 +78,9 @@ def _error(training: data.ImageSet, seed: int, rate: float, beta: float) -> floa
             yield images, labels
 
     def member() -> tuple[vq.nn.Module, vq.optim.Optimizer]:
-        model = quantize_model(_network(seed), bits=BITS, estimator="dsq", layers="conv")
+        model = quantize_model(
+            _network(seed), bits=BITS, estimator="dsq", layers="conv", range="he"
+        )
         return model, vq.optim.SGD(model.parameters(), lr=rate * (1 - beta), momentum=beta)
 
     trainer = TwinTrainer(*member())

@@ -140,7 +140,9 @@ def _member(
     vq.manual_seed(settings.seed)
     small = images.validation.shape[1] < 64
     model = vq.models.ResNet50(images.classes, small_images=small)
-    quantize_model(model, bits=settings.bits, estimator=settings.estimator, layers="conv")
+    quantize_model(
+        model, bits=settings.bits, estimator=settings.estimator, layers="conv", range="he"
+    )
     generator = vq.Generator(settings.seed, 1)
     for layer in quantized_layers(model):
         # Uniform over the grid: the usual start leaves many weights beyond it.

@@ -185,7 +185,7 @@ def build(settings: Settings, seed: int, recipe: Recipe, twin: Twin | None):
     vq.manual_seed(seed)
     net = {"a": vq.models.mnist_net_a, "b": vq.models.mnist_net_b}[settings.net]
     model = estimators.quantize_model(
-        net(), bits=settings.bits, estimator=recipe.estimator, layers="conv"
+        net(), bits=settings.bits, estimator=recipe.estimator, layers="conv", range="he"
     )
     scale = settings.rate * (1.0 if twin is None else twin.rate)
     optimizer = recipe.optimizer_of(model, scale)

@@ -1,6 +1,7 @@
 """Layers: native ones, and `Module` to compose them."""
 
 from . import functional
+from ._collections import ModuleDict, ModuleList, Parameter
 from ._layers import (
     GELU,
     AvgPool2d,
@@ -38,6 +39,9 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
+    "ModuleList",
+    "Parameter",
     "ReLU",
     "Residual",
     "Sequential",

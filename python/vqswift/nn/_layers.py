@@ -215,8 +215,14 @@ class _Fused(Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._parts: list[_core.ModuleHandle] = []
-        self._handle: _core.ModuleHandle | None = None
+        self._fuse(None, [])
+
+    _parts: list[_core.ModuleHandle]
+    _handle: _core.ModuleHandle | None
+
+    def _fuse(self, handle: _core.ModuleHandle | None, parts: list[_core.ModuleHandle]) -> None:
+        object.__setattr__(self, "_handle", handle)
+        object.__setattr__(self, "_parts", parts)
 
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         raise NotImplementedError
@@ -236,7 +242,7 @@ class _Fused(Module):
         if len(parts) < len(handles):
             return None
         if self._handle is None or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
-            self._handle, self._parts = self._create(parts), parts
+            self._fuse(self._create(parts), parts)
         return self._handle
 
 
@@ -274,7 +280,7 @@ class Sequential(_Fused):
         return list(self.children())[index]
 
     def __len__(self) -> int:
-        return len(self._children)
+        return sum(1 for _ in self.children())
 
 
 @checked

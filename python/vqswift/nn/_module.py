@@ -15,6 +15,7 @@ from .._fitting import fitted
 from .._integers import as_layer_input
 from .._interop import not_copied
 from .._tensor import Tensor
+from ._containers import Plain, elements_of_other, entries
 
 
 @checked
@@ -22,38 +23,45 @@ class Module:
     """A network or a part of one: subclass it, assign layers in `__init__`, write `forward`.
 
     Attributes that are modules become children, those that are `Tensor(..., requires_grad=True)`
-    parameters; both keep their attribute's name, dotted where they nest. `state_dict` is in
-    torch's layouts, so weights move both ways.
+    parameters; both keep their attribute's name, dotted where they nest. So do those in lists,
+    tuples and dicts, at any depth and whenever they came there: the first of `self.layers = [...]`
+    is "layers.0". `state_dict` is in torch's layouts, so weights move both ways.
     """
 
     training: bool = True
 
     def __init__(self) -> None:
-        self._parameters: dict[str, Tensor] = {}
-        self._buffers: dict[str, Tensor] = {}
-        self._children: dict[str, Module] = {}
+        before = {name: v for name, v in vars(self).items() if isinstance(v, Plain)}
+        for kind in ("_parameters", "_buffers", "_children"):
+            object.__setattr__(self, kind, before if kind == "_children" else {})
+
+    # By name: tensors, and in `_children` modules and the containers that may hold some.
+    _parameters: dict[str, Tensor]
+    _buffers: dict[str, Tensor]
+    _children: dict[str, Any]
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = None
         if isinstance(value, Tensor) and name in self.__dict__.get("_buffers", ()):
             kind = "_buffers"
-        elif isinstance(value, Module):
+        elif isinstance(value, Module) or (isinstance(value, Plain) and "_children" in vars(self)):
             kind = "_children"
-        elif (
-            isinstance(value, Tensor)
-            and value.requires_grad
-            and _core.tensor_is_leaf(value._handle)
-        ):
+        elif _is_parameter(value):
             kind = "_parameters"
         elif isinstance(value, Tensor) and name in self.__dict__.get("_parameters", ()):
             raise TypeError(
                 f"[setattr] {name} is a parameter: write it by .assign(value), or give a Tensor "
                 "made with requires_grad=True"
             )
-        if kind is not None:
-            self._registry(kind)[name] = value
-        self._forget(name, kind)
+        elif any(map(_is_module, elements_of_other(value))):
+            raise TypeError(
+                f"[setattr] {name} is a {type(value).__name__} that holds layers: "
+                "a list, tuple or dict is required, whose layers are children"
+            )
+        registry = {} if kind is None else self._registry(kind)
         object.__setattr__(self, name, value)
+        registry[name] = value
+        self._forget(name, kind)
 
     def __delattr__(self, name: str) -> None:
         self._forget(name, None)
@@ -93,8 +101,20 @@ class Module:
     # Walking
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Direct children."""
-        yield from self._children.items()
+        """Direct children, those in lists, tuples and dicts by dotted names."""
+        for name, value in self._children.items():
+            if isinstance(value, Module):
+                yield name, value
+            else:
+                yield from entries(name, value, _is_module)
+
+    def _held_parameters(self) -> dict[str, Tensor]:
+        """The parameters that are attributes, or stand in lists, tuples and dicts that are."""
+        held = dict(self._parameters)
+        for name, value in self._children.items():
+            if not isinstance(value, Module):
+                held.update(entries(name, value, _is_parameter))
+        return held
 
     def children(self) -> Iterator[Module]:
         """Direct children, without their names."""
@@ -108,7 +128,7 @@ class Module:
             yield from child.modules()
 
     def _own_parameters(self, every: bool) -> list[tuple[str, Tensor]]:
-        return list(self._parameters.items())
+        return list(self._held_parameters().items())
 
     def _own_buffers(self) -> list[tuple[str, Tensor]]:
         return list(self._buffers.items())
@@ -122,8 +142,9 @@ class Module:
         self, every: bool, seen: set[int] | None = None
     ) -> Iterator[tuple[str, Tensor]]:
         """Parameters by dotted name; with `seen`, those of shared modules and tensors once."""
+        held = self._held_parameters()
         for name, tensor in self._own_parameters(every):
-            if seen is not None and name in self._parameters:
+            if seen is not None and name in held:
                 if id(tensor) in seen:
                     continue
                 seen.add(id(tensor))
@@ -155,6 +176,15 @@ class Module:
             for below, tensor in child.named_buffers():
                 yield f"{name}.{below}", tensor
 
+    def _own_optional_buffers(self) -> list[tuple[str, Tensor]]:
+        return []
+
+    def _optional_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Buffers that a state may have or leave out."""
+        yield from self._own_optional_buffers()
+        for name, child in self.named_children():
+            yield from ((f"{name}.{below}", t) for below, t in child._optional_buffers())
+
     def zero_grad(self) -> None:
         """Drop the gradients of `parameters`."""
         for parameter in self.parameters():
@@ -182,7 +212,8 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into parameters and buffers by name.
 
-        `strict`: every name must be there and no other. Floats are rounded to float32; those for
+        `strict`: every name must be there and no other, but for state that may be left out: it
+        follows from the rest then. Floats are rounded to float32; those for
         an integer buffer, as averages of states have them, to the nearest integer, with a warning
         where that changes one. ValueError names what is missing or unexpected, a shape that
         differs, NaN, infinity or a number that does not fit, TypeError a dtype that does not;
@@ -192,9 +223,10 @@ class Module:
 
     def _checked_state(self, state: Mapping[str, Any], strict: bool = True) -> dict[str, Any]:
         """The arrays of `state` that are loaded, fitted to what they are loaded into."""
-        own = dict(self._walk_parameters(True)) | dict(self.named_buffers())
+        optional = dict(self._optional_buffers())
+        own = dict(self._walk_parameters(True)) | dict(self.named_buffers()) | optional
         arrays = {name: as_array("load_state_dict", name, value) for name, value in state.items()}
-        missing = [name for name in own if name not in arrays]
+        missing = [name for name in own if name not in arrays and name not in optional]
         unexpected = [name for name in arrays if name not in own]
         if strict and (missing or unexpected):
             raise ValueError(
@@ -208,7 +240,8 @@ class Module:
         }
 
     def _load(self, arrays: dict[str, np.ndarray]) -> None:
-        mine = {name for name, _ in self._own_parameters(True) + self._own_buffers()}
+        own = self._own_parameters(True) + self._own_buffers() + self._own_optional_buffers()
+        mine = {name for name, _ in own}
         self._load_own({name: arrays[name] for name in mine if name in arrays})
         for child_name, child in self.named_children():
             prefix = child_name + "."
@@ -275,14 +308,24 @@ class Module:
         return self.train(False)
 
 
+def _is_module(value: Any) -> bool:
+    return isinstance(value, Module)
+
+
+def _is_parameter(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad and _core.tensor_is_leaf(value._handle)
+
+
 @checked
 class Native(Module):
     """A module of the core behind one handle."""
 
+    _tensors: dict[str, Tensor]
+
     def __init__(self, handle: _core.ModuleHandle) -> None:
         super().__init__()
         self._handle = handle
-        self._tensors: dict[str, Tensor] = {}
+        object.__setattr__(self, "_tensors", {})
 
     @property
     def training(self) -> bool:
@@ -323,8 +366,11 @@ class Native(Module):
         own = [(n, Tensor._wrap(h)) for n, h in _core.module_buffers(self._handle)]
         return own + super()._own_buffers()
 
+    def _own_optional_buffers(self) -> list[tuple[str, Tensor]]:
+        return [(n, Tensor._wrap(h)) for n, h in _core.module_optional_buffers(self._handle)]
+
     def _load_own(self, state: dict[str, np.ndarray]) -> None:
-        added = self._parameters.keys() | self._buffers.keys()
+        added = self._held_parameters().keys() | self._buffers.keys()
         super()._load_own({name: value for name, value in state.items() if name in added})
         pairs = [(n, Tensor(value)._handle) for n, value in state.items() if n not in added]
         _core.module_load(self._handle, pairs, False)

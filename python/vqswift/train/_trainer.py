@@ -50,7 +50,8 @@ class Trainer:
 
     Args:
         model: called with ``[n, h, w, c]`` images, gives ``(reconstruction, info)``.
-        optimizer: over the model's parameters; its rates are the schedule's unit.
+        optimizer: over the model's parameters; a step's rate is its base rate (what `lr` was set
+            to, at any time) times the schedule's factor, which ends with the steps.
         batches: yields images, or pairs whose first entry is the images.
         alpha: the weight of the quantizer's loss.
         reconstruction_loss: of ``(reconstruction, x)``; the mean squared error by default.
@@ -87,29 +88,33 @@ class Trainer:
         self.step = 0
         self._reconstruction_loss = reconstruction_loss or vq.nn.functional.mse_loss
         self._metrics = MetricsFile(metrics, tag)
-        self._base_rates = optimizer.lrs
 
     def steps(self, count: int) -> Iterator[StepMetrics]:
         """Runs ``count`` more steps and yields the metrics of each as it is done.
 
         Raises ``ValueError`` for a negative count or an encoder's output that is not finite, and
         ``FloatingPointError`` for such a loss; the optimizer's parameters are then those before the
-        step. A step that was interrupted takes its batch again.
+        step. A step that was interrupted takes its batch again. RuntimeWarning when a schedule has
+        come to 0 and steps change nothing.
         """
         if count < 0:
             raise ValueError(f"[trainer] {count} steps: must not be negative")
         self.model.train()
-        with self._metrics as lines:
-            remaining = iter(self.batches.forever())
-            for _ in range(count):
-                before = self.batches.state_dict()
-                try:
-                    metrics = self._one_step(next(remaining))
-                except BaseException:
-                    self.batches.load_state_dict(before)
-                    raise
-                lines.write(asdict(metrics))
-                yield metrics
+        try:
+            with self._metrics as lines:
+                remaining = iter(self.batches.forever())
+                for _ in range(count):
+                    before = self.batches.state_dict()
+                    try:
+                        metrics = self._one_step(next(remaining))
+                    except BaseException:
+                        self.batches.load_state_dict(before)
+                        raise
+                    lines.write(asdict(metrics))
+                    yield metrics
+        finally:
+            if self.schedule is not None:
+                self.optimizer.scale_lr(1.0)
 
     def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
         """Runs ``count`` more steps and returns their metrics."""
@@ -126,8 +131,7 @@ class Trainer:
         images = batch[0] if isinstance(batch, tuple) else batch
         x = vq.Tensor(images)
         if self.schedule is not None:
-            factor = float(self.schedule(self.step))
-            self.optimizer.lrs = [rate * factor for rate in self._base_rates]
+            self.optimizer.scale_lr(float(self.schedule(self.step)))
         rate = float(self.optimizer.lr)
         reconstruction, info = self.model(x)
         mse = self._reconstruction_loss(reconstruction, x)
