@@ -195,11 +195,15 @@ class WeightQuantizer(Native):
 
     def fit(self, weight: Tensor | npt.ArrayLike) -> None:
         """Take the bounds from `weight` again; a bound that was given stays."""
-        _core.weight_quantizer_fit(self._handle, as_tensor(weight)._handle)
+        _core.weight_quantizer_fit(
+            self._handle, as_floats("weight_quantizer", "weight", weight)._handle
+        )
 
     def clipped_share(self, weight: Tensor | npt.ArrayLike) -> float:
         """The share of the elements of `weight` that lie beyond the grid."""
-        return _core.weight_quantizer_clipped_share(self._handle, as_tensor(weight)._handle)
+        return _core.weight_quantizer_clipped_share(
+            self._handle, as_floats("weight_quantizer", "weight", weight)._handle
+        )
 
     def _progress(self) -> Tensor:
         return Tensor._wrap(dict(_core.module_buffers(self._handle))["progress"])
