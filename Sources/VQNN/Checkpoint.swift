@@ -62,7 +62,7 @@ public enum Checkpoint {
             try file.read($0, bytes: entry.end - entry.begin, at: offset)
           }
         )
-      case .int32:
+      case .int32, .bool:
         return (
           entry.name,
           try Tensor("load", codeShape: entry.shape) {

@@ -19,7 +19,14 @@ if _os.environ.get("VQSWIFT_INSTRUCTIONS", _sets[0]) not in _sets:
 
 from . import models, nn, optim  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
-from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
+from ._functions import (  # noqa: E402
+    concatenate,
+    maximum,
+    minimum,
+    no_grad,
+    stack,
+    where,
+)
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
 from ._quantizer_family import FSQ, LFQ, GaussianQuant, GumbelQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
@@ -82,4 +89,5 @@ __all__ = [
     "set_threads",
     "stack",
     "train",
+    "where",
 ]
