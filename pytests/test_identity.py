@@ -69,7 +69,7 @@ def test_fused_modules_follow_their_children() -> None:
         nn.Sequential([nn.ReLU()])
 
 
-def test_comparisons_give_numpy_arrays() -> None:
+def test_comparisons_give_tensors() -> None:
     t = vq.Tensor([1, 2, 3])
     assert (t == np.array([1, 0, 3])).tolist() == [True, False, True]
     assert (np.array([1, 2, 4]) == t).tolist() == [True, True, False]

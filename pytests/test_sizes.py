@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import vqswift as vq
-from vqswift import models, nn
+from vqswift import metrics, models, nn
 from vqswift.nn import functional as F
 
 #: Beyond what a tensor may hold, and beyond 64 bits when multiplied.
@@ -99,3 +99,10 @@ def test_the_message_names_the_layer_and_the_sizes() -> None:
         nn.ConvTranspose2d(5, 8, (2**32, 2**32))
     with pytest.raises(OverflowError, match=r"\[max_pool2d\] sizes \[2147483647, 2147483647, 1\]"):
         F.max_pool2d(np.ones((1, 4, 4, 1)), 2**31 - 1, 1, 2**30 - 1)
+
+
+def test_a_probability_without_a_digit_is_refused() -> None:
+    sizes = {"height": 1, "width": 1, "at_least": 2**57}
+    with pytest.raises(ValueError, match=r"more than 2\^40"):
+        metrics.activation_probability(8, batch_size=2**60, **sizes)
+    assert metrics.activation_probability(8, batch_size=2**40, **sizes) == 0

@@ -27,7 +27,7 @@ def test_floating_arrays_become_float32(dtype: str) -> None:
     assert x.numpy().tolist() == [1.5, -2.0]
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "int32", "int64", "uint64"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "uint64"])
 def test_integer_arrays_become_int32(dtype: str) -> None:
     x = Tensor(np.array([1, 0], dtype))
     assert x.dtype == np.int32

@@ -223,6 +223,6 @@ def case(number: int) -> None:
 
 if __name__ == "__main__":
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    resource.setrlimit(resource.RLIMIT_AS, (used + (6 << 30), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 30), resource.RLIM_INFINITY))
     vq.set_threads(1)
-    _campaign.main(__file__, case, full=400_000, short=6_000, batch=1000, seconds_per_case=30)
+    _campaign.main(__file__, case, full=400_000, short=1_000, batch=1000, seconds_per_case=120)

@@ -8,7 +8,8 @@ import VQTensor
 /// N is the number of vectors, `b floor(h / 2^p) floor(w / 2^p)` after p poolings of 2 x 2: the paper's
 /// b h w / 2^p is a misprint of b h w / 4^p. The relative error is about `2^-52 N log N`.
 ///
-/// - Throws: `value` for sizes below 1, negative counts, and poolings that leave no vector; `overflow`.
+/// - Throws: `value` for sizes below 1, negative counts, poolings that leave no vector, and more than 2^40
+///   vectors; `overflow`.
 public func activationProbability(
   codeCount: Int, batchSize: Int, height: Int, width: Int, poolLayers: Int = 0, atLeast: Int = 1
 ) throws -> Double {
@@ -27,6 +28,11 @@ public func activationProbability(
   let (area, tooWide) = h.multipliedReportingOverflow(by: w)
   let (trials, tooMany) = area.multipliedReportingOverflow(by: batchSize)
   guard !tooWide, !tooMany else { throw VQError.overflow(operation, [batchSize, h, w]) }
+  guard trials <= 1 << 40 else {
+    throw VQError.value(
+      operation, "batch_size", "\(batchSize)",
+      "\(trials) vectors are more than 2^40, of which the probability has no digit left")
+  }
   return binomialTail(trials: trials, probability: 1 / Double(codeCount), atLeast: atLeast)
 }
 

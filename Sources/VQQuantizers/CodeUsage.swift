@@ -46,7 +46,7 @@ public struct CodeUsage {
   /// - Throws: `index` for a code that is neither -1 nor in `0..<k`; nothing is added then.
   public mutating func update(_ codes: Tensor) throws {
     let (operation, k) = ("code_usage", counts.count)
-    guard codes.dtype == .int32 else {
+    guard codes.dtype.isInteger else {
       throw VQError.type(operation, [codes.dtype], "codes must be int32")
     }
     _ = try sum(adding: codes.count)

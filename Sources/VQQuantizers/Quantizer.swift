@@ -184,7 +184,7 @@ public class Quantizer: Module {
   /// - Throws: `.index` for codes outside -1..<k, `.shape` unless the code axes fit.
   public final func decode(_ codes: Tensor) throws -> Tensor {
     let operation = "\(name).decode"
-    guard codes.dtype == .int32 else {
+    guard codes.dtype.isInteger else {
       throw VQError.type(operation, [codes.dtype], "codes must be int32")
     }
     let axes = Array(codes.shape.suffix(codeAxes.count))

@@ -19,7 +19,7 @@ struct VectorSelection {
       count = total
       return
     }
-    guard mask.dtype == .int32 else {
+    guard mask.dtype.isInteger else {
       throw VQError.type(operation, [mask.dtype], "a mask must be int32 or bool")
     }
     guard mask.shape == lead else {

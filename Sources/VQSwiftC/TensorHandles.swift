@@ -1,9 +1,9 @@
 import CVQSwift
 import VQTensor
 
-private func dtype(_ code: Int32) throws -> DType {
+func dtype(_ code: Int32) throws -> DType {
   guard let dtype = DType(rawValue: code) else {
-    throw VQError.value("tensor", "dtype", "\(code)", "it must be VQ_FLOAT32 or VQ_INT32")
+    throw VQError.value("tensor", "dtype", "\(code)", "it must be VQ_FLOAT32, VQ_INT32 or VQ_BOOL")
   }
   return dtype
 }
@@ -17,6 +17,9 @@ public func vq_tensor_create(
     let made = try Tensor.uninitialized(try dtype(type), try sizes(shape, rank))
     guard data != nil || made.count == 0 else { throw VQError.misuse("tensor", "data is NULL") }
     if made.count > 0 { made.bytes.copyMemory(from: data, byteCount: made.count * 4) }
+    if made.dtype == .bool {
+      made.mutateCodes { for i in 0..<made.count where $0[i] != 0 { $0[i] = 1 } }
+    }
     return made
   }
 }

@@ -15,20 +15,26 @@ private func compute(
 
 extension Tensor {
   public static func + (a: Tensor, b: Tensor) throws -> Tensor {
-    try compute(.add, "add", a, b).recorded("add", inputs: [a, b]) {
+    let (a, b) = try promoted("add", a, b)
+    if a.dtype.isInteger { return try integers(.add, "add", a, b) }
+    return try compute(.add, "add", a, b).recorded("add", inputs: [a, b]) {
       [a = a.shape, b = b.shape] g, needs in
       [needs[0] ? try g.summed(to: a) : nil, needs[1] ? try g.summed(to: b) : nil]
     }
   }
 
   public static func - (a: Tensor, b: Tensor) throws -> Tensor {
-    try compute(.subtract, "subtract", a, b).recorded("subtract", inputs: [a, b]) {
+    let (a, b) = try promoted("subtract", a, b)
+    if a.dtype.isInteger { return try integers(.subtract, "subtract", a, b) }
+    return try compute(.subtract, "subtract", a, b).recorded("subtract", inputs: [a, b]) {
       [a = a.shape, b = b.shape] g, needs in
       [needs[0] ? try g.summed(to: a) : nil, needs[1] ? try (-g).summed(to: b) : nil]
     }
   }
 
   public static func * (a: Tensor, b: Tensor) throws -> Tensor {
+    let (a, b) = try promoted("multiply", a, b)
+    if a.dtype.isInteger { return try integers(.multiply, "multiply", a, b) }
     let (x, y) = (Saved(a, where: b.requiresGrad), Saved(b, where: a.requiresGrad))
     return try compute(.multiply, "multiply", a, b).recorded("multiply", inputs: [a, b]) {
       [a = a.shape, b = b.shape] g, _ in
@@ -40,6 +46,7 @@ extension Tensor {
   }
 
   public static func / (a: Tensor, b: Tensor) throws -> Tensor {
+    let (a, b) = (try a.exactFloats("divide"), try b.exactFloats("divide"))
     let (x, y) = (Saved(a, where: b.requiresGrad), Saved(b))
     return try compute(.divide, "divide", a, b).recorded("divide", inputs: [a, b]) {
       [shape = a.shape] g, needs in
@@ -51,7 +58,9 @@ extension Tensor {
     }
   }
 
-  public static prefix func - (a: Tensor) throws -> Tensor { try a * -1 }
+  public static prefix func - (a: Tensor) throws -> Tensor {
+    a.dtype.isInteger ? try a * Tensor(codes: [-1], shape: []) : try a * -1
+  }
 
   public static func + (a: Tensor, b: Float) throws -> Tensor { try a + Tensor(scalar: b) }
   public static func - (a: Tensor, b: Float) throws -> Tensor { try a - Tensor(scalar: b) }
@@ -67,12 +76,16 @@ extension Tensor {
 extension Tensor {
   /// The larger of each pair, with broadcasting; equal ones share the gradient evenly.
   public static func maximum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
-    try extreme(.maximum, .maximumShare, "maximum", a, b)
+    let (a, b) = try promoted("maximum", a, b)
+    if a.dtype.isInteger { return try integers(.maximum, "maximum", a, b, keepsTruth: true) }
+    return try extreme(.maximum, .maximumShare, "maximum", a, b)
   }
 
   /// The smaller of each pair, with broadcasting; equal ones share the gradient evenly.
   public static func minimum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
-    try extreme(.minimum, .minimumShare, "minimum", a, b)
+    let (a, b) = try promoted("minimum", a, b)
+    if a.dtype.isInteger { return try integers(.minimum, "minimum", a, b, keepsTruth: true) }
+    return try extreme(.minimum, .minimumShare, "minimum", a, b)
   }
 
   private static func extreme(

@@ -3,13 +3,12 @@ import VQKernels
 extension Tensor {
   /// Repeats axes of size 1 (and missing leading ones) up to `target`.
   public func broadcast(to target: [Int]) throws -> Tensor {
-    try requireFloat("broadcast_to")
     guard try Shape.broadcast(shape, target, "broadcast_to") == target else {
       throw VQError.shape(
         "broadcast_to", [shape, target], "the first must broadcast to the second")
     }
     if shape == target { return self }
-    return try Tensor("broadcast_to", shape: target) { out in
+    return try Tensor("broadcast_to", dtype, shape: target) { out in
       stridedCopy(
         storage.floats, strides: Shape.broadcastStrides(shape, to: target), out,
         outStrides: Shape.strides(target), shape: target)

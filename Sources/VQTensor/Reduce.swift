@@ -78,18 +78,20 @@ extension Tensor {
 
   /// The sum over `axes`, all by default; 0 of no elements.
   public func sum(axes: [Int]? = nil, keepDims: Bool = false) throws -> Tensor {
-    try requireFloat("sum")
-    return try summed(
-      "sum", over: Shape.axes(axes, of: shape, "sum"), keepDims: keepDims, scale: 1)
+    let axes = try Shape.axes(axes, of: shape, "sum")
+    if dtype.isInteger { return try integerSum(over: axes, keepDims: keepDims) }
+    return try summed("sum", over: axes, keepDims: keepDims, scale: 1)
   }
 
   /// The mean over `axes`, all by default.
   ///
   /// - Throws: `empty` where an axis has no elements.
   public func mean(axes: [Int]? = nil, keepDims: Bool = false) throws -> Tensor {
-    try requireFloat("mean")
     let axes = try Shape.axes(axes, of: shape, "mean")
     let length = try reducedCount("mean", axes)
+    if dtype.isInteger {
+      return try integerMean(over: axes, keepDims: keepDims, count: length)
+    }
     return try summed("mean", over: axes, keepDims: keepDims, scale: 1 / Double(length))
   }
 
@@ -139,9 +141,11 @@ extension Tensor {
   private func extremum(
     _ operation: String, largest: Bool, _ axes: [Int]?, _ keepDims: Bool
   ) throws -> Tensor {
-    try requireFloat(operation)
     let axes = try Shape.axes(axes, of: shape, operation)
     _ = try reducedCount(operation, axes)
+    if dtype.isInteger {
+      return try integerExtrema(largest: largest, over: axes, keepDims: keepDims).values
+    }
     var result = self
     for run in Shape.runs(shape, over: axes) {
       result = try result.extremum(operation, largest: largest, run)
@@ -172,10 +176,12 @@ extension Tensor {
   /// The position of the largest element along `axis`, the first of equal ones; of a NaN if there is
   /// one.
   public func argmax(axis: Int) throws -> Tensor {
-    try requireFloat("argmax")
     let axis = try Shape.normalize(axis, rank: rank, "argmax")
     let length = try reducedCount("argmax", [axis])
     guard length <= Int(Int32.max) else { throw VQError.overflow("argmax", shape) }
+    if dtype.isInteger {
+      return try integerExtrema(largest: true, over: [axis], keepDims: false).positions
+    }
     let outer = shape[..<axis].reduce(1, *)
     let inner = shape[(axis + 1)...].reduce(1, *)
     let values = try Storage(.float32, count: outer * inner)

@@ -5,9 +5,17 @@ import Glibc
 public enum DType: Int32, CustomStringConvertible {
   case float32 = 0
   case int32 = 1
+  /// Elements of an int32 each, 0 or 1.
+  case bool = 2
 
   public var byteCount: Int { 4 }
-  public var description: String { self == .float32 ? "float32" : "int32" }
+  public var description: String {
+    switch self {
+    case .float32: "float32"
+    case .int32: "int32"
+    case .bool: "bool"
+    }
+  }
 }
 
 /// Reused 64-byte aligned buffers, by size class.

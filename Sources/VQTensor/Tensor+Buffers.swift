@@ -10,6 +10,9 @@ extension Tensor {
   public convenience init(
     borrowing data: UnsafeMutableRawPointer?, _ dtype: DType, shape: [Int], owner: AnyObject
   ) throws {
+    guard dtype != .bool else {
+      throw VQError.type("tensor", [dtype], "borrowed memory must be float32 or int32")
+    }
     let count = try Shape.count(shape, "tensor")
     guard let data, UInt(bitPattern: data) % 64 == 0 else {
       throw VQError.value(

@@ -151,7 +151,7 @@ extension Tensor {
 
   /// The elements of an int32 tensor, in row-major order.
   public var codes: [Int32] {
-    dtype == .int32
+    dtype.isInteger
       ? Array(UnsafeBufferPointer(start: storage.ints, count: count))
       : Array(UnsafeBufferPointer(start: storage.floats, count: count)).map { Int32($0) }
   }
@@ -233,7 +233,7 @@ extension Tensor {
 
   /// Throws unless the elements are int32 in `0..<bound`.
   func requireCodes(_ operation: String, below bound: Int) throws {
-    guard dtype == .int32 else {
+    guard dtype.isInteger else {
       throw VQError.type(operation, [dtype], "codes must be int32")
     }
     if let position = firstOutside(storage.ints, count: count, bound: bound) {

@@ -36,8 +36,13 @@ extension Tensor {
   public func silu() throws -> Tensor { try mapped(.silu, "silu") }
 
   /// `|x|`; the gradient at 0 is 0.
-  public func abs() throws -> Tensor { try mapped(.abs, "abs") }
-  public func square() throws -> Tensor { try mapped(.square, "square") }
+  public func abs() throws -> Tensor {
+    dtype.isInteger ? try Tensor.maximum(self, -self) : try mapped(.abs, "abs")
+  }
+
+  public func square() throws -> Tensor {
+    dtype.isInteger ? try self * self : try mapped(.square, "square")
+  }
 
   /// `x^exponent`; NaN for a negative base and a fractional exponent.
   public func pow(_ exponent: Float) throws -> Tensor { try mapped(.power(exponent), "pow") }

@@ -30,10 +30,11 @@ static PyObject *archive_save(PyObject *self, PyObject *args) {
   const char **texts = calloc(2 * (size_t)count + 1, sizeof *texts);
   PyObject *result = texts ? NULL : PyErr_NoMemory();
   int parsed = texts != NULL;
-  for (Py_ssize_t i = 0; parsed && i < count; i++)
+  for (Py_ssize_t i = 0; parsed && i < count; i++) {
     PyObject *entry = PyTuple_GetItem(entries, i);
     parsed = check_tuple(entry, "save", "key, value") &&
              PyArg_ParseTuple(entry, "ss", &texts[i], &texts[count + i]);
+  }
   if (parsed && PyUnicode_FSConverter(path, &encoded)) {
     vq_status status;
     WITHOUT_GIL(status, vq_archive_save(PyBytes_AsString(encoded), list.names,

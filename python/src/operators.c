@@ -28,6 +28,11 @@ BINARY(matmul)
 BINARY(gather_rows)
 BINARY(mse_loss)
 BINARY(l1_loss)
+BINARY(floor_divide)
+BINARY(remainder)
+BINARY(bitwise_and)
+BINARY(bitwise_or)
+BINARY(bitwise_xor)
 UNARY(negate)
 UNARY(exp)
 UNARY(log)
@@ -84,6 +89,17 @@ JOINING(stack)
 OPERATOR(variance, "O&O&pp", vq_tensor *x; size_list axes; int keep;
          int unbiased, LIST(to_tensor, &x, to_optional_sizes, &axes, &keep, &unbiased),
          vq_tensor_variance(x, axes.given ? axes.values : NULL, axes.count, keep, unbiased, &out))
+
+OPERATOR(astype, "O&i", vq_tensor *x;
+         int dtype, LIST(to_tensor, &x, &dtype), vq_tensor_astype(x, dtype, &out))
+
+OPERATOR(compare, "O&O&i", LIST(vq_tensor *a, *b);
+         int kind, LIST(to_tensor, &a, to_tensor, &b, &kind),
+         vq_tensor_compare(a, b, (vq_comparison)kind, &out))
+
+OPERATOR(where, "O&O&O&", LIST(vq_tensor *condition, *a, *b),
+         LIST(to_tensor, &condition, to_tensor, &a, to_tensor, &b),
+         vq_tensor_where(condition, a, b, &out))
 
 OPERATOR(pow, "O&f", vq_tensor *x;
          float exponent, LIST(to_tensor, &x, &exponent), vq_tensor_pow(x, exponent, &out))
@@ -153,6 +169,14 @@ PyMethodDef operator_methods[] = {
     ENTRY(gather_rows),
     ENTRY(mse_loss),
     ENTRY(l1_loss),
+    ENTRY(floor_divide),
+    ENTRY(remainder),
+    ENTRY(bitwise_and),
+    ENTRY(bitwise_or),
+    ENTRY(bitwise_xor),
+    ENTRY(astype),
+    ENTRY(compare),
+    ENTRY(where),
     ENTRY(negate),
     ENTRY(exp),
     ENTRY(log),

@@ -19,7 +19,14 @@ _loading.load_core()
 from . import models, nn, optim  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
-from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
+from ._functions import (  # noqa: E402
+    concatenate,
+    maximum,
+    minimum,
+    no_grad,
+    stack,
+    where,
+)
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
 from ._quantizer_family import FSQ, LFQ, GaussianQuant, GumbelQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
@@ -84,4 +91,5 @@ __all__ = [
     "set_threads",
     "stack",
     "train",
+    "where",
 ]

@@ -36,6 +36,13 @@ def minimum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     return Tensor._wrap(_core.minimum(_operand(a), _operand(b)))
 
 
+def where(
+    condition: Tensor | npt.ArrayLike, a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike
+) -> Tensor:
+    """Elements of `a` where the bool `condition` holds, else of `b`; operands broadcast."""
+    return Tensor._wrap(_core.where(_operand(condition), _operand(a), _operand(b)))
+
+
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
     """Record no gradients within the block, on this thread."""

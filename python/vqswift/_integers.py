@@ -19,7 +19,7 @@ def as_floats(operation: str, name: str, value: Tensor | npt.ArrayLike) -> Tenso
     ValueError names the first integer that it does not hold.
     """
     if isinstance(value, Tensor):
-        return _floats_of_tensor(operation, name, value) if value.dtype == np.int32 else value
+        return value if value.dtype == np.float32 else _floats_of_tensor(operation, name, value)
     source = np.asanyarray(value)
     if source.dtype.kind not in "iub":
         return Tensor(value)

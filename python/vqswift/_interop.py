@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+
+from ._numpy_protocol import apply_function, apply_ufunc
 
 if TYPE_CHECKING:
     from ._tensor import Tensor
@@ -18,36 +20,71 @@ def not_copied(kind: str) -> NoReturn:
     )
 
 
+def _is_comparable(other: object) -> bool:
+    return isinstance(other, (int, float, np.generic, list, tuple)) or hasattr(other, "__array__")
+
+
 class Interop:
     """Comparison, iteration, formatting and pickling of a `Tensor`.
 
-    Comparisons give NumPy arrays of bool. In-place operators are refused on parameters, which only
+    Comparisons give tensors of bool. In-place operators are refused on parameters, which only
     `assign` and optimizers write.
     """
 
     __slots__ = ()
+    _compare: Callable[[Any, int], Tensor]
     __hash__ = object.__hash__
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        return apply_ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return apply_function(function, args, options)
+
     def __eq__(self, other: object) -> Any:
-        return np.asarray(self) == np.asarray(other)
+        return self._compare(other, 0) if _is_comparable(other) else NotImplemented
 
     def __ne__(self, other: object) -> Any:
-        return np.asarray(self) != np.asarray(other)
+        return self._compare(other, 1) if _is_comparable(other) else NotImplemented
 
-    def __lt__(self, other: Any) -> Any:
-        return np.asarray(self) < np.asarray(other)
+    def __lt__(self, other: Any) -> Tensor:
+        return self._compare(other, 2)
 
-    def __le__(self, other: Any) -> Any:
-        return np.asarray(self) <= np.asarray(other)
+    def __le__(self, other: Any) -> Tensor:
+        return self._compare(other, 3)
 
-    def __gt__(self, other: Any) -> Any:
-        return np.asarray(self) > np.asarray(other)
+    def __gt__(self, other: Any) -> Tensor:
+        return self._compare(other, 4)
 
-    def __ge__(self, other: Any) -> Any:
-        return np.asarray(self) >= np.asarray(other)
+    def __ge__(self, other: Any) -> Tensor:
+        return self._compare(other, 5)
+
+    def any(self: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Whether an element along `axis` is not 0."""
+        result: Tensor = (self != 0).sum(axis, keepdims) != 0
+        return result
+
+    def all(self: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Whether no element along `axis` is 0."""
+        result: Tensor = (self == 0).sum(axis, keepdims) == 0
+        return result
+
+    def __float__(self: Any) -> float:
+        return float(self.item())
+
+    def __int__(self: Any) -> int:
+        return int(self.item())
+
+    def __bool__(self: Any) -> bool:
+        return bool(self.item())
+
+    def __index__(self: Any) -> int:
+        if self.dtype == np.float32:
+            raise TypeError("[index] a float32 tensor is no index: an integer one is required")
+        return int(self.item())
 
     def __contains__(self, value: object) -> bool:
-        return bool(np.any(self == value))
+        return bool(np.any(np.asarray(self == value)))
 
     def __iter__(self: Any) -> Iterator[Tensor]:
         return (self[index] for index in range(len(self)))

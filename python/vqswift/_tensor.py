@@ -11,9 +11,10 @@ import numpy.typing as npt
 from . import _core
 from ._arguments import checked
 from ._arrays import as_array
+from ._indexing import indexed
+from ._dtypes import DTYPES, FLOAT32, dtype_code, whole_power
 from ._interop import Interop
 
-_DTYPES = (np.dtype(np.float32), np.dtype(np.int32))
 Axes = int | Sequence[int] | None
 Pair = int | tuple[int, int]
 
@@ -29,11 +30,13 @@ def as_pair(value: Pair) -> tuple[int, int]:
 
 
 def _contiguous(array: Any) -> tuple[np.ndarray, int]:
-    """`array` as C-contiguous float32 or int32, and the code of its dtype."""
+    """`array` as C-contiguous float32 or int32, and the code of its dtype; bools as int32."""
     source = as_array("tensor", "the array", array)
     if source.dtype.kind == "f":
         code = 0
-    elif source.dtype.kind in "iub":
+    elif source.dtype.kind == "b":
+        return np.ascontiguousarray(source, dtype=np.int32).reshape(source.shape), dtype_code(bool)
+    elif source.dtype.kind in "iu":
         code = 1
         if source.size and source.dtype.itemsize >= 4 and source.dtype != np.int32:
             low, high = int(source.min()), int(source.max())
@@ -42,22 +45,25 @@ def _contiguous(array: Any) -> tuple[np.ndarray, int]:
     else:
         raise TypeError(
             f"[tensor] dtype {source.dtype}: real numbers are required, "
-            "floating (kept as float32) or integer (kept as int32)"
+            "floating (kept as float32), integer (kept as int32) or bool"
         )
-    return np.ascontiguousarray(source, dtype=_DTYPES[code]).reshape(source.shape), code
+    return np.ascontiguousarray(source, dtype=DTYPES[code]).reshape(source.shape), code
 
 
 @checked
 class Tensor(Interop):
-    """An immutable array of float32 or int32 that records how it was computed.
+    """An immutable array of float32, int32 or bool that records how it was computed.
 
-    `Tensor(array)` copies. Floating arrays become float32, integers and booleans int32; complex,
-    object and string arrays raise TypeError. With `requires_grad=True` it collects a gradient in
-    `.grad` when `backward` of something that depends on it is called.
+    `Tensor(array)` copies. Floating arrays become float32, integers int32, booleans bool; complex,
+    object and string arrays raise TypeError. Integers compute in int32, wrapping around, and `/`
+    gives float32; beside float32 they become float32, or raise ValueError where that would round.
+    NumPy's functions on tensors give tensors, on the tape, or raise TypeError.
+
+    With `requires_grad=True` it collects a gradient in `.grad` when `backward` of something that
+    depends on it is called.
     """
 
     __slots__ = ("_handle", "__weakref__")
-    __array_priority__ = 100
 
     def __init__(self, array: npt.ArrayLike | Tensor, requires_grad: bool = False) -> None:
         if isinstance(array, Tensor):
@@ -81,8 +87,8 @@ class Tensor(Interop):
 
     @property
     def dtype(self) -> np.dtype:
-        """float32 or int32."""
-        return _DTYPES[_core.tensor_dtype(self._handle)]
+        """float32, int32 or bool."""
+        return DTYPES[_core.tensor_dtype(self._handle)]
 
     @property
     def ndim(self) -> int:
@@ -96,9 +102,10 @@ class Tensor(Interop):
 
     def numpy(self) -> np.ndarray:
         """A copy as a NumPy array."""
-        array = np.empty(self.shape, self.dtype)
+        dtype = self.dtype
+        array = np.empty(self.shape, np.int32 if dtype == np.bool_ else dtype)
         _core.tensor_copy_out(self._handle, array)
-        return array
+        return array.astype(dtype, copy=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -113,14 +120,9 @@ class Tensor(Interop):
         value: float | int = self.numpy().reshape(()).item()
         return value
 
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
+    def tolist(self) -> Any:
+        """The elements as Python numbers in nested lists."""
+        return self.numpy().tolist()
 
     def __len__(self) -> int:
         if not self.shape:
@@ -130,7 +132,7 @@ class Tensor(Interop):
     def __repr__(self) -> str:
         body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
         grad = ", requires_grad=True" if self.requires_grad else ""
-        kind = "" if self.dtype == np.float32 else ", dtype=int32"
+        kind = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         return f"Tensor({body}{kind}{grad})"
 
     # Gradients
@@ -176,37 +178,86 @@ class Tensor(Interop):
 
     # Arithmetic
 
+    def _beside(self, other: Any) -> _core.TensorHandle:
+        """The handle of the other operand; a whole number beside integers is an int32."""
+        whole = isinstance(other, (int, np.integer))
+        if whole and _core.tensor_dtype(self._handle) != FLOAT32:
+            return _core.tensor_create(*_contiguous(int(other)))
+        return _operand(other)
+
+    def astype(self, dtype: npt.DTypeLike) -> Tensor:
+        """The elements as float32, int32 or bool, cut from the tape where the type changes.
+
+        To int32 the fraction is dropped; ValueError for NaN and what int32 does not hold.
+        """
+        return Tensor._wrap(_core.astype(self._handle, dtype_code(dtype)))
+
+    def _compare(self, other: Any, kind: int) -> Tensor:
+        return Tensor._wrap(_core.compare(self._handle, self._beside(other), kind))
+
     def __add__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.add(self._handle, _operand(other)))
+        return Tensor._wrap(_core.add(self._handle, self._beside(other)))
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.subtract(self._handle, _operand(other)))
+        return Tensor._wrap(_core.subtract(self._handle, self._beside(other)))
 
     def __rsub__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.subtract(_operand(other), self._handle))
+        return Tensor._wrap(_core.subtract(self._beside(other), self._handle))
 
     def __mul__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.multiply(self._handle, _operand(other)))
+        return Tensor._wrap(_core.multiply(self._handle, self._beside(other)))
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.divide(self._handle, _operand(other)))
+        return Tensor._wrap(_core.divide(self._handle, self._beside(other)))
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.divide(_operand(other), self._handle))
+        return Tensor._wrap(_core.divide(self._beside(other), self._handle))
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.floor_divide(self._handle, self._beside(other)))
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.floor_divide(self._beside(other), self._handle))
+
+    def __mod__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.remainder(self._handle, self._beside(other)))
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.remainder(self._beside(other), self._handle))
+
+    def __and__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.bitwise_and(self._handle, self._beside(other)))
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.bitwise_or(self._handle, self._beside(other)))
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return Tensor._wrap(_core.bitwise_xor(self._handle, self._beside(other)))
+
+    __rxor__ = __xor__
 
     def __matmul__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.matmul(self._handle, _operand(other)))
+        return Tensor._wrap(_core.matmul(self._handle, self._beside(other)))
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.matmul(_operand(other), self._handle))
+        return Tensor._wrap(_core.matmul(self._beside(other), self._handle))
+
+    def __invert__(self) -> Tensor:
+        return self == 0 if self.dtype == np.bool_ else self ^ -1
 
     def __pow__(self, exponent: float) -> Tensor:
         if not isinstance(exponent, (int, float, np.integer, np.floating)):
             return NotImplemented
+        if self.dtype != np.float32:
+            return Tensor._wrap(whole_power(self._handle, exponent))
         if exponent == 2:
             return Tensor._wrap(_core.square(self._handle))
         return Tensor._wrap(_core.pow(self._handle, exponent))
@@ -263,7 +314,7 @@ class Tensor(Interop):
     # Reductions
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
-        """Sum over `axis` (one, several, or all)."""
+        """Sum over `axis`, one, several or all; ValueError for one that int32 does not hold."""
         return Tensor._wrap(_core.sum(self._handle, _axes(axis), keepdims))
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
@@ -327,40 +378,7 @@ class Tensor(Interop):
 
     def __getitem__(self, key: Any) -> Tensor:
         """Integers, slices with a positive step, `...` and `None`, as in NumPy."""
-        keys = key if isinstance(key, tuple) else (key,)
-        taken = sum(1 for k in keys if k is not None and k is not Ellipsis)
-        if taken > self.ndim:
-            raise IndexError(f"[getitem] {taken} indices for shape {list(self.shape)}")
-        if sum(1 for k in keys if k is Ellipsis) > 1:
-            raise IndexError("[getitem] '...' may stand once")
-        handle, axis, shape = self._handle, 0, []
-        for k in keys:
-            if k is None:
-                shape.append(1)
-            elif k is Ellipsis:
-                rest = self.ndim - taken
-                shape += self.shape[axis : axis + rest]
-                axis += rest
-            elif isinstance(k, slice):
-                start, stop, step = k.indices(self.shape[axis])
-                if step < 1:
-                    raise ValueError(f"[getitem] step = {step}: it must be at least 1")
-                # A step beyond the axis takes the first element alone.
-                step = min(step, max(self.shape[axis], 1))
-                handle = _core.slice(handle, axis, start, max(start, stop), step)
-                shape.append(len(range(start, stop, step)))
-                axis += 1
-            elif isinstance(k, (int, np.integer)):
-                size = self.shape[axis]
-                index = int(k) + size if k < 0 else int(k)
-                if not 0 <= index < size:
-                    raise IndexError(f"[getitem] index {k} is outside an axis of {size}")
-                handle = _core.slice(handle, axis, index, index + 1, 1)
-                axis += 1
-            else:
-                raise TypeError(f"[getitem] {type(k).__name__}: integers and slices are taken")
-        shape += self.shape[axis:]
-        return Tensor._wrap(_core.reshape(handle, shape))
+        return Tensor._wrap(indexed(self._handle, self.shape, key))
 
 
 def _operand(value: Any) -> _core.TensorHandle:

@@ -46,7 +46,8 @@ enum {
   VQ_ERROR_INTERRUPTED = 8,  ///< stopped by the interrupt check
 };
 
-enum { VQ_FLOAT32 = 0, VQ_INT32 = 1 };
+/// The elements of a bool are int32, 0 or 1.
+enum { VQ_FLOAT32 = 0, VQ_INT32 = 1, VQ_BOOL = 2 };
 
 /// What an optimizer knows of a parameter: codebooks never decay, biases and norms by option.
 enum { VQ_ROLE_WEIGHT = 0, VQ_ROLE_BIAS = 1, VQ_ROLE_NORM = 2, VQ_ROLE_CODEBOOK = 3 };
@@ -172,6 +173,36 @@ VQ_CHECKED vq_status vq_tensor_variance(const vq_tensor *x, const int64_t *axes,
                                         bool keep_dims, bool unbiased, vq_tensor **out);
 /// i32 position of the first maximum along `axis`.
 VQ_CHECKED vq_status vq_tensor_argmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
+
+// MARK: - Operators: integers and truth
+//
+// Arithmetic of two integers is int32 and wraps around, but the quotient is f32; beside f32 an
+// integer becomes f32 where that is exact and is refused where it is not.
+
+/// Another element type; f32 loses its fraction as an integer, or is refused beyond int32.
+VQ_CHECKED vq_status vq_tensor_astype(const vq_tensor *x, int32_t dtype, vq_tensor **out);
+typedef enum {
+  VQ_EQUAL,
+  VQ_NOT_EQUAL,
+  VQ_LESS,
+  VQ_LESS_OR_EQUAL,
+  VQ_GREATER,
+  VQ_GREATER_OR_EQUAL
+} vq_comparison;
+/// bool; operands broadcast, integers and f32 compare exactly.
+VQ_CHECKED vq_status vq_tensor_compare(const vq_tensor *a, const vq_tensor *b, vq_comparison kind,
+                                       vq_tensor **out);
+/// `condition ? a : b` of each element, operands broadcast; condition bool or i32.
+VQ_CHECKED vq_status vq_tensor_where(const vq_tensor *condition, const vq_tensor *a,
+                                     const vq_tensor *b, vq_tensor **out);
+/// Integers: the quotient rounded down, and what is left; a divisor of 0 is refused.
+VQ_CHECKED vq_status vq_tensor_floor_divide(const vq_tensor *a, const vq_tensor *b,
+                                            vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_remainder(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+/// Integers bit by bit; bools give bool.
+VQ_CHECKED vq_status vq_tensor_bitwise_and(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_bitwise_or(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_bitwise_xor(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
 
 // MARK: - Operators: shape
 

@@ -1,0 +1,251 @@
+"""NumPy's functions on tensors: they stay on the tape, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ._tensor import Tensor
+
+#: Ufuncs with a counterpart on tensors.
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: lambda a, b: a + b,
+    np.subtract: lambda a, b: a - b,
+    np.multiply: lambda a, b: a * b,
+    np.divide: lambda a, b: a / b,
+    np.floor_divide: lambda a, b: a // b,
+    np.remainder: lambda a, b: a % b,
+    np.matmul: lambda a, b: a @ b,
+    np.power: lambda a, b: a**b,
+    np.negative: lambda x: -x,
+    np.positive: lambda x: x,
+    np.absolute: lambda x: x.abs(),
+    np.exp: lambda x: x.exp(),
+    np.log: lambda x: x.log(),
+    np.sqrt: lambda x: x.sqrt(),
+    np.square: lambda x: x.square(),
+    np.tanh: lambda x: x.tanh(),
+    np.reciprocal: lambda x: 1.0 / x,
+    np.equal: lambda a, b: a == b,
+    np.not_equal: lambda a, b: a != b,
+    np.less: lambda a, b: a < b,
+    np.less_equal: lambda a, b: a <= b,
+    np.greater: lambda a, b: a > b,
+    np.greater_equal: lambda a, b: a >= b,
+    np.bitwise_and: lambda a, b: a & b,
+    np.bitwise_or: lambda a, b: a | b,
+    np.bitwise_xor: lambda a, b: a ^ b,
+    np.invert: lambda x: ~x,
+    np.logical_and: lambda a, b: _truth(a) & _truth(b),
+    np.logical_or: lambda a, b: _truth(a) | _truth(b),
+    np.logical_xor: lambda a, b: _truth(a) ^ _truth(b),
+    np.logical_not: lambda x: ~_truth(x),
+}
+
+#: Functions whose results no gradient passes, taken of the elements.
+READERS = {
+    *(np.isfinite, np.isinf, np.isnan, np.signbit, np.isclose, np.allclose, np.array_equal),
+    *(np.array_equiv, np.shape, np.ndim, np.size, np.count_nonzero, np.nonzero, np.argsort),
+    *(np.argmin, np.array2string, np.array_repr, np.array_str, np.result_type, np.save),
+    *(np.savez, np.savez_compressed, np.savetxt, np.may_share_memory, np.shares_memory),
+}
+
+
+def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any) -> Any:
+    """What `Tensor.__array_ufunc__` gives."""
+    from ._functions import maximum, minimum
+    from ._tensor import Tensor, as_tensor
+
+    name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    if options.get("out") is not None:
+        _refuse(name, "an array does not take the result of a tensor")
+    if method == "__call__" and not options:
+        if ufunc is np.maximum or ufunc is np.minimum:
+            return (maximum if ufunc is np.maximum else minimum)(*inputs)
+        if ufunc is np.power and isinstance(inputs[1], np.ndarray) and inputs[1].ndim == 0:
+            inputs = inputs[0], inputs[1].item()
+        if ufunc in UFUNCS:
+            kept = (Tensor, int, float)
+            exponent = ufunc is np.power and isinstance(inputs[1], np.generic)
+            return UFUNCS[ufunc](
+                *(
+                    x
+                    if type(x) in kept or isinstance(x, Tensor) or (i and exponent)
+                    else as_tensor(x)
+                    for i, x in enumerate(inputs)
+                )
+            )
+    if ufunc not in READERS and any(t.requires_grad for t in _tensors(inputs)):
+        _refuse(name, "it has no counterpart on the tape")
+    result = getattr(ufunc, method)(*_arrays(inputs), **_arrays(options))
+    return tuple(map(Tensor, result)) if isinstance(result, tuple) else Tensor(result)
+
+
+def apply_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
+    """What `Tensor.__array_function__` gives."""
+    name = function.__name__
+    if function in FUNCTIONS:
+        try:
+            return FUNCTIONS[function](*args, **options)
+        except TypeError as error:
+            if "argument" not in str(error):
+                raise
+            _refuse(name, f"not with these arguments ({error})")
+    if function not in READERS and any(t.requires_grad for t in _tensors((args, options))):
+        _refuse(name, "it has no counterpart on the tape")
+    return function(*_arrays(args), **_arrays(options))
+
+
+def _refuse(name: str, why: str) -> NoReturn:
+    raise TypeError(
+        f"[numpy.{name}] {why}: use vqswift's operators, or np.asarray(tensor) off the tape"
+    )
+
+
+def _truth(value: Any) -> Tensor:
+    from ._tensor import as_tensor
+
+    return as_tensor(value).astype(bool)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors among nested arguments."""
+    from ._tensor import Tensor
+
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _arrays(value: Any) -> Any:
+    """Nested arguments with arrays in the place of tensors."""
+    from ._tensor import Tensor
+
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if isinstance(value, dict):
+        return {key: _arrays(item) for key, item in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(map(_arrays, value))
+    return value
+
+
+# The functions, with those of NumPy's arguments that tensors have
+
+
+def _sum(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    return _tensor(a).sum(axis, keepdims)
+
+
+def _mean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    return _tensor(a).mean(axis, keepdims)
+
+
+def _max(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    return _tensor(a).max(axis, keepdims)
+
+
+def _min(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    return _tensor(a).min(axis, keepdims)
+
+
+def _var(a: Any, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor:
+    if ddof not in (0, 1):
+        _refuse("var", f"ddof = {ddof}: 0 and 1 are taken")
+    return _tensor(a).var(axis, keepdims, unbiased=ddof == 1)
+
+
+def _std(a: Any, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor:
+    return _var(a, axis, ddof=ddof, keepdims=keepdims).sqrt()
+
+
+def _argmax(a: Any, axis: int | None = None) -> Tensor:
+    return _tensor(a).reshape(-1).argmax(0) if axis is None else _tensor(a).argmax(axis)
+
+
+def _transpose(a: Any, axes: Any = None) -> Tensor:
+    return _tensor(a).T if axes is None else _tensor(a).permute(axes)
+
+
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
+    order = list(range(_tensor(a).ndim))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return _tensor(a).permute(order)
+
+
+def _reshaped(function: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
+    """What only changes the shape, as `function` changes that of an array."""
+    return lambda a, *args, **options: _tensor(a).reshape(
+        function(np.empty(_tensor(a).shape, np.bool_), *args, **options).shape
+    )
+
+
+def _clip(a: Any, a_min: float | None = None, a_max: float | None = None) -> Tensor:
+    return _tensor(a).clamp(a_min, a_max)
+
+
+def _where(condition: Any, *operands: Any) -> Any:
+    from ._functions import where
+
+    return where(condition, *operands) if operands else np.nonzero(np.asarray(condition))
+
+
+def _concatenate(arrays: Any, axis: int = 0) -> Tensor:
+    from ._functions import concatenate
+
+    return concatenate(arrays, axis)
+
+
+def _stack(arrays: Any, axis: int = 0) -> Tensor:
+    from ._functions import stack
+
+    return stack(arrays, axis)
+
+
+def _constant(function: Callable[..., np.ndarray], a: Any, *args: Any) -> Tensor:
+    from ._tensor import Tensor
+
+    return Tensor(function(_tensor(a).numpy(), *args))
+
+
+def _tensor(value: Any) -> Tensor:
+    from ._tensor import as_tensor
+
+    return as_tensor(value)
+
+
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.sum: _sum,
+    np.mean: _mean,
+    np.max: _max,
+    np.min: _min,
+    np.amax: _max,
+    np.amin: _min,
+    np.var: _var,
+    np.std: _std,
+    np.any: lambda a, axis=None, *, keepdims=False: _tensor(a).any(axis, keepdims),
+    np.all: lambda a, axis=None, *, keepdims=False: _tensor(a).all(axis, keepdims),
+    np.argmax: _argmax,
+    np.reshape: lambda a, shape: _tensor(a).reshape(shape),
+    np.ravel: lambda a: _tensor(a).reshape(-1),
+    np.squeeze: _reshaped(np.squeeze),
+    np.expand_dims: _reshaped(np.expand_dims),
+    np.transpose: _transpose,
+    np.swapaxes: _swapaxes,
+    np.broadcast_to: lambda array, shape: _tensor(array).broadcast_to(shape),
+    np.concatenate: _concatenate,
+    np.stack: _stack,
+    np.clip: _clip,
+    np.where: _where,
+    np.dot: lambda a, b: _tensor(a) @ _tensor(b),
+    np.zeros_like: lambda a: _constant(np.zeros_like, a),
+    np.ones_like: lambda a: _constant(np.ones_like, a),
+    np.full_like: lambda a, fill_value: _constant(np.full_like, a, fill_value),
+}
