@@ -1,4 +1,4 @@
-"""Convolutions and pooling by definition, in Float64 or any other NumPy type; images [n, h, w, c]."""
+"""Convolutions by definition, in Float64 or any other NumPy type; images [n, h, w, c]."""
 
 from __future__ import annotations
 
