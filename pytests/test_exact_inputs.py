@@ -1,4 +1,4 @@
-"""Searches compare what they are given: float64 in float64, integers as they are, and no masked elements."""
+"""Searches compare what they are given: float64 and integers as they are, no masked elements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Few vectors are searched without making anything of the codebook; what was made is made anew after writes."""
+"""Few vectors are searched at once; what a layer keeps for its search follows every write."""
 
 from __future__ import annotations
 

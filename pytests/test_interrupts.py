@@ -48,7 +48,7 @@ def long_fit(make: Callable[[], Any]) -> Callable[[], object]:
 
 
 def long_start(make: Callable[[], Any]) -> Callable[[], object]:
-    layer, x = make(), points(1 << 20, 64)
+    layer, x = make(), points(1 << 19, 64)
     return lambda: layer(x)
 
 
@@ -63,7 +63,7 @@ CASES: dict[str, Callable[[], Callable[[], object]]] = {
     "kmeans++ seeding": lambda: long_kmeans("kmeans++", 1 << 16),
     "nearest codes": long_search,
     "ranked codes": lambda: long_search(8),
-    "product": lambda: long_product(6144, 6144, 6144),
+    "product": lambda: long_product(6144, 2048, 12288),
     "deep product": lambda: long_product(384, 1 << 18, 384),
     "fit": lambda: long_fit(lambda: vq.VectorQuant(64, 1024)),
     "residual fit": lambda: long_fit(lambda: vq.ResidualVectorQuant(64, 1024, stages=4)),
@@ -125,22 +125,23 @@ def test_what_a_handler_raises_comes_out_of_the_call() -> None:
 
 
 def test_a_handler_that_returns_lets_the_call_go_on() -> None:
-    x = points(1 << 17, 64)
+    x = points(1 << 16, 64)
+    some = x.numpy()[:1000]
     expected = vq.kmeans(x, 256, iterations=60, init="random")
     seen: list[np.ndarray] = []
 
     def look(number: int, frame: object) -> None:
-        seen.append(vq.nearest_codes(x.numpy()[:1000], expected.centroids))
+        seen.append(vq.nearest_codes(some, expected.centroids))
 
     with handler_of(signal.SIGALRM, look):
-        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
         try:
             got = vq.kmeans(x, 256, iterations=60, init="random")
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     np.testing.assert_array_equal(got.codes, expected.codes)
     np.testing.assert_array_equal(got.centroids, expected.centroids)
-    assert seen
+    assert len(seen) == 1
     for codes in seen:
         np.testing.assert_array_equal(codes, expected.codes[:1000])
 
@@ -154,7 +155,7 @@ def test_a_handler_that_returns_lets_the_call_go_on() -> None:
     ],
 )
 def test_an_interrupted_start_leaves_the_layer_as_it_was(make: Callable[[], Any]) -> None:
-    layer, x = make(), points(1 << 20, 64)
+    layer, x = make(), points(1 << 19, 64)
     before = {name: value.copy() for name, value in layer.state_dict().items()}
     with handler_of(signal.SIGINT, signal.default_int_handler):
         signal_after(0.5, signal.SIGINT)

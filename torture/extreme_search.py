@@ -5,8 +5,8 @@
 A case draws sizes, a distribution of the codes and one of the vectors, and what makes them extreme: scales
 from denormals to 1e38, offsets, duplicates, lattices of equal distances, codes or vectors a thousand times
 larger, one bad row, float64 with differences that float32 does not hold. Codes must be the arg-min of the sum
-in Float64, the lowest index on equality. The first cases are timed: none may take more than three times what
-normal data of its shape takes.
+in Float64, the lowest index on equality. Every tenth case is timed: none may take more than three times what
+normal data of its shape takes, or five times where float32 decides nothing and all is searched in Float64.
 """
 
 import time
@@ -15,7 +15,7 @@ import numpy as np
 import vqswift as vq
 from _campaign import main
 
-TIMED_SLOWER = 3.0
+TIMED_SLOWER, IN_FLOAT64 = 3.0, 5.0
 SHAPES = [(16384, 1024, 64), (8192, 512, 16), (4096, 4096, 32), (16384, 256, 128)]
 
 
@@ -61,11 +61,11 @@ def zero_vectors(rng, x, c):
 
 def zero_vectors_unit_codes(rng, x, c):
     x[:] = 0
-    return x, c / np.linalg.norm(c, axis=1, keepdims=True)
+    return x, c / np.maximum(np.linalg.norm(c, axis=1, keepdims=True), 1e-300)
 
 
 def nearly_zero_vectors_unit_codes(rng, x, c):
-    return x * 1e-20, c / np.linalg.norm(c, axis=1, keepdims=True)
+    return x * 1e-20, c / np.maximum(np.linalg.norm(c, axis=1, keepdims=True), 1e-300)
 
 
 def zero_codes(rng, x, c):
@@ -158,7 +158,18 @@ EXTREMES = [
     two_far_groups,
     heavy_tails,
 ]
-TIMED = len(EXTREMES) * len(SHAPES)
+UNDECIDED = {
+    zero_vectors_unit_codes,
+    nearly_zero_vectors_unit_codes,
+    tiny_codes,
+    two_far_groups,
+    heavy_tails,
+}
+
+
+def bar(extreme) -> float:
+    """How many times the time of normal data `extreme` may take."""
+    return IN_FLOAT64 if extreme in UNDECIDED else TIMED_SLOWER
 
 
 def drawn(extreme, seed: int, n: int, k: int, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -192,7 +203,7 @@ def slower(call, reference) -> float:
 
 def timed(number: int) -> None:
     extreme = EXTREMES[number % len(EXTREMES)]
-    n, k, d = SHAPES[number // len(EXTREMES)]
+    n, k, d = SHAPES[number // len(EXTREMES) % len(SHAPES)]
     x, c = (vq.Tensor(a) for a in drawn(extreme, number, n, k, d))
     plain_x, plain_c = (vq.Tensor(a) for a in drawn(normal, number, n, k, d))
     rows = np.random.default_rng(number).choice(n, 64, replace=False)
@@ -206,15 +217,15 @@ def timed(number: int) -> None:
     }
     for name, call in calls.items():
         ratio = slower(lambda: call(x, c), lambda: call(plain_x, plain_c))  # noqa: B023
-        if ratio > TIMED_SLOWER:
+        if ratio > bar(extreme):
             raise AssertionError(
                 f"{name} of {extreme.__name__} {(n, k, d)}: {ratio:.1f} times as long as normal data"
             )
 
 
 def case(number: int) -> None:
-    if number < TIMED:
-        timed(number)
+    if number % 10 == 0:
+        timed(number // 10)
         return
     rng = np.random.default_rng(number)
     n, k, d = int(rng.integers(1, 300)), int(rng.integers(1, 700)), int(rng.integers(1, 80))

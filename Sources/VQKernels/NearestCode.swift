@@ -68,7 +68,8 @@ func resolveWideRows<Element: SearchElement>(
   let wide = (0..<n).filter { codes[$0] < 0 }
   if wide.isEmpty { return }
   let exact = packed.exact(codebook)
-  parallelFor(wide.count, grain: ExactCodebook.rows) { range, stop in
+  let share = (wide.count - 1) / (4 * threadCount) / ExactCodebook.rows + 1
+  parallelFor(wide.count, grain: ExactCodebook.rows * min(share, 16)) { range, stop in
     exact.findNearest(x, rows: wide[range], codes, stop)
   }
   wide.forEach(finish)

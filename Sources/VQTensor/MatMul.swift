@@ -67,7 +67,9 @@ private func product(
   let fresh = k > 0 && target.dropLast(2).reduce(1, *) == batch.reduce(1, *)
   let result = fresh ? try Tensor("matmul", shape: target) { _ in } : try Tensor.zeros(target)
   if k > 0 && m > 0 && n > 0 {
-    try plan.run(a.storage.floats, b.storage.floats, result.storage.floats)
+    try interruptible("matmul") {
+      try plan.run(a.storage.floats, b.storage.floats, result.storage.floats)
+    }
   }
   return result
 }

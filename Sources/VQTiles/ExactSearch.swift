@@ -5,20 +5,28 @@ public var exactCodes: Int { 8 }
 private struct FourDistances {
   var a, b, c, d: SIMD8<Double>
 
+  /// - Parameter isRounded: whether each square is rounded before it is added, as the definition has it; else
+  ///   they are added in one where the instruction set does.
   @inline(__always)
-  init(_ x: UnsafePointer<Double>, _ tile: UnsafePointer<Double>, width: Int) {
+  init(_ x: UnsafePointer<Double>, _ tile: UnsafePointer<Double>, width: Int, isRounded: Bool) {
+    @inline(__always)
+    func add(_ sum: inout SIMD8<Double>, _ difference: SIMD8<Double>) {
+      #if VQ_AVX512 || VQ_AVX2
+        if !isRounded {
+          sum.addProduct(difference, difference)
+          return
+        }
+      #endif
+      sum += difference * difference
+    }
     (a, b, c, d) = (SIMD8(), SIMD8(), SIMD8(), SIMD8())
     var code = tile
     for i in 0..<width {
       let values = code.vector(SIMD8<Double>.self)
-      let first = SIMD8(repeating: x[i]) - values
-      a += first * first
-      let second = SIMD8(repeating: x[width + i]) - values
-      b += second * second
-      let third = SIMD8(repeating: x[2 * width + i]) - values
-      c += third * third
-      let fourth = SIMD8(repeating: x[3 * width + i]) - values
-      d += fourth * fourth
+      add(&a, SIMD8(repeating: x[i]) - values)
+      add(&b, SIMD8(repeating: x[width + i]) - values)
+      add(&c, SIMD8(repeating: x[2 * width + i]) - values)
+      add(&d, SIMD8(repeating: x[3 * width + i]) - values)
       code += 8
     }
   }
@@ -48,7 +56,7 @@ public func nearestExactly(
   first: Int32, _ least: UnsafeMutablePointer<Double>, _ nearest: UnsafeMutablePointer<Int32>
 ) {
   for tile in 0..<count {
-    let distances = FourDistances(x, tiles + tile * d * 8, width: d)
+    let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: true)
     let code = first + Int32(tile * 8)
     lower(distances.a, code, &least[0], &nearest[0])
     lower(distances.b, code, &least[1], &nearest[1])
@@ -57,17 +65,56 @@ public func nearestExactly(
   }
 }
 
-/// `out[r, j]` = the squared distance of point r to code j of the tiles, [4, stride].
+/// `out[r, j]` = the squared distance of point r to code j of the tiles, [4, stride], by the definition.
 public func distancesExactly(
   _ x: UnsafePointer<Double>, _ tiles: UnsafePointer<Double>, width d: Int, count: Int,
   _ out: UnsafeMutablePointer<Double>, stride: Int
 ) {
   for tile in 0..<count {
-    let distances = FourDistances(x, tiles + tile * d * 8, width: d)
+    let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: true)
     let target = out + tile * 8
     target.store(distances.a)
     (target + stride).store(distances.b)
     (target + 2 * stride).store(distances.c)
     (target + 3 * stride).store(distances.d)
   }
+}
+
+/// The same up to the rounding of d products; lowers `least` [4] to the least of them.
+public func distancesNearly(
+  _ x: UnsafePointer<Double>, _ tiles: UnsafePointer<Double>, width d: Int, count: Int,
+  _ out: UnsafeMutablePointer<Double>, stride: Int, _ least: UnsafeMutablePointer<Double>
+) {
+  var (a, b) = (SIMD8(repeating: least[0]), SIMD8(repeating: least[1]))
+  var (c, e) = (SIMD8(repeating: least[2]), SIMD8(repeating: least[3]))
+  for tile in 0..<count {
+    let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: false)
+    let target = out + tile * 8
+    target.store(distances.a)
+    (target + stride).store(distances.b)
+    (target + 2 * stride).store(distances.c)
+    (target + 3 * stride).store(distances.d)
+    a.replace(with: distances.a, where: distances.a .< a)
+    b.replace(with: distances.b, where: distances.b .< b)
+    c.replace(with: distances.c, where: distances.c .< c)
+    e.replace(with: distances.d, where: distances.d .< e)
+  }
+  (least[0], least[1], least[2], least[3]) = (a.min(), b.min(), c.min(), e.min())
+}
+
+/// Writes the places of the first `room` of `count` numbers up to `limit`; returns how many there are.
+public func placesUpTo(
+  _ limit: Double, _ x: UnsafePointer<Double>, count: Int, _ places: UnsafeMutablePointer<Int32>,
+  room: Int
+) -> Int {
+  var found = 0
+  for first in stride(from: 0, to: count, by: 8) {
+    let isIncluded = (x + first).vector(SIMD8<Double>.self) .<= limit
+    guard any(isIncluded) else { continue }
+    for lane in 0..<8 where isIncluded[lane] {
+      if found < room { places[found] = Int32(first + lane) }
+      found += 1
+    }
+  }
+  return found
 }

@@ -36,15 +36,15 @@ def nearest_codes(
     return_distances: bool = False,
     topk: int | None = None,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """x [n, d], codebook [k, d] -> codes int32 [n], and their squared distances [n] if asked.
+    """x [n, d], codebook [k, d] -> codes int32 [n], and squared distances [n] if asked.
 
     With `topk`, 1 to k: the so many nearest codes, nearest first, [n, topk], and their distances.
 
     The code is the arg-min of the squared distance in Float64, the lowest index on equality, the
-    same for every thread count. Arrays of float64, and of integers of 32 bits and more, are compared
-    in float64 and give float64 distances, all others in float32; nothing is rounded first. Arrays
-    are read in place. What was made of a codebook for the search is kept with a `Tensor` until it
-    changes, not with an array. ValueError for NaN, infinity, no rows or no codes.
+    same for every thread count. Arrays of float64, and of integers of 32 bits and more, are
+    compared in float64 and give float64 distances, all others in float32; nothing is rounded first.
+    Arrays are read in place. What was made of a codebook for the search is kept with a `Tensor`
+    until it changes, not with an array. ValueError for NaN, infinity, no rows or no codes.
     """
     points = _points("nearest_codes", "x", x)
     rows = _points("nearest_codes", "codebook", codebook)
@@ -133,10 +133,10 @@ def kmeans(
 ) -> KMeansResult:
     """Lloyd's k-means of x [n, d].
 
-    `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k; no cluster
-    is left empty while a point lies off its centroid. Arrays of float64, and of integers of 32 bits
-    and more, are clustered in float64 and give float64 centroids, all others in float32. ValueError
-    for NaN, infinity, no rows or k < 1.
+    `init`: "kmeans++", "random", or centroids [k, d] to start from. k is kept when n < k; no
+    cluster is left empty while a point lies off its centroid. Arrays of float64, and of integers of
+    32 bits and more, are clustered in float64 and give float64 centroids, all others in float32.
+    ValueError for NaN, infinity, no rows or k < 1.
     """
     seed = checked_word("kmeans", "seed", seed)
     points = _points("kmeans", "x", x)
