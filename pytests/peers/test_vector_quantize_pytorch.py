@@ -45,11 +45,11 @@ def peer_of(layer: vq.VectorQuant, **options: Any) -> Any:
     return peer
 
 
-def keep_unused(peer: Any, layer: vq.VectorQuant, codes: np.ndarray) -> None:
+def keep_unused(peer: Any, codebook: Tensor, codes: np.ndarray) -> None:
     """Puts unused codes back, which the peer's smoothing draws to the origin and ours leaves."""
     unused = np.setdiff1d(np.arange(K), codes)
     with torch.no_grad():
-        peer._codebook.embed[0, unused] = torch.tensor(layer.codebook.numpy()[unused])
+        peer._codebook.embed[0, unused] = torch.tensor(codebook.numpy()[unused])
 
 
 def batches(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -217,7 +217,7 @@ def test_training_forwards_move_codes_as_the_peers_do(
         assert_close(z.grad, peer_z.grad, f"z, step {step}")
         peer.zero_grad()
         if options.get("ema_decay") and "norm" not in options:
-            keep_unused(peer, layer, info.q.numpy())
+            keep_unused(peer, layer.codebook, info.q.numpy())
 
 
 def test_residual_ema_moves_codes_as_the_peers_does(rng: np.random.Generator) -> None:
@@ -232,6 +232,9 @@ def test_residual_ema_moves_codes_as_the_peers_does(rng: np.random.Generator) ->
         assert np.array_equal(info.q.numpy(), peer_codes.numpy()), f"step {step}"
         assert_close(z_q, peer_z_q, f"z_q, step {step}")
         assert_close(info.stage_losses, peer_losses, f"losses, step {step}")
+        codes = info.q.numpy()
+        for index, (stage, book) in enumerate(zip(peer.layers, layer.codebooks, strict=True)):
+            keep_unused(stage, book, codes[..., index])
 
 
 def test_masked_vectors_are_left_out_as_the_peers_are(rng: np.random.Generator) -> None:
@@ -245,7 +248,7 @@ def test_masked_vectors_are_left_out_as_the_peers_are(rng: np.random.Generator) 
         assert np.array_equal(info.q.numpy(), peer_codes.numpy()), f"step {step}"
         assert_close(z_q, peer_z_q, f"z_q, step {step}")
         assert_close(info.loss, peer_loss, f"loss, step {step}")
-        keep_unused(peer, layer, info.q.numpy())
+        keep_unused(peer, layer.codebook, info.q.numpy())
     assert_close(layer.codebook, peer._codebook.embed[0], "codebook")
 
 
