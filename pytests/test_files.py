@@ -9,6 +9,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -121,24 +122,23 @@ def test_errors_are_those_of_open(tmp_path: Path, action: str) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_files_without_permission(tmp_path: Path) -> None:
+def test_files_without_permission() -> None:
     """As another user, in a child, where this one may do everything."""
-    if os.geteuid() != 0:
-        check_permissions(tmp_path / "mine")
-        return
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(mode(parent) | 0o055)
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setuid(65534)
-            check_permissions(tmp_path / "mine")
-            os._exit(0)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
+    with tempfile.TemporaryDirectory() as name:
+        if os.geteuid() != 0:
+            check_permissions(Path(name, "mine"))
+            return
+        os.chmod(name, 0o777)
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setuid(65534)
+                check_permissions(Path(name, "mine"))
+                os._exit(0)
+            except BaseException as error:
+                print(repr(error), file=sys.stderr, flush=True)
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def check_permissions(folder: Path) -> None:
