@@ -153,7 +153,7 @@ import Testing
     try train(network, optimizer, 3..<6)
 
     let (resumed, second) = try make()
-    let (saved, _) = try Checkpoint.load(path)
+    let saved = try Checkpoint.load(path).tensors
     func of(_ prefix: String) -> [NamedTensor] {
       saved.filter { $0.name.hasPrefix(prefix + ".") }
         .map { (String($0.name.dropFirst(prefix.count + 1)), $0.tensor) }

@@ -65,7 +65,7 @@ class Picture:
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from error
         if pixels.ndim == 3:
-            return pixels.astype(np.float32) / 255
+            return pixels.astype(np.float32) / np.float32(255)
         # Bicubic scaling overshoots.
         return np.repeat(pixels.clip(0, 1)[:, :, None], 3, axis=2)
 

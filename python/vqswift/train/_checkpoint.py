@@ -54,10 +54,10 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     inplace = []
     for prefix, optimizer, codebook in _inplace(trainer.model):
         state = _taken(prefix, tensors)
-        gradient = state.pop(_GRADIENT, None)
-        if gradient is not None:
+        given, gradient = state.pop(_GRADIENT, None), None
+        if given is not None:
             name = prefix + _GRADIENT
-            fit = fitted("load_trainer", name, gradient, codebook.dtype, codebook.shape)
+            fit = fitted("load_trainer", name, given, codebook.dtype, codebook.shape)
             gradient = vq.Tensor(fit)
         optimizer._checked_state(state)
         inplace.append((optimizer, state, codebook, gradient))
