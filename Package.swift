@@ -45,7 +45,8 @@ let package = Package(
   name: "vqswift",
   products: [
     .library(
-      name: "VQSwift", targets: ["VQTensor", "VQNN", "VQQuantizers", "VQModels", "VQEstimators"]),
+      name: "VQSwift",
+      targets: ["VQSwift", "VQTensor", "VQNN", "VQQuantizers", "VQModels", "VQEstimators"]),
     .library(name: "VQSwiftC", type: .static, targets: ["VQSwiftC"]),
   ],
   targets: [
@@ -69,6 +70,9 @@ let package = Package(
     .target(
       name: "VQEstimators", dependencies: ["VQNN", "VQTensor", "VQKernels"],
       swiftSettings: conditions),
+    .target(
+      name: "VQSwift",
+      dependencies: ["VQEstimators", "VQModels", "VQNN", "VQQuantizers", "VQTensor"]),
     .target(name: "CVQSwift"),
     .target(
       name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQModels"],
@@ -85,6 +89,7 @@ let package = Package(
     .testTarget(
       name: "VQEstimatorsTests", dependencies: ["VQEstimators", "VQTesting"],
       swiftSettings: conditions),
+    .testTarget(name: "VQSwiftTests", dependencies: ["VQSwift"]),
     .testTarget(
       name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"],
       swiftSettings: conditions),

@@ -76,3 +76,8 @@ def test_logvar_tells_its_shape_as_passed() -> None:
     layer = vq.GaussianQuant(4, 8, kind="IV", dim=1)
     with pytest.raises(ValueError, match=r"\[2, 4, 5\] and \[2, 4, 3\].*z's shape"):
         layer(np.ones((2, 4, 3), np.float32), np.ones((2, 4, 5), np.float32))
+
+
+def test_a_convolution_tells_how_images_lie() -> None:
+    with pytest.raises(ValueError, match=r"\[2, 3, 8, 8\].*permute\(0, 2, 3, 1\)"):
+        vq.nn.Conv2d(3, 4, 3)(np.ones((2, 3, 8, 8), np.float32))

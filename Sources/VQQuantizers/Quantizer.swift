@@ -234,7 +234,9 @@ public class Quantizer: Module {
   // MARK: Parts
 
   private func requireNotFrozen(_ operation: String) throws {
-    guard !isFrozen else { throw VQError.misuse("\(name).\(operation)", "the codebook is frozen") }
+    guard !isFrozen else {
+      throw VQError.misuse("\(name).\(operation)", "the codebook is frozen: unfreeze it first")
+    }
   }
 
   private func checkedStages(_ stages: Int?) throws -> Int {

@@ -64,10 +64,14 @@ extension Tensor {
     guard weight.rank == 4 else {
       throw VQError.shape(operation, [shape, weight.shape], "the weight must be \(layout)")
     }
-    guard shape[3] == weight.shape[inputAxis] else {
+    let wanted = weight.shape[inputAxis]
+    guard shape[3] == wanted else {
+      let order =
+        shape[1] == wanted
+        ? "; images are [n, h, w, c]: permute(0, 2, 3, 1) brings channels last" : ""
       throw VQError.shape(
         operation, [shape, weight.shape],
-        "the input has \(shape[3]) channels and the weight expects \(weight.shape[inputAxis])")
+        "the input has \(shape[3]) channels and the weight expects \(wanted)\(order)")
     }
     let out = weight.shape[1 - inputAxis]
     if let bias, bias.shape != [out] {

@@ -195,7 +195,9 @@ import Testing
     layer.isFrozen = true
     _ = try layer.quantize(z)
     #expect(layer.snapshot == before)
-    #expect(errorText { try layer.update() } == "[vector_quant.update] the codebook is frozen")
+    #expect(
+      errorText { try layer.update() }
+        == "[vector_quant.update] the codebook is frozen: unfreeze it first")
     layer.isFrozen = false
     layer.isTraining = false
     _ = try layer.quantize(z)

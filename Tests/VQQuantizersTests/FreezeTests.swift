@@ -76,7 +76,7 @@ import Testing
     let before = layer.snapshot
     #expect(
       errorText { try layer.fit(sample([9, 6], seed: 6)) }
-        == "[vector_quant.fit] the codebook is frozen")
+        == "[vector_quant.fit] the codebook is frozen: unfreeze it first")
     #expect(layer.snapshot == before)
   }
 

@@ -117,7 +117,7 @@ struct TransposedCase: CustomStringConvertible {
     let x = try Tensor.zeros([1, 4, 4, 3])
     func weight(_ shape: Int...) throws -> Tensor { try Tensor.zeros(shape) }
     expectError(
-      "[conv_transpose2d] shapes [1, 4, 4, 3] and [4, 8, 3, 3]: the input has 3 channels and the weight expects 4"
+      "[conv_transpose2d] shapes [1, 4, 4, 3] and [4, 8, 3, 3]: the input has 3 channels and the weight expects 4; images are [n, h, w, c]: permute(0, 2, 3, 1) brings channels last"
     ) { try x.convTranspose2d(weight(4, 8, 3, 3)) }
     expectError(
       "[conv_transpose2d] shapes [3, 8, 3, 3] and [3]: the bias must have the shape [8]"

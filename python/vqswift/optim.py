@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from . import _core
-from ._arguments import checked
+from ._arguments import checked, described
 from ._fitting import fitted
 from ._interop import not_copied
 from ._param_groups import ParameterGroup, Rates
@@ -28,8 +28,8 @@ def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorH
     handles = []
     for parameter in [parameters] if isinstance(parameters, Tensor) else parameters:
         if not isinstance(parameter, Tensor):
-            kind = type(parameter).__name__
-            raise TypeError(f"[{operation}] a parameter is a {kind}: a Tensor is required")
+            given = described(parameter)
+            raise TypeError(f"[{operation}] a parameter is {given}: a vqswift Tensor is required")
         handles.append(parameter._handle)
     return handles
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import vqswift as vq
 
-from .._arguments import checked
+from .._arguments import checked, refuse
 from ..data import Batches
 
 
@@ -94,7 +94,10 @@ def _passes(
     try:
         with vq.no_grad():
             for x in Batches(images, batch_size=batch_size, shuffle=False):
-                reconstruction, info = model(vq.Tensor(x))
+                output = model(vq.Tensor(x))
+                if not (isinstance(output, tuple) and len(output) == 2):
+                    refuse("evaluate", "the model's output", output, "(reconstruction, info)")
+                reconstruction, info = output
                 yield x, reconstruction.numpy(), info.q.numpy()
     finally:
         for module, mode in modes:

@@ -1,0 +1,7 @@
+/// Everything of the package under one import: tensors, layers, quantizers, models, estimators.
+
+@_exported import VQEstimators
+@_exported import VQModels
+@_exported import VQNN
+@_exported import VQQuantizers
+@_exported import VQTensor
