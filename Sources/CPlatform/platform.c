@@ -15,6 +15,7 @@ int omp_in_parallel(void);
 enum { MOST_THREADS_AT_START = 64 };
 
 static _Atomic(int) configured_threads;
+static _Atomic(bool) direct_convolutions;
 static _Thread_local bool gradients_disabled;
 static _Thread_local char error_text[4096];
 
@@ -35,6 +36,9 @@ int vq_set_library_threads(int count) {
   if (before != count) omp_set_num_threads(count);
   return before;
 }
+
+bool vq_direct_convolutions(void) { return atomic_load(&direct_convolutions); }
+void vq_set_direct_convolutions(bool direct) { atomic_store(&direct_convolutions, direct); }
 
 bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }

@@ -39,6 +39,7 @@ typedef struct {
 static _Atomic(region_state) state;
 static void (*region_body)(void *);
 static void *region_context;
+static uint64_t region_control;
 static atomic_flag taken = ATOMIC_FLAG_INIT;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -101,6 +102,7 @@ static void stand_up(void) {
 
 static void work(long *known_preemptions) {
   int64_t begun = nanoseconds();
+  vq_set_kernel_control(region_control);
   region_body(region_context);
   if (nanoseconds() - begun > LONG_WAIT_NS) {
     long known = *known_preemptions;
@@ -175,6 +177,7 @@ static void hire(int count) {
 static void open_region(void (*body)(void *), void *context, int seats) {
   region_body = body;
   region_context = context;
+  region_control = vq_kernel_control();
   atomic_store(&interrupted, false);
   atomic_store(&wanted, seats);
   region_state next = {atomic_load(&state).number + 1, (uint16_t)seats, 0};
@@ -219,20 +222,25 @@ static void note_interruption(int64_t now) {
   rest = rest < LAST_REST_NS / 2 ? 2 * rest : LAST_REST_NS;
 }
 
+static void run_alone(void (*body)(void *), void *context) {
+  uint64_t control = vq_enter_kernels();
+  body(context);
+  vq_leave_kernels(control);
+}
+
 void vq_parallel(void (*body)(void *), void *context, int threads) {
-  if (threads <= 1 || atomic_flag_test_and_set(&taken)) {
-    body(context);
-    return;
-  }
+  if (threads <= 1 || atomic_flag_test_and_set(&taken)) return run_alone(body, context);
   if (left_out > 0 && nanoseconds() > rest_until) left_out = 0;
   if (helpers < threads - 1) hire(threads - 1);
   int seats = (helpers < threads - 1 ? helpers : threads - 1) - left_out;
+  uint64_t control = vq_enter_kernels();
   in_region = true;
   if (seats > 0) open_region(body, context, seats);
   body(context);
   if (seats > 0 && close_region() > LONG_WAIT_NS && atomic_load(&interrupted))
     note_interruption(nanoseconds());
   in_region = false;
+  vq_leave_kernels(control);
   atomic_flag_clear(&taken);
 }
 

@@ -1,8 +1,13 @@
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 /// Whether the calling thread works in a parallel region.
 bool vq_in_region(void);
 
 /// In a forked child, whose helpers are gone.
 void vq_forget_helpers(void);
+
+/// The calling thread's floating-point control.
+uint64_t vq_kernel_control(void);
+void vq_set_kernel_control(uint64_t value);

@@ -4,6 +4,8 @@ public func sampleCategories(
   _ state: RandomState, _ x: UnsafePointer<Float>, _ codes: UnsafeMutablePointer<Int32>, rows: Int,
   columns: Int
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   let tiles = (columns + tile - 1) / tile
   parallelFor(rows, grain: max(1, elementGrain / columns)) { range in
     withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { weights in

@@ -4,6 +4,8 @@ public func extremumAxis(
   largest: Bool, _ x: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>,
   _ indices: UnsafeMutablePointer<Int32>?, outer: Int, length: Int, inner: Int
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   // The smallest is the negated largest of the negated numbers.
   let sign: Float = largest ? 1 : -1
   if inner == 1 {

@@ -80,6 +80,8 @@ public func quantizeLevels(
   compared: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>,
   codes: UnsafeMutablePointer<Int32>, squaredDistances: UnsafeMutablePointer<Float>
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   let (width, tileRows) = (levels.width, levels.tileRows)
   levels.basis.withUnsafeBufferPointer { basis in
     levels.withConstants { constants in

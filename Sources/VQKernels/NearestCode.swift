@@ -17,6 +17,8 @@ public func nearestCode(
   _ x: UnsafePointer<Float>, count n: Int, _ codebook: UnsafePointer<Float>,
   _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
 ) -> NonFiniteInput? {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   if let index = packed.nonFinite { return .code(index) }
   if n == 0 { return nil }
   let (d, panel) = (packed.d, packed.kernels.panelPoints)
@@ -68,6 +70,8 @@ public func squaredDistancesToCodes(
   _ x: UnsafePointer<Float>, count n: Int, _ codebook: UnsafePointer<Float>, width d: Int,
   _ codes: UnsafePointer<Int32>, _ out: UnsafeMutablePointer<Float>
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   parallelFor(n, grain: max(4, elementGrain / max(d, 1) / 4 * 4)) { range in
     var row = range.lowerBound
     while row + 4 <= range.upperBound {

@@ -14,6 +14,8 @@ public func parallelFor(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) 
   let grain = max(grain, 1)
   let threads = min(Int(vq_thread_count()), (count + grain - 1) / grain)
   if threads <= 1 {
+    let control = vq_enter_kernels()
+    defer { vq_leave_kernels(control) }
     var start = 0
     while start < count {
       body(start..<min(start + grain, count))
@@ -44,4 +46,16 @@ public func parallelFor(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) 
 public var threadCount: Int {
   get { Int(vq_thread_count()) }
   set { vq_set_thread_count(Int32(newValue)) }
+}
+
+/// Whether kernels take denormal numbers for zero, save those that decide codes.
+public var flushesDenormals: Bool {
+  get { vq_flushes_denormals() }
+  set { vq_set_flushes_denormals(newValue) }
+}
+
+/// A scope in which kernels of the calling thread keep denormal numbers, since they decide codes.
+public struct GradualUnderflow {
+  public init() { vq_begin_gradual_underflow() }
+  public func end() { vq_end_gradual_underflow() }
 }

@@ -9,6 +9,8 @@ public func rankedCodes(
   width d: Int, wanted: Int, _ codes: UnsafeMutablePointer<Int32>,
   squaredDistances: UnsafeMutablePointer<Float>
 ) -> NonFiniteInput? {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   let centered = CenteredCodebook(codebook, codes: k, width: d)
   if let index = centered.nonFinite { return .code(index) }
   useOneProductThread()

@@ -12,6 +12,8 @@ public func sampledCode(
   _ x: UnsafePointer<Float>, count n: Int, _ codebook: UnsafePointer<Float>, codes k: Int,
   width d: Int, temperature: Float, state: RandomState, _ codes: UnsafeMutablePointer<Int32>
 ) -> NonFiniteInput? {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   let centered = CenteredCodebook(codebook, codes: k, width: d)
   if let index = centered.nonFinite { return .code(index) }
   let noise = GumbelNoise(state, codes: k)

@@ -4,6 +4,8 @@ public func quantizeSigns(
   _ z: UnsafePointer<Float>, rows: Int, width: Int, output: UnsafeMutablePointer<Float>,
   codes: UnsafeMutablePointer<Int32>, squaredDistances: UnsafeMutablePointer<Float>
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   parallelFor(rows, grain: rowGrain(width)) { range in
     for row in range {
       let (source, target) = (z + row * width, output + row * width)

@@ -51,6 +51,8 @@ public func weightCodes(
   _ grid: QuantizationGrid, _ w: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Int32>,
   count: Int
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   parallelFor(count, grain: elementGrain) { range in
     for i in range {
       let step = nearest(grid.position(w[i]))

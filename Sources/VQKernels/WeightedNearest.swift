@@ -7,6 +7,8 @@ public func weightedNearestCode(
   _ x: UnsafePointer<Float>, weights: UnsafePointer<Float>, count n: Int,
   _ codebook: UnsafePointer<Float>, codes k: Int, width d: Int, _ out: UnsafeMutablePointer<Int32>
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   parallelFor(n, grain: max(1, elementGrain / max(k * d, 1))) { range in
     withUnsafeTemporaryAllocation(of: Float.self, capacity: max(k, 1)) { buffer in
       let distances = buffer.baseAddress!

@@ -71,32 +71,33 @@ extension WinogradConvolution {
   /// Elements that `convolve` and `convolveTransposed` need besides their operands.
   public func scratchCount(threads: Int) -> Int {
     let widest = max(inputs, outputs)
-    return Self.points * inputs * outputs + 2 * widest + threads * slotCount
+    return (Self.points + Self.taps) * inputs * outputs + 3 * widest + threads * slotCount
+      + 2 * max(pixels, transposed.pixels) + tiles + transposed.tiles
   }
 
+  /// A tile's direct sums read 16 patches and give 16 outputs, fewer than its chunk's points.
   private var slotCount: Int {
     Self.points * (pointStride(inputs) + pointStride(outputs)) + max(inputs, outputs)
   }
 
   /// `out` = the convolution of `x` [images, height, width, inputs] with `weights` [outputs, inputs, 3, 3],
-  /// plus `bias` [outputs] where there is one.
+  /// plus `bias` [outputs] where there is one. Tiles with an output that sees little of them take
+  /// direct sums; false, and nothing written, where many would or the weights are uneven.
   public func convolve(
     _ x: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
     _ out: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, threads: Int
-  ) {
-    transform(weights, flipped: false, scratch)
-    convolve(x, bias: bias, out, scratch, threads)
+  ) -> Bool {
+    convolve(x, weights, flipped: false, bias: bias, out, scratch, threads)
   }
 
-  /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [inputs] where there is one.
+  /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [inputs] where there is one;
+  /// false as `convolve`.
   public func convolveTransposed(
     _ gradient: UnsafePointer<Float>, _ weights: UnsafePointer<Float>,
     bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,
     scratch: UnsafeMutablePointer<Float>, threads: Int
-  ) {
-    let transposed = transposed
-    transposed.transform(weights, flipped: true, scratch)
-    transposed.convolve(gradient, bias: bias, out, scratch, threads)
+  ) -> Bool {
+    transposed.convolve(gradient, weights, flipped: true, bias: bias, out, scratch, threads)
   }
 
   /// `out` [points, inputs, outputs] from [outputs, inputs, 3, 3], or from [inputs, outputs, 3, 3] with the
@@ -134,29 +135,103 @@ extension WinogradConvolution {
   }
 
   private func convolve(
-    _ x: UnsafePointer<Float>, bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,
+    _ x: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, flipped: Bool,
+    bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,
     _ scratch: UnsafeMutablePointer<Float>, _ threads: Int
+  ) -> Bool {
+    let points = scratch
+    let directWeights = points + Self.points * inputs * outputs
+    let zeros = directWeights + Self.taps * inputs * outputs
+    let share = zeros + 2 * max(inputs, outputs)
+    let sums = share + inputs
+    let peaks = sums + pixels
+    let marks = peaks + pixels
+    let slots = ScratchSlots(marks + tiles, count: threads, stride: slotCount)
+
+    let kind = WinogradWeights(weights, self, flipped: flipped, share: share)
+    guard kind.areEven else { return false }
+    measure(x, share: share, sums: sums, peaks: peaks)
+    return marks.withMemoryRebound(to: Bool.self, capacity: tiles) { isUneven in
+      let uneven = markUneven(sums: sums, peaks: peaks, kind, isUneven)
+      guard 4 * uneven <= tiles else { return false }
+      zeros.update(repeating: 0, count: 2 * max(inputs, outputs))
+      transform(weights, flipped: flipped, points)
+      if uneven > 0 { arrange(weights, flipped: flipped, directWeights) }
+      convolve(
+        x, Operands(weights: points, directWeights: directWeights, zeros: zeros, bias: bias),
+        isUneven, out, slots)
+      return true
+    }
+  }
+
+  /// What all tiles read besides the images.
+  private struct Operands {
+    let weights, directWeights, zeros: UnsafePointer<Float>
+    let bias: UnsafePointer<Float>?
+  }
+
+  private func convolve(
+    _ x: UnsafePointer<Float>, _ operands: Operands, _ isUneven: UnsafePointer<Bool>,
+    _ out: UnsafeMutablePointer<Float>, _ slots: ScratchSlots
   ) {
-    let weights = UnsafePointer(scratch)
-    let zeros = scratch + Self.points * inputs * outputs
-    zeros.update(repeating: 0, count: 2 * max(inputs, outputs))
-    let slots = ScratchSlots(
-      zeros + 2 * max(inputs, outputs), count: threads, stride: slotCount)
     let (inputStride, outputStride) = (pointStride(inputs), pointStride(outputs))
+    let bias = operands.bias ?? operands.zeros
     parallelFor(tiles, grain: chunkTiles) { range in
       slots.borrow { slot in
         let products = slot + Self.points * inputStride
         let discarded = products + Self.points * outputStride
         let rows = (range.count + kernels.productRows - 1) / kernels.productRows
-        withPatches(range, x, channels: inputs, offset: 0, outside: zeros) { patches in
-          kernels.transformPatches(patches, range.count, inputs, slot, inputStride)
+        withPatches(range, x, channels: inputs, offset: 0, outside: operands.zeros) { patches in
+          withTiles(range, out, channels: outputs, offset: 0, outside: discarded) { targets in
+            kernels.transformPatches(patches, range.count, inputs, slot, inputStride)
+            kernels.multiplyPoints(
+              slot, inputStride, operands.weights, products, outputStride, Self.points,
+              rows * kernels.productRows, inputs, outputs)
+            kernels.transformOutputs(
+              products, outputStride, range.count, outputs, bias, targets)
+            for tile in range where isUneven[tile] {
+              let index = tile - range.lowerBound
+              multiplyDirectly(
+                patches + 36 * index, operands.directWeights, bias, slot, products,
+                targets + 16 * index)
+            }
+          }
         }
-        kernels.multiplyPoints(
-          slot, inputStride, weights, products, outputStride, Self.points,
-          rows * kernels.productRows, inputs, outputs)
-        withTiles(range, out, channels: outputs, offset: 0, outside: discarded) { targets in
-          kernels.transformOutputs(
-            products, outputStride, range.count, outputs, bias ?? UnsafePointer(zeros), targets)
+      }
+    }
+  }
+
+  /// The 16 outputs of a tile from its 6x6 patch; `gathered` holds [16, 9, inputs], `products`
+  /// [16, outputs].
+  private func multiplyDirectly(
+    _ patch: WinogradKernels.Sources, _ weights: UnsafePointer<Float>,
+    _ bias: UnsafePointer<Float>, _ gathered: UnsafeMutablePointer<Float>,
+    _ products: UnsafeMutablePointer<Float>, _ targets: WinogradKernels.Targets
+  ) {
+    let depth = Self.taps * inputs
+    for output in 0..<16 {
+      let first = patch + output / 4 * 6 + output % 4
+      for tap in 0..<Self.taps {
+        (gathered + output * depth + tap * inputs)
+          .update(from: first[tap / 3 * 6 + tap % 3], count: inputs)
+      }
+    }
+    kernels.multiplyPoints(gathered, 0, weights, products, 0, 1, 16, depth, outputs)
+    for output in 0..<16 {
+      let (sum, target) = (products + output * outputs, targets[output])
+      for o in 0..<outputs { target[o] = sum[o] + bias[o] }
+    }
+  }
+
+  /// `out` [9, inputs, outputs] from the weights as `transform` reads them.
+  private func arrange(
+    _ weights: UnsafePointer<Float>, flipped: Bool, _ out: UnsafeMutablePointer<Float>
+  ) {
+    for i in 0..<inputs {
+      for o in 0..<outputs {
+        let filter = weights + Self.taps * (flipped ? i * outputs + o : o * inputs + i)
+        for tap in 0..<Self.taps {
+          out[(tap * inputs + i) * outputs + o] = filter[flipped ? Self.taps - 1 - tap : tap]
         }
       }
     }
@@ -230,7 +305,7 @@ extension WinogradConvolution {
 
   /// The image of a tile and its first output row and column.
   @inline(__always)
-  private func corner(_ tile: Int) -> (image: Int, top: Int, left: Int) {
+  func corner(_ tile: Int) -> (image: Int, top: Int, left: Int) {
     let (image, place) = tile.quotientAndRemainder(dividingBy: tileRows * tileColumns)
     return (image, place / tileColumns * 4, place % tileColumns * 4)
   }

@@ -32,15 +32,17 @@ extension WinogradConvolution {
   public func weightGradientScratchCount(threads: Int) -> Int {
     let plan = WeightGradientPlan(self, threads: threads)
     let slot = Self.points * (pointStride(plan.inputs) + pointStride(plan.outputs))
-    return Self.points * plan.groups * inputs * outputs + max(inputs, outputs) + threads * slot
+    let sums = Self.points * plan.groups * inputs * outputs + max(inputs, outputs) + threads * slot
+    return max(sums, evenScratchCount())
   }
 
   /// `out` [outputs, inputs, 3, 3] = the gradient of the weights from the inputs `x` and the outputs'
-  /// `gradient`.
+  /// `gradient`; false, and nothing written, where taps see little of what their tiles hold.
   public func weightGradient(
     _ x: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, threads: Int
-  ) {
+  ) -> Bool {
+    guard isEven(x, gradient, scratch: scratch) else { return false }
     let plan = WeightGradientPlan(self, threads: threads)
     // [groups, blocks, points, block inputs, block outputs]
     let sums = scratch
@@ -87,6 +89,7 @@ extension WinogradConvolution {
       }
     }
     finish(plan, sums, out)
+    return true
   }
 
   /// Adds the groups in order and transforms them back.

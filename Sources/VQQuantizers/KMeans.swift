@@ -41,6 +41,8 @@ func kmeans(
   _ x: Tensor, k: Int, iterations: Int, initial: KMeansStart, generator: Generator,
   operation: String, name: String
 ) throws -> KMeansResult {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   try x.requireFloat(operation)
   guard x.rank == 2 else { throw VQError.shape(operation, [x.shape], "x [n, d] is required") }
   guard x.count > 0 else {

@@ -32,6 +32,20 @@ public func vq_get_threads() -> Int64 { Int64(vq_thread_count()) }
 @_cdecl("vq_shut_down") @implementation
 public func vq_shut_down() { vq_end_calls() }
 
+@_cdecl("vq_set_flush_denormal") @implementation
+public func vq_set_flush_denormal(_ flush: Bool) -> Bool {
+  let before = vq_flushes_denormals()
+  vq_set_flushes_denormals(flush)
+  return before
+}
+
+@_cdecl("vq_set_exact_convolutions") @implementation
+public func vq_set_exact_convolutions(_ exact: Bool) -> Bool {
+  let before = exactConvolutions
+  exactConvolutions = exact
+  return before
+}
+
 @_cdecl("vq_set_grad_enabled") @implementation
 public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
   let before = vq_gradients_enabled()

@@ -28,6 +28,11 @@ struct ConvolutionGeometry: Hashable {
       && window.strideWidth == 1 && window.paddingHeight == 0 && window.paddingWidth == 0
   }
 
+  /// Whether the padding holds a whole kernel, so that outputs see no pixel.
+  var meetsPaddingAlone: Bool {
+    window.paddingHeight >= window.kernelHeight || window.paddingWidth >= window.kernelWidth
+  }
+
   /// Multiplications and additions of one pass.
   var operations: Double { 2 * Double(outputPixels) * Double(weightCount) }
 }

@@ -76,7 +76,7 @@ private func multiply(
   #if VQ_ONEDNN
     // dnnl_sgemm leaves c alone where there is nothing to add.
     if library == .oneDNN, k > 0 {
-      return try OneDNN.withLibraryThreads(1) {
+      return try OneDNN.withOneThread {
         try OneDNN.check(
           dnnl_sgemm(
             transposeA ? 84 : 78, transposeB ? 84 : 78, Int64(m), Int64(n), Int64(k), alpha,

@@ -34,13 +34,20 @@
       return descriptor
     }
 
-    /// Calls `body` with so many threads for the library's own loops, on the calling thread.
-    static func withLibraryThreads<Result>(_ count: Int, _ body: () throws -> Result) rethrows
-      -> Result
-    {
-      let before = vq_set_library_threads(Int32(count))
+    /// Calls `body` with one thread for the library's own loops: work is divided among ours.
+    static func withOneThread<Result>(_ body: () throws -> Result) rethrows -> Result {
+      let before = vq_set_library_threads(1)
       defer { _ = vq_set_library_threads(before) }
       return try body()
+    }
+
+    /// The same for kernels, with the floating-point control of ours.
+    static func withKernels<Result>(_ body: () throws -> Result) rethrows -> Result {
+      try withOneThread {
+        let control = vq_enter_kernels()
+        defer { vq_leave_kernels(control) }
+        return try body()
+      }
     }
 
     static func isSame(_ a: dnnl_memory_desc_t, _ b: dnnl_memory_desc_t) -> Bool {
@@ -68,15 +75,11 @@
     private let primitive: dnnl_primitive_t?
     private let scratchpad: dnnl_memory_desc_t
 
-    private let threads: Int
-
-    /// Creates the primitive of a descriptor that `describe` makes with the given attributes, for so
-    /// many threads.
+    /// Creates the primitive of a descriptor that `describe` makes with the given attributes, for
+    /// one thread.
     init(
-      threads: Int,
       _ describe: (dnnl_primitive_attr_t?, dnnl_engine_t?) throws -> dnnl_primitive_desc_t?
     ) throws {
-      self.threads = threads
       var attributes: dnnl_primitive_attr_t?
       try OneDNN.check(dnnl_primitive_attr_create(&attributes), "dnnl_primitive_attr_create")
       defer { dnnl_primitive_attr_destroy(attributes) }
@@ -84,7 +87,7 @@
         dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
         "dnnl_primitive_attr_set_scratchpad_mode")
       let engine = try OneDNN.engine()
-      (primitive, scratchpad) = try OneDNN.withLibraryThreads(threads) {
+      (primitive, scratchpad) = try OneDNN.withOneThread {
         let description = try describe(attributes, engine)
         defer { dnnl_primitive_desc_destroy(description) }
         var primitive: dnnl_primitive_t?
@@ -94,9 +97,6 @@
     }
 
     deinit { dnnl_primitive_destroy(primitive) }
-
-    /// Memory that one execution borrows.
-    var scratchBytes: Int { OneDNN.byteCount(scratchpad) }
 
     /// The layout that a descriptor chose for one of its arguments.
     static func layout(_ description: dnnl_primitive_desc_t?, _ what: dnnl_query_t) throws
@@ -109,10 +109,10 @@
     }
 
     /// Copies between two layouts.
-    static func reorder(from: dnnl_memory_desc_t, to: dnnl_memory_desc_t, threads: Int) throws
-      -> OneDNNPrimitive
-    {
-      try OneDNNPrimitive(threads: threads) { attributes, engine in
+    static func reorder(
+      from: dnnl_memory_desc_t, to: dnnl_memory_desc_t
+    ) throws -> OneDNNPrimitive {
+      try OneDNNPrimitive { attributes, engine in
         var (from, to) = (from, to)
         var description: dnnl_primitive_desc_t?
         try OneDNN.check(
@@ -144,7 +144,7 @@
         "dnnl_stream_create")
       defer { dnnl_stream_destroy(stream) }
       try withExtendedLifetime(scratch) {
-        try OneDNN.withLibraryThreads(threads) {
+        try OneDNN.withKernels {
           try OneDNN.check(
             dnnl_primitive_execute(primitive, stream, Int32(list.count), list),
             "dnnl_primitive_execute")

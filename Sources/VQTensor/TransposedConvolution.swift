@@ -25,16 +25,16 @@ extension Tensor {
     try checkImages(operation, weight, bias, inputAxis: 0, layout: "[in, out, h, w]")
     let g = try transposedGeometry(operation, weight, stride, padding, outputPadding)
 
-    let (x, w, images) = (Saved(self), Saved(weight), ConvolutionImages(self))
-    return try backend.backwardData(g, images, weight, bias: bias).recorded(
+    let (x, w) = (Saved(self), Saved(weight))
+    return try backend.backwardData(g, self, weight, bias: bias).recorded(
       operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
     ) { gradient, needs in
       var results: [Tensor?] = [nil, nil] + (bias == nil ? [] : [nil])
-      let gradients = ConvolutionImages(gradient)
-      if needs[0] { results[0] = try backend.forward(g, gradients, w.tensor(operation), bias: nil) }
+      if needs[0] { results[0] = try backend.forward(g, gradient, w.tensor(operation), bias: nil) }
       if needs[1] {
-        _ = try x.tensor(operation)
-        results[1] = try backend.backwardWeights(g, gradients, images, bias: false).weight
+        results[1] = try backend.backwardWeights(
+          g, gradient, x.tensor(operation), bias: false
+        ).weight
       }
       if needs.count > 2, needs[2] { results[2] = try gradient.summed(to: [g.window.channels]) }
       return results

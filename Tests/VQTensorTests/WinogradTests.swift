@@ -40,11 +40,14 @@ import VQTesting
     let (x, w) = (operands.x.storage.floats, operands.weight.storage.floats)
     let gradient = operands.gradient.storage.floats
     withThreads(threads) {
-      convolution.convolve(
-        x, w, bias: operands.bias.storage.floats, y, scratch: scratch, threads: threads)
-      convolution.convolveTransposed(
-        gradient, w, bias: nil, inputs, scratch: scratch, threads: threads)
-      convolution.weightGradient(x, gradient, weights, scratch: scratch, threads: threads)
+      #expect(
+        convolution.convolve(
+          x, w, bias: operands.bias.storage.floats, y, scratch: scratch, threads: threads))
+      #expect(
+        convolution.convolveTransposed(
+          gradient, w, bias: nil, inputs, scratch: scratch, threads: threads))
+      #expect(
+        convolution.weightGradient(x, gradient, weights, scratch: scratch, threads: threads))
     }
     return withExtendedLifetime(kept) {
       [(y, g.outputCount), (inputs, g.inputCount), (weights, g.weightCount)].map {

@@ -182,6 +182,18 @@ static PyObject *get_threads(PyObject *self, PyObject *ignored) {
   return PyLong_FromLongLong(vq_get_threads());
 }
 
+static PyObject *set_flush_denormal(PyObject *self, PyObject *args) {
+  int flush;
+  if (!PyArg_ParseTuple(args, "p", &flush)) return NULL;
+  return PyBool_FromLong(vq_set_flush_denormal(flush));
+}
+
+static PyObject *set_exact_convolutions(PyObject *self, PyObject *args) {
+  int exact;
+  if (!PyArg_ParseTuple(args, "p", &exact)) return NULL;
+  return PyBool_FromLong(vq_set_exact_convolutions(exact));
+}
+
 static PyObject *set_grad_enabled(PyObject *self, PyObject *args) {
   int enabled;
   if (!PyArg_ParseTuple(args, "p", &enabled)) return NULL;
@@ -222,6 +234,8 @@ PyMethodDef tensor_methods[] = {
     {"generator_permutation", generator_permutation, METH_VARARGS, NULL},
     {"set_threads", set_threads, METH_VARARGS, NULL},
     {"get_threads", get_threads, METH_NOARGS, NULL},
+    {"set_flush_denormal", set_flush_denormal, METH_VARARGS, NULL},
+    {"set_exact_convolutions", set_exact_convolutions, METH_VARARGS, NULL},
     {"set_grad_enabled", set_grad_enabled, METH_VARARGS, NULL},
     {"grad_enabled", grad_enabled, METH_NOARGS, NULL},
     {"live_handles", live_handles, METH_NOARGS, NULL},

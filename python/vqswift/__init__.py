@@ -17,6 +17,7 @@ from . import _loading  # noqa: E402
 _loading.load_core()
 
 from . import models, nn, optim  # noqa: E402
+from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import concatenate, maximum, minimum, no_grad, stack  # noqa: E402
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
@@ -78,6 +79,8 @@ __all__ = [
     "optim",
     "recipes",
     "save",
+    "set_exact_convolutions",
+    "set_flush_denormal",
     "set_threads",
     "stack",
     "train",

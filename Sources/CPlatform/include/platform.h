@@ -43,6 +43,22 @@ bool vq_has_memory(int64_t bytes);
 /// end for one that the system refuses. False where memory is limited and there is none.
 bool vq_take_product_buffers(void);
 
+/// Whether kernels take denormal numbers for zero; true at the start.
+bool vq_flushes_denormals(void);
+void vq_set_flushes_denormals(bool flush);
+
+/// Begins kernels on the calling thread; returns its floating-point control for `vq_leave_kernels`.
+uint64_t vq_enter_kernels(void);
+void vq_leave_kernels(uint64_t before);
+
+/// Between the two, kernels of the calling thread keep denormal numbers: they decide codes.
+void vq_begin_gradual_underflow(void);
+void vq_end_gradual_underflow(void);
+
+/// Whether convolutions take direct sums alone.
+bool vq_direct_convolutions(void);
+void vq_set_direct_convolutions(bool direct);
+
 /// Gradient recording of the calling thread.
 bool vq_gradients_enabled(void);
 void vq_set_gradients_enabled(bool enabled);

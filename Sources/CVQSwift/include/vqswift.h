@@ -70,6 +70,11 @@ int64_t vq_get_threads(void);
 /// holds what they call later for ever. The calling thread may go on. `exit` does so itself, but
 /// after a language runtime that the threads return to may have come down.
 void vq_shut_down(void);
+/// Whether kernels take denormal numbers for zero, on their threads only; true at the start.
+/// Kernels that decide codes keep them. Returns what it was.
+bool vq_set_flush_denormal(bool flush);
+/// Whether convolutions take direct sums alone; false at the start. Returns what it was.
+bool vq_set_exact_convolutions(bool exact);
 /// Switches gradient recording of the calling thread; returns what it was.
 bool vq_set_grad_enabled(bool enabled);
 bool vq_grad_enabled(void);

@@ -26,7 +26,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
 def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Pair = 0
 ) -> Tensor:
-    """x [n, h, w, i], weight [o, i, kh, kw] -> [n, h', w', o]."""
+    """x [n, h, w, i], weight [o, i, kh, kw] -> [n, h', w', o]; docs/numerics.md: its accuracy."""
     offset = None if bias is None else as_tensor(bias)._handle
     return Tensor._wrap(
         _core.conv2d(

@@ -1,0 +1,151 @@
+"""3x3 convolutions: errors are bounded by what an output sees, whatever lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import vqswift as vq
+from image_reference import Convolution
+from vqswift import Tensor
+from vqswift.nn import functional as F
+
+# Of the sum of magnitudes that an output sees; docs/numerics.md.
+BOUND = 2.0**-17
+Arrays = list[np.ndarray]
+
+
+def operands(
+    rng: np.random.Generator, shape: tuple[int, ...] = (8, 12, 13, 32), out: int = 64
+) -> Arrays:
+    """x, weight, gradient of a convolution with padding 1."""
+    return [
+        rng.standard_normal(shape).astype(np.float32),
+        (rng.standard_normal((out, shape[3], 3, 3)) / 17).astype(np.float32),
+        rng.standard_normal((*shape[:3], out)).astype(np.float32),
+    ]
+
+
+def passes(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray) -> Arrays:
+    a, b = Tensor(x, requires_grad=True), Tensor(weight, requires_grad=True)
+    y = F.conv2d(a, b, padding=1)
+    y.backward(Tensor(gradient))
+    return [y.numpy(), a.grad.numpy(), b.grad.numpy()]
+
+
+def exact(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray) -> Arrays:
+    x, weight, gradient = (value.astype(np.float64) for value in (x, weight, gradient))
+    c = Convolution((3, 3), padding=(1, 1))
+    return [
+        c.forward(x, weight),
+        c.input_gradient(gradient, weight, *x.shape[1:3]),
+        c.weight_gradient(x, gradient),
+    ]
+
+
+def assert_within_what_is_seen(values: Arrays, bound: float = BOUND) -> None:
+    found, wanted = passes(*values), exact(*values)
+    seen = exact(*(np.abs(value) for value in values))
+    for name, a, b, scale in zip(["y", "dx", "dw"], found, wanted, seen, strict=True):
+        assert np.all(np.abs(a - b) <= bound * scale), name
+
+
+@pytest.fixture
+def exact_convolutions() -> Iterator[None]:
+    before = vq.set_exact_convolutions(True)
+    yield
+    vq.set_exact_convolutions(before)
+
+
+@pytest.mark.parametrize("scale", [30.0, 1e3, 1e6, 1e20])
+@pytest.mark.parametrize("place", [(3, 4), (0, 0), (11, 12), (7, 7)])
+@pytest.mark.parametrize("rectified", [False, True])
+def test_one_outlier(
+    rng: np.random.Generator, place: tuple[int, int], scale: float, rectified: bool
+) -> None:
+    """Of the images, of the gradient, of the weight."""
+    values = operands(rng)
+    if rectified:
+        values[0], values[2] = np.maximum(values[0], 0), np.maximum(values[2], 0)
+    for which, index in [(0, (1, *place, 5)), (2, (1, *place, 40)), (1, (40, 5, 0, 2))]:
+        given = [value.copy() for value in values]
+        given[which][index] = scale
+        assert_within_what_is_seen(given)
+
+
+def test_outliers_in_places(rng: np.random.Generator) -> None:
+    """Borders, corners, masked regions, one image, one channel, scattered elements."""
+    x, weight, gradient = operands(rng)
+    for region in [
+        np.s_[:, 0],
+        np.s_[:, :, -1],
+        np.s_[:, 5:, 6:],
+        np.s_[2],
+        np.s_[..., 3],
+        rng.random(x.shape) < 0.02,
+    ]:
+        large = x.copy()
+        large[region] *= 1e6
+        assert_within_what_is_seen([large, weight, gradient])
+        assert_within_what_is_seen([x, weight, np.repeat(large, 2, axis=3)])
+    masked = gradient.copy()
+    masked[:, 4:, 5:] = 0
+    large = x.copy()
+    large[:, 5:, 6:] *= 1e6
+    assert_within_what_is_seen([large, weight, masked])
+
+
+def test_taps_that_corners_do_not_see(rng: np.random.Generator) -> None:
+    x, weight, gradient = operands(rng)
+    for taps in [np.s_[:, :, 0], np.s_[:, :, :, 2], np.s_[:, :, 2, 2], np.s_[:, 7]]:
+        uneven = weight.copy()
+        uneven[taps] *= 1e6
+        assert_within_what_is_seen([x, uneven, gradient])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("channels, out", [(32, 64), (16, 16), (5, 9), (7, 33)])
+def test_what_is_not_finite_stays_where_it_is_seen(
+    rng: np.random.Generator, value: float, channels: int, out: int
+) -> None:
+    values = operands(rng, (3, 9, 10, channels), out)
+    for which, index in [(0, (1, 4, 5, channels - 1)), (2, (1, 0, 9, out - 1))]:
+        given = [value.copy() for value in values]
+        given[which][index] = value
+        # How many products of each sum have it: what is beyond the image is in none.
+        place = [np.zeros_like(value) for value in values]
+        place[which][index] = 1
+        ones = [np.ones_like(value) for value in values]
+        y, dx, dw = exact(place[0], ones[1], place[2])
+        dw = exact(ones[0] if which else place[0], ones[1], place[2] if which else ones[2])[2]
+        for name, found, seen in zip(["y", "dx", "dw"], passes(*given), [y, dx, dw], strict=True):
+            assert np.array_equal(np.isfinite(found), seen == 0), name
+
+
+def test_sums_near_overflow(rng: np.random.Generator) -> None:
+    x, weight, gradient = operands(rng)
+    assert_within_what_is_seen([x * 1e34, weight, gradient * 1e-6])
+    assert_within_what_is_seen([x * 1e-6, weight * 1e34, gradient * 1e-6])
+
+
+@pytest.mark.usefixtures("exact_convolutions")
+def test_exact_convolutions_take_direct_sums(rng: np.random.Generator) -> None:
+    values = operands(rng)
+    products = [9 * 32, 9 * 64, 8 * 12 * 13]
+    assert_within_what_is_seen(values, bound=max(products) * 2.0**-24 / 16)
+    given = [value.copy() for value in values]
+    given[0][1, 3, 4, 5] = 1e6
+    found, plain = passes(*given)[0], passes(*values)[0]
+    far = np.ones(found.shape, bool)
+    far[1, 2:5, 3:6] = False
+    assert np.array_equal(found[far], plain[far])
+
+
+def test_tiles_with_outliers_leave_the_others_alone(rng: np.random.Generator) -> None:
+    """The rest of the images has the same bits as without the outlier."""
+    values = operands(rng)
+    given = [value.copy() for value in values]
+    given[0][1, 3, 4, 5] = 1e6
+    found, plain = passes(*given)[0], passes(*values)[0]
+    assert np.array_equal(np.delete(found, 1, 0), np.delete(plain, 1, 0))

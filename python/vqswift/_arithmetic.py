@@ -1,0 +1,22 @@
+"""How the core rounds: denormal numbers, sums of convolutions."""
+
+from . import _core
+
+
+def set_flush_denormal(flush: bool) -> bool:
+    """Whether kernels take denormal numbers, below 2^-126 = 1.2e-38, for zero; returns what it was.
+
+    They do at the start, since a processor computes a hundred times slower with denormals. Searches
+    for codes and whatever else decides one keep them. Only the core's threads are concerned: NumPy
+    and other libraries compute as before.
+    """
+    return _core.set_flush_denormal(flush)
+
+
+def set_exact_convolutions(exact: bool) -> bool:
+    """Whether convolutions take direct sums alone; returns what it was.
+
+    Otherwise a 3x3 convolution of stride 1 may go by Winograd's transform, twice as fast, where that
+    rounds at most a few times more than direct sums: see docs/numerics.md.
+    """
+    return _core.set_exact_convolutions(exact)
