@@ -13,6 +13,7 @@ from typing import Any
 
 import vqswift as vq
 
+from .._termination import Termination
 from ..data import Batches
 from ._progress import track
 
@@ -57,6 +58,9 @@ class Trainer:
         clip_norm: the largest norm of all gradients together; none by default.
         metrics: a JSON-lines file that every step is appended to.
         tag: written as ``"run"`` into every line of that file.
+        checkpoint: where SIGTERM, while steps run in the main thread and unless the program handles
+            it itself, writes what ``load_trainer`` resumes from, bit for bit; the process then ends
+            with status 143. Without it SIGTERM ends the process at once.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Trainer:
         clip_norm: float | None = None,
         metrics: str | os.PathLike[str] | None = None,
         tag: str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         if not (math.isfinite(alpha) and alpha >= 0):
             raise ValueError(f"[trainer] alpha {alpha}: must be finite and not negative")
@@ -86,6 +91,7 @@ class Trainer:
         self._reconstruction_loss = reconstruction_loss or vq.nn.functional.mse_loss
         self._metrics = None if metrics is None else Path(metrics)
         self._tag = tag
+        self._checkpoint = checkpoint
         self._base_rates = optimizer.lrs
 
     def steps(self, count: int) -> Iterator[StepMetrics]:
@@ -98,17 +104,25 @@ class Trainer:
         if count < 0:
             raise ValueError(f"[trainer] {count} steps: must not be negative")
         self.model.train()
-        with _Lines(self._metrics, self._tag) as lines:
+        termination = Termination(None if self._checkpoint is None else self._save)
+        with termination.handled(), _Lines(self._metrics, self._tag) as lines:
             remaining = iter(self.batches.forever())
             for _ in range(count):
-                before = self.batches.state_dict()
-                try:
-                    metrics = self._one_step(next(remaining))
-                except BaseException:
-                    self.batches.load_state_dict(before)
-                    raise
-                lines.write(metrics)
+                with termination.step():
+                    before = self.batches.state_dict()
+                    try:
+                        metrics = self._one_step(next(remaining))
+                    except BaseException:
+                        self.batches.load_state_dict(before)
+                        raise
+                    lines.write(metrics)
                 yield metrics
+
+    def _save(self) -> None:
+        from ._checkpoint import save_trainer
+
+        assert self._checkpoint is not None
+        save_trainer(self, self._checkpoint)
 
     def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
         """Runs ``count`` more steps and returns their metrics."""
