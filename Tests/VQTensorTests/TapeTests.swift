@@ -11,6 +11,36 @@ import Testing
     #expect(leaf.grad!.values == [200_001])
   }
 
+  @Test func everyLinkIsReleasedInTurn() throws {
+    let leaf = try Tensor([1], shape: [1]).requiringGrad()
+    var x: Tensor? = leaf
+    for _ in 0..<1_000_000 { x = try 2 - x! }
+    #expect(x!.values == [1])
+    x = nil
+  }
+
+  @Test func aPullbackThatHoldsItsInputIsReleasedInTurn() throws {
+    let leaf = try Tensor([1], shape: [1]).requiringGrad()
+    var x: Tensor? = leaf
+    for _ in 0..<200_000 {
+      let input = x!
+      x = input.detached().recorded("held", inputs: [input]) { g, _ in
+        [try g + input.detached() * 0]
+      }
+    }
+    x = nil
+  }
+
+  @Test func scalarsStandOnEitherSide() throws {
+    let x = try Tensor([2, 4], shape: [2]).requiringGrad()
+    #expect(try (5 * x).values == [10, 20] && (x * 5).values == [10, 20])
+    #expect(try (5 + x).values == [7, 9] && (5 - x).values == [3, 1])
+    let quotient = try 8 / x
+    #expect(quotient.values == [4, 2])
+    try quotient.backward(Tensor.ones([2]))
+    #expect(x.grad!.values == [-2, -0.5])
+  }
+
   @Test func accumulationLeavesOtherGradientsAlone() throws {
     let a = try Tensor([1, 2], shape: [2]).requiringGrad()
     let b = try Tensor([3, 4], shape: [2]).requiringGrad()

@@ -25,7 +25,11 @@ OPTIMIZER: dict[str, Case] = {
     ),
     "computed": (lambda: optim.SGD([leaf(2) * 2]), ValueError, ["sgd", "[0]", "leaves"]),
     "no gradient": (lambda: optim.SGD([ones(2)]), ValueError, ["sgd", "[2]", "leaves"]),
-    "array": (lambda: optim.SGD([np.ones(2)]), TypeError, ["optimizer", "array of float64", "Tensor"]),
+    "array": (
+        lambda: optim.SGD([np.ones(2)]),
+        TypeError,
+        ["optimizer", "array of float64", "Tensor"],
+    ),
     "betas": (stepped(betas=(1.0, 0.999)), ValueError, ["adamw", "1.0", "below 1"]),
     "second beta": (stepped(betas=(0.9, -0.1)), ValueError, ["adamw", "-0.1"]),
     "three betas": (stepped(betas=(0.9, 0.9, 0.9)), ValueError, ["optimizer", "betas", "two"]),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__, demo, laboratory
+from ._termination import STATUS, leaving
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,12 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     laboratory.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        with leaving():
+            options.run(options)
     except (FloatingPointError, ImportError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
+    except SystemExit as ending:
+        if ending.code == STATUS:
+            print(f"{parser.prog}: terminated", file=sys.stderr)
+        raise
     return 0
 
 

@@ -173,6 +173,8 @@ def _train(
     shown: NDArray[np.uint8],
     metrics: Path,
 ) -> tuple[Result, list[train.StepMetrics], NDArray[np.float32]]:
+    checkpoint = settings.output / method.folder / "model.safetensors"
+    checkpoint.parent.mkdir(exist_ok=True)
     model = _build(settings, method)
     trainer = train.Trainer(
         model,
@@ -184,14 +186,13 @@ def _train(
         schedule=_schedule(settings.steps),
         metrics=metrics,
         tag=method.folder,
+        checkpoint=checkpoint,
     )
     start = time.perf_counter()
     history = trainer.fit(settings.steps, label=method.folder)
     seconds = time.perf_counter() - start
     evaluation = train.evaluate(model, test.images)
     pictures = train.reconstruct(model, shown)
-    checkpoint = settings.output / method.folder / "model.safetensors"
-    checkpoint.parent.mkdir(exist_ok=True)
     train.save_trainer(trainer, checkpoint)
     _verify(settings, method, checkpoint, shown, pictures)
     return Result(method.name, evaluation, seconds, checkpoint), history, pictures

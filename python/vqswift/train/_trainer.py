@@ -12,6 +12,7 @@ from typing import Any
 import vqswift as vq
 
 from .._arguments import checked
+from .._termination import Termination
 from ..data import Batches
 from ._metrics_file import MetricsFile
 from ._progress import track
@@ -60,6 +61,9 @@ class Trainer:
         metrics: a JSON-lines file that every step is appended to; steps after the one that
             `load_trainer` goes back to are dropped from it before they are done again.
         tag: written as ``"run"`` into every line of that file.
+        checkpoint: where SIGTERM, while steps run in the main thread and unless the program handles
+            it itself, writes what ``load_trainer`` resumes from, bit for bit; the process then ends
+            with status 143. Without it SIGTERM ends the process at once.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Trainer:
         clip_norm: float | None = None,
         metrics: str | os.PathLike[str] | None = None,
         tag: str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         if not (math.isfinite(alpha) and alpha >= 0):
             raise ValueError(f"[trainer] alpha {alpha}: must be finite and not negative")
@@ -88,6 +93,7 @@ class Trainer:
         self.step = 0
         self._reconstruction_loss = reconstruction_loss or vq.nn.functional.mse_loss
         self._metrics = MetricsFile(metrics, tag)
+        self._checkpoint = checkpoint
 
     def steps(self, count: int) -> Iterator[StepMetrics]:
         """Runs ``count`` more steps and yields the metrics of each as it is done.
@@ -100,21 +106,29 @@ class Trainer:
         if count < 0:
             raise ValueError(f"[trainer] {count} steps: must not be negative")
         self.model.train()
+        termination = Termination(None if self._checkpoint is None else self._save)
         try:
-            with self._metrics as lines:
+            with termination.handled(), self._metrics as lines:
                 remaining = iter(self.batches.forever())
                 for _ in range(count):
-                    before = self.batches.state_dict()
-                    try:
-                        metrics = self._one_step(next(remaining))
-                    except BaseException:
-                        self.batches.load_state_dict(before)
-                        raise
-                    lines.write(asdict(metrics))
+                    with termination.step():
+                        before = self.batches.state_dict()
+                        try:
+                            metrics = self._one_step(next(remaining))
+                        except BaseException:
+                            self.batches.load_state_dict(before)
+                            raise
+                        lines.write(asdict(metrics))
                     yield metrics
         finally:
             if self.schedule is not None:
                 self.optimizer.scale_lr(1.0)
+
+    def _save(self) -> None:
+        from ._checkpoint import save_trainer
+
+        assert self._checkpoint is not None
+        save_trainer(self, self._checkpoint)
 
     def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
         """Runs ``count`` more steps and returns their metrics."""

@@ -1,0 +1,84 @@
+"""SIGTERM: what ends a command, and what a training writes before it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STATUS = 128 + signal.SIGTERM
+
+
+def leave(_: int, __: FrameType | None) -> None:
+    """Handles SIGTERM by an exit that runs what exits run."""
+    raise SystemExit(STATUS)
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """While it lasts SIGTERM is handled by ``leave``, in the main thread."""
+    with _handler(leave):
+        yield
+
+
+class Termination:
+    """Turns SIGTERM into ``SystemExit`` outside of steps, and puts it off within them.
+
+    It answers in the main thread, and where the program does not handle the signal itself.
+
+    Args:
+        save: called before the exit, between two steps; None leaves the signal alone.
+    """
+
+    def __init__(self, save: Callable[[], None] | None) -> None:
+        self._save = save
+        self._is_asked = False
+        self._in_step = False
+        self._is_whole = True
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """While it lasts SIGTERM is answered."""
+        if self._save is None:
+            yield
+            return
+        with _handler(self._ask):
+            try:
+                yield
+            finally:
+                if self._is_asked and self._is_whole:
+                    self._in_step = True
+                    self._save()
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """A step, which is not broken off; raises ``SystemExit`` behind it where that was asked."""
+        self._in_step, self._is_whole = True, False
+        try:
+            yield
+            self._is_whole = True
+        finally:
+            self._in_step = False
+        if self._is_asked:
+            raise SystemExit(STATUS)
+
+    def _ask(self, _: int, __: FrameType | None) -> None:
+        self._is_asked = True
+        if not self._in_step:
+            raise SystemExit(STATUS)
+
+
+@contextmanager
+def _handler(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or before not in (signal.SIG_DFL, leave):
+        yield
+        return
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
