@@ -11,8 +11,8 @@ import numpy.typing as npt
 from . import _core
 from ._arguments import checked
 from ._arrays import as_array
-from ._indexing import indexed
 from ._dtypes import DTYPES, FLOAT32, dtype_code, whole_power
+from ._indexing import indexed
 from ._interop import Interop
 
 Axes = int | Sequence[int] | None
