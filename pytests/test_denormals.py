@@ -60,9 +60,7 @@ def numpy_keeps_denormals() -> bool:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_kernels_take_them_for_zero(
-    threads: Callable[[int], None], name: str, count: int
-) -> None:
+def test_kernels_take_them_for_zero(threads: Callable[[int], None], name: str, count: int) -> None:
     threads(count)
     assert np.all(OPERATORS[name]().numpy() == 0)
     assert numpy_keeps_denormals()
