@@ -55,7 +55,8 @@ bool vq_has_memory(int64_t bytes) {
   if (can_map(wanted)) return true;
   malloc_trim(0);
   if (can_map(wanted)) return true;
-  void *memory = malloc(wanted);
+  // A compiler may leave out a pair of malloc and free and take it for granted.
+  void *volatile memory = malloc(wanted);
   free(memory);
   return memory != NULL;
 }
