@@ -17,8 +17,13 @@ test: swift-test py-test
 swift-test: system
 	swift test
 
+# Tests that time something, or fill the machine, run alone.
+ALONE := $(addprefix pytests/test_,$(addsuffix .py,benchmarks few_vectors interrupts process_end \
+  search_extremes threads))
+
 py-test: install
-	$(PYTHON) -m pytest -q pytests
+	$(PYTHON) -m pytest -q -n 2 pytests $(addprefix --ignore=,$(ALONE))
+	$(PYTHON) -m pytest -q $(ALONE)
 
 # The same core without oneDNN.
 plain-test: system

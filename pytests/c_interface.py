@@ -18,6 +18,7 @@ SCALARS = {
     "size_t": ctypes.c_size_t,
     "vq_status": ctypes.c_int32,
     "vq_activation": ctypes.c_int32,
+    "vq_comparison": ctypes.c_int32,
 }
 
 # Pointers to pointers that a call writes; the others are lists.

@@ -20,7 +20,12 @@ def spoiled(name: str, value: float) -> Iterator[Any]:
     layers = [estimators.PACT(4)] if name == "clip" else [estimators.LSQ(4), estimators.LSQPlus(4)]
     for layer in layers:
         layer(normal(9))
-        layer.load_state_dict({name: np.float32(value)}, strict=False)
+        if np.isfinite(value):
+            layer.load_state_dict({name: np.float32(value)}, strict=False)
+        else:
+            parameter = getattr(layer, name)
+            (parameter * -value).sum().backward()
+            optim.SGD([parameter], lr=1.0).step()
         yield layer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,14 @@ def rotation(e: np.ndarray, q: np.ndarray, g: np.ndarray) -> np.ndarray:
     return np.linalg.norm(q) / lengths[0] * turned
 
 
+@pytest.fixture
+def denormals_kept() -> Iterator[None]:
+    before = vq.set_flush_denormal(False)
+    yield
+    vq.set_flush_denormal(before)
+
+
+@pytest.mark.usefixtures("denormals_kept")
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("code_length", [3e-30, 1e-7, 1.0])
 def test_rotation_gradients_have_the_authors_floor(length: float, code_length: float) -> None:

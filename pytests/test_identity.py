@@ -65,7 +65,7 @@ def test_fused_modules_follow_their_children() -> None:
     layer = nn.BatchNorm(3)
     layer.training = False
     assert np.allclose(layer(x).numpy(), x, atol=1e-4)
-    with pytest.raises(TypeError, match="a list is no layer"):
+    with pytest.raises(TypeError, match="a Module is required"):
         nn.Sequential([nn.ReLU()])
 
 

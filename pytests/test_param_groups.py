@@ -159,8 +159,11 @@ def test_a_factor_scales_base_rates_until_the_next() -> None:
 def test_a_step_at_a_factor_of_0_says_so_once() -> None:
     a, b, optimizer = two_groups()
     optimizer.scale_lr(0.0)
-    with pytest.warns(RuntimeWarning, match="the learning rate is 0: the schedule has come to"):
+    with pytest.warns(
+        RuntimeWarning, match="the learning rate is 0: the schedule has come"
+    ) as caught:
         optimizer.step()
+    assert caught[0].filename == __file__
     optimizer.step()
     assert a.item() == b.item() == 1
     optimizer.lr = 0.0  # What the user wrote is no surprise.
@@ -214,8 +217,9 @@ def test_a_second_phase_after_a_cosine_to_zero_trains() -> None:
     assert second.fit(1, progress=False)[0].learning_rate == 0.01
     after = run.model.state_dict()
     assert not np.array_equal(before["encoder.0.weight"], after["encoder.0.weight"])
-    with pytest.warns(RuntimeWarning, match="the learning rate is 0"):
+    with pytest.warns(RuntimeWarning, match="the learning rate is 0") as caught:
         assert run.fit(2, progress=False)[-1].learning_rate == 0
+    assert caught[0].filename == __file__
     assert run.optimizer.lr == 0.01
 
 

@@ -191,11 +191,14 @@ def test_half_transparent_pixels_mix(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(root) * 255, np.broadcast_to(mixed, (7, 7, 3)), atol=1)
 
 
-@pytest.mark.parametrize("background", [(0, 0), (0, 0, 256), "white", (0.0, 0.0, 0.0), 3])
+@pytest.mark.parametrize("background", [(0, 0), (0, 0, 256), [0, 0, 0], (0.0, 0.0, 0.0)])
 def test_a_background_that_is_no_colour(tmp_path: Path, background: Any) -> None:
     folder_of(tmp_path, "a.png", Image.new("L", (8, 8)))
     with pytest.raises(ValueError, match="background .* red, green and blue"):
         data.ImageFolder(tmp_path, size=SIZE, background=background)
+    for other in ("white", 3):
+        with pytest.raises(TypeError, match=f"background = {other!r}: a tuple of three integers"):
+            data.ImageFolder(tmp_path, size=SIZE, background=other)  # type: ignore[arg-type]
 
 
 # Orientation.

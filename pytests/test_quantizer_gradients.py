@@ -45,15 +45,24 @@ def slope(
     The step is halved until both ends are on the path of the middle.
     """
     origin, path = tensor.numpy(), pair.path(forward()[1])
+    state = pair.layer.state_dict()
+    name = next((name for name, own in pair.all.items() if own is tensor), None)
+
+    def write(value: np.ndarray) -> None:
+        # With the statistics, which a codebook alone would begin anew.
+        if name is None:
+            tensor.assign(value)
+        else:
+            pair.layer.load_state_dict(state | {name: value})
 
     def central(step: float) -> tuple[float, float] | None:
         ends = []
         for sign in (1, -1):
-            tensor.assign((origin + sign * step * along).astype(np.float32))
+            write((origin + sign * step * along).astype(np.float32))
             z_q, info = forward()
             if np.array_equal(pair.path(info), path):
                 ends.append(number(z_q, info))
-        tensor.assign(origin)
+        write(origin)
         if len(ends) < 2:
             return None
         return (ends[0] - ends[1]) / (2 * step), np.abs(ends).max()

@@ -16,9 +16,8 @@ LARGE = VECTORS * np.float32([1, 1, 1e30, -1e30])
 
 
 def poisoned(layer: Any, name: str) -> Any:
-    state = layer.state_dict()
-    state[name][...] = np.nan
-    layer.load_state_dict(state)
+    tensor = (dict(layer._walk_parameters(True)) | dict(layer.named_buffers()))[name]
+    tensor.assign(np.full(tensor.shape, np.nan, np.float32))
     return layer
 
 

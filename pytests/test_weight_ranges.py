@@ -185,8 +185,10 @@ def test_a_range_of_zeros_is_hes() -> None:
 
 def test_clipped_weights_are_told() -> None:
     model = nn.Sequential(linear(wide()), nn.ReLU(), linear(normal(2, 4, scale=0.1)))
-    with pytest.warns(RuntimeWarning, match=r"clipped: 0 \d+\.\d%; range='max' clips none"):
+    told = r"clipped: 0 \d+\.\d%; range='max' clips none"
+    with pytest.warns(RuntimeWarning, match=told) as caught:
         quantize_model(model, bits=8, range="he")
+    assert caught[0].filename == __file__
     shares = [layer.clipped_share for layer in weighted_layers(model)]
     expected = (np.abs(wide()) > he_bound((4, 9))).mean()
     assert shares == [pytest.approx(expected), 0]

@@ -108,6 +108,7 @@ GIVEN: dict[str, Callable[[], Any]] = {
 }
 INSTANCES: dict[str, Callable[[], Any]] = {
     "Tensor": leaf,
+    "Interop": leaf,
     "Module": layer,
     "Generator": lambda: vq.Generator(1),
     "Optimizer": lambda: vq.optim.SGD([leaf()]),
@@ -125,6 +126,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "CodeUsage": lambda: vq.metrics.CodeUsage(5),
     "Estimator": vq.estimators.dsq,
     "GridEstimator": lambda: vq.estimators.dsq().on(2, 1.0),
+    "ChannelEstimators": lambda: vq.estimators.ChannelEstimators([vq.estimators.dsq().on(2, 1.0)]),
     "WeightQuantizer": lambda: vq.estimators.WeightQuantizer(2, 1.0),
     "Batches": batches,
     "ImageFolder": lambda: folder(Path()),
@@ -132,6 +134,8 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "TwinTrainer": twins,
     "Sequential": lambda: vq.nn.Sequential(layer()),
     "Residual": lambda: vq.nn.Residual(layer()),
+    "ModuleList": lambda: vq.nn.ModuleList([layer()]),
+    "ModuleDict": lambda: vq.nn.ModuleDict({"a": layer()}),
     "Recipe": recipes.get,
 }
 # Names whose values are free: what is given there is shown or handed on.
@@ -188,7 +192,7 @@ def members() -> Iterator[tuple[str, str, Callable[..., Any]]]:
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     found = []
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "self":
+        if parameter.name in ("self", "cls"):
             continue
         if parameter.kind is parameter.VAR_KEYWORD:
             if "VectorQuantOptions" in str(parameter.annotation):
@@ -225,7 +229,7 @@ def wrong(annotation: str) -> list[Any]:
     objects: list[Any] = [Unknown()] if takes_layers else [Unknown(), layer()]
     if not re.search("None|Root|Axes", annotation):
         objects.append(None)
-    if not re.search(r"\bstr\b|PathLike|Split|Root|Path|Literal", annotation):
+    if not re.search(r"\bstr\b|PathLike|Split|Root|Path|Literal|Range", annotation):
         objects.append("text")
     if not re.search(
         r"[Aa]rray|Tensor|Sequence|Iterable|Axes|Pair|Parameters|tuple|list", annotation

@@ -1,12 +1,13 @@
-"""Numeric extremes for nearest codes, ranked codes, k-means and a quantizer, against Float64, and their time.
+"""Numeric extremes for nearest and ranked codes, k-means and a quantizer, against Float64; times.
 
     python torture/extreme_search.py [--short] [--cases N] [--first N]
 
-A case draws sizes, a distribution of the codes and one of the vectors, and what makes them extreme: scales
-from denormals to 1e38, offsets, duplicates, lattices of equal distances, codes or vectors a thousand times
-larger, one bad row, float64 with differences that float32 does not hold. Codes must be the arg-min of the sum
-in Float64, the lowest index on equality. Every tenth case is timed: none may take more than three times what
-normal data of its shape takes, or five times where float32 decides nothing and all is searched in Float64.
+A case draws sizes, a distribution of the codes and one of the vectors, and what makes them extreme:
+scales from denormals to 1e38, offsets, duplicates, lattices of equal distances, codes or vectors a
+thousand times larger, one bad row, float64 with differences that float32 does not hold. Codes must
+be the arg-min of the sum in Float64, the lowest index on equality. Every tenth case is timed: none
+may take more than three times what normal data of its shape takes, or five times where float32
+decides nothing and all is searched in Float64.
 """
 
 import time
@@ -20,7 +21,7 @@ SHAPES = [(16384, 1024, 64), (8192, 512, 16), (4096, 4096, 32), (16384, 256, 128
 
 
 def definition(x: np.ndarray, codebook: np.ndarray, count: int) -> np.ndarray:
-    """The `count` nearest codes of each row by sums in index order, the lowest index on equality."""
+    """The `count` nearest codes of each row by sums in index order, the lowest index when equal."""
     squares = np.zeros((len(x), len(codebook)))
     with np.errstate(over="ignore", under="ignore"):
         for i in range(x.shape[1]):
@@ -190,7 +191,7 @@ def seconds(call) -> float:
 
 
 def slower(call, reference) -> float:
-    """How many times slower `call` is: of the least of interleaved times, which grow until they agree."""
+    """How many times slower `call` is, of the least of interleaved times, taken till they agree."""
     call(), reference()
     own, other = [], []
     for rounds in range(12):
@@ -219,7 +220,7 @@ def timed(number: int) -> None:
         ratio = slower(lambda: call(x, c), lambda: call(plain_x, plain_c))  # noqa: B023
         if ratio > bar(extreme):
             raise AssertionError(
-                f"{name} of {extreme.__name__} {(n, k, d)}: {ratio:.1f} times as long as normal data"
+                f"{name} of {extreme.__name__} {(n, k, d)}: {ratio:.1f} times normal data's time"
             )
 
 

@@ -27,6 +27,8 @@ final class CenteredCodebook {
   init<Element: SearchElement>(
     _ source: UnsafePointer<Element>, codes k: Int, width d: Int, isScaled: Bool = false
   ) {
+    let underflow = GradualUnderflow()
+    defer { underflow.end() }
     self.k = k
     self.d = d
     self.isScaled = isScaled

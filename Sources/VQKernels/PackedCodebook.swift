@@ -40,6 +40,8 @@ public final class PackedCodebook {
     of source: UnsafePointer<Element>, codes k: Int, width d: Int, instructionSet: InstructionSet
   ) {
     pthread_mutex_init(&exactLock, nil)
+    let underflow = GradualUnderflow()
+    defer { underflow.end() }
     self.k = k
     self.d = d
     let kernels = instructionSet == .usable ? TileKernels.usable : TileKernels(instructionSet)

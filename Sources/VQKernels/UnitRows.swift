@@ -13,6 +13,8 @@ public func unitRows(
   _ x: UnsafePointer<Float>, count n: Int, width d: Int, _ out: UnsafeMutablePointer<Float>,
   norms: UnsafeMutablePointer<Double>
 ) {
+  let underflow = GradualUnderflow()
+  defer { underflow.end() }
   parallelFor(n, grain: rowGrain(d)) { range in
     for row in range {
       let source = x + row * d

@@ -1,8 +1,8 @@
-#if VQ_AVX512
-  typealias DoubleLanes = SIMD8<Double>
-#elseif VQ_AVX2
+#if VQ_AVX512 || VQ_AVX2
+  typealias DirectLanes = SIMD8<Float>
   typealias DoubleLanes = SIMD4<Double>
 #else
+  typealias DirectLanes = Lanes
   typealias DoubleLanes = SIMD2<Double>
 #endif
 
@@ -84,7 +84,7 @@ public func directDistances(
   _ x: UnsafePointer<Float>, _ codes: UnsafePointer<Float>, count: Int, width d: Int,
   scale: Float, _ out: UnsafeMutablePointer<Float>
 ) {
-  distances(x, codes, count: count, width: d, scale: scale, Lanes.self, out)
+  distances(x, codes, count: count, width: d, scale: scale, DirectLanes.self, out)
 }
 
 /// The same in Float64.

@@ -99,7 +99,7 @@ public func distancesNearly(
     c.replace(with: distances.c, where: distances.c .< c)
     e.replace(with: distances.d, where: distances.d .< e)
   }
-  (least[0], least[1], least[2], least[3]) = (a.min(), b.min(), c.min(), e.min())
+  (least[0], least[1], least[2], least[3]) = (leastLane(a), leastLane(b), leastLane(c), leastLane(e))
 }
 
 /// Writes the places of the first `room` of `count` numbers up to `limit`; returns how many there are.

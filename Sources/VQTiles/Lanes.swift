@@ -63,6 +63,24 @@ func choose(
   #endif
 }
 
+/// The sum of the lanes.
+@inline(__always)
+func total(_ lanes: Lanes) -> Float {
+  #if VQ_AVX512
+    (lanes.lowHalf + lanes.highHalf).sum()
+  #else
+    lanes.sum()
+  #endif
+}
+
+/// The least lane; `SIMD.min` is a function that targets would share.
+@inline(__always)
+func leastLane<Vector: SIMD>(_ lanes: Vector) -> Vector.Scalar where Vector.Scalar: FloatingPoint {
+  var least = lanes[0]
+  for i in 1..<Vector.scalarCount where lanes[i] < least { least = lanes[i] }
+  return least
+}
+
 extension SIMD where Scalar == Float {
   /// `self + a * b`, rounded once where the instruction set multiplies and adds in one.
   @inline(__always)

@@ -28,7 +28,7 @@ private func centered(
     rest += square
     i += 1
   }
-  return sums.sum() + rest
+  return total(sums) + rest
 }
 
 /// `out[r]` = row r of `x` minus `center`, times `scale`, [count, d], elements below 2^-60 taken for 0;

@@ -18,7 +18,7 @@ public func measurePixels(
       sum += value
       peak = larger(value, peak)
     }
-    sums[p] = sum.sum()
+    sums[p] = total(sum)
     peaks[p] = largestLane(peak)
   }
 }
@@ -43,7 +43,7 @@ public func measureChannels(
       high += b
       lowPeak = larger(a, lowPeak)
       highPeak = larger(b, highPeak)
-      sums[p] += (a + b).sum()
+      sums[p] += total(a + b)
     }
     let (target, peak) = (channelSums + c, channelPeaks + c)
     target.store(UnsafePointer(target).vector(Lanes.self) + low)

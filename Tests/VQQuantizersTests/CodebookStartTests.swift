@@ -111,15 +111,43 @@ import Testing
     #expect(result.q.codes == [Int32](repeating: 0, count: 9))
   }
 
-  /// The start forgets moments, counts of replacement and the gradient that waited for random codes.
-  @Test func startsAnew() throws {
+  /// A gradient that waited for random codes is not one of the codes after them.
+  @Test func startForgetsTheGradient() throws {
     let layer = try layer(.kMeans, 4, 2)
+    layer.codebook.grad = try .ones([4, 2])
+    _ = try layer.quantize(sample([20, 2], seed: 3))
+    #expect(layer.codebook.grad!.values.allSatisfy { $0 == 0 })
+  }
+
+  /// Another start forgets moments and counts of replacement too.
+  @Test func startsAnew() throws {
+    var options = VectorQuantOptions(featureSize: 2, codeCount: 4)
+    (options.start, options.replaceFrequency) = (.kMeans, 5)
+    let layer = try VectorQuant(options)
     let optimizer = try SGD([layer.codebook], learningRate: 0.1, momentum: 0.9)
+    _ = try layer.quantize(sample([20, 2], seed: 3))
+    _ = try layer.quantize(.ones([20, 2]))
     layer.codebook.grad = try .ones([4, 2])
     try optimizer.step()
-    _ = try layer.quantize(sample([20, 2], seed: 3))
     let moment = try #require(try optimizer.state.first { $0.name.hasSuffix("momentum_buffer") })
-    #expect(moment.tensor.values.allSatisfy { $0 == 0 })
+    #expect(moment.tensor.values == [Float](repeating: 1, count: 8))
+    #expect(layer.unusedSteps.codes.contains { $0 > 0 })
+    try layer.fit(sample([20, 2], seed: 4))
+    // As before the first step: no moments, no steps.
+    #expect(try optimizer.state.isEmpty)
+    #expect(layer.unusedSteps.codes == [0, 0, 0, 0])
     #expect(layer.codebook.grad!.values.allSatisfy { $0 == 0 })
+  }
+
+  /// Codes that an optimizer moved are trained, not random: k-means does not take their place.
+  @Test func optimizerStepCountsAsTheStart() throws {
+    let layer = try layer(.kMeans, 4, 2)
+    layer.codebook.grad = try .ones([4, 2])
+    try SGD([layer.codebook], learningRate: 0.1).step()
+    let stepped = layer.codebook.values
+    _ = try layer.quantize(sample([20, 2], seed: 3))
+    #expect(layer.codebook.values == stepped)
+    layer.isTraining = false
+    #expect(try layer.quantize(sample([20, 2], seed: 3)).q.shape == [20])
   }
 }

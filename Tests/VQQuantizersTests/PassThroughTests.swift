@@ -15,9 +15,18 @@ import Testing
   @Test(arguments: Variant.all) func changesNoState(variant: Variant) throws {
     for quantizer in try quantizers(variant) {
       if variant.isInplace { try quantizer.stepInPlace() }
+      let z = try sample([2, 10, 6], seed: 1).requiringGrad()
+      if [.kMeans, .plusPlus].contains(variant.options.start) {
+        // Vectors that pass are not those of the start.
+        quantizer.isQuantizing = false
+        let waiting = quantizer.snapshot
+        #expect(errorText { try quantizer.quantize(z) }.contains("waits for its start"))
+        #expect(quantizer.snapshot == waiting)
+        quantizer.isQuantizing = true
+        _ = try quantizer.quantize(sample([30, 6], seed: 4))
+      }
       quantizer.isQuantizing = false
       let before = quantizer.snapshot
-      let z = try sample([2, 10, 6], seed: 1).requiringGrad()
       let result = try quantizer.quantize(z)
       #expect(quantizer.snapshot == before)
       #expect(result.zq.shape == z.shape)

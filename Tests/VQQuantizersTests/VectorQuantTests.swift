@@ -136,8 +136,15 @@ func layer(
     }
     layer.inplaceOptimizer = try SGD([layer.codebook], learningRate: 1)
     layer.isTraining = false
-    let before = layer.snapshot
+    let waiting = layer.snapshot
     let z = try Tensor(Self.handVectors, shape: [3, 2])
+    // Evaluation does not stand in for the first training batch.
+    let refusal = "[vector_quant] the codebook waits for its start"
+    #expect(errorText { try layer.quantize(z) }.hasPrefix(refusal))
+    #expect(errorText { try layer.encode(z) }.hasPrefix(refusal))
+    #expect(layer.snapshot == waiting)
+    try layer.codebook.give(Tensor(Self.handCodes, shape: [4, 2]))
+    let before = layer.snapshot
     #expect(try layer.quantize(z).q.codes == [0, 1, 0])
     _ = try layer.encode(z)
     #expect(layer.snapshot == before)
@@ -186,6 +193,7 @@ func layer(
       errorText { try layer.decode(.ones([2])) }
         == "[vector_quant.decode] dtype float32: codes must be int32")
     #expect(layer.snapshot == before)
+    try layer.fit(sample([8, 2], seed: 7))
     layer.codebook.setValues([1, .nan, 1, 1, 1, 1, 1, 1])
     layer.isTraining = false
     #expect(

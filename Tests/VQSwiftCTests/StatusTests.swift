@@ -31,7 +31,7 @@ func text() -> String { String(cString: vq_last_error()) }
     var out: OpaquePointer? = x.pointer
     #expect(vq_tensor_matmul(x.pointer, x.pointer, &out) == Int32(VQ_ERROR_VALUE))
     #expect(out == nil)
-    #expect(vq_tensor_add(x.pointer, code, &out) == Int32(VQ_ERROR_TYPE))
+    #expect(vq_tensor_matmul(x.pointer, code, &out) == Int32(VQ_ERROR_TYPE))
     #expect(vq_tensor_gather_rows(x.pointer, code, &out) == Int32(VQ_ERROR_INDEX))
     #expect(
       vq_tensor_broadcast_to(x.pointer, [1 << 40, 1 << 40], 2, &out)

@@ -52,9 +52,23 @@ import Testing
     expectError(
       "[\(operation.name)] shapes [2, 3] and [2, 4]: axes must be equal or 1 to broadcast, and 3 is not 4"
     ) { try operation.apply(a, b) }
-    expectError("[\(operation.name)] dtypes float32 and int32: float32 is required") {
-      try operation.apply(a, Tensor(codes: [1], shape: []))
-    }
+    expectError(
+      "[\(operation.name)] shapes [2, 3] and [2]: axes must be equal or 1 to broadcast, and 3 is not 2"
+    ) { try operation.apply(a, Tensor(codes: [1, 2], shape: [2])) }
+  }
+
+  @Test(arguments: operations) func takesIntegersThatFloat32Holds(_ operation: Operation) throws {
+    let a = try Tensor([1.5, -2, 7], shape: [3])
+    let codes = try Tensor(codes: [3, -8, 1 << 24], shape: [3])
+    let result = try operation.apply(a, codes)
+    #expect(result.dtype == .float32)
+    expectClose(
+      result, zip(a.values, codes.codes).map { operation.reference(Double($0), Double($1)) },
+      relative: 0x1p-24)
+    expectError(
+      "[\(operation.name)] element 1 = 16777217: float32 would round it: convert with astype, or keep "
+        + "both operands integers"
+    ) { try operation.apply(a, Tensor(codes: [1, 1 << 24 + 1, 1], shape: [3])) }
   }
 
   @Test(arguments: operations) func keepsEmptyAxes(_ operation: Operation) throws {

@@ -33,6 +33,11 @@ import Testing
     #expect(try truth.converted(to: .float32).values == [1, 0, 1])
   }
 
+  @Test func meansAreFloat32() throws {
+    let x = try Tensor(codes: [.max, .max, 1, 4], shape: [2, 2])
+    #expect(try x.mean(axes: [1]).values == [0x1p31, 2.5])
+  }
+
   @Test func sumsThatDoNotFitAreRefused() throws {
     expectError(
       "[sum] the sum = 4294967294: must fit in int32: convert with astype(float32)"

@@ -88,8 +88,8 @@ import Testing
     expectError("[sum] axis = 2: a tensor of rank 2 has axes -2..<2") { try x.sum(axes: [2]) }
     expectError("[max] axes = [0, -2]: axis 0 appears twice") { try x.max(axes: [0, -2]) }
     expectError("[argmax] axis = -3: a tensor of rank 2 has axes -2..<2") { try x.argmax(axis: -3) }
-    expectError("[mean] dtype int32: float32 is required") {
-      try Tensor(codes: [1], shape: [1]).mean()
+    expectError("[variance] dtype int32: float32 is required") {
+      try Tensor(codes: [1, 2], shape: [2]).variance()
     }
     expectError(
       "[variance] shape [2, 1]: the unbiased estimate needs at least 2 elements along axes [1]"

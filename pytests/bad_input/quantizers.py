@@ -139,7 +139,7 @@ QUANTIZER: dict[str, Case] = {
     "k-means nan": (lambda: vq.kmeans([[NAN]], 1), ValueError, ["kmeans", "x holds nan"]),
     "k-means rank": (lambda: vq.kmeans(ones(3), 1), ValueError, ["kmeans", "[3]", "[n, d]"]),
     "k-means empty": (lambda: vq.kmeans(ones(0, 2), 1), ValueError, ["kmeans", "[0, 2]", "one"]),
-    "k-means dtype": (lambda: vq.kmeans([[1j]], 1), TypeError, ["kmeans", "complex128", "real"]),
+    "k-means dtype": (lambda: vq.kmeans([[1j]], 1), TypeError, ["kmeans", "[[1j]]", "real"]),
     "k-means iterations": (
         lambda: vq.kmeans(ones(3, 2), 1, iterations=-1),
         ValueError,

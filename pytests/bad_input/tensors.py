@@ -41,7 +41,16 @@ TENSOR: dict[str, Case] = {
         TypeError,
         ["requires_grad", "int32", "float32"],
     ),
-    "integer arithmetic": (lambda: ints(1) + ints(2), TypeError, ["add", "int32", "float32"]),
+    "integer beside floats": (
+        lambda: Tensor([2**24 + 1]) + ones(1),
+        ValueError,
+        ["add", "element 0 = 16777217", "float32 would round it"],
+    ),
+    "integer division": (
+        lambda: ints(1) // Tensor([0]),
+        ValueError,
+        ["floor_divide", "divisor 0 = 0"],
+    ),
     "broadcast": (lambda: ones(2, 3) + ones(2, 4), ValueError, ["add", "[2, 3]", "[2, 4]", "3"]),
     "matmul": (lambda: ones(2, 3) @ ones(2, 3), ValueError, ["matmul", "[2, 3]", "inner"]),
     "matmul of scalars": (lambda: ones() @ ones(), ValueError, ["matmul", "[]", "at least one"]),

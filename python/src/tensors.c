@@ -5,7 +5,7 @@ static PyObject *tensor_create(PyObject *self, PyObject *args) {
   int dtype;
   if (!PyArg_ParseTuple(args, "Oi", &array, &dtype)) return NULL;
   Py_buffer view;
-  if (!view_elements(array, "tensor", dtype == VQ_INT32 ? INT32 : FLOAT32, 0, &view)) return NULL;
+  if (!view_elements(array, "tensor", dtype == VQ_FLOAT32 ? FLOAT32 : INT32, 0, &view)) return NULL;
   if (view.ndim > MAX_RANK) {
     PyErr_Format(PyExc_ValueError, "[tensor] %d axes: at most %d are taken", view.ndim, MAX_RANK);
     PyBuffer_Release(&view);
@@ -25,7 +25,7 @@ static PyObject *tensor_copy_out(PyObject *self, PyObject *args) {
   PyObject *array;
   if (!PyArg_ParseTuple(args, "O&O", to_tensor, &tensor, &array)) return NULL;
   Py_buffer view;
-  element_kind kind = vq_tensor_dtype(tensor) == VQ_INT32 ? INT32 : FLOAT32;
+  element_kind kind = vq_tensor_dtype(tensor) == VQ_FLOAT32 ? FLOAT32 : INT32;
   if (!view_elements(array, "copy_out", kind, PyBUF_WRITABLE, &view)) return NULL;
   vq_status status;
   WITHOUT_GIL(status, vq_tensor_copy_out(tensor, view.buf, view.len));

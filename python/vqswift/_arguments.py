@@ -86,7 +86,8 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_items(value: object) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    numbered = hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
+    return (isinstance(value, Iterable) or numbered) and not isinstance(value, (str, bytes))
 
 
 def _is_integers(value: object) -> bool:
@@ -97,6 +98,16 @@ def _is_integers(value: object) -> bool:
 
 def _is_pair(value: object) -> bool:
     return is_integer(value) or _is_integers(value)
+
+
+def _is_dtype(value: object) -> bool:
+    if not isinstance(value, (type, str, np.dtype)):
+        return False
+    try:
+        np.dtype(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _of_class(name: str) -> Callable[[Any], bool]:
@@ -116,7 +127,9 @@ _CHEAP: dict[str, _Kind] = {
     "bool": (_is_flag, "True or False"),
     "str": (lambda value: isinstance(value, str), "a string"),
     "Split": (lambda value: isinstance(value, str), "'train' or 'test'"),
-    "Literal": (lambda value: isinstance(value, str), "a string"),
+    **dict.fromkeys(("Literal", "Range"), (lambda value: isinstance(value, str), "a string")),
+    "DTypeLike": (_is_dtype, "a dtype"),
+    "Colour": (lambda value: isinstance(value, (tuple, list)), "a tuple of three integers"),
     "None": (lambda value: value is None, "None"),
     "Pair": (_is_pair, "an integer or a pair of integers"),
     "Axes": (lambda value: value is None or _is_pair(value), "an axis, a sequence of axes or None"),
@@ -140,7 +153,7 @@ _CHEAP: dict[str, _Kind] = {
         name: (_of_class(name), f"{'an' if name[0] in 'EOI' else 'a'} {name}")
         for name in (
             *("Tensor", "Module", "Native", "Generator", "Optimizer", "Estimator", "Batches"),
-            *("VectorQuant", "Quantizer", "Conversion", "GridEstimator", "Trainer"),
+            *("Quantizer", "Conversion", "ModuleDict", "GridEstimator", "Trainer"),
         )
     },
     "_Model": (_of_class("Module"), "a Module"),
@@ -241,7 +254,7 @@ def _checked_function(function: Callable[..., Any], owner: type | None) -> Calla
     name = function.__name__
     if owner is not None and constructor:
         name = operation_of(owner)
-    elif owner is not None and owner.__name__ not in ("Tensor", "Module"):
+    elif owner is not None and owner.__name__ not in ("Tensor", "Interop", "Module"):
         name = f"{operation_of(owner)}.{name}"
 
     @functools.wraps(function)

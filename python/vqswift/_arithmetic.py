@@ -1,8 +1,10 @@
 """How the core rounds: denormal numbers, sums of convolutions."""
 
 from . import _core
+from ._arguments import checked
 
 
+@checked
 def set_flush_denormal(flush: bool) -> bool:
     """Whether kernels take denormal numbers, below 2^-126 = 1.2e-38, for zero; returns what it was.
 
@@ -13,6 +15,7 @@ def set_flush_denormal(flush: bool) -> bool:
     return _core.set_flush_denormal(flush)
 
 
+@checked
 def set_exact_convolutions(exact: bool) -> bool:
     """Whether convolutions take direct sums alone; returns what it was.
 

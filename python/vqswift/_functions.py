@@ -36,6 +36,7 @@ def minimum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     return Tensor._wrap(_core.minimum(_operand(a), _operand(b)))
 
 
+@checked
 def where(
     condition: Tensor | npt.ArrayLike, a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike
 ) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ._arguments import checked
 from ._numpy_protocol import apply_function, apply_ufunc
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def _is_comparable(other: object) -> bool:
     return isinstance(other, (int, float, np.generic, list, tuple)) or hasattr(other, "__array__")
 
 
+@checked
 class Interop:
     """Comparison, iteration, formatting and pickling of a `Tensor`.
 

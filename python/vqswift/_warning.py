@@ -6,8 +6,8 @@ import sys
 import warnings
 
 
-def warn(text: str) -> None:
-    """A UserWarning at the nearest line outside the package."""
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """A warning at the nearest line outside the package."""
     level, frame = 2, sys._getframe(1)
     while (
         frame.f_back is not None
@@ -15,4 +15,4 @@ def warn(text: str) -> None:
     ):
         frame = frame.f_back
         level += 1
-    warnings.warn(text, stacklevel=level)
+    warnings.warn(text, category, stacklevel=level)

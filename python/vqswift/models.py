@@ -7,10 +7,9 @@ import numpy.typing as npt
 from . import _core
 from ._arguments import checked
 from ._integers import as_layer_input
-from ._quantizer import QuantizerInfo
+from ._quantizer import Quantizer, QuantizerInfo
 from ._random import Generator, layer_generator
 from ._tensor import Tensor
-from ._vector_quant import VectorQuant
 from .nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from .nn._module import Module, Native
 
@@ -31,7 +30,7 @@ class SQVAE(Module):
 
     def __init__(
         self,
-        quantizer: VectorQuant,
+        quantizer: Quantizer,
         *,
         image_size: int = 32,
         channels: int = 3,

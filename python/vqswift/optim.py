@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from ._fitting import fitted
 from ._interop import not_copied
 from ._param_groups import ParameterGroup, Rates
 from ._tensor import Tensor
+from ._warning import warn
 
 # Parameters whose gradients were clipped, by identity.
 _clipped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
@@ -132,11 +132,10 @@ class Optimizer:
         """
         if self._is_idle:
             self._is_idle = False
-            warnings.warn(
+            warn(
                 "[optimizer] the learning rate is 0: the schedule has come to its end, and steps "
                 "change nothing; give another schedule, or set lr",
                 RuntimeWarning,
-                stacklevel=2,
             )
         _core.optimizer_step(self._handle)
 

@@ -131,6 +131,8 @@ def unit_range(images: NDArray[Any]) -> NDArray[np.float32]:
     images = np.asarray(images)
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
+    if images.dtype == object:
+        raise TypeError("[unit_range] images of object: an array of real numbers is required")
     return np.asarray(images, np.float32)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -11,6 +10,7 @@ from typing import Literal, TypeVar
 from .. import _core
 from .._arguments import checked
 from .._tensor import Tensor
+from .._warning import warn
 from ..nn._module import Module, Native
 from ._estimator import Estimator
 from ._learned import LSQ, Learned
@@ -199,9 +199,8 @@ def _tell_clipped(layers: list[WeightedLayer]) -> None:
     shares = [(layer.name or "the layer", layer.clipped_share) for layer in given]
     clipped = [f"{name} {share:.1%}" for name, share in shares if share > _NOTABLE]
     if clipped:
-        warnings.warn(
+        warn(
             f"[quantize_model] weights beyond the grid are clipped: {', '.join(clipped)}; "
             "range='max' clips none, range='mse' has the least error",
             RuntimeWarning,
-            stacklevel=3,
         )

@@ -28,6 +28,7 @@ def he_bound(shape: Iterable[int]) -> float:
     return float(np.sqrt(6 / np.prod(sizes[1:])))
 
 
+@checked
 class ChannelEstimators:
     """An estimator on a grid for each slice along the first axis: functions of w [slices, ...]."""
 
@@ -208,7 +209,7 @@ class WeightQuantizer(Native):
     def _progress(self) -> Tensor:
         return Tensor._wrap(dict(_core.module_buffers(self._handle))["progress"])
 
-    def codes(self, w: Tensor) -> Tensor:
+    def codes(self, w: Tensor | npt.ArrayLike) -> Tensor:
         """int32 of w's shape: the number of Q(w) on the grid, 0 for -bound; -1 for NaN."""
         return Tensor._wrap(
             _core.weight_quantizer_codes(

@@ -7,10 +7,12 @@ from typing import Any, Self, overload
 
 import numpy.typing as npt
 
+from .._arguments import checked
 from .._tensor import Tensor
 from ._module import Module
 
 
+@checked
 class Parameter(Tensor):
     """A tensor that a module trains: `Tensor(array, requires_grad=True)` under PyTorch's name."""
 
@@ -31,6 +33,7 @@ def _require_module(operation: str, value: object) -> Module:
     return value
 
 
+@checked
 class ModuleList(Module):
     """Modules by number, named "0", "1", ...: a list whose elements must be modules.
 
@@ -42,9 +45,9 @@ class ModuleList(Module):
         self.extend(modules)
 
     def _replace(self, modules: Iterable[Any]) -> Self:
-        checked = [_require_module("module_list", module) for module in modules]
+        replacing = [_require_module("module_list", module) for module in modules]
         self._children.clear()
-        self._children.update((str(index), module) for index, module in enumerate(checked))
+        self._children.update((str(index), module) for index, module in enumerate(replacing))
         return self
 
     def append(self, module: Module) -> Self:
@@ -96,20 +99,21 @@ class ModuleList(Module):
         return len(self._children)
 
 
+@checked
 class ModuleDict(Module):
     """Modules by name: a dict whose values must be modules and whose keys have no dot.
 
     A plain dict in an attribute registers its layers too.
     """
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    def __init__(self, modules: Mapping[str, Module] | ModuleDict | None = None) -> None:
         super().__init__()
         self.update(modules or {})
 
-    def update(self, modules: Mapping[str, Module]) -> None:
+    def update(self, modules: Mapping[str, Module] | ModuleDict) -> None:
         """Add modules, or put them in the place of those of their names."""
-        checked = {_name(key): _require_module("module_dict", m) for key, m in modules.items()}
-        self._children.update(checked)
+        added = {_name(key): _require_module("module_dict", m) for key, m in modules.items()}
+        self._children.update(added)
 
     def pop(self, key: str) -> Module:
         """Take a module out."""
