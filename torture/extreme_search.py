@@ -258,4 +258,4 @@ def case(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(__file__, case, full=20_000, short=160, batch=200, seconds_per_case=120.0)
+    main(__file__, case, full=20_000, short=40, batch=200, seconds_per_case=120.0)

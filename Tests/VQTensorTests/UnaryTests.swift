@@ -75,8 +75,9 @@ import VQTesting
         continue
       }
       // Denormals are 0 otherwise; gelu and silu multiply x by what may be one.
-      let factor = ["gelu", "silu"].contains(operation.name) ? Double(Swift.max(1, Swift.abs(x))) : 1
-      let smallest = factor * Double(Float.leastNormalMagnitude)
+      let isProduct = operation.name == "gelu" || operation.name == "silu"
+      let smallest =
+        Double(Float.leastNormalMagnitude) * (isProduct ? Swift.max(1, Swift.abs(Double(x))) : 1)
       if !keepsDenormals && value == 0 && Swift.abs(reference) < smallest { continue }
       var tail = operation.name == "gelu" && x < 0 ? Double(x * x) : 0
       // A denormal sigmoid is rounded to the least denormal, and then multiplied by x.
