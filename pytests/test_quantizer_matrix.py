@@ -38,7 +38,10 @@ def check_evaluation(run: Run) -> np.ndarray:
     assert np.array_equal(codes.numpy(), info.q.numpy())
     assert np.array_equal(decoded.numpy(), z_q.numpy())
     outputs = [layer(part, kept)[0].numpy() for part, kept in parts(z, mask)]
-    assert np.array_equal(np.concatenate(outputs), z_q.numpy())
+    # A projection's products are of float32, and OpenBLAS orders their sums by the number of rows.
+    whole = z_q.numpy()
+    rounding = 2.0**-24 * 64 * np.abs(whole).max() if case.has("code_size") else 0.0
+    np.testing.assert_allclose(np.concatenate(outputs), whole, rtol=0, atol=rounding)
     assert_equal_states(before, states(run))
     run.zero_grad()
     layer.train()
