@@ -77,6 +77,41 @@ def main(
     sys.exit(1 if faults else 0)
 
 
+def in_fork(
+    body: Callable[[], object],
+    seconds: float,
+    before_telling: Callable[[], None] = lambda: None,
+) -> None:
+    """Runs `body` in a forked child; RuntimeError with what ended it, or after so many seconds.
+
+    before_telling: called in the child where `body` raised, since it may have left no memory.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 0
+        try:
+            body()
+        except BaseException:
+            before_telling()
+            os.write(writer, traceback.format_exc(limit=-4)[-4000:].encode())
+            status = 1
+        os._exit(status)
+    os.close(writer)
+    began, done, status = time.monotonic(), 0, 0
+    while not done:
+        time.sleep(0.002)
+        done, status = os.waitpid(child, os.WNOHANG)
+        if not done and time.monotonic() - began > seconds:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise RuntimeError(f"no end of a forked child within {seconds:.0f} s")
+    with os.fdopen(reader) as text:
+        told = text.read()
+    if status:
+        raise RuntimeError(f"a forked child ended with {os.waitstatus_to_exitcode(status)}: {told}")
+
+
 def run_range(case: Callable[[int], None], first: int, last: int, mark: Path) -> int:
     """In the child: the cases of a range; `mark` tells which one is under way."""
     descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT)

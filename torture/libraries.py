@@ -7,21 +7,17 @@ of an ordinary process.
 
 import importlib
 import multiprocessing
-import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from _campaign import main
+from _campaign import in_fork, main
 
 LIBRARIES = ("torch", "faiss", "sklearn.cluster")
 METHODS = ("fork", "spawn", "threads", "fork of threads", "fork of fork")
@@ -150,32 +146,6 @@ def same(found: list[np.ndarray], expected: list[np.ndarray], where: str) -> Non
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=f"{where} {index}")
 
 
-def in_fork(body: Callable[[], None]) -> None:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 0
-        try:
-            body()
-        except BaseException:
-            os.write(writer, traceback.format_exc(limit=-4)[-3000:].encode())
-            status = 1
-        os._exit(status)
-    os.close(writer)
-    began, done, status = time.monotonic(), 0, 0
-    while not done:
-        time.sleep(0.002)
-        done, status = os.waitpid(child, os.WNOHANG)
-        if not done and time.monotonic() - began > SECONDS:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            raise RuntimeError(f"no end of a forked child within {SECONDS:.0f} s")
-    with os.fdopen(reader) as text:
-        told = text.read()
-    if status:
-        raise RuntimeError(f"a forked child ended with {os.waitstatus_to_exitcode(status)}: {told}")
-
-
 def compute(work: Callable, threads: int, expected: list[np.ndarray], where: str) -> None:
     import vqswift as vq
 
@@ -211,9 +181,9 @@ def around(work: Callable, method: str, threads: int, expected: list[np.ndarray]
         compute(work, threads, expected, "child")
 
     if method == "fork":
-        in_fork(child)
+        in_fork(child, SECONDS)
     elif method == "fork of fork":
-        in_fork(lambda: (child(), in_fork(child)))
+        in_fork(lambda: (child(), in_fork(child, SECONDS)), SECONDS)
     elif method == "threads":
         # Generators of layers are one stream: threads that draw from it would share it.
         if work not in (quantizers,):
@@ -231,7 +201,7 @@ def around(work: Callable, method: str, threads: int, expected: list[np.ndarray]
         other = threading.Thread(target=busy)
         other.start()
         try:
-            in_fork(child)
+            in_fork(child, SECONDS)
         finally:
             stop.set()
             other.join()

@@ -5,20 +5,16 @@ succeeds with the result that it has without a limit, or raises; and after Memor
 once the limit is gone.
 """
 
-import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from _campaign import main
+from _campaign import in_fork, main
 
 SECONDS = 40.0
 GOLDEN = 0.6180339887498949
@@ -161,7 +157,7 @@ def expected(work: Callable) -> list[np.ndarray]:
     """What the work gives without a limit, made in a child, which leaves this process as it was."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "expected.npz")
-        in_child(lambda: np.savez(path, *work_alone(work)))
+        in_fork(lambda: np.savez(path, *work_alone(work)), SECONDS)
         with np.load(path) as arrays:
             return [arrays[name] for name in arrays.files]
 
@@ -173,34 +169,8 @@ def work_alone(work: Callable) -> list[np.ndarray]:
     return work(vq)
 
 
-def in_child(body: Callable[[], object]) -> None:
-    """Runs `body` in a forked child; raises what ended it."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 0
-        try:
-            body()
-        except BaseException:
-            # What it meets here may be the want of memory again.
-            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-            os.write(writer, traceback.format_exc(limit=-4)[-4000:].encode())
-            status = 1
-        os._exit(status)
-    os.close(writer)
-    began = time.monotonic()
-    done = 0
-    while not done:
-        time.sleep(0.002)
-        done, status = os.waitpid(child, os.WNOHANG)
-        if not done and time.monotonic() - began > SECONDS:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            raise RuntimeError(f"no end within {SECONDS:.0f} s")
-    with os.fdopen(reader) as text:
-        told = text.read()
-    if status:
-        raise RuntimeError(f"status {os.waitstatus_to_exitcode(status)}: {told}")
+def unlimited() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 
 
 def limited(work: Callable, extra: int) -> None:
@@ -211,7 +181,7 @@ def limited(work: Callable, extra: int) -> None:
     try:
         found = work_alone(work)
     except MemoryError:
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        unlimited()
         found = work_alone(work)
     for a, b in zip(found, expected(work), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -239,7 +209,7 @@ def case(number: int) -> None:
     module()
     work, budget = list(WORK.items())[place]
     expected(work)
-    in_child(lambda: limited(work, int(share * (budget << 20))))
+    in_fork(lambda: limited(work, int(share * (budget << 20))), SECONDS, before_telling=unlimited)
 
 
 if __name__ == "__main__":

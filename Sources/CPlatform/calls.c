@@ -54,7 +54,6 @@ void vq_leave_call(void) {
 }
 
 int vq_calls_under_way(void) { return atomic_load(&under_way); }
-bool vq_is_ending(void) { return atomic_load(&hold) == ENDING && !is_holder; }
 
 // Waits for the calls of other threads; whether all have left.
 static bool await_others(int64_t nanoseconds) {

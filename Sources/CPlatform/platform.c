@@ -14,7 +14,6 @@ int omp_in_parallel(void);
 // Of OMP_NUM_THREADS: where more are given, so many, or four a processor.
 enum { MOST_THREADS_AT_START = 64 };
 
-
 static _Atomic(int) configured_threads;
 static _Atomic(bool) direct_convolutions;
 static _Atomic(bool (*)(void)) interrupt_check;
@@ -68,7 +67,8 @@ void *vq_dropping(void) { return dropping; }
 void vq_set_dropping(void *list) { dropping = list; }
 
 const char *vq_error_text(void) { return error_text; }
-void vq_set_error_text(const char *text) {
+int vq_error_code(void) { return error_code; }
+void vq_set_error(const char *text, int code) {
   size_t length = strnlen(text, sizeof error_text);
   if (length == sizeof error_text) {
     length--;
@@ -77,10 +77,8 @@ void vq_set_error_text(const char *text) {
   }
   memcpy(error_text, text, length);
   error_text[length] = 0;
+  error_code = code;
 }
-
-int vq_error_code(void) { return error_code; }
-void vq_set_error_code(int code) { error_code = code; }
 
 int64_t vq_atomic_add(vq_atomic *counter, int64_t amount) {
   return __atomic_fetch_add(&counter->value, amount, __ATOMIC_SEQ_CST);

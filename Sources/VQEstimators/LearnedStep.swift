@@ -83,9 +83,7 @@ public class LearnedStep: Module {
       step.mutate { $0[0] = first.step }
       offset?.mutate { $0[0] = first.offset }
       initialized.mutateCodes { $0[0] = 1 }
-      for tensor in [step, offset] {
-        for observer in tensor?.leaf?.rowObservers ?? [] { observer([0]) }
-      }
+      for tensor in [step, offset] { tensor?.leaf?.announce(rows: [0]) }
     }
     return try quantized(x, step: step, offset: offset)
   }

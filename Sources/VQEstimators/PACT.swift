@@ -40,7 +40,7 @@ public final class PACT: Module {
     }
     if isTraining {
       clip.mutate { $0[0] = start }
-      for observer in clip.leaf?.rowObservers ?? [] { observer([0]) }
+      clip.leaf?.announce(rows: [0])
     }
     return start
   }

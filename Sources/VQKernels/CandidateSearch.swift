@@ -134,7 +134,7 @@ struct CandidateSearch<Element: SearchElement> {
   private func prune(_ r: Int) {
     guard kept[r] > wanted else { return }
     let own = candidates + r * capacity
-    moveLowest(wanted, own, count: kept[r])
+    moveFirst(wanted, own, count: kept[r]) { $0.word < $1.word }
     let bound = (own[wanted - 1].score + margin[r]).nextUp
     var count = wanted
     for i in wanted..<kept[r] {
@@ -143,25 +143,5 @@ struct CandidateSearch<Element: SearchElement> {
     }
     limit[r] = bound
     kept[r] = count
-  }
-}
-
-/// Moves the `wanted` lowest candidates to the front, the last of them to its place (Hoare's selection).
-private func moveLowest(_ wanted: Int, _ x: UnsafeMutablePointer<Candidate>, count: Int) {
-  let place = wanted - 1
-  var (low, high) = (0, count - 1)
-  while low < high {
-    let (a, b, c) = (x[low].word, x[(low + high) / 2].word, x[high].word)
-    let pivot = max(min(a, b), min(max(a, b), c))
-    var (i, j) = (low, high)
-    while i <= j {
-      while x[i].word < pivot { i += 1 }
-      while x[j].word > pivot { j -= 1 }
-      if i > j { break }
-      (x[i], x[j]) = (x[j], x[i])
-      i += 1
-      j -= 1
-    }
-    if place <= j { high = j } else if place >= i { low = i } else { return }
   }
 }

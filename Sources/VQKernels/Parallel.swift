@@ -109,9 +109,6 @@ public func loopIsStopped() -> Bool {
   return vq_loops() == VQ_LOOPS_STOPPED
 }
 
-/// Whether the calling thread's work is to stop.
-public var isInterrupted: Bool { vq_is_interrupted() }
-
 /// Threads that loops use.
 public var threadCount: Int {
   get { Int(vq_thread_count()) }

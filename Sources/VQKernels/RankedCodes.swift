@@ -104,7 +104,7 @@ private func give<Element: SearchElement>(
   _ found: UnsafeMutableBufferPointer<RankedCode>, _ wanted: Int,
   _ codes: UnsafeMutablePointer<Int32>, _ distances: UnsafeMutablePointer<Element>
 ) {
-  moveNearest(wanted, found)
+  moveFirst(wanted, found.baseAddress!, count: found.count, before: RankedCode.isBefore)
   var nearest = UnsafeMutableBufferPointer(rebasing: found[..<wanted])
   nearest.sort(by: RankedCode.isBefore)
   for place in 0..<wanted {
@@ -132,24 +132,6 @@ private func insertNearest(
     }
     nearest[place] = RankedCode(distance: distance, code: code)
     held = min(held + 1, wanted)
-  }
-}
-
-/// Moves the `wanted` nearest codes to the front, in any order (Hoare's selection).
-private func moveNearest(_ wanted: Int, _ x: UnsafeMutableBufferPointer<RankedCode>) {
-  var (low, high) = (0, x.count - 1)
-  while low < high {
-    let pivot = x[(low + high) / 2]
-    var (i, j) = (low, high)
-    while i <= j {
-      while RankedCode.isBefore(x[i], pivot) { i += 1 }
-      while RankedCode.isBefore(pivot, x[j]) { j -= 1 }
-      if i > j { break }
-      x.swapAt(i, j)
-      i += 1
-      j -= 1
-    }
-    if wanted - 1 <= j { high = j } else if wanted - 1 >= i { low = i } else { return }
   }
 }
 

@@ -89,20 +89,16 @@ extension Module {
 // MARK: - Loading
 
 extension Module {
-  private func stateAnd(_ optional: [NamedTensor]) -> [NamedTensor] {
-    let listed = Set(state.map(\.name))
-    return state + optional.filter { !listed.contains($0.name) }
-  }
-
   /// Copies `state` into the parameters and buffers of the same names, all of them or, when it throws, none.
   ///
   /// - Parameter strict: refuses names that are missing or unknown; otherwise they are passed over.
   /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit, `.nonFinite` for NaN and infinity.
   public func load(state: [NamedTensor], strict: Bool = true) throws {
     let operation = "load_state_dict"
+    var ordered = self.state
+    var own = Set(ordered.map { ExactString($0.name) })
     let optional = Set(optionalBuffers.map { ExactString($0.name) })
-    let ordered = stateAnd(optionalBuffers)
-    let own = Set(ordered.map { ExactString($0.name) })
+    ordered += optionalBuffers.filter { own.insert(ExactString($0.name)).inserted }
     var given: [ExactString: Tensor] = [:]
     for (name, tensor) in state {
       guard given.updateValue(tensor, forKey: ExactString(name)) == nil else {

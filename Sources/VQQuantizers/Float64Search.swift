@@ -11,6 +11,7 @@ public struct Float64Matrix {
     (self.elements, self.rows, self.columns) = (elements, rows, columns)
   }
 
+  var shape: [Int] { [rows, columns] }
   private var count: Int { rows * columns }
 
   func requireFinite(_ operation: String, _ name: String) throws {
@@ -34,14 +35,10 @@ public func nearestCodes(
   let underflow = GradualUnderflow()
   defer { underflow.end() }
   let (n, d, k) = (x.rows, x.columns, codebook.rows)
-  try requireSizes(operation, x, codebook)
-  guard wanted >= 1, wanted <= k else {
-    throw VQError.value(
-      operation, "topk", "\(wanted)", "must be at least 1 and at most the \(k) codes")
-  }
-  try prepareProducts()
-  try requireMemory(
-    bytes: 2 * searchBytes(rows: n, codes: k, width: d) + 8 * n * wanted + threadCount * 64 * k)
+  try requireMatrices(operation, x.shape, codebook.shape)
+  try requireSearch(operation, x.shape, count: wanted, of: k)
+  try prepareProducts(
+    beside: 2 * searchBytes(rows: n, codes: k, width: d) + 8 * n * wanted + threadCount * 64 * k)
   var bad: NonFiniteInput?
   try interruptible(operation) {
     if wanted > 1 {
@@ -67,28 +64,6 @@ public func nearestCodes(
   case .point(let index): throw x.nonFinite(operation, "x", index)
   case .code(let index): throw codebook.nonFinite(operation, "codebook", index)
   case nil: break
-  }
-}
-
-private func requireSizes(
-  _ operation: String, _ x: Float64Matrix, _ codebook: Float64Matrix
-) throws {
-  let shapes = [[x.rows, x.columns], [codebook.rows, codebook.columns]]
-  guard x.columns == codebook.columns else {
-    throw VQError.shape(
-      operation, shapes, "x [n, d] and codebook [k, d] with equal d are required")
-  }
-  guard x.columns > 0 else {
-    throw VQError.empty(operation, shapes[0], "rows must have at least one element")
-  }
-  guard codebook.rows > 0 else {
-    throw VQError.empty(operation, shapes[1], "the codebook must have at least one row")
-  }
-  guard x.rows > 0 else {
-    throw VQError.empty(operation, shapes[0], "x must have at least one row")
-  }
-  guard codebook.rows <= Int(Int32.max), x.columns <= Int(Int32.max) else {
-    throw VQError.overflow(operation, shapes[1])
   }
 }
 

@@ -28,7 +28,8 @@ public struct KMeansResult {
 ///
 /// `k` is kept when there are fewer distinct points: the rest are points moved by noise of 1% of their
 /// length. A cluster that empties takes the point farthest from its centroid, so that the inertia never
-/// rises and, `iterations` being at least 1, none is empty while a point lies off its centroid. Codes and inertia are those of the final centroids. The result is the same for every thread count.
+/// rises and, `iterations` being at least 1, none is empty while a point lies off its centroid. Codes and
+/// inertia are those of the final centroids. The result is the same for every thread count.
 public func kmeans(
   _ x: Tensor, k: Int, iterations: Int = 25, initial: KMeansStart = .plusPlus, seed: UInt64 = 0
 ) throws -> KMeansResult {

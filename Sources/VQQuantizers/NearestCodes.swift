@@ -18,9 +18,7 @@ public func nearestCodes(
 public func codes(nearestTo x: Tensor, in codebook: Tensor) throws -> Tensor {
   let operation = "nearest_codes"
   try requireMatrices(operation, x, codebook)
-  guard x.shape[0] > 0 else {
-    throw VQError.empty(operation, x.shape, "x must have at least one row")
-  }
+  try requireSearch(operation, x.shape, count: 1, of: codebook.shape[0])
   return try assign(x, codebook, operation: operation, names: ("x", "codebook"))
 }
 
@@ -34,15 +32,9 @@ public func nearestCodes(
 ) throws -> (codes: Tensor, squaredDistances: Tensor) {
   let operation = "nearest_codes"
   try requireMatrices(operation, x, codebook)
-  guard x.shape[0] > 0 else {
-    throw VQError.empty(operation, x.shape, "x must have at least one row")
-  }
   let (n, d, k) = (x.shape[0], x.shape[1], codebook.shape[0])
-  guard m >= 1, m <= k else {
-    throw VQError.value(operation, "topk", "\(m)", "must be at least 1 and at most the \(k) codes")
-  }
-  try prepareProducts()
-  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d) + threadCount * 32 * k)
+  try requireSearch(operation, x.shape, count: m, of: k)
+  try prepareProducts(beside: searchBytes(rows: n, codes: k, width: d) + threadCount * 32 * k)
   var codes: Tensor?
   let distances = try Tensor(operation, shape: [n, m]) { distances in
     codes = try Tensor(operation, codeShape: [n, m]) { codes in
@@ -63,19 +55,33 @@ func requireMatrices(_ operation: String, _ x: Tensor, _ codebook: Tensor) throw
   guard x.dtype == .float32, codebook.dtype == .float32 else {
     throw VQError.type(operation, [x.dtype, codebook.dtype], "float32 is required")
   }
-  guard x.rank == 2, codebook.rank == 2, x.shape[1] == codebook.shape[1] else {
+  try requireMatrices(operation, x.shape, codebook.shape)
+}
+
+/// Throws unless the shapes are [n, d] and [k, d] with equal d >= 1 and k >= 1.
+func requireMatrices(_ operation: String, _ x: [Int], _ codebook: [Int]) throws {
+  guard x.count == 2, codebook.count == 2, x[1] == codebook[1] else {
     throw VQError.shape(
-      operation, [x.shape, codebook.shape], "x [n, d] and codebook [k, d] with equal d are required"
-    )
+      operation, [x, codebook], "x [n, d] and codebook [k, d] with equal d are required")
   }
-  guard x.shape[1] > 0 else {
-    throw VQError.empty(operation, x.shape, "rows must have at least one element")
+  guard x[1] > 0 else {
+    throw VQError.empty(operation, x, "rows must have at least one element")
   }
-  guard codebook.shape[0] > 0 else {
-    throw VQError.empty(operation, codebook.shape, "the codebook must have at least one row")
+  guard codebook[0] > 0 else {
+    throw VQError.empty(operation, codebook, "the codebook must have at least one row")
   }
-  guard codebook.shape[0] <= Int(Int32.max), x.shape[1] <= Int(Int32.max) else {
-    throw VQError.overflow(operation, codebook.shape)
+  guard codebook[0] <= Int(Int32.max), x[1] <= Int(Int32.max) else {
+    throw VQError.overflow(operation, codebook)
+  }
+}
+
+/// Throws unless there are rows to search and `m` codes to find for each.
+func requireSearch(_ operation: String, _ x: [Int], count m: Int, of k: Int) throws {
+  guard x[0] > 0 else {
+    throw VQError.empty(operation, x, "x must have at least one row")
+  }
+  guard m >= 1, m <= k else {
+    throw VQError.value(operation, "topk", "\(m)", "must be at least 1 and at most the \(k) codes")
   }
 }
 

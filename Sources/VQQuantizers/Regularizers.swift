@@ -17,15 +17,13 @@ func orthogonalRegularizer(_ codebook: Tensor) throws -> Tensor {
   }
   let unit = try codebook.unitRows()
   let (k, d) = (codebook.shape[0], codebook.shape[1])
-  try prepareProducts()
   let side = min(k, d)
-  try requireMemory(bytes: 8 * (2 * k * d + side * side))
+  try prepareProducts(beside: 8 * (2 * k * d + side * side))
   let orthogonality = unit.read { Orthogonality($0, rows: k, width: d) }
   return try Tensor(scalar: Float(orthogonality.value)).recorded(operation, inputs: [unit]) {
     gradient, _ in
     let scale = Double(try gradient.item())
-    try prepareProducts()
-    try requireMemory(bytes: 8 * k * d)
+    try prepareProducts(beside: 8 * k * d)
     return [try Tensor(operation, shape: [k, d]) { orthogonality.gradient(scale: scale, $0) }]
   }
 }
@@ -58,9 +56,8 @@ func entropyRegularizer(
   try requireModerate(operation, "z", z)
   try requireModerate(operation, "codebook", codebook)
   let (n, d, k) = (z.shape[0], z.shape[1], codebook.shape[0])
-  try prepareProducts()
   let bytes = AssignmentEntropy.mostBytes(rows: n, codes: k, width: d, threads: threadCount)
-  try requireMemory(bytes: bytes)
+  try prepareProducts(beside: bytes)
   let assignment = z.read { points in
     codebook.read {
       AssignmentEntropy(
@@ -73,8 +70,7 @@ func entropyRegularizer(
     gradient, needs in
     let (z, factor) = (try savedZ.tensor(operation), Double(try gradient.item()))
     _ = try savedCodebook.tensor(operation)
-    try prepareProducts()
-    try requireMemory(bytes: bytes)
+    try prepareProducts(beside: bytes)
     let inZ = needs[0] ? try Tensor(operation, shape: [n, d]) { _ in } : nil
     let inCodebook = needs[1] ? try Tensor(operation, shape: [k, d]) { _ in } : nil
     z.read { points in

@@ -24,8 +24,7 @@ func sampleCodes(
   let (n, d, k) = (z.shape[0], z.shape[1], codebook.shape[0])
   let (words, overflow) = n.multipliedReportingOverflow(by: (k + 3) / 4 * 4)
   guard !overflow else { throw VQError.overflow(operation, [n, k]) }
-  try prepareProducts()
-  try requireMemory(bytes: searchBytes(rows: n, codes: k, width: d))
+  try prepareProducts(beside: searchBytes(rows: n, codes: k, width: d))
   let state = generator.words(words)
   return try Tensor(operation, codeShape: [n]) { codes in
     let bad = z.read { points in

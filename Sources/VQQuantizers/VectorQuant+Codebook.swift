@@ -96,7 +96,7 @@ extension VectorQuant {
     forgetGradient(of: rows)
     statistics?.restart(
       rows, weights: weights ?? [Float](repeating: 1, count: rows.count), from: codebook)
-    for observer in codebook.leaf?.rowObservers ?? [] { observer(rows) }
+    codebook.leaf?.announce(rows: rows)
   }
 
   /// Rows of the codebook whose standardization over the present codes is `values`.

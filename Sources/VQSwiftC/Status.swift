@@ -5,23 +5,22 @@ import VQTensor
 /// Runs `body` and turns what it throws into a status and the thread's error text.
 func catching(_ body: () throws -> Void) -> vq_status {
   guard vq_enter_call() else {
-    vq_set_error_text(
+    vq_set_error(
       "[fork] another thread was computing when this process was forked, and its locks are lost: "
-        + "fork between calls, or start processes by spawn")
+        + "fork between calls, or start processes by spawn", 0)
     return vq_status(VQ_ERROR_RUNTIME)
   }
   defer { vq_leave_call() }
   guard vq_has_memory(0) else {
     // Without memory for a text that would have to be made.
-    vq_set_error_text("[allocate] the process has no memory left for a call")
+    vq_set_error("[allocate] the process has no memory left for a call", 0)
     return vq_status(VQ_ERROR_MEMORY)
   }
   do {
     try body()
     return vq_status(VQ_OK)
   } catch {
-    vq_set_error_text("\(error)")
-    vq_set_error_code((error as? VQError)?.systemCode ?? 0)
+    vq_set_error("\(error)", (error as? VQError)?.systemCode ?? 0)
     return vq_status((error as? VQError)?.status ?? Int(VQ_ERROR_RUNTIME))
   }
 }

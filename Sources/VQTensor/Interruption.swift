@@ -12,8 +12,3 @@ package func interruptible(_ operation: String, _ body: () throws -> Void) throw
   guard isWhole else { throw VQError.interrupted(operation) }
   if let failure { throw failure }
 }
-
-/// Throws `.interrupted` when the host has asked the calling thread to stop: between the steps of long work.
-package func checkInterrupt(_ operation: String) throws {
-  if isInterrupted { throw VQError.interrupted(operation) }
-}

@@ -7,8 +7,10 @@ package func requireMemory(bytes: Int) throws {
   guard vq_has_memory(Int64(bytes)) else { throw VQError.memory(bytes: bytes) }
 }
 
-/// Prepares OpenBLAS for products on the threads of a loop: one thread each, and a buffer.
-package func prepareProducts() throws {
+/// Prepares OpenBLAS for products on the threads of a loop: one thread each, and a buffer. Throws too unless
+/// the process can have `bytes` beside them.
+package func prepareProducts(beside bytes: Int = 0) throws {
   guard vq_take_product_buffers() else { throw VQError.memory(bytes: 128 << 20) }
   useOneProductThread()
+  if bytes > 0 { try requireMemory(bytes: bytes) }
 }

@@ -22,6 +22,11 @@ public final class Leaf {
 
   init(role: ParameterRole) { self.role = role }
 
+  /// Tells the observers that rows were written anew; those of a scalar are `[0]`.
+  public func announce(rows: [Int]) {
+    for observer in rowObservers { observer(rows) }
+  }
+
   /// The gradient; several threads may read and replace it.
   public internal(set) var gradient: Tensor? {
     get { exclusively { stored } }

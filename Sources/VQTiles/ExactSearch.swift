@@ -30,6 +30,15 @@ private struct FourDistances {
       code += 8
     }
   }
+
+  /// Writes the rows `out[0...3]` of a matrix with rows `stride` apart.
+  @inline(__always)
+  func store(_ out: UnsafeMutablePointer<Double>, stride: Int) {
+    out.store(a)
+    (out + stride).store(b)
+    (out + 2 * stride).store(c)
+    (out + 3 * stride).store(d)
+  }
 }
 
 @inline(__always)
@@ -72,11 +81,7 @@ public func distancesExactly(
 ) {
   for tile in 0..<count {
     let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: true)
-    let target = out + tile * 8
-    target.store(distances.a)
-    (target + stride).store(distances.b)
-    (target + 2 * stride).store(distances.c)
-    (target + 3 * stride).store(distances.d)
+    distances.store(out + tile * 8, stride: stride)
   }
 }
 
@@ -89,17 +94,14 @@ public func distancesNearly(
   var (c, e) = (SIMD8(repeating: least[2]), SIMD8(repeating: least[3]))
   for tile in 0..<count {
     let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: false)
-    let target = out + tile * 8
-    target.store(distances.a)
-    (target + stride).store(distances.b)
-    (target + 2 * stride).store(distances.c)
-    (target + 3 * stride).store(distances.d)
+    distances.store(out + tile * 8, stride: stride)
     a.replace(with: distances.a, where: distances.a .< a)
     b.replace(with: distances.b, where: distances.b .< b)
     c.replace(with: distances.c, where: distances.c .< c)
     e.replace(with: distances.d, where: distances.d .< e)
   }
-  (least[0], least[1], least[2], least[3]) = (leastLane(a), leastLane(b), leastLane(c), leastLane(e))
+  (least[0], least[1]) = (leastLane(a), leastLane(b))
+  (least[2], least[3]) = (leastLane(c), leastLane(e))
 }
 
 /// Writes the places of the first `room` of `count` numbers up to `limit`; returns how many there are.

@@ -144,7 +144,7 @@ import VQTesting
     let optimizer = try Adam([p], betas: (0.5, 0.5))
     p.grad = try Tensor.ones([3, 2])
     try optimizer.step()
-    for observer in p.leaf!.rowObservers { observer([1]) }
+    p.leaf!.announce(rows: [1])
     let state = try optimizer.state
     #expect(state[1].tensor.values == [0.5, 0.5, 0, 0, 0.5, 0.5])
     #expect(state[2].tensor.values == [0.5, 0.5, 0, 0, 0.5, 0.5])
@@ -158,7 +158,7 @@ import VQTesting
       optimizer = strong
     }
     #expect(optimizer == nil)
-    for observer in p.leaf!.rowObservers { observer([0]) }
+    p.leaf!.announce(rows: [0])
   }
 
   @Test func stepsAreTheSameForEveryThreadCount() throws {
@@ -197,7 +197,7 @@ import VQTesting
     p.grad = try Tensor.zeros([0, 3])
     let optimizer = try AdamW([p])
     try optimizer.step()
-    for observer in p.leaf!.rowObservers { observer([0]) }
+    p.leaf!.announce(rows: [0])
     #expect(p.shape == [0, 3])
   }
 }

@@ -99,9 +99,8 @@ static PyObject *nearest_codes_f64(PyObject *self, PyObject *args) {
       PyErr_SetString(PyExc_ValueError, "[nearest_codes] the results have other shapes");
     } else {
       vq_status status;
-      WITHOUT_GIL(status,
-                  vq_nearest_codes_f64(points.buf, points.shape[0], rows.buf, rows.shape[0],
-                                       rows.shape[1], count, found.buf, squares.buf));
+      WITHOUT_GIL(status, vq_nearest_codes_f64(points.buf, points.shape[0], rows.buf, rows.shape[0],
+                                               rows.shape[1], count, found.buf, squares.buf));
       result = none_or_raise(status);
     }
   }

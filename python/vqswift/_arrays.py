@@ -26,6 +26,18 @@ def as_array(operation: str, name: str, value: npt.ArrayLike) -> np.ndarray:
     return np.asarray(value)
 
 
+def first_rounded(source: np.ndarray, floats: np.ndarray) -> int | None:
+    """The flat position of the first integer of `source` that float32 `floats` rounds."""
+    if source.dtype.itemsize <= 2 or not source.size:
+        return None
+    low, high = int(source.min()), int(source.max())
+    if low >= -(1 << 24) and high <= 1 << 24:
+        return None
+    # 64 bits of mantissa or more hold every integer.
+    changed = np.flatnonzero(source.astype(np.longdouble) != floats)
+    return int(changed[0]) if len(changed) else None
+
+
 def exact_points(operation: str, name: str, value: npt.ArrayLike) -> np.ndarray:
     """C-contiguous float32 or float64 of the same values, or an exception that says which are not.
 

@@ -1,11 +1,14 @@
-"""Element types, and powers of integers."""
+"""Element types: arrays as tensors hold them, and powers of integers."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arrays import as_array
 
 #: By their numbers in vqswift.h.
 DTYPES = (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_))
@@ -20,6 +23,27 @@ def dtype_code(dtype: npt.DTypeLike) -> int:
     if wanted not in DTYPES:
         raise TypeError(f"[astype] dtype {wanted}: tensors are float32, int32 or bool")
     return DTYPES.index(wanted)
+
+
+def contiguous(array: Any) -> tuple[np.ndarray, int]:
+    """`array` as C-contiguous float32 or int32, and the code of its dtype; bools as int32."""
+    source = as_array("tensor", "the array", array)
+    if source.dtype.kind == "f":
+        code = 0
+    elif source.dtype.kind == "b":
+        return np.ascontiguousarray(source, dtype=np.int32).reshape(source.shape), dtype_code(bool)
+    elif source.dtype.kind in "iu":
+        code = 1
+        if source.size and source.dtype.itemsize >= 4 and source.dtype != np.int32:
+            low, high = int(source.min()), int(source.max())
+            if low < -(1 << 31) or high >= 1 << 31:
+                raise OverflowError(f"[tensor] integers {low}...{high}: they do not fit in int32")
+    else:
+        raise TypeError(
+            f"[tensor] dtype {source.dtype}: real numbers are required, "
+            "floating (kept as float32), integer (kept as int32) or bool"
+        )
+    return np.ascontiguousarray(source, dtype=DTYPES[code]).reshape(source.shape), code
 
 
 def whole_power(base: _core.TensorHandle, exponent: float) -> _core.TensorHandle:

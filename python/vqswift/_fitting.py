@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import first_rounded
 from ._warning import warn
 
 # What averaging equal integers in float32 may leave, relative to them.
@@ -37,11 +38,8 @@ def fitted(
 def _floats(operation: str, name: str, given: np.ndarray, dtype: np.dtype) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         result = given.astype(dtype, copy=False)
-    if given.dtype.kind in "iu" and given.dtype.itemsize > 2:
-        changed = result.astype(np.float64) != given.astype(np.float64)
-        changed |= np.abs(result) > 2**24
-        if changed.any() and (result.astype(object) != given.astype(object)).any():
-            raise ValueError(f"[{operation}] {name}: {dtype} does not hold its integers exactly")
+    if given.dtype.kind in "iu" and first_rounded(given, result) is not None:
+        raise ValueError(f"[{operation}] {name}: {dtype} does not hold its integers exactly")
     finite = np.isfinite(result)
     if not finite.all():
         index = int(np.flatnonzero(~finite.ravel())[0])

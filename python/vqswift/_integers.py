@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arguments import described
+from ._arrays import first_rounded
 from ._tensor import Tensor
 
 _IMAGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
@@ -19,7 +20,9 @@ def as_floats(operation: str, name: str, value: Tensor | npt.ArrayLike) -> Tenso
     ValueError names the first integer that it does not hold.
     """
     if isinstance(value, Tensor):
-        return value if value.dtype == np.float32 else _floats_of_tensor(operation, name, value)
+        if value.dtype == np.float32:
+            return value
+        return Tensor(_exact(operation, name, value.numpy()))
     source = np.asanyarray(value)
     if source.dtype.kind not in "iub":
         return Tensor(value)
@@ -45,21 +48,11 @@ def as_layer_input(operation: str, value: Tensor | npt.ArrayLike) -> Tensor:
     return as_floats(operation, "x", value)
 
 
-def _floats_of_tensor(operation: str, name: str, value: Tensor) -> Tensor:
-    return Tensor(_exact(operation, name, value.numpy()))
-
-
 def _exact(operation: str, name: str, source: np.ndarray) -> Any:
     floats = source.astype(np.float32)
-    if source.dtype.itemsize <= 2 or not source.size:
-        return floats
-    low, high = int(source.min()), int(source.max())
-    if low >= -(1 << 24) and high <= 1 << 24:
-        return floats
-    # 64 bits of mantissa or more hold every integer.
-    changed = np.flatnonzero(source.astype(np.longdouble) != floats)
-    if len(changed):
-        integer, real = int(source.flat[changed[0]]), int(floats.flat[changed[0]])
+    position = first_rounded(source, floats)
+    if position is not None:
+        integer, real = int(source.flat[position]), int(floats.flat[position])
         raise ValueError(
             f"[{operation}] {name} of dtype {source.dtype} holds {integer}, which float32 "
             f"rounds to {real}: subtract an offset or scale it first"

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
-from ._arrays import as_array
-from ._dtypes import DTYPES, FLOAT32, dtype_code, whole_power
+from ._dtypes import DTYPES, FLOAT32, contiguous, dtype_code, whole_power
 from ._indexing import indexed
 from ._interop import Interop
 
@@ -27,27 +26,6 @@ def as_pair(value: Pair) -> tuple[int, int]:
     if len(pair) != 2:
         raise ValueError(f"[pair] {value!r}: one size or a pair (height, width) is required")
     return pair[0], pair[1]
-
-
-def _contiguous(array: Any) -> tuple[np.ndarray, int]:
-    """`array` as C-contiguous float32 or int32, and the code of its dtype; bools as int32."""
-    source = as_array("tensor", "the array", array)
-    if source.dtype.kind == "f":
-        code = 0
-    elif source.dtype.kind == "b":
-        return np.ascontiguousarray(source, dtype=np.int32).reshape(source.shape), dtype_code(bool)
-    elif source.dtype.kind in "iu":
-        code = 1
-        if source.size and source.dtype.itemsize >= 4 and source.dtype != np.int32:
-            low, high = int(source.min()), int(source.max())
-            if low < -(1 << 31) or high >= 1 << 31:
-                raise OverflowError(f"[tensor] integers {low}...{high}: they do not fit in int32")
-    else:
-        raise TypeError(
-            f"[tensor] dtype {source.dtype}: real numbers are required, "
-            "floating (kept as float32), integer (kept as int32) or bool"
-        )
-    return np.ascontiguousarray(source, dtype=DTYPES[code]).reshape(source.shape), code
 
 
 @checked
@@ -68,7 +46,7 @@ class Tensor(Interop):
     def __init__(self, array: npt.ArrayLike | Tensor, requires_grad: bool = False) -> None:
         if isinstance(array, Tensor):
             array = array.numpy()
-        self._handle = _core.tensor_create(*_contiguous(array))
+        self._handle = _core.tensor_create(*contiguous(array))
         if requires_grad:
             self._handle = _core.tensor_requiring_grad(self._handle, 0)
 
@@ -182,7 +160,7 @@ class Tensor(Interop):
         """The handle of the other operand; a whole number beside integers is an int32."""
         whole = isinstance(other, (int, np.integer))
         if whole and _core.tensor_dtype(self._handle) != FLOAT32:
-            return _core.tensor_create(*_contiguous(int(other)))
+            return _core.tensor_create(*contiguous(int(other)))
         return _operand(other)
 
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
@@ -387,7 +365,7 @@ def _operand(value: Any) -> _core.TensorHandle:
         return value._handle
     if isinstance(value, (int, float, np.integer, np.floating)):
         value = np.float32(value)
-    return _core.tensor_create(*_contiguous(value))
+    return _core.tensor_create(*contiguous(value))
 
 
 def _axes(axis: Axes) -> Sequence[int] | None:

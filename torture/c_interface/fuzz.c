@@ -1,5 +1,5 @@
-/// A libFuzzer target for vqswift.h: an input is a program of calls, each with arguments of its own. After
-/// it every handle is released, and none may be left.
+/// A libFuzzer target for vqswift.h: an input is a program of calls, each with arguments of its
+/// own. After it every handle is released, and none may be left.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,17 +33,32 @@ static int64_t take_small(input *in) { return (int8_t)take_byte(in) % 17; }
 
 /// Mostly a small size, at times one at which arithmetic goes wrong.
 static int64_t take_int(input *in) {
-  static const int64_t extremes[] = {
-      -1, -2, 16, 31, 32, 64, 127, 255, 1024, INT32_MAX, INT32_MIN, INT64_C(1) << 31,
-      INT64_C(1) << 32, INT64_C(1) << 40, INT64_C(1) << 61, INT64_C(1) << 62, INT64_MAX, INT64_MIN};
+  static const int64_t extremes[] = {-1,
+                                     -2,
+                                     16,
+                                     31,
+                                     32,
+                                     64,
+                                     127,
+                                     255,
+                                     1024,
+                                     INT32_MAX,
+                                     INT32_MIN,
+                                     INT64_C(1) << 31,
+                                     INT64_C(1) << 32,
+                                     INT64_C(1) << 40,
+                                     INT64_C(1) << 61,
+                                     INT64_C(1) << 62,
+                                     INT64_MAX,
+                                     INT64_MIN};
   uint8_t byte = take_byte(in);
   if (byte < 224) return byte % 9;
   return extremes[byte % (sizeof extremes / sizeof *extremes)];
 }
 
 static float take_float(input *in) {
-  static const float values[] = {0,     1,    -1,    0.5f,  2,     3,       0.1f,    0.9f,
-                                 1e-3f, 100,  1e-8f, 1e20f, 1e38f, 1e-40f,  -1e30f,  -0.0f,
+  static const float values[] = {0,     1,    -1,    0.5f,  2,     3,        0.1f,      0.9f,
+                                 1e-3f, 100,  1e-8f, 1e20f, 1e38f, 1e-40f,   -1e30f,    -0.0f,
                                  4,     0.25, 0.99f, 1e-5f, 10,    1 / 0.0f, -1 / 0.0f, 0 / 0.0f};
   return values[take_byte(in) % (sizeof values / sizeof *values)];
 }
@@ -128,8 +143,9 @@ static void *handles(input *in, int kind, int64_t *count) {
 }
 
 static const char *string(input *in) {
-  static const char *const texts[] = {"", "weight", "bias", "codebook", "0.weight", "running_mean",
-                                      "e\xcc\x81", "\xc3\xa9", "\xff\xfe", "a\"b\\c\n", "step", "__metadata__"};
+  static const char *const texts[] = {"",         "weight",       "bias",      "codebook",
+                                      "0.weight", "running_mean", "e\xcc\x81", "\xc3\xa9",
+                                      "\xff\xfe", "a\"b\\c\n",    "step",      "__metadata__"};
   uint8_t byte = take_byte(in);
   return byte == 255 ? NULL : texts[byte % (sizeof texts / sizeof *texts)];
 }
@@ -160,8 +176,10 @@ static void create(input *in) {
   vq_tensor *out = NULL;
   float *data = count < 0 ? NULL : block((size_t)count * 4);
   for (int64_t i = 0; i < count && data; i++) {
-    if (dtype == VQ_INT32) ((int32_t *)data)[i] = (int32_t)take_int(in);
-    else data[i] = i < 64 ? take_float(in) : (float)(i % 13) / 13;
+    if (dtype == VQ_INT32)
+      ((int32_t *)data)[i] = (int32_t)take_int(in);
+    else
+      data[i] = i < 64 ? take_float(in) : (float)(i % 13) / 13;
   }
   sink += vq_tensor_create(dtype, shape, rank, data, optional(in, &out));
   keep(TENSOR, out);
@@ -182,7 +200,8 @@ static void create_borrowed(input *in) {
   int64_t rank = take_byte(in) % 3;
   if (rank == 2 && shape[0] * shape[1] > 60) shape[0] = 1;
   borrows++;
-  sink += vq_tensor_create_borrowed((int32_t)(take_byte(in) % 3), shape, rank, data, give_back, &returns, &out);
+  sink += vq_tensor_create_borrowed((int32_t)(take_byte(in) % 3), shape, rank, data, give_back,
+                                    &returns, &out);
   keep(TENSOR, out);
 }
 

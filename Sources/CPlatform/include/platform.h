@@ -45,9 +45,6 @@ int vq_calls_under_way(void);
 /// the process leaves at once when it exits. The calling thread may go on to call.
 void vq_end_calls(void);
 
-/// Whether the calling thread's work is in vain: the process ends.
-bool vq_is_ending(void);
-
 /// Whether the system may refuse memory: an address-space limit, or no overcommitment.
 bool vq_memory_is_limited(void);
 
@@ -75,13 +72,11 @@ void vq_set_loops(vq_loop_mode mode);
 bool vq_gradients_enabled(void);
 void vq_set_gradients_enabled(bool enabled);
 
-/// The calling thread's last error text, UTF-8; longer ones are cut behind a whole character.
+/// The calling thread's last error text, UTF-8, and the errno that belongs to it, 0 for none.
 const char *vq_error_text(void);
-void vq_set_error_text(const char *text);
-
-/// The errno that belongs to it, 0 for none.
 int vq_error_code(void);
-void vq_set_error_code(int code);
+/// Longer texts are cut behind a whole character.
+void vq_set_error(const char *text, int code);
 
 /// What the calling thread puts off to drop, NULL while it drops nothing.
 void *vq_dropping(void);

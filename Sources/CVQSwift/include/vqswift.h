@@ -36,13 +36,13 @@ typedef struct vq_archive vq_archive;
 typedef int32_t vq_status;
 enum {
   VQ_OK = 0,
-  VQ_ERROR_VALUE = 1,     ///< shape, range, non-finite, empty
-  VQ_ERROR_TYPE = 2,      ///< element type
-  VQ_ERROR_INDEX = 3,     ///< code, label or position out of range
-  VQ_ERROR_OVERFLOW = 4,  ///< sizes whose product overflows
-  VQ_ERROR_MEMORY = 5,    ///< the system has not enough memory
-  VQ_ERROR_IO = 6,        ///< a file could not be read or written
-  VQ_ERROR_RUNTIME = 7,   ///< misuse: backward twice, concurrent use of one handle
+  VQ_ERROR_VALUE = 1,        ///< shape, range, non-finite, empty
+  VQ_ERROR_TYPE = 2,         ///< element type
+  VQ_ERROR_INDEX = 3,        ///< code, label or position out of range
+  VQ_ERROR_OVERFLOW = 4,     ///< sizes whose product overflows
+  VQ_ERROR_MEMORY = 5,       ///< the system has not enough memory
+  VQ_ERROR_IO = 6,           ///< a file could not be read or written
+  VQ_ERROR_RUNTIME = 7,      ///< misuse: backward twice, concurrent use of one handle
   VQ_ERROR_INTERRUPTED = 8,  ///< stopped by the interrupt check
 };
 
@@ -70,8 +70,8 @@ const char *vq_libraries(void);
 /// most 64 or four a processor, else with one a processor; a forked child with 1.
 VQ_CHECKED vq_status vq_set_threads(int64_t count);
 int64_t vq_get_threads(void);
-/// Whether kernels take denormal numbers for zero, on their threads only; true at the start. Kernels
-/// that decide codes keep them. Returns what it was.
+/// Whether kernels take denormal numbers for zero, on their threads only; true at the start.
+/// Kernels that decide codes keep them. Returns what it was.
 bool vq_set_flush_denormal(bool flush);
 /// Whether convolutions take direct sums alone; false at the start. Returns what it was.
 bool vq_set_exact_convolutions(bool exact);
@@ -792,8 +792,8 @@ VQ_CHECKED vq_status vq_archive_save(const char *path, const char *const *names,
                                      const vq_tensor *const *tensors, int64_t count,
                                      const char *const *keys, const char *const *values,
                                      int64_t metadata_count);
-/// F16, BF16 and F8 become f32 exactly, F64 rounded; integers and BOOL become i32. What these do not
-/// hold is left out of the tensors and listed as unread; an error where that leaves none.
+/// F16, BF16 and F8 become f32 exactly, F64 rounded; integers and BOOL become i32. What these do
+/// not hold is left out of the tensors and listed as unread; an error where that leaves none.
 VQ_CHECKED vq_status vq_archive_load(const char *path, vq_archive **out);
 void vq_archive_release(vq_archive *archive);
 int64_t vq_archive_count(const vq_archive *archive);
