@@ -14,42 +14,13 @@ public struct ChannelStatistics {
   }
 }
 
+private let kernels = NormalizationKernels.usable
+
 /// Rows whose float32 sums are added before they go to Float64, as in `sumAxis`.
 private let depth = 32
 
 /// Rows that one thread takes at a time; fixed, so that the order of summation is.
 private func chunkRows(_ columns: Int) -> Int { max(depth, elementGrain / max(columns, 1)) }
-
-/// Calls `body` for every eight columns, then for every one that is left.
-@inline(__always)
-private func forEachLane(_ columns: Int, _ body: (_ column: Int, _ lanes: Int) -> Void) {
-  var column = 0
-  while column + 8 <= columns {
-    body(column, 8)
-    column += 8
-  }
-  while column < columns {
-    body(column, 1)
-    column += 1
-  }
-}
-
-/// Eight elements, or one and zeros.
-@inline(__always)
-private func load(_ x: UnsafePointer<Float>, _ lanes: Int) -> SIMD8<Float> {
-  lanes == 8
-    ? UnsafeRawPointer(x).loadUnaligned(as: SIMD8<Float>.self)
-    : SIMD8<Float>(x[0], 0, 0, 0, 0, 0, 0, 0)
-}
-
-@inline(__always)
-private func store(_ vector: SIMD8<Float>, _ x: UnsafeMutablePointer<Float>, _ lanes: Int) {
-  if lanes == 8 {
-    UnsafeMutableRawPointer(x).storeBytes(of: vector, as: SIMD8<Float>.self)
-  } else {
-    x[0] = vector[0]
-  }
-}
 
 /// Adds float32 sums to Float64 totals and clears them.
 private func flush(
@@ -101,49 +72,14 @@ private func chunkMoments(
     out.update(repeating: 0, count: 2 * columns)
     sums.update(repeating: 0, count: columns)
     for start in stride(from: 0, to: rows, by: depth) {
-      addRows(x + start * columns, min(depth, rows - start), columns, sums)
+      kernels.addRows(x + start * columns, min(depth, rows - start), columns, sums)
       flush(sums, into: out, count: columns)
     }
     for i in 0..<columns { center[i] = Float(out[i] / Double(rows)) }
     for start in stride(from: 0, to: rows, by: depth) {
-      addSquares(x + start * columns, min(depth, rows - start), columns, center, sums)
+      kernels.addSquares(x + start * columns, min(depth, rows - start), columns, center, sums)
       flush(sums, into: out + columns, count: columns)
     }
-  }
-}
-
-private func addRows(
-  _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int, _ sums: UnsafeMutablePointer<Float>
-) {
-  var row = 0
-  while row + 4 <= rows {
-    let (a, b) = (x + row * columns, x + (row + 1) * columns)
-    let (c, d) = (x + (row + 2) * columns, x + (row + 3) * columns)
-    for i in 0..<columns { sums[i] += (a[i] + b[i]) + (c[i] + d[i]) }
-    row += 4
-  }
-  for row in row..<rows {
-    let a = x + row * columns
-    for i in 0..<columns { sums[i] += a[i] }
-  }
-}
-
-private func addSquares(
-  _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int, _ center: UnsafePointer<Float>,
-  _ sums: UnsafeMutablePointer<Float>
-) {
-  var row = 0
-  while row + 2 <= rows {
-    let (a, b) = (x + row * columns, x + (row + 1) * columns)
-    for i in 0..<columns {
-      let (p, q) = (a[i] - center[i], b[i] - center[i])
-      sums[i] += p * p + q * q
-    }
-    row += 2
-  }
-  for row in row..<rows {
-    let a = x + row * columns
-    for i in 0..<columns { sums[i] += (a[i] - center[i]) * (a[i] - center[i]) }
   }
 }
 
@@ -154,25 +90,10 @@ public func normalizeColumns(
 ) {
   withFactors(channel, columns) { factor in
     parallelFor(rows, grain: chunkRows(columns)) { range in
-      for row in range {
-        normalizeRow(x + row * columns, columns, channel, factor, relu, out + row * columns)
-      }
+      let start = range.lowerBound * columns
+      kernels.normalizeRows(
+        x + start, range.count, columns, channel.mean, factor, channel.shift, relu, out + start)
     }
-  }
-}
-
-private func normalizeRow(
-  _ x: UnsafePointer<Float>, _ columns: Int, _ channel: ChannelStatistics,
-  _ factor: UnsafePointer<Float>, _ relu: Bool, _ out: UnsafeMutablePointer<Float>
-) {
-  let (mean, shift) = (channel.mean, channel.shift)
-  if relu {
-    for i in 0..<columns {
-      let y = (x[i] - mean[i]) * factor[i] + shift[i]
-      out[i] = y < 0 ? 0 : y
-    }
-  } else {
-    for i in 0..<columns { out[i] = (x[i] - mean[i]) * factor[i] + shift[i] }
   }
 }
 
@@ -230,49 +151,11 @@ private func parameterSums(
     out.update(repeating: 0, count: 2 * columns)
     sums.update(repeating: 0, count: 2 * columns)
     for start in stride(from: 0, to: rows, by: depth) {
-      let end = min(start + depth, rows)
-      for row in stride(from: start, to: end - 1, by: 2) {
-        addProducts(
-          gradient + row * columns, x + row * columns, next: columns, columns, channel, factor,
-          relu, sums)
-      }
-      if (end - start) % 2 == 1 {
-        addProducts(
-          gradient + (end - 1) * columns, x + (end - 1) * columns, next: nil, columns, channel,
-          factor, relu, sums)
-      }
+      kernels.addGradientProducts(
+        gradient + start * columns, x + start * columns, min(depth, rows - start), columns,
+        channel.mean, factor, channel.shift, relu, sums)
       flush(sums, into: out, count: 2 * columns)
     }
-  }
-}
-
-/// Adds one row, or with `next` two that lie so far apart: g to the first `columns` sums, g * (x - mean)
-/// to the others. The gradient counts where the output, computed as the forward did, was positive.
-private func addProducts(
-  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, next: Int?, _ columns: Int,
-  _ channel: ChannelStatistics, _ factor: UnsafePointer<Float>, _ relu: Bool,
-  _ sums: UnsafeMutablePointer<Float>
-) {
-  let products = sums + columns
-  forEachLane(columns) { i, lanes in
-    let (mean, shift) = (load(channel.mean + i, lanes), load(channel.shift + i, lanes))
-    let factor = load(factor + i, lanes)
-    func kept(_ offset: Int) -> (gradient: SIMD8<Float>, centered: SIMD8<Float>) {
-      let centered = load(x + offset + i, lanes) - mean
-      let g = load(gradient + offset + i, lanes)
-      return (relu ? g.replacing(with: 0, where: centered * factor + shift .<= 0) : g, centered)
-    }
-    var (sum, product) = (load(sums + i, lanes), load(products + i, lanes))
-    let first = kept(0)
-    sum += first.gradient
-    product += first.gradient * first.centered
-    if let next {
-      let second = kept(next)
-      sum += second.gradient
-      product += second.gradient * second.centered
-    }
-    store(sum, sums + i, lanes)
-    store(product, products + i, lanes)
   }
 }
 
@@ -294,34 +177,11 @@ public func normalizationInputGradient(
     }
     withFactors(channel, columns) { factor in
       parallelFor(rows, grain: chunkRows(columns)) { range in
-        for row in range {
-          let start = row * columns
-          inputGradientRow(
-            gradient + start, x + start, columns, channel, factor, level, slope, relu, out + start)
-        }
+        let start = range.lowerBound * columns
+        kernels.pullGradientRows(
+          gradient + start, x + start, range.count, columns, channel.mean, factor, channel.shift,
+          level, slope, relu, out + start)
       }
-    }
-  }
-}
-
-/// `out = factor * (g - level - (x - mean) * slope)`.
-private func inputGradientRow(
-  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ columns: Int,
-  _ channel: ChannelStatistics, _ factor: UnsafePointer<Float>, _ level: UnsafePointer<Float>,
-  _ slope: UnsafePointer<Float>, _ relu: Bool, _ out: UnsafeMutablePointer<Float>
-) {
-  let (mean, shift) = (channel.mean, channel.shift)
-  if relu {
-    forEachLane(columns) { i, lanes in
-      let (centered, factor) = (load(x + i, lanes) - load(mean + i, lanes), load(factor + i, lanes))
-      let y = centered * factor + load(shift + i, lanes)
-      let g = load(gradient + i, lanes).replacing(with: 0, where: y .<= 0)
-      let pull = load(level + i, lanes) + centered * load(slope + i, lanes)
-      store(factor * (g - pull), out + i, lanes)
-    }
-  } else {
-    for i in 0..<columns {
-      out[i] = factor[i] * (gradient[i] - level[i] - (x[i] - mean[i]) * slope[i])
     }
   }
 }

@@ -36,24 +36,45 @@ extension WinogradWeights {
     let (inputs, outputs) = (convolution.inputs, convolution.outputs)
     let (rows, columns) = flipped ? (inputs, outputs) : (outputs, inputs)
     let loneTaps = convolution.paddingHeight > 1 || convolution.paddingWidth > 1
-    withUnsafeTemporaryAllocation(of: Taps.self, capacity: 2 * (rows + columns)) { buffer in
+    // Sums and largest by row, then by column of each part of the rows.
+    let parts = max(1, min(8, rows * columns / 512))
+    let partRows = (rows + parts - 1) / parts
+    withUnsafeTemporaryAllocation(of: Taps.self, capacity: 2 * (rows + parts * columns)) {
+      buffer in
       buffer.initialize(repeating: Taps())
-      let sums = buffer.baseAddress!
-      let largest = sums + rows + columns
-      for row in 0..<rows {
-        var (sum, most) = (Taps(), Taps())
-        for column in 0..<columns {
-          let filter = row * columns + column
-          let taps = magnitudes(weights + 9 * filter, isLast: filter + 1 == rows * columns)
-          sum += taps
-          most = vq_larger16(taps, most)
-          sums[rows + column] += taps
-          largest[rows + column] = vq_larger16(taps, largest[rows + column])
+      let rowSums = buffer.baseAddress!
+      let rowLargest = rowSums + rows
+      let columnSums = rowLargest + rows
+      let columnLargest = columnSums + parts * columns
+      parallelFor(parts, grain: 1) { range in
+        for part in range {
+          let (sums, largest) = (columnSums + part * columns, columnLargest + part * columns)
+          for row in min(part * partRows, rows)..<min((part + 1) * partRows, rows) {
+            var (sum, most) = (Taps(), Taps())
+            for column in 0..<columns {
+              let filter = row * columns + column
+              let taps = magnitudes(weights + 9 * filter, isLast: filter + 1 == rows * columns)
+              sum += taps
+              sums[column] += taps
+              if flipped {
+                largest[column] = vq_larger16(taps, largest[column])
+              } else {
+                most = vq_larger16(taps, most)
+              }
+            }
+            (rowSums[row], rowLargest[row]) = (sum, most)
+          }
         }
-        (sums[row], largest[row]) = (sum, most)
       }
-      let (inputSums, outputSums) = flipped ? (sums, sums + rows) : (sums + rows, sums)
-      let outputLargest = flipped ? largest + rows : largest
+      for part in 1..<max(parts, 1) {
+        for column in 0..<columns {
+          columnSums[column] += columnSums[part * columns + column]
+          columnLargest[column] = vq_larger16(
+            columnLargest[part * columns + column], columnLargest[column])
+        }
+      }
+      let (inputSums, outputSums) = flipped ? (rowSums, columnSums) : (columnSums, rowSums)
+      let outputLargest = flipped ? columnLargest : rowLargest
       for i in 0..<inputs { share[i] = total(inputSums[i]) }
       for o in 0..<outputs where areEven {
         areEven = isEven(

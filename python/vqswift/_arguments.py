@@ -48,6 +48,7 @@ def refuse(operation: str, name: str, value: object, required: str) -> NoReturn:
     raise TypeError(f"[{operation}] {name}{link} {described(value)}: {required} is required")
 
 
+@functools.lru_cache(maxsize=256)
 def operation_of(kind: type) -> str:
     """The name of a class in messages: ConvTranspose2d -> conv_transpose2d, LSQPlus -> lsq_plus."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
