@@ -18,7 +18,7 @@ SHAPE = (8192, 1024, 64)
 
 
 @pytest.mark.parametrize("extreme", extreme_search.EXTREMES, ids=lambda extreme: extreme.__name__)
-def test_extremes_take_a_few_times_as_long_at_most(extreme: Any) -> None:
+def test_extremes_take_three_times_as_long_at_most(extreme: Any) -> None:
     x, codebook = (vq.Tensor(a) for a in extreme_search.drawn(extreme, 0, *SHAPE))
     plain = [vq.Tensor(a) for a in extreme_search.drawn(extreme_search.normal, 0, *SHAPE)]
     rows = np.arange(0, SHAPE[0], 256)
@@ -31,7 +31,7 @@ def test_extremes_take_a_few_times_as_long_at_most(extreme: Any) -> None:
         )
         for _ in range(2)
     )
-    assert ratio < extreme_search.bar(extreme)
+    assert ratio < extreme_search.TIMED_SLOWER
 
 
 # Pages of zeros that nobody writes take no memory, a copy of them would.

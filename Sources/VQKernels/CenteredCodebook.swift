@@ -9,7 +9,7 @@ let productCodes = 512
 final class CenteredCodebook {
   let k: Int
   let d: Int
-  private let center: UnsafeMutablePointer<Double>
+  let center: UnsafeMutablePointer<Double>
   /// The same, which float32 holds where the codebook is float32.
   let floatCenter: UnsafeMutablePointer<Float>
   let codes: UnsafeMutablePointer<Float>  // [k, d]

@@ -1,3 +1,4 @@
+import Glibc
 import VQTiles
 
 /// A codebook in Float64, in tiles of codes, for the search by the definition.
@@ -5,33 +6,31 @@ final class ExactCodebook {
   /// Points that a thread takes at once.
   static let rows = 16
 
-  private let d: Int
-  private let tileCount: Int
+  let d: Int
+  let tileCount: Int
   /// The lowest code of each of the distinct ones that the tiles hold, ascending.
-  private let distinct: [Int32]
+  let distinct: [Int32]
   /// The place of each code among them.
-  private let places: [Int32]
-  private let tiles: UnsafeMutablePointer<Double>  // [tileCount, d, exactCodes]
-  private let kernels: TileKernels
-  /// Below this squares underflow: of float32 elements, none does.
-  private let leastSafe: Double
+  let places: [Int32]
+  let tiles: UnsafeMutablePointer<Double>  // [tileCount, d, exactCodes]
+  let kernels: TileKernels
+  let screen: Float64Codebook
+  /// The largest magnitude of each element.
+  private let largest: [Double]
 
   init<Element: SearchElement>(
-    _ source: UnsafePointer<Element>, codes k: Int, width d: Int, _ kernels: TileKernels
+    _ source: UnsafePointer<Element>, _ centered: CenteredCodebook, _ kernels: TileKernels
   ) {
+    let (k, d) = (centered.k, centered.d)
     (self.d, self.kernels) = (d, kernels)
-    leastSafe = Element.self == Float.self ? 0 : 0x1p-900
-    var seen: [[Element]: Int32] = [:]
-    var (distinct, places): ([Int32], [Int32]) = ([], [])
-    for j in 0..<k {
-      let row = Array(UnsafeBufferPointer(start: source + j * d, count: d))
-      let place = seen[row] ?? Int32(distinct.count)
-      places.append(place)
-      guard Int(place) == distinct.count else { continue }
-      seen[row] = place
-      distinct.append(Int32(j))
+    var largest = [Double](repeating: 0, count: d)
+    (distinct, places) = distinctRows(source, count: k, width: d)
+    for code in distinct {
+      let row = source + Int(code) * d
+      for i in 0..<d { largest[i] = max(largest[i], Double(row[i].magnitude)) }
     }
-    (self.distinct, self.places) = (distinct, places)
+    self.largest = largest
+    screen = Float64Codebook(source, distinct, centered, kernels)
     let count = distinct.count
     let tileCount = (count - 1) / exactCodes + 1
     self.tileCount = tileCount
@@ -61,61 +60,82 @@ final class ExactCodebook {
     _ x: UnsafePointer<Element>, rows: ArraySlice<Int>, _ codes: UnsafeMutablePointer<Int32>,
     _ stop: LoopStop
   ) {
+    let left = Candidates(rows: Self.rows)
+    defer { left.deallocate() }
+    let all = rows.filter { row in
+      let isBlind = seesNoCode(x + row * d)
+      if isBlind { codes[row] = 0 }
+      return !isBlind
+    }
     var skips = 0
-    for first in stride(from: rows.startIndex, to: rows.endIndex, by: Self.rows) {
+    for first in stride(from: 0, to: all.count, by: Self.rows) {
       if stop.isRequested { return }
-      let own = rows[first..<min(first + Self.rows, rows.endIndex)]
-      withPoints(x, rows: own) { points in
-        let undecided = skips > 0 ? Array(own.indices) : screen(points, own, codes)
+      let own = all[first..<min(first + Self.rows, all.count)]
+      withCenteredPoints(x, rows: own) { points, centered, margins in
+        let undecided =
+          skips > 0 ? Array(own.indices) : decide(points, centered, margins, own, left, codes)
         skips = skips > 0 ? skips - 1 : 2 * undecided.count > own.count ? 15 : 0
-        findByDefinition(points, own, undecided, codes, stop)
+        if !undecided.isEmpty { findByDefinition(points, own, undecided, codes, stop) }
       }
     }
   }
 
-  /// Codes of the rows by sums whose products are not rounded before they are added: within `(d + 3) 2^-53` of
-  /// those of the definition, which ranks the few that this leaves. Returns the rows that are left with many.
-  private func screen(
-    _ points: UnsafePointer<Double>, _ rows: ArraySlice<Int>, _ codes: UnsafeMutablePointer<Int32>
+  /// Codes of the rows by scores, where the definition needs to rank a few; returns the rows that are left.
+  private func decide(
+    _ points: UnsafePointer<Double>, _ centered: UnsafePointer<Double>,
+    _ margins: UnsafePointer<Double>, _ rows: ArraySlice<Int>, _ left: Candidates,
+    _ codes: UnsafeMutablePointer<Int32>
   ) -> [Int] {
-    var left = [Candidates](repeating: Candidates(), count: Self.rows)
-    let tolerance = 1 + Double(d + 4) * 0x1p-51
-    let width = block * exactCodes
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * width + Self.rows) { memory in
-      let (distances, least) = (memory.baseAddress!, memory.baseAddress! + 4 * width)
+    left.clear()
+    var undecided: [Int] = []
+    let step = Float64Codebook.step
+    // Tiles that stay in a core's cache; few, as a row whose least score is not among them skips them.
+    let block = min(screen.width, 128, max(step, (1 << 13) / d / step * step))
+    let rowCount = (rows.count + 3) / 4 * 4
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * block + Self.rows + 4) {
+      let scores = $0.baseAddress!
+      let (least, own) = (scores + 4 * block, scores + 4 * block + Self.rows)
       least.initialize(repeating: .infinity, count: Self.rows)
-      for first in stride(from: 0, to: tileCount, by: block) {
-        let count = min(block, tileCount - first)
-        for r in stride(from: 0, to: rows.count, by: 4) {
-          kernels.distancesNearly(
-            points + r * d, tiles + first * d * exactCodes, d, count, distances, width, least + r)
+      for place in 0..<rowCount where margins[place] == .infinity { left.giveUp(place) }
+      for first in stride(from: 0, to: screen.width, by: block) {
+        let count = min(block, screen.width - first)
+        for r in stride(from: 0, to: rowCount, by: 4) {
+          own.initialize(repeating: .infinity, count: 4)
+          screen.score(
+            centered + r * d, first: first, count: count, scores, stride: block, own)
           for place in r..<r + 4 {
-            left[place].add(
-              distances + (place - r) * width, count: count * exactCodes,
-              first: first * exactCodes, limit: least[place] * tolerance, kernels)
+            least[place] = min(least[place], own[place - r])
+            let limit = least[place] + margins[place]
+            if own[place - r] > limit { continue }
+            left.add(
+              place, scores + (place - r) * block, count: count, first: first, limit: limit, kernels
+            )
           }
         }
       }
-      for place in 0..<rows.count {
-        left[place].prune(least[place] * tolerance)
-        if !(least[place] >= leastSafe && least[place].isFinite) { left[place].areMany = true }
-      }
-    }
-    var undecided: [Int] = []
-    for (place, index) in rows.indices.enumerated() {
-      if left[place].areMany {
-        undecided.append(index)
-      } else {
-        codes[rows[index]] = distinct[Int(nearest(points + place * d, left[place]))]
+      for (place, index) in rows.indices.enumerated() {
+        let point = points + place * d
+        if let few = left.left(place, limit: least[place] + margins[place]) {
+          codes[rows[index]] = distinct[Int(nearest(point, few))]
+        } else {
+          undecided.append(index)
+        }
       }
     }
     return undecided
   }
 
-  private func nearest(_ point: UnsafePointer<Double>, _ left: Candidates) -> Int32 {
-    var (code, shortest) = (left.codes[0], Double.infinity)
-    for place in 0..<left.count where left.count > 1 {
-      let candidate = left.codes[place]
+  /// Whether the point less any code is the point in Float64, so that all distances are equal.
+  func seesNoCode<Element: SearchElement>(_ point: UnsafePointer<Element>) -> Bool {
+    for i in 0..<d where largest[i] > 0x1p-55 * Double(point[i].magnitude) { return false }
+    return true
+  }
+
+  private func nearest(
+    _ point: UnsafePointer<Double>, _ candidates: UnsafeBufferPointer<Int32>
+  ) -> Int32 {
+    var (code, shortest) = (candidates[0], Double.infinity)
+    for candidate in candidates where candidates.count > 1 {
       let distance = distance(point, Int(candidate))
       if distance < shortest { (code, shortest) = (candidate, distance) }
     }
@@ -145,7 +165,7 @@ final class ExactCodebook {
     var nearest = [Int32](repeating: 0, count: Self.rows)
     least.withUnsafeMutableBufferPointer { least in
       nearest.withUnsafeMutableBufferPointer { nearest in
-        for first in stride(from: 0, to: undecided.isEmpty ? 0 : tileCount, by: block) {
+        for first in stride(from: 0, to: tileCount, by: block) {
           if stop.isRequested { return }
           let count = min(block, tileCount - first)
           for r in stride(from: 0, to: undecided.count, by: 4) {
@@ -161,46 +181,56 @@ final class ExactCodebook {
     }
   }
 
-  /// Calls `body` with the squared distances of each of `rows` to all codes, [k], by the definition.
-  func measure<Element: SearchElement>(
-    _ x: UnsafePointer<Element>, rows: ArraySlice<Int>, _ stop: LoopStop,
-    _ body: (_ row: Int, _ distances: UnsafePointer<Double>) -> Void
-  ) {
-    let stride = tileCount * exactCodes
-    let k = places.count
-    let distances = UnsafeMutablePointer<Double>.allocate(capacity: 4 * stride + k)
-    defer { distances.deallocate() }
-    let all = distances + 4 * stride
-    withPoints(x, rows: rows) { points in
-      for r in Swift.stride(from: 0, to: rows.count, by: 4) {
-        for first in Swift.stride(from: 0, to: tileCount, by: block) {
-          if stop.isRequested { return }
-          kernels.distancesExactly(
-            points + r * d, tiles + first * d * exactCodes, d, min(block, tileCount - first),
-            distances + first * exactCodes, stride)
-        }
-        for place in r..<min(r + 4, rows.count) {
-          let own = distances + (place - r) * stride
-          if distinct.count < k {
-            for code in 0..<k { all[code] = own[Int(places[code])] }
-          }
-          body(rows[rows.startIndex + place], distinct.count < k ? all : own)
-        }
-      }
-    }
-  }
-
-  /// The rows in Float64, [ExactCodebook.rows, d], 0 behind the last.
-  private func withPoints<Element: SearchElement>(
+  /// Calls `body` with the rows in Float64, [ExactCodebook.rows, d], 0 behind the last, and with what
+  /// `screen` makes of them.
+  func withCenteredPoints<Element: SearchElement>(
     _ x: UnsafePointer<Element>, rows: ArraySlice<Int>,
-    _ body: (UnsafeMutablePointer<Double>) -> Void
+    _ body: (
+      _ points: UnsafeMutablePointer<Double>, _ centered: UnsafePointer<Double>,
+      _ margins: UnsafePointer<Double>
+    ) -> Void
   ) {
-    let points = UnsafeMutablePointer<Double>.allocate(capacity: Self.rows * d)
+    let count = Self.rows * d
+    let points = UnsafeMutablePointer<Double>.allocate(capacity: 2 * count + Self.rows)
     defer { points.deallocate() }
-    points.initialize(repeating: 0, count: Self.rows * d)
+    points.initialize(repeating: 0, count: 2 * count + Self.rows)
     for (place, row) in rows.enumerated() {
       for i in 0..<d { points[place * d + i] = Double(x[row * d + i]) }
     }
-    body(points)
+    let (centered, margins) = (points + count, points + 2 * count)
+    screen.center(points, count: Self.rows, centered, margins)
+    body(points, centered, margins)
   }
+}
+
+/// The first of each set of rows that hold the same bytes, and the place of each row's among them.
+private func distinctRows<Element>(
+  _ x: UnsafePointer<Element>, count: Int, width: Int
+) -> (distinct: [Int32], places: [Int32]) {
+  let size = width * MemoryLayout<Element>.stride
+  let bytes = UnsafeRawPointer(x)
+  // Places by hash, the next free one after it where taken.
+  let mask = (1 << (Int.bitWidth - (2 * count).leadingZeroBitCount)) - 1
+  var table = [Int32](repeating: -1, count: mask + 1)
+  var (distinct, places): ([Int32], [Int32]) = ([], [])
+  for row in 0..<count {
+    var hash: UInt64 = 0
+    for offset in stride(from: row * size, to: (row + 1) * size, by: 4) {
+      let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+      hash = (hash ^ UInt64(word)) &* 0x9E37_79B9_7F4A_7C15
+      hash ^= hash >> 29
+    }
+    var slot = Int(truncatingIfNeeded: hash) & mask
+    while table[slot] >= 0,
+      memcmp(bytes + Int(distinct[Int(table[slot])]) * size, bytes + row * size, size) != 0
+    {
+      slot = (slot + 1) & mask
+    }
+    if table[slot] < 0 {
+      table[slot] = Int32(distinct.count)
+      distinct.append(Int32(row))
+    }
+    places.append(table[slot])
+  }
+  return (distinct, places)
 }

@@ -53,8 +53,15 @@ final class ClusterSums {
         }
       }
     }
-    resolveWideRows(x, count: n, codebook, packed, codes) { row in
-      addRows(x + row * d, codes + row, count: 1, width: d, sums, counts)
+    let wide = resolveWideRows(x, count: n, codebook, packed, codes)
+    if wide.isEmpty { return }
+    parallelFor(groups, grain: 1) { range in
+      for group in range {
+        for row in wide where group * rows..<(group + 1) * rows ~= row {
+          addRows(
+            x + row * d, codes + row, count: 1, width: d, sums + group * k * d, counts + group * k)
+        }
+      }
     }
   }
 

@@ -55,24 +55,23 @@ func findNearest<Element: SearchElement>(
     }
   }
   if let bad = firstBad.min(), bad < n * d { return .point(bad) }
-  resolveWideRows(x, count: n, codebook, packed, codes) { _ in }
+  _ = resolveWideRows(x, count: n, codebook, packed, codes)
   return nil
 }
 
-/// Gives the rows whose code is -1 the nearest of the whole codebook by the definition, and then calls
-/// `finish` for each, in order.
+/// Gives the rows whose code is -1 the nearest of the whole codebook; returns them in order.
 func resolveWideRows<Element: SearchElement>(
   _ x: UnsafePointer<Element>, count n: Int, _ codebook: UnsafePointer<Element>,
-  _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>, _ finish: (_ row: Int) -> Void
-) {
+  _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
+) -> [Int] {
   let wide = (0..<n).filter { codes[$0] < 0 }
-  if wide.isEmpty { return }
+  if wide.isEmpty { return wide }
   let exact = packed.exact(codebook)
   let share = (wide.count - 1) / (4 * threadCount) / ExactCodebook.rows + 1
   parallelFor(wide.count, grain: ExactCodebook.rows * min(share, 16)) { range, stop in
     exact.findNearest(x, rows: wide[range], codes, stop)
   }
-  wide.forEach(finish)
+  return wide
 }
 
 /// `out[i] = sum_l (x[i, l] - codebook[codes[i], l])^2`, summed in Float64 in index order.

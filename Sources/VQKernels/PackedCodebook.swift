@@ -80,7 +80,7 @@ public final class PackedCodebook {
     pthread_mutex_lock(&exactLock)
     defer { pthread_mutex_unlock(&exactLock) }
     if let exact { return exact }
-    let made = completingLoops { ExactCodebook(source, codes: k, width: d, kernels) }
+    let made = completingLoops { ExactCodebook(source, centered, kernels) }
     exact = made
     return made
   }

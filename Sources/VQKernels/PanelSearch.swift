@@ -1,3 +1,5 @@
+import Glibc
+
 /// Finds the nearest codes of the points of one panel at a time; scratch memory of one thread.
 ///
 /// For each tile of codes the screen gives every point the largest score. The tiles within the screen's
@@ -8,6 +10,9 @@ struct PanelSearch<Element: SearchElement> {
   private static var blockTiles: Int { 2048 }
   /// Panels that go without a screen after one in which it has decided less than half of the points.
   private static var skippedPanels: Int { 15 }
+
+  /// Copies of a point's nearest code that are passed by.
+  private static var mostSame: Int { 12 }
 
   private let packed: PackedCodebook
   private let codebook: UnsafePointer<Element>
@@ -153,7 +158,7 @@ struct PanelSearch<Element: SearchElement> {
     var nearest = -1
     var nearestScore = -Float.infinity
     var least = Double.nan  // the distance of `nearest`, once it has been needed
-    var distances = 0
+    var (distances, same) = (0, 0)
     for tile in 0..<tiles where maxima[tile * p + r] >= limits[r] {
       kernels.scoreTile(
         points + r * d, packed.tiles + (first + tile) * d * size,
@@ -166,6 +171,10 @@ struct PanelSearch<Element: SearchElement> {
           (nearest, nearestScore, least) = (code, scores[j], .nan)
           continue
         }
+        if scores[j] == nearestScore, same < Self.mostSame, isSame(base + code, base + nearest) {
+          same += 1
+          continue
+        }
         distances += 1
         if distances > mostDistances { return -1 }
         if least.isNaN {
@@ -176,6 +185,12 @@ struct PanelSearch<Element: SearchElement> {
       }
     }
     return Int32(nearest)
+  }
+
+  /// Whether the two codes hold the same bytes, so that the first is never farther.
+  private func isSame(_ a: Int, _ b: Int) -> Bool {
+    let d = packed.d
+    return memcmp(codebook + a * d, codebook + b * d, d * MemoryLayout<Element>.stride) == 0
   }
 
   /// The nearer of two codes, the first on equality; -1 where either is.

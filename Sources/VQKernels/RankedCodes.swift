@@ -81,19 +81,10 @@ private func rank<Element: SearchElement>(
 
   let wide = (0..<n).filter { codes[$0 * wanted] < 0 }
   if wide.isEmpty { return nil }
-  let exact = ExactCodebook(codebook, codes: k, width: d, .usable)
+  let exact = ExactCodebook(codebook, centered, .usable)
   parallelFor(wide.count, grain: ExactCodebook.rows) { range, stop in
-    withUnsafeTemporaryAllocation(of: RankedCode.self, capacity: k) { ranked in
-      exact.measure(x, rows: wide[range], stop) { row, distances in
-        var found = ranked
-        if wanted <= insertedCodes {
-          insertNearest(wanted, distances, count: k, ranked)
-          found = UnsafeMutableBufferPointer(rebasing: ranked[..<wanted])
-        } else {
-          for code in 0..<k { ranked[code] = RankedCode(distance: distances[code], code: code) }
-        }
-        give(found, wanted, codes + row * wanted, squaredDistances + row * wanted)
-      }
+    exact.rank(x, codebook, rows: wide[range], wanted: wanted, stop) { row, found in
+      give(found, wanted, codes + row * wanted, squaredDistances + row * wanted)
     }
   }
   return nil
@@ -110,28 +101,6 @@ private func give<Element: SearchElement>(
   for place in 0..<wanted {
     codes[place] = Int32(nearest[place].code)
     distances[place] = Element(nearest[place].distance)
-  }
-}
-
-/// Codes up to which insertion finds the nearest faster than selection.
-private let insertedCodes = 32
-
-/// `nearest` = the `wanted` nearest of `count` codes in order.
-private func insertNearest(
-  _ wanted: Int, _ distances: UnsafePointer<Double>, count: Int,
-  _ nearest: UnsafeMutableBufferPointer<RankedCode>
-) {
-  var held = 0
-  for code in 0..<count {
-    let distance = distances[code]
-    if held == wanted, !(distance < nearest[wanted - 1].distance) { continue }
-    var place = held < wanted ? held : wanted - 1
-    while place > 0, distance < nearest[place - 1].distance {
-      nearest[place] = nearest[place - 1]
-      place -= 1
-    }
-    nearest[place] = RankedCode(distance: distance, code: code)
-    held = min(held + 1, wanted)
   }
 }
 

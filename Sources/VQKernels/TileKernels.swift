@@ -63,10 +63,11 @@ struct TileKernels {
     (
       UnsafePointer<Double>, UnsafePointer<Double>, Int, Int, UnsafeMutablePointer<Double>, Int
     ) -> Void
-  let distancesNearly:
+  let float64TileCodes: Int
+  let float64Scores:
     (
-      UnsafePointer<Double>, UnsafePointer<Double>, Int, Int, UnsafeMutablePointer<Double>, Int,
-      UnsafeMutablePointer<Double>
+      UnsafePointer<Double>, UnsafePointer<Double>, UnsafePointer<Double>, Int, Int,
+      UnsafeMutablePointer<Double>, Int, UnsafeMutablePointer<Double>
     ) -> Void
   let placesUpTo: (Double, UnsafePointer<Double>, Int, UnsafeMutablePointer<Int32>, Int) -> Int
   let directFloats:
@@ -123,7 +124,8 @@ extension TileKernels {
     packPanel: VQTiles.packPanel(_:count:width:_:),
     nearestExactly: VQTiles.nearestExactly(_:_:width:count:first:_:_:),
     distancesExactly: VQTiles.distancesExactly(_:_:width:count:_:stride:),
-    distancesNearly: VQTiles.distancesNearly(_:_:width:count:_:stride:_:),
+    float64TileCodes: VQTiles.float64TileCodes,
+    float64Scores: VQTiles.float64Scores(_:_:_:width:count:_:stride:_:),
     placesUpTo: VQTiles.placesUpTo(_:_:count:_:room:),
     directFloats: VQTiles.directDistances(_:_:count:width:scale:_:),
     directDoubles: VQTiles.directDistances(_:_:count:width:scale:_:),
@@ -142,7 +144,8 @@ extension TileKernels {
       packPanel: VQTilesAVX2.packPanel(_:count:width:_:),
       nearestExactly: VQTilesAVX2.nearestExactly(_:_:width:count:first:_:_:),
       distancesExactly: VQTilesAVX2.distancesExactly(_:_:width:count:_:stride:),
-      distancesNearly: VQTilesAVX2.distancesNearly(_:_:width:count:_:stride:_:),
+      float64TileCodes: VQTilesAVX2.float64TileCodes,
+      float64Scores: VQTilesAVX2.float64Scores(_:_:_:width:count:_:stride:_:),
       placesUpTo: VQTilesAVX2.placesUpTo(_:_:count:_:room:),
       directFloats: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
@@ -159,7 +162,8 @@ extension TileKernels {
       packPanel: VQTilesAVX512.packPanel(_:count:width:_:),
       nearestExactly: VQTilesAVX512.nearestExactly(_:_:width:count:first:_:_:),
       distancesExactly: VQTilesAVX512.distancesExactly(_:_:width:count:_:stride:),
-      distancesNearly: VQTilesAVX512.distancesNearly(_:_:width:count:_:stride:_:),
+      float64TileCodes: VQTilesAVX512.float64TileCodes,
+      float64Scores: VQTilesAVX512.float64Scores(_:_:_:width:count:_:stride:_:),
       placesUpTo: VQTilesAVX512.placesUpTo(_:_:count:_:room:),
       directFloats: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
@@ -176,7 +180,8 @@ extension TileKernels {
       packPanel: VQTilesBF16.packPanel(_:count:width:_:),
       nearestExactly: VQTilesBF16.nearestExactly(_:_:width:count:first:_:_:),
       distancesExactly: VQTilesBF16.distancesExactly(_:_:width:count:_:stride:),
-      distancesNearly: VQTilesBF16.distancesNearly(_:_:width:count:_:stride:_:),
+      float64TileCodes: VQTilesBF16.float64TileCodes,
+      float64Scores: VQTilesBF16.float64Scores(_:_:_:width:count:_:stride:_:),
       placesUpTo: VQTilesBF16.placesUpTo(_:_:count:_:room:),
       directFloats: VQTilesBF16.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesBF16.directDistances(_:_:count:width:scale:_:),

@@ -1,3 +1,5 @@
+import CPlatform
+
 /// Codes of one tile of the search by the definition.
 public var exactCodes: Int { 8 }
 
@@ -5,18 +7,10 @@ public var exactCodes: Int { 8 }
 private struct FourDistances {
   var a, b, c, d: SIMD8<Double>
 
-  /// - Parameter isRounded: whether each square is rounded before it is added, as the definition has it; else
-  ///   they are added in one where the instruction set does.
   @inline(__always)
-  init(_ x: UnsafePointer<Double>, _ tile: UnsafePointer<Double>, width: Int, isRounded: Bool) {
+  init(_ x: UnsafePointer<Double>, _ tile: UnsafePointer<Double>, width: Int) {
     @inline(__always)
     func add(_ sum: inout SIMD8<Double>, _ difference: SIMD8<Double>) {
-      #if VQ_AVX512 || VQ_AVX2
-        if !isRounded {
-          sum.addProduct(difference, difference)
-          return
-        }
-      #endif
       sum += difference * difference
     }
     (a, b, c, d) = (SIMD8(), SIMD8(), SIMD8(), SIMD8())
@@ -31,14 +25,6 @@ private struct FourDistances {
     }
   }
 
-  /// Writes the rows `out[0...3]` of a matrix with rows `stride` apart.
-  @inline(__always)
-  func store(_ out: UnsafeMutablePointer<Double>, stride: Int) {
-    out.store(a)
-    (out + stride).store(b)
-    (out + 2 * stride).store(c)
-    (out + 3 * stride).store(d)
-  }
 }
 
 @inline(__always)
@@ -65,7 +51,7 @@ public func nearestExactly(
   first: Int32, _ least: UnsafeMutablePointer<Double>, _ nearest: UnsafeMutablePointer<Int32>
 ) {
   for tile in 0..<count {
-    let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: true)
+    let distances = FourDistances(x, tiles + tile * d * 8, width: d)
     let code = first + Int32(tile * 8)
     lower(distances.a, code, &least[0], &nearest[0])
     lower(distances.b, code, &least[1], &nearest[1])
@@ -80,28 +66,13 @@ public func distancesExactly(
   _ out: UnsafeMutablePointer<Double>, stride: Int
 ) {
   for tile in 0..<count {
-    let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: true)
-    distances.store(out + tile * 8, stride: stride)
+    let distances = FourDistances(x, tiles + tile * d * 8, width: d)
+    let target = out + tile * 8
+    target.store(distances.a)
+    (target + stride).store(distances.b)
+    (target + 2 * stride).store(distances.c)
+    (target + 3 * stride).store(distances.d)
   }
-}
-
-/// The same up to the rounding of d products; lowers `least` [4] to the least of them.
-public func distancesNearly(
-  _ x: UnsafePointer<Double>, _ tiles: UnsafePointer<Double>, width d: Int, count: Int,
-  _ out: UnsafeMutablePointer<Double>, stride: Int, _ least: UnsafeMutablePointer<Double>
-) {
-  var (a, b) = (SIMD8(repeating: least[0]), SIMD8(repeating: least[1]))
-  var (c, e) = (SIMD8(repeating: least[2]), SIMD8(repeating: least[3]))
-  for tile in 0..<count {
-    let distances = FourDistances(x, tiles + tile * d * 8, width: d, isRounded: false)
-    distances.store(out + tile * 8, stride: stride)
-    a.replace(with: distances.a, where: distances.a .< a)
-    b.replace(with: distances.b, where: distances.b .< b)
-    c.replace(with: distances.c, where: distances.c .< c)
-    e.replace(with: distances.d, where: distances.d .< e)
-  }
-  (least[0], least[1]) = (leastLane(a), leastLane(b))
-  (least[2], least[3]) = (leastLane(c), leastLane(e))
 }
 
 /// Writes the places of the first `room` of `count` numbers up to `limit`; returns how many there are.
@@ -111,11 +82,11 @@ public func placesUpTo(
 ) -> Int {
   var found = 0
   for first in stride(from: 0, to: count, by: 8) {
-    let isIncluded = (x + first).vector(SIMD8<Double>.self) .<= limit
-    guard any(isIncluded) else { continue }
-    for lane in 0..<8 where isIncluded[lane] {
-      if found < room { places[found] = Int32(first + lane) }
+    var bits = vq_lanes_up_to((x + first).vector(SIMD8<Double>.self), limit)
+    while bits != 0 {
+      if found < room { places[found] = Int32(first + bits.trailingZeroBitCount) }
       found += 1
+      bits &= bits - 1
     }
   }
   return found

@@ -7,6 +7,7 @@
 typedef VQ_VECTOR(float, 4) vq_float4;
 typedef VQ_VECTOR(float, 8) vq_float8;
 typedef VQ_VECTOR(float, 16) vq_float16;
+typedef VQ_VECTOR(double, 8) vq_double8;
 typedef VQ_VECTOR(int, 4) vq_int4;
 typedef VQ_VECTOR(int, 8) vq_int8;
 typedef VQ_VECTOR(int, 16) vq_int16;
@@ -41,6 +42,14 @@ VQ_LANES(16)
   }
 VQ_SINGLE(8)
 VQ_SINGLE(16)
+
+/// Bit i of the result: whether lane i is at most `limit`.
+VQ_INLINE unsigned vq_lanes_up_to(vq_double8 x, double limit) {
+  vq_bool8 is_included = __builtin_convertvector(x <= limit, vq_bool8);
+  unsigned char bits;
+  __builtin_memcpy(&bits, &is_included, 1);
+  return bits;
+}
 
 /// Finite elements rounded to bfloat16, ties to even, still as float32.
 VQ_INLINE vq_float16 vq_rounded_to_bfloat16(vq_float16 x) {

@@ -1,0 +1,1 @@
+../VQTiles/Float64Scores.swift
