@@ -108,22 +108,7 @@ setup(
     ext_modules=[
         Extension(
             "vqswift._core",
-            [
-                "python/src/core.c",
-                "python/src/handles.c",
-                "python/src/interrupts.c",
-                "python/src/tensors.c",
-                "python/src/operators.c",
-                "python/src/modules.c",
-                "python/src/quantizers.c",
-                "python/src/quantizer_family.c",
-                "python/src/learned_quantizers.c",
-                "python/src/search.c",
-                "python/src/optimizers.c",
-                "python/src/archives.c",
-                "python/src/metrics.c",
-                "python/src/estimators.c",
-            ],
+            sorted(str(path.relative_to(ROOT)) for path in (ROOT / "python/src").glob("*.c")),
             py_limited_api=True,
         )
     ],

@@ -17,7 +17,7 @@ SCALARS = {
     "uint64_t": ctypes.c_uint64,
     "size_t": ctypes.c_size_t,
     "vq_status": ctypes.c_int32,
-    "vq_activation": ctypes.c_int32,
+    "vq_option_type": ctypes.c_int32,
     "vq_comparison": ctypes.c_int32,
 }
 
@@ -108,7 +108,8 @@ class Caller:
         if kind == "callback *":
             return ctypes.CFUNCTYPE(ctypes.c_bool)(0)
         if kind == "char *":
-            return self.path if name == "path" else self.keep(ctypes.create_string_buffer(64))
+            texts = {"path": self.path, "kind": b"linear"}
+            return texts.get(name) or self.keep(ctypes.create_string_buffer(64))
         if kind == "void *":
             raw = self.keep(ctypes.create_string_buffer(4096))
             return ctypes.c_void_p((ctypes.addressof(raw) + 63) // 64 * 64)
@@ -140,10 +141,6 @@ class Caller:
                 setattr(struct, field, 0.5 if kind in (ctypes.c_float, ctypes.c_double) else 1)
             else:
                 getattr(struct, field)[:] = [1] * kind._length_
-        if name == "vq_vector_quant_options":
-            self.library.vq_vector_quant_defaults(
-                ctypes.c_int64(3), ctypes.c_int64(4), ctypes.byref(struct)
-            )
         if name == "vq_parameter_group":
             leaf = ctypes.c_void_p()
             tensor = ctypes.c_void_p(self.handle("vq_tensor", ""))
@@ -177,22 +174,35 @@ class Caller:
             library.vq_archive_save(self.path, word, tensor, one, word, word, one)
             status = library.vq_archive_load(self.path, ctypes.byref(made))
         elif "gaussian" in function:
-            options = ctypes.byref(self.struct("vq_gaussian_quant_options"))
-            status = library.vq_gaussian_quant_create(options, ctypes.byref(made))
+            return self.module("gaussian_quant", feature_size=3, num_codes=4)
         elif "weight_quantizer" in function:
             options = ctypes.byref(self.struct("vq_estimator_options"))
             status = library.vq_weight_quantizer_create(
                 options, ctypes.c_double(1), ctypes.byref(made)
             )
         elif "quantizer" in function:
-            options = ctypes.byref(self.struct("vq_vector_quant_options"))
-            status = library.vq_vector_quant_create(options, ctypes.byref(made))
+            return self.module("vector_quant", feature_size=3, num_codes=4)
         else:
-            generator = ctypes.c_void_p(self.handle("vq_generator", ""))
-            status = library.vq_linear_create(
-                *(ctypes.c_int64(3), ctypes.c_int64(2), True, generator, ctypes.byref(made))
-            )
+            return self.module("linear", in_features=3, out_features=2)
         assert status == 0 and made.value, (kind, out(status))
+        return made.value
+
+    def module(self, kind: str, **sizes: int) -> int:
+        """A new module of integer options."""
+        options = (self.structs["vq_option"] * len(sizes))()
+        for option, (name, size) in zip(options, sizes.items(), strict=True):
+            text = self.keep(ctypes.create_string_buffer(name.encode()))
+            option.name, option.integer = ctypes.addressof(text), size  # type: ignore[arg-type]
+        made = ctypes.c_void_p()
+        status = self.library.vq_module_create(
+            kind.encode(),
+            options,
+            ctypes.c_int64(len(sizes)),
+            *(None, ctypes.c_int64(0)),
+            ctypes.c_void_p(self.handle("vq_generator", "")),
+            ctypes.byref(made),
+        )
+        assert status == 0 and made.value, (kind, status)
         return made.value
 
     def call(self, name: str, replaced: dict[str, object]) -> int:

@@ -19,6 +19,7 @@ EXTENSION = Path(_core.__file__)
 # What a Python program reaches another way, or never needs.
 C_ONLY = {
     "vq_tensor_create_borrowed",  # Python copies
+    "vq_module_kinds",  # and has a class for each
 }
 
 

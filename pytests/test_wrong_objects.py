@@ -244,7 +244,7 @@ CASES = [
     for parameter in parameters(function)
     if (name, parameter.name) not in FREE
     and parameter.annotation not in ("Any", "object")
-    and "handle" not in inspect.signature(function).parameters
+    and "made" not in inspect.signature(function).parameters
 ]
 
 

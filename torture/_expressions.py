@@ -212,7 +212,12 @@ class Expressions:
         return f"({', '.join([*parts, self.floating(), self.floating(), samples])})"
 
     def native_options(self, name: str = "") -> str:
-        return self._one(("options()", f"options({self.random.choice(range(33))}, {self.any()})"))
+        kind = self.kind()
+        place = self.random.choice(range(35))
+        return self._one((f"options({kind})", f"options({kind}, {place}, {self.any()})"))
+
+    def kind(self, name: str = "") -> str:
+        return repr(self._one(("vector_quant", "vector_quant", "vector_quant", "fsq", "conv2d")))
 
     def words(self, name: str = "") -> str:
         dtype = self._one(("np.int64", "np.float64", "np.float64", "object", "np.float32"))
@@ -242,10 +247,11 @@ class Expressions:
         **dict.fromkeys(("z", "x", "mask", "codes", "other", "value", "images"), "vectors"),
         **dict.fromkeys(("axis", "dim"), "integer"),
         "betas": "pair",
+        "kind": "kind",
     }
     _BY_TYPE: tuple[tuple[str, str], ...] = (
         ("_Estimator", "native_estimator"),
-        ("tuple[object", "native_options"),
+        ("dict[str, object]", "native_options"),
         ("Sequence[TensorHandle]", "tensors"),
         ("Sequence[ModuleHandle]", "handles"),
         ("Iterable[tuple[Sequence", "groups"),

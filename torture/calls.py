@@ -123,12 +123,14 @@ def handle(module: Any) -> Any:
     return getattr(module, "_handle", None)
 
 
-def options(position: int = -1, value: object = None) -> tuple[object, ...]:
-    """The options of a small `VectorQuant` as the core takes them, one of them replaced."""
-    made = list(vq._vector_quant._native_options("calls", 4, 5, 1, {}))
-    if position >= 0:
-        made[position % len(made)] = value
-    return tuple(made)
+def options(kind: str, position: int = -1, value: object = None) -> dict[str, object]:
+    """The required options of a kind of module, small, and one more or replaced."""
+    small = {"int": 4, "ints": (4,), "pair": (1, 1)}
+    rows = vq._core.module_options(kind)
+    made: dict[str, object] = {row[0]: small[row[1]] for row in rows if row[2]}
+    if position >= 0 and rows:
+        made[rows[position % len(rows)][0]] = value
+    return made
 
 
 def read(thing: object, name: str) -> object:

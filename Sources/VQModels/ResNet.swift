@@ -50,6 +50,19 @@ public final class Bottleneck: Module {
   }
 }
 
+/// The options of a `ResNet50`.
+public struct ResNet50Options {
+  public var channels = 3
+  public var classes = 1000
+  public var smallImages = false
+
+  public static let table = OptionTable(ResNet50Options()) {
+    Option("channels", \.channels, .size)
+    Option("classes", \.classes, .size)
+    Option("small_images", \.smallImages)
+  }
+}
+
 /// ResNet-50 (He et al. 2016, table 1) in its version 1.5, whose bottlenecks halve in the 3x3 convolution: images
 /// [n, h, w, channels] to logits [n, classes].
 ///
@@ -71,7 +84,8 @@ public final class ResNet50: Module {
   public init(
     channels: Int = 3, classes: Int = 1000, smallImages: Bool = false, generator: Generator
   ) throws {
-    try Initializer.require("resnet50", ["channels": channels, "classes": classes])
+    try ResNet50Options.table.check(
+      ResNet50Options(channels: channels, classes: classes, smallImages: smallImages), "resnet50")
     self.smallImages = smallImages
     var inputs = 64
     conv1 =
@@ -93,6 +107,12 @@ public final class ResNet50: Module {
     }
     self.stages = stages
     fc = try Linear(inputs: inputs, outputs: classes, generator: generator)
+  }
+
+  public static let kind = ModuleKind("resnet50", ResNet50Options.table) {
+    try ResNet50(
+      channels: $0.channels, classes: $0.classes, smallImages: $0.smallImages,
+      generator: $1.generator())
   }
 
   public override var children: [(name: String, module: Module)] {

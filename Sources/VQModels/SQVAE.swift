@@ -9,11 +9,46 @@ public enum SQVAEImageSize: Int {
   case large = 32
 }
 
+extension SQVAEImageSize: OptionType {
+  public static var form: OptionForm { .integer }
+  public static var choices: [String] { ["28", "32"] }
+  public init?(_ value: OptionValue) {
+    guard case .integer(let size) = value else { return nil }
+    self.init(rawValue: size)
+  }
+  public var optionValue: OptionValue? { .integer(rawValue) }
+}
+
+/// The options of the backbone's sides.
+public struct SQVAEOptions {
+  public var imageSize = SQVAEImageSize.large
+  public var channels = 3
+  public var width = 64
+
+  public static let table = OptionTable(SQVAEOptions()) {
+    Option("image_size", \.imageSize)
+    Option("channels", \.channels, .size)
+    Option(
+      "width", \.width,
+      OptionRule("must be even and at least 2") { $0 >= 2 && $0.isMultiple(of: 2) })
+  }
+
+  public static let encoder = ModuleKind("sqvae_encoder", table) {
+    try sqvaeEncoder(
+      channels: $0.channels, width: $0.width, imageSize: $0.imageSize, generator: $1.generator())
+  }
+  public static let decoder = ModuleKind("sqvae_decoder", table) {
+    try sqvaeDecoder(
+      channels: $0.channels, width: $0.width, imageSize: $0.imageSize, generator: $1.generator())
+  }
+}
+
 /// The encoder: [n, s, s, channels] to [n, s / 4, s / 4, width], `width` even.
 public func sqvaeEncoder(
   channels: Int, width: Int = 64, imageSize: SQVAEImageSize = .large, generator: Generator
 ) throws -> Sequential {
-  try requireWidth("sqvae_encoder", channels, width)
+  try SQVAEOptions.table.check(
+    SQVAEOptions(imageSize: imageSize, channels: channels, width: width), "sqvae_encoder")
   var layers: [Module] = [
     try halving(channels, width / 2, generator),
     try BatchNorm(channels: width / 2),
@@ -35,7 +70,8 @@ public func sqvaeEncoder(
 public func sqvaeDecoder(
   channels: Int, width: Int = 64, imageSize: SQVAEImageSize = .large, generator: Generator
 ) throws -> Sequential {
-  try requireWidth("sqvae_decoder", channels, width)
+  try SQVAEOptions.table.check(
+    SQVAEOptions(imageSize: imageSize, channels: channels, width: width), "sqvae_decoder")
   var layers = try residualBlocks(width, generator)
   if imageSize == .large {
     layers += [
@@ -77,13 +113,4 @@ private func doubling(_ inputs: Int, _ outputs: Int, _ generator: Generator) thr
   try ConvTranspose2d(
     inputs: inputs, outputs: outputs, kernel: (4, 4), stride: (2, 2), padding: (1, 1),
     generator: generator)
-}
-
-private func requireWidth(_ operation: String, _ channels: Int, _ width: Int) throws {
-  guard channels >= 1 else {
-    throw VQError.value(operation, "channels", "\(channels)", "must be at least 1")
-  }
-  guard width >= 2, width % 2 == 0 else {
-    throw VQError.value(operation, "width", "\(width)", "must be even and at least 2")
-  }
 }

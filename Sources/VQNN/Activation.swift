@@ -2,24 +2,34 @@ import VQTensor
 
 /// `max(x, 0)`
 public final class ReLU: Module {
+  public static let kind = ModuleKind("relu") { _ in ReLU() }
+
   public override func forward(_ x: Tensor) throws -> Tensor { try x.relu() }
 }
 
 /// `x Phi(x)`, exact.
 public final class GELU: Module {
+  public static let kind = ModuleKind("gelu") { _ in GELU() }
+
   public override func forward(_ x: Tensor) throws -> Tensor { try x.gelu() }
 }
 
 /// `x sigmoid(x)`
 public final class SiLU: Module {
+  public static let kind = ModuleKind("silu") { _ in SiLU() }
+
   public override func forward(_ x: Tensor) throws -> Tensor { try x.silu() }
 }
 
 public final class Tanh: Module {
+  public static let kind = ModuleKind("tanh") { _ in Tanh() }
+
   public override func forward(_ x: Tensor) throws -> Tensor { try x.tanh() }
 }
 
 public final class Sigmoid: Module {
+  public static let kind = ModuleKind("sigmoid") { _ in Sigmoid() }
+
   public override func forward(_ x: Tensor) throws -> Tensor { try x.sigmoid() }
 }
 
@@ -34,7 +44,18 @@ public final class Softmax: Module {
 
 /// Returns its input.
 public final class Identity: Module {
+  public static let kind = ModuleKind("identity") { _ in Identity() }
+
   public override func forward(_ x: Tensor) throws -> Tensor { x }
+}
+
+/// The options of a `Flatten`.
+public struct FlattenOptions {
+  public var start = 1
+
+  public static let table = OptionTable(FlattenOptions()) {
+    Option("start_dim", \.start, .atLeast(0))
+  }
 }
 
 /// Joins the axes from `start` on: [n, h, w, c] to [n, h * w * c].
@@ -42,10 +63,12 @@ public final class Flatten: Module {
   public let start: Int
 
   public init(start: Int = 1) throws {
-    guard start >= 0 else {
-      throw VQError.value("flatten", "start_dim", "\(start)", "must be at least 0")
-    }
+    try FlattenOptions.table.check(FlattenOptions(start: start), "flatten")
     self.start = start
+  }
+
+  public static let kind = ModuleKind("flatten", FlattenOptions.table) { options, _ in
+    try Flatten(start: options.start)
   }
 
   public override func forward(_ x: Tensor) throws -> Tensor {

@@ -1,5 +1,18 @@
 import VQTensor
 
+/// The options of a `BatchNorm`.
+public struct BatchNormOptions {
+  public var channels = 0
+  public var epsilon: Float = 1e-5
+  public var momentum: Float = 0.1
+
+  public static let table = OptionTable(BatchNormOptions()) {
+    Option("features", \.channels, .size, isRequired: true)
+    Option("eps", \.epsilon, .aboveZero)
+    Option("momentum", \.momentum, .probability)
+  }
+}
+
 /// Normalizes each channel, the last axis, over all others (Ioffe and Szegedy 2015):
 /// `y = (x - mean) / sqrt(var + epsilon) * weight + bias`.
 ///
@@ -15,21 +28,24 @@ public final class BatchNorm: Module {
   public let momentum: Float
   public let epsilon: Float
 
-  public init(channels: Int, momentum: Float = 0.1, epsilon: Float = 1e-5) throws {
-    try Initializer.require("batch_norm", ["num_features": channels])
-    guard momentum >= 0, momentum <= 1 else {
-      throw VQError.value("batch_norm", "momentum", "\(momentum)", "must be from 0 to 1")
-    }
-    guard epsilon.isFinite, epsilon > 0 else {
-      throw VQError.value("batch_norm", "eps", "\(epsilon)", "must be finite and above 0")
-    }
+  public convenience init(channels: Int, momentum: Float = 0.1, epsilon: Float = 1e-5) throws {
+    try self.init(BatchNormOptions(channels: channels, epsilon: epsilon, momentum: momentum))
+  }
+
+  public init(_ options: BatchNormOptions) throws {
+    try BatchNormOptions.table.check(options, "batch_norm")
+    let channels = options.channels
     weight = try Tensor.ones([channels]).requiringGrad(.norm)
     bias = try Tensor.zeros([channels]).requiringGrad(.norm)
     runningMean = try Tensor.zeros([channels])
     runningVariance = try Tensor.ones([channels])
     batchCount = try Tensor(codes: [0], shape: [])
-    self.momentum = momentum
-    self.epsilon = epsilon
+    momentum = options.momentum
+    epsilon = options.epsilon
+  }
+
+  public static let kind = ModuleKind("batch_norm", BatchNormOptions.table) { options, _ in
+    try BatchNorm(options)
   }
 
   public override var ownParameters: [NamedTensor] { [("weight", weight), ("bias", bias)] }

@@ -1,5 +1,16 @@
 import VQTensor
 
+/// The options of an `Embedding`.
+public struct EmbeddingOptions {
+  public var count = 0
+  public var features = 0
+
+  public static let table = OptionTable(EmbeddingOptions()) {
+    Option("count", \.count, .size, isRequired: true)
+    Option("features", \.features, .size, isRequired: true)
+  }
+}
+
 /// Rows of a table: codes [...] to [..., d], weight [k, d], N(0, 1) at the start.
 public final class Embedding: Module {
   public let weight: Tensor
@@ -12,8 +23,13 @@ public final class Embedding: Module {
   }
 
   public convenience init(count: Int, features: Int, generator: Generator) throws {
-    try Initializer.require("embedding", ["num_embeddings": count, "embedding_dim": features])
+    try EmbeddingOptions.table.check(
+      EmbeddingOptions(count: count, features: features), "embedding")
     try self.init(weight: generator.normal([count, features]))
+  }
+
+  public static let kind = ModuleKind("embedding", EmbeddingOptions.table) {
+    try Embedding(count: $0.count, features: $0.features, generator: $1.generator())
   }
 
   public override var ownParameters: [NamedTensor] { [("weight", weight)] }

@@ -94,11 +94,4 @@ extension Initializer {
     let bias = try outputs.map { try generator.uniform([$0], from: -bound, to: bound) }
     return (weight, bias)
   }
-
-  /// Throws unless every size of a layer is at least 1.
-  package static func require(_ operation: String, _ sizes: KeyValuePairs<String, Int>) throws {
-    for (name, size) in sizes where size < 1 {
-      throw VQError.value(operation, name, "\(size)", "must be at least 1")
-    }
-  }
 }

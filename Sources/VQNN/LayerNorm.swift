@@ -1,5 +1,21 @@
 import VQTensor
 
+/// The options of a `LayerNorm`.
+public struct LayerNormOptions {
+  /// The sizes of the axes that are normalized over.
+  public var shape: [Int] = []
+  public var epsilon: Float = 1e-5
+
+  public static let table = OptionTable(LayerNormOptions()) {
+    Option(
+      "normalized_shape", \.shape,
+      OptionRule("one axis or more, each at least 1, is required") {
+        !$0.isEmpty && $0.allSatisfy { $0 >= 1 }
+      }, isRequired: true)
+    Option("eps", \.epsilon, .aboveZero)
+  }
+}
+
 /// Normalizes each sample over its last axes (Ba et al. 2016):
 /// `y = (x - mean) / sqrt(var + epsilon) * weight + bias`, the variance biased.
 public final class LayerNorm: Module {
@@ -10,18 +26,16 @@ public final class LayerNorm: Module {
   public let epsilon: Float
 
   public init(_ shape: [Int], epsilon: Float = 1e-5) throws {
-    guard !shape.isEmpty, shape.allSatisfy({ $0 >= 1 }) else {
-      throw VQError.value(
-        "layer_norm", "normalized_shape", "\(shape)",
-        "one axis or more, each at least 1, is required")
-    }
-    guard epsilon.isFinite, epsilon > 0 else {
-      throw VQError.value("layer_norm", "eps", "\(epsilon)", "must be finite and above 0")
-    }
+    try LayerNormOptions.table.check(
+      LayerNormOptions(shape: shape, epsilon: epsilon), "layer_norm")
     self.shape = shape
     self.epsilon = epsilon
     weight = try Tensor.ones(shape).requiringGrad(.norm)
     bias = try Tensor.zeros(shape).requiringGrad(.norm)
+  }
+
+  public static let kind = ModuleKind("layer_norm", LayerNormOptions.table) { options, _ in
+    try LayerNorm(options.shape, epsilon: options.epsilon)
   }
 
   public override var ownParameters: [NamedTensor] { [("weight", weight), ("bias", bias)] }

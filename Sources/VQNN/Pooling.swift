@@ -1,5 +1,19 @@
 import VQTensor
 
+/// The options of a pooling layer.
+public struct Pool2dOptions {
+  public var kernel = (0, 0)
+  /// nil for the kernel's size.
+  public var stride: (Int, Int)? = nil
+  public var padding = (0, 0)
+
+  public static let table = OptionTable(Pool2dOptions()) {
+    Option.pair("kernel_size", \.kernel, isRequired: true)
+    Option.optionalPair("stride", \.stride)
+    Option.pair("padding", \.padding)
+  }
+}
+
 /// The largest value of each window; the stride is the kernel unless given.
 public final class MaxPool2d: Module {
   public let kernel: (Int, Int)
@@ -10,6 +24,10 @@ public final class MaxPool2d: Module {
     self.kernel = kernel
     self.stride = stride
     self.padding = padding
+  }
+
+  public static let kind = ModuleKind("max_pool2d", Pool2dOptions.table) { options, _ in
+    MaxPool2d(kernel: options.kernel, stride: options.stride, padding: options.padding)
   }
 
   public override func forward(_ x: Tensor) throws -> Tensor {
@@ -29,8 +47,21 @@ public final class AveragePool2d: Module {
     self.padding = padding
   }
 
+  public static let kind = ModuleKind("average_pool2d", Pool2dOptions.table) { options, _ in
+    AveragePool2d(kernel: options.kernel, stride: options.stride, padding: options.padding)
+  }
+
   public override func forward(_ x: Tensor) throws -> Tensor {
     try x.averagePool2d(kernel: kernel, stride: stride, padding: padding)
+  }
+}
+
+/// The options of an `UpsampleNearest2d`.
+public struct UpsampleOptions {
+  public var scale = (1, 1)
+
+  public static let table = OptionTable(UpsampleOptions()) {
+    Option.pair("scale", \.scale, isRequired: true)
   }
 }
 
@@ -39,6 +70,10 @@ public final class UpsampleNearest2d: Module {
   public let scale: (Int, Int)
 
   public init(scale: (Int, Int)) { self.scale = scale }
+
+  public static let kind = ModuleKind("upsample_nearest2d", UpsampleOptions.table) { options, _ in
+    UpsampleNearest2d(scale: options.scale)
+  }
 
   public override func forward(_ x: Tensor) throws -> Tensor {
     try x.upsampleNearest2d(scale: scale)

@@ -9,6 +9,8 @@ public final class Sequential: Module {
 
   public init(_ layers: [Module]) { self.layers = layers }
 
+  public static let kind = ModuleKind("sequential") { Sequential($0.children) }
+
   public convenience init(_ layers: Module...) { self.init(layers) }
 
   public override var children: [(name: String, module: Module)] {
@@ -44,6 +46,8 @@ public final class Residual: Module {
   public let body: Module
 
   public init(_ body: Module) { self.body = body }
+
+  public static let kind = ModuleKind("residual") { Residual(try $0.child()) }
 
   public override var children: [(name: String, module: Module)] { [("body", body)] }
 

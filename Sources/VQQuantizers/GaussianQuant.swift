@@ -132,7 +132,7 @@ public final class GaussianQuant: Quantizer {
   private var missingLogVariance: VQError {
     .value(
       name, "logvar", "none",
-      "type \(options.kind.numeral) needs the encoder's log variance, of z's shape")
+      "type \(options.kind.optionName) needs the encoder's log variance, of z's shape")
   }
 
   /// The rows of a log variance that fits z.

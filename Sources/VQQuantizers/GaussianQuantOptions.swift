@@ -1,7 +1,7 @@
 import VQTensor
 
 /// What the variance of a Gaussian quantizer depends on beside its learned part: the types I to IV.
-public enum VarianceKind: Int32 {
+public enum VarianceKind: Int32, OptionChoice {
   /// Nothing.
   case shared = 1
   /// The mean of the log variance over a sample's vectors and elements.
@@ -11,7 +11,7 @@ public enum VarianceKind: Int32 {
   /// The element's own.
   case element = 4
 
-  var numeral: String { ["I", "II", "III", "IV"][Int(rawValue) - 1] }
+  public var optionName: String { ["I", "II", "III", "IV"][Int(rawValue) - 1] }
 }
 
 /// The options of a `GaussianQuant`.
@@ -37,8 +37,18 @@ public struct GaussianQuantOptions {
     self.codeCount = codeCount
   }
 
+  public static let table = GumbelSchedule.table.extended(
+    GaussianQuantOptions(featureSize: 0, codeCount: 0), at: \.schedule
+  ) {
+    Option("feature_size", \.featureSize, .size, isRequired: true)
+    Option("num_codes", \.codeCount, .size, isRequired: true)
+    Option("kind", \.kind)
+    Option("seed", \.seed)
+    Option("stream", \.stream)
+  }
+
   func check(_ operation: String) throws {
-    try checkSizes(operation, ["feature_size": featureSize, "num_codes": codeCount])
-    try schedule.check(operation)
+    try Self.table.check(self, operation)
+    try requireInt32(operation, [featureSize, codeCount])
   }
 }

@@ -26,27 +26,28 @@ public struct GumbelQuantOptions {
     self.codeCount = codeCount
   }
 
+  public static let table = GumbelSchedule.table.extended(
+    GumbelQuantOptions(featureSize: 0, codeCount: 0), at: \.schedule
+  ) {
+    Option("feature_size", \.featureSize, .size, isRequired: true)
+    Option("num_codes", \.codeCount, .size, isRequired: true)
+    Option("code_size", \.codeSize, OptionRule("must be at least 1") { $0 ?? 1 >= 1 })
+    Option("kl_weight", \.klWeight, .atLeastZero)
+    Option("hard", \.isHard)
+    Option("seed", \.seed)
+    Option("stream", \.stream)
+  }
+
   func check(_ operation: String) throws {
-    try checkSizes(
-      operation, ["feature_size": featureSize, "num_codes": codeCount]
-    )
-    if let codeSize { try checkSizes(operation, ["code_size": codeSize]) }
-    try schedule.check(operation)
-    guard klWeight.isFinite, klWeight >= 0 else {
-      throw VQError.value(
-        operation, "kl_weight", "\(klWeight)", "must be finite and at least 0")
-    }
+    try Self.table.check(self, operation)
+    try requireInt32(operation, [featureSize, codeCount])
+    if let codeSize { try requireInt32(operation, [codeSize]) }
   }
 }
 
-/// Throws unless each size is at least 1 and fits in int32.
-func checkSizes(_ operation: String, _ sizes: KeyValuePairs<String, Int>) throws {
-  for (name, size) in sizes where size < 1 {
-    throw VQError.value(operation, name, "\(size)", "must be at least 1")
-  }
-  if sizes.contains(where: { $0.value > Int(Int32.max) }) {
-    throw VQError.overflow(operation, sizes.map(\.value))
-  }
+/// Throws unless each size fits in int32.
+func requireInt32(_ operation: String, _ sizes: [Int]) throws {
+  if sizes.contains(where: { $0 > Int(Int32.max) }) { throw VQError.overflow(operation, sizes) }
 }
 
 /// Vector quantization with Gumbel softmax (Jang et al. 2017; Karpathy's `deep-vector-quantization`,

@@ -14,19 +14,17 @@ public struct GumbelSchedule {
 
   static let least: Float = 1e-6
 
-  func check(_ operation: String) throws {
-    guard temperature.isFinite, temperature >= GumbelSchedule.least else {
+  public static let table = OptionTable(GumbelSchedule()) {
+    Option(
+      "temperature", \.temperature,
+      OptionRule("must be finite and at least 1e-06") { $0.isFinite && $0 >= least })
+    Option("temperature_decay", \.decay, .share)
+    Option("temperature_min", \.minimum)
+  } agree: { schedule, operation in
+    guard schedule.minimum >= 0, schedule.minimum <= schedule.temperature else {
       throw VQError.value(
-        operation, "temperature", "\(temperature)", "must be finite and at least 1e-06")
-    }
-    guard decay > 0, decay <= 1 else {
-      throw VQError.value(
-        operation, "temperature_decay", "\(decay)", "must be above 0 and at most 1")
-    }
-    guard minimum >= 0, minimum <= temperature else {
-      throw VQError.value(
-        operation, "temperature_min", "\(minimum)", "must be in 0...\(temperature), the temperature"
-      )
+        operation, "temperature_min", "\(schedule.minimum)",
+        "must be in 0...\(schedule.temperature), the temperature")
     }
   }
 }

@@ -1,4 +1,5 @@
 import VQKernels
+import VQNN
 import VQTensor
 
 /// The options of an `LFQ`.
@@ -21,28 +22,24 @@ public struct LFQOptions {
   /// Bits for which the mean probabilities of all codes are kept: 4 MB.
   static let entropyLimit = 20
 
-  func check() throws {
-    func require(_ holds: Bool, _ name: String, _ value: Any, _ rule: String) throws {
-      if !holds { throw VQError.value("lfq", name, "\(value)", rule) }
+  public static let table = OptionTable(LFQOptions(bits: 0)) {
+    Option(
+      "bits", \.bits, OptionRule("must be in 1...\(codeLimit)") { 1...codeLimit ~= $0 },
+      isRequired: true)
+    Option("commitment_weight", \.commitmentWeight, .atLeastZero)
+    Option("entropy_weight", \.entropyWeight, .atLeastZero)
+    Option("diversity", \.diversity, .atLeastZero)
+    Option(
+      "temperature", \.temperature,
+      OptionRule("must be finite and at least 1e-06") { $0.isFinite && $0 >= 1e-6 })
+  } agree: { options, operation in
+    let limit = entropyLimit
+    guard options.bits <= limit || options.entropyWeight == 0 || options.diversity == 0 else {
+      throw VQError.value(
+        operation, "bits", "\(options.bits)",
+        "the entropy of the mean needs the probabilities of 2^bits codes, at most 2^\(limit): "
+          + "set entropy_weight or diversity to 0")
     }
-    let limit = LFQOptions.entropyLimit
-    try require(
-      bits >= 1 && bits <= LFQOptions.codeLimit, "bits", bits,
-      "must be in 1...\(LFQOptions.codeLimit)")
-    let weight = "must be finite and at least 0"
-    try require(
-      commitmentWeight.isFinite && commitmentWeight >= 0, "commitment_weight", commitmentWeight,
-      weight)
-    try require(
-      entropyWeight.isFinite && entropyWeight >= 0, "entropy_weight", entropyWeight, weight)
-    try require(diversity.isFinite && diversity >= 0, "diversity", diversity, weight)
-    try require(
-      temperature.isFinite && temperature >= 1e-6, "temperature", temperature,
-      "must be finite and at least 1e-06")
-    try require(
-      bits <= limit || entropyWeight == 0 || diversity == 0, "bits", bits,
-      "the entropy of the mean needs the probabilities of 2^bits codes, at most 2^\(limit): "
-        + "set entropy_weight or diversity to 0")
   }
 }
 
@@ -61,7 +58,7 @@ public final class LFQ: Quantizer {
   public override var codeCount: Int { 1 << options.bits }
 
   public init(_ options: LFQOptions) throws {
-    try options.check()
+    try LFQOptions.table.check(options, "lfq")
     self.options = options
   }
 

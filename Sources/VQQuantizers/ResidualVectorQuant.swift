@@ -240,7 +240,7 @@ extension VectorQuantOptions {
     }
     guard isProjected || codebookNorm == .none || codebookNorm == .clamped else {
       throw VQError.value(
-        operation, "cb_norm", "\(codebookNorm)",
+        operation, "cb_norm", codebookNorm.optionName,
         "codes of a fixed scale cannot follow residuals, which shrink from stage to stage: "
           + "it must be none or l2c, unless code_size projects each stage")
     }

@@ -1,7 +1,8 @@
+import VQNN
 import VQTensor
 
 /// How vectors, or the rows of a codebook, are normalized before they are compared.
-public enum VectorNorm: Int32, Sendable, CustomStringConvertible {
+public enum VectorNorm: Int32, Sendable, OptionChoice {
   case none = 0
   /// To unit length; a zero vector stays zero.
   case l2 = 1
@@ -14,12 +15,11 @@ public enum VectorNorm: Int32, Sendable, CustomStringConvertible {
   /// Each channel to mean 0 and variance 1 over the positions of its sample, or over the codebook.
   case instance = 5
 
-  /// The option's value in Python.
-  public var description: String { ["none", "l2", "l2c", "bn", "gn", "in"][Int(rawValue)] }
+  public var optionName: String { ["none", "l2", "l2c", "bn", "gn", "in"][Int(rawValue)] }
 }
 
 /// How a codebook begins.
-public enum CodebookStart: Int32, Sendable {
+public enum CodebookStart: Int32, Sendable, OptionChoice {
   /// N(0, 1).
   case normal = 0
   /// N(0, 2 / d) (He et al. 2015).
@@ -31,25 +31,33 @@ public enum CodebookStart: Int32, Sendable {
   /// The seeds of k-means++ among the first training vectors.
   case plusPlus = 4
 
+  public var optionName: String {
+    ["normal", "kaiming", "uniform", "kmeans", "kmeans++"][Int(rawValue)]
+  }
+
   var needsVectors: Bool { self == .kMeans || self == .plusPlus }
 }
 
 /// Where the affine map `E = scale C + bias` comes from.
-public enum AffineForm: Int32, Sendable {
+public enum AffineForm: Int32, Sendable, OptionChoice {
   /// `(1 + lr s) C + lr b` with s and b learned; lr = 0 is the identity.
   case learned = 0
   /// The moments of the codebook moved to those of the vectors (eq. 40-45).
   case moments = 1
+
+  public var optionName: String { self == .learned ? "learned" : "ema" }
 }
 
 /// How the gradient of a quantizer's output reaches the vectors.
-public enum OutputGradient: Int32, Sendable {
+public enum OutputGradient: Int32, Sendable, OptionChoice {
   /// Unchanged.
   case straightThrough = 0
   /// Rotated and scaled from the code to the vector (Fifty et al. 2024).
   case rotation = 1
   /// Through `z + |z_q - z| sg(unit(z_q - z + noise))` (DiVeQ), which trains the codebook too.
   case directional = 2
+
+  public var optionName: String { ["ste", "rotation", "directional"][Int(rawValue)] }
 }
 
 /// The options of a `VectorQuant`, and of the stages or groups of `ResidualVectorQuant` and
@@ -131,61 +139,70 @@ public struct VectorQuantOptions: Sendable {
   var valueRate: Float { gradient == .directional ? 1 : syncNu }
 }
 
-// MARK: - Checks
+// MARK: - By name
 
 extension VectorQuantOptions {
-  func check(_ operation: String) throws {
-    func require(_ holds: Bool, _ name: String, _ value: Any, _ rule: String) throws {
+  public static let table = OptionTable(VectorQuantOptions(featureSize: 0, codeCount: 0)) {
+    Option("feature_size", \.featureSize, .size, isRequired: true)
+    Option("num_codes", \.codeCount, .size, isRequired: true)
+    Option("code_size", \.codeSize, OptionRule("must be at least 1") { $0 ?? 1 >= 1 })
+    Option("beta", \.beta, .fraction)
+    Option("sync_nu", \.syncNu, .atLeastZero)
+    Option("gradient", \.gradient)
+    Option("directional_variance", \.directionalVariance, .atLeastZero)
+    Option("affine", \.affine)
+    Option("affine_lr", \.affineLearningRate, .atLeastZero)
+    Option("affine_momentum", \.affineMomentum, .share)
+    Option("affine_groups", \.affineGroups)
+    Option("ema_decay", \.emaDecay, .belowOne)
+    Option("ema_epsilon", \.emaEpsilon, .atLeastZero)
+    Option("ema_manual", \.emaManual)
+    Option("simvq", \.isSimVQ)
+    Option("replace_freq", \.replaceFrequency, .atLeast(0))
+    Option("init", \.start)
+    Option(
+      "kmeans_freq", \.kMeansFrequency,
+      OptionRule("must be at least 0 and fit in int32") { $0 >= 0 && $0 < largest })
+    Option("norm", \.norm)
+    Option("cb_norm", \.codebookNorm)
+    Option("max_norm", \.maximumNorm, .aboveZero)
+    Option("norm_groups", \.normGroups)
+    Option("temperature", \.temperature, .atLeastZero)
+    Option("temperature_decay", \.temperatureDecay, .share)
+    Option("temperature_min", \.temperatureMinimum, .atLeastZero)
+    Option("orthogonal_weight", \.orthogonalWeight, .atLeastZero)
+    Option("entropy_weight", \.entropyWeight, .atLeastZero)
+    Option("entropy_temperature", \.entropyTemperature, .aboveZero)
+    Option("inner_steps", \.innerSteps, .atLeast(1))
+    Option(
+      "outer_steps", \.outerSteps,
+      OptionRule("must be at least 1 and fit in int32") { $0 >= 1 && $0 <= largest })
+    Option("reassign", \.reassign)
+    Option("seed", \.seed)
+    Option("stream", \.stream)
+  } agree: {
+    try $0.agree($1)
+  }
+
+  private static let largest = Int(Int32.max)
+
+  func check(_ operation: String) throws { try Self.table.check(self, operation) }
+
+  private func agree(_ operation: String) throws {
+    func require(_ holds: Bool, _ name: String, _ value: Int, _ rule: String) throws {
       if !holds { throw VQError.value(operation, name, "\(value)", rule) }
     }
-    func require(rate: Float, _ name: String) throws {
-      try require(rate.isFinite && rate >= 0, name, rate, "must be finite and at least 0")
-    }
-    let largest = Int(Int32.max)
-    try require(featureSize >= 1, "feature_size", featureSize, "must be at least 1")
-    try require(codeCount >= 1, "num_codes", codeCount, "must be at least 1")
-    try require(width >= 1, "code_size", width, "must be at least 1")
-    guard featureSize <= largest, codeCount <= largest, width <= largest else {
+    guard max(featureSize, codeCount, width) <= Self.largest else {
       throw VQError.overflow(operation, [codeCount, max(featureSize, width)])
     }
-    try require(beta >= 0 && beta <= 1, "beta", beta, "must be in 0...1")
-    try require(rate: syncNu, "sync_nu")
-    try require(rate: directionalVariance, "directional_variance")
-    try require(rate: affineLearningRate, "affine_lr")
-    try require(
-      affineMomentum > 0 && affineMomentum <= 1, "affine_momentum", affineMomentum,
-      "must be above 0 and at most 1")
     try require(
       affineGroups >= 1 && codeCount % max(affineGroups, 1) == 0, "affine_groups", affineGroups,
       "must be at least 1 and divide num_codes = \(codeCount)")
-    try require(emaDecay >= 0 && emaDecay < 1, "ema_decay", emaDecay, "must be in 0..<1")
-    try require(rate: emaEpsilon, "ema_epsilon")
-    try require(replaceFrequency >= 0, "replace_freq", replaceFrequency, "must be at least 0")
-    try require(
-      kMeansFrequency >= 0 && kMeansFrequency < largest, "kmeans_freq", kMeansFrequency,
-      "must be at least 0 and fit in int32")
-    try require(
-      maximumNorm > 0 && maximumNorm.isFinite, "max_norm", maximumNorm,
-      "must be finite and above 0")
     if norm == .group || codebookNorm == .group {
       try require(
         normGroups >= 1 && width % max(normGroups, 1) == 0, "norm_groups", normGroups,
         "must be at least 1 and divide the \(width) elements of a code")
     }
-    try require(rate: temperature, "temperature")
-    try require(
-      temperatureDecay > 0 && temperatureDecay <= 1, "temperature_decay", temperatureDecay,
-      "must be above 0 and at most 1")
-    try require(rate: temperatureMinimum, "temperature_min")
-    try require(rate: orthogonalWeight, "orthogonal_weight")
-    try require(rate: entropyWeight, "entropy_weight")
-    try require(
-      entropyTemperature > 0 && entropyTemperature.isFinite, "entropy_temperature",
-      entropyTemperature, "must be finite and above 0")
-    try require(innerSteps >= 1, "inner_steps", innerSteps, "must be at least 1")
-    try require(
-      outerSteps >= 1 && outerSteps <= largest, "outer_steps", outerSteps,
-      "must be at least 1 and fit in int32")
     try checkPairs(operation)
   }
 

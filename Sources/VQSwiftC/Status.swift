@@ -35,7 +35,7 @@ extension VQError {
   fileprivate var status: Int {
     switch self {
     case .shape, .value, .nonFinite, .empty, .format: Int(VQ_ERROR_VALUE)
-    case .type: Int(VQ_ERROR_TYPE)
+    case .type, .option: Int(VQ_ERROR_TYPE)
     case .index: Int(VQ_ERROR_INDEX)
     case .overflow: Int(VQ_ERROR_OVERFLOW)
     case .memory, .shortage: Int(VQ_ERROR_MEMORY)

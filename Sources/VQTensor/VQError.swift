@@ -4,6 +4,8 @@ public enum VQError: Error, Equatable {
   case shape(_ operation: String, _ shapes: [[Int]], _ rule: String)
   /// A scalar argument out of its range.
   case value(_ operation: String, _ name: String, _ value: String, _ rule: String)
+  /// An option by name: with `given`, of another type than it takes; without, unknown.
+  case option(_ operation: String, _ name: String, _ given: String?, _ rule: String)
   /// An element type that the operation does not take.
   case type(_ operation: String, _ found: [DType], _ rule: String)
   /// NaN or infinity where a finite number is required; `index` is the first one's flat position.
@@ -38,6 +40,10 @@ extension VQError: CustomStringConvertible {
       return "[\(operation)] \(shapes.count == 1 ? "shape" : "shapes") \(list): \(rule)"
     case .value(let operation, let name, let value, let rule):
       return "[\(operation)] \(name) = \(value): \(rule)"
+    case .option(let operation, let name, let given?, let rule):
+      return "[\(operation)] \(name) is \(given): \(rule) is required"
+    case .option(let operation, let name, nil, let rule):
+      return "[\(operation)] unknown option '\(name)': \(rule)"
     case .type(let operation, let found, let rule):
       let list = found.map { "\($0)" }.joined(separator: " and ")
       return "[\(operation)] \(found.count == 1 ? "dtype" : "dtypes") \(list): \(rule)"

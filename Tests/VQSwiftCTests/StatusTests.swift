@@ -60,8 +60,8 @@ func text() -> String { String(cString: vq_last_error()) }
     #expect(text() == "[handle] the out-parameter is NULL")
     _ = vq_tensor_concatenate(nil, -1, 0, &out)
     #expect(text() == "[handle] a list has -1 items: 0 to 16777216 are taken")
-    _ = vq_vector_quant_create(nil, &out)
-    #expect(text() == "[handle] the options are NULL")
+    _ = vq_module_create("linear", nil, 2, nil, 0, nil, &out)
+    #expect(text() == "[handle] a list of 2 items is NULL")
     _ = vq_set_threads(0)
     #expect(text() == "[set_threads] count = 0: it must lie in 1...4096")
   }

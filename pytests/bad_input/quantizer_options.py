@@ -38,12 +38,12 @@ OPTION: dict[str, Case] = {
     "unknown": (
         quantizer_after(decay=0.9),
         TypeError,
-        ["vector_quant", "unknown options ['decay']", "ema_decay"],
+        ["vector_quant", "unknown option 'decay': did you mean 'ema_decay'?", "the known are"],
     ),
     "unknown of groups": (
         group_after(stages=2),
         TypeError,
-        ["group_vector_quant", "unknown options ['stages']"],
+        ["group_vector_quant", "unknown option 'stages': the known are ["],
     ),
     "code size": (quantizer_after(code_size=0), ValueError, ["vector_quant", "code_size = 0"]),
     "negative code size": (quantizer_after(code_size=-2), ValueError, ["code_size = -2"]),

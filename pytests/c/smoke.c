@@ -86,11 +86,15 @@ static void errors(void) {
   CHECK(vq_tensor_concatenate(NULL, -1, 0, &out) == VQ_ERROR_RUNTIME);
   CHECK(vq_set_threads(0) == VQ_ERROR_VALUE);
   vq_module *module;
-  vq_vector_quant_options old = {.struct_size = 8};
-  CHECK(vq_vector_quant_create(&old, &module) == VQ_ERROR_VALUE && !module);
-  CHECK(vq_vector_quant_create(NULL, &module) == VQ_ERROR_RUNTIME);
-  CHECK(vq_conv2d_create(NULL, NULL, &module) == VQ_ERROR_RUNTIME);
-  CHECK(vq_sequential_create(NULL, -1, &module) == VQ_ERROR_RUNTIME);
+  const vq_option unknown = {.name = "sync_nuu", .type = VQ_OPTION_NUMBER, .number = 1};
+  const vq_option text = {.name = "in_features", .type = VQ_OPTION_TEXT, .text = "x"};
+  CHECK(vq_module_create("vector_quant", &unknown, 1, NULL, 0, NULL, &module) == VQ_ERROR_TYPE);
+  CHECK(!module && strstr(vq_last_error(), "did you mean 'sync_nu'?"));
+  CHECK(vq_module_create("linear", &text, 1, NULL, 0, NULL, &module) == VQ_ERROR_TYPE);
+  CHECK(vq_module_create("linear", NULL, 0, NULL, 0, NULL, &module) == VQ_ERROR_RUNTIME);
+  CHECK(vq_module_create("linear", NULL, -1, NULL, 0, NULL, &module) == VQ_ERROR_RUNTIME);
+  CHECK(vq_module_create("nothing", NULL, 0, NULL, 0, NULL, &module) == VQ_ERROR_VALUE);
+  CHECK(vq_module_create(NULL, NULL, 0, NULL, 0, NULL, &module) == VQ_ERROR_RUNTIME);
   CHECK(vq_nearest_codes(x, x, NULL, NULL) == VQ_ERROR_RUNTIME);
   CHECK(vq_nearest_codes_ranked(x, x, 1, NULL, NULL) == VQ_ERROR_RUNTIME);
   CHECK(vq_schedule_factor(NULL, 0, NULL) == VQ_ERROR_RUNTIME);
@@ -150,16 +154,22 @@ static void training(const char *path) {
   OK(vq_generator_normal(generator, (const int64_t[2]){64, 8}, 2, 0, 1, &batch));
   CHECK(vq_generator_counter(generator) > 0);
   vq_module *encoder, *relu, *network, *quantizer;
-  OK(vq_linear_create(8, 4, true, generator, &encoder));
-  OK(vq_activation_create(VQ_IDENTITY, &relu));
+  const vq_option sizes[] = {{.name = "in_features", .integer = 8},
+                             {.name = "out_features", .integer = 4}};
+  OK(vq_module_create("linear", sizes, 2, NULL, 0, generator, &encoder));
+  OK(vq_module_create("identity", NULL, 0, NULL, 0, NULL, &relu));
   const vq_module *parts[2] = {encoder, relu};
-  OK(vq_sequential_create(parts, 2, &network));
-  vq_vector_quant_options options;
-  vq_vector_quant_defaults(4, 16, &options);
-  options.beta = 0.9f;
-  options.sync_nu = 1;
-  options.start = VQ_START_KMEANS;
-  OK(vq_vector_quant_create(&options, &quantizer));
+  OK(vq_module_create("sequential", NULL, 0, parts, 2, NULL, &network));
+  const vq_option options[] = {{.name = "feature_size", .integer = 4},
+                               {.name = "num_codes", .integer = 16},
+                               {.name = "beta", .type = VQ_OPTION_NUMBER, .number = 0.9},
+                               {.name = "sync_nu", .integer = 1},
+                               {.name = "init", .type = VQ_OPTION_TEXT, .text = "kmeans"}};
+  OK(vq_module_create("vector_quant", options, 5, NULL, 0, NULL, &quantizer));
+  const vq_option_description *known;
+  int64_t known_count;
+  OK(vq_module_options("vector_quant", &known, &known_count));
+  CHECK(strcmp(known[0].name, "feature_size") == 0 && known[0].required && known_count > 30);
   OK(vq_module_set_training(quantizer, true));
 
   vq_tensor *parameters[8];

@@ -25,6 +25,7 @@ PyMODINIT_FUNC PyInit__core(void) {
   if (PyModule_AddFunctions(module, tensor_methods) < 0 ||
       PyModule_AddFunctions(module, operator_methods) < 0 ||
       PyModule_AddFunctions(module, module_methods) < 0 ||
+      PyModule_AddFunctions(module, option_methods) < 0 ||
       PyModule_AddFunctions(module, quantizer_methods) < 0 ||
       PyModule_AddFunctions(module, quantizer_family_methods) < 0 ||
       PyModule_AddFunctions(module, learned_quantizer_methods) < 0 ||

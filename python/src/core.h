@@ -34,6 +34,7 @@ PyObject *none_or_raise(vq_status status);
 int to_tensor(PyObject *object, void *out);
 int to_optional_tensor(PyObject *object, void *out);
 int to_generator(PyObject *object, void *out);
+int to_optional_generator(PyObject *object, void *out);
 int to_module(PyObject *object, void *out);
 int to_optimizer(PyObject *object, void *out);
 int to_optional_optimizer(PyObject *object, void *out);
@@ -67,6 +68,14 @@ typedef struct {
 /// 0 with an exception set after a failure; `clear_list` frees what a success took.
 int read_list(PyObject *sequence, handle_kind kind, int named, handle_list *out);
 void clear_list(handle_list *list);
+
+/// Options by name from a dict of a kind of module; borrows its texts.
+typedef struct {
+  vq_option *options;
+  int64_t count;
+} option_list;
+int read_options(const char *kind, PyObject *dictionary, option_list *out);
+void clear_options(option_list *list);
 
 /// Appends (name, handle at `address`) to `list`; 0 with an exception set after a failure.
 int append_named(PyObject *list, vq_status status, const char *name, handle_kind kind,
@@ -102,6 +111,7 @@ void raise_interruption(void);
 extern PyMethodDef tensor_methods[];
 extern PyMethodDef operator_methods[];
 extern PyMethodDef module_methods[];
+extern PyMethodDef option_methods[];
 extern PyMethodDef quantizer_methods[];
 extern PyMethodDef quantizer_family_methods[];
 extern PyMethodDef learned_quantizer_methods[];

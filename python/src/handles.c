@@ -98,6 +98,7 @@ static int convert(PyObject *object, handle_kind kind, int optional, void *out) 
 int to_tensor(PyObject *o, void *out) { return convert(o, TENSOR_HANDLE, 0, out); }
 int to_optional_tensor(PyObject *o, void *out) { return convert(o, TENSOR_HANDLE, 1, out); }
 int to_generator(PyObject *o, void *out) { return convert(o, GENERATOR_HANDLE, 0, out); }
+int to_optional_generator(PyObject *o, void *out) { return convert(o, GENERATOR_HANDLE, 1, out); }
 int to_module(PyObject *o, void *out) { return convert(o, MODULE_HANDLE, 0, out); }
 int to_optimizer(PyObject *o, void *out) { return convert(o, OPTIMIZER_HANDLE, 0, out); }
 int to_optional_optimizer(PyObject *o, void *out) { return convert(o, OPTIMIZER_HANDLE, 1, out); }

@@ -1,29 +1,5 @@
 #include "core.h"
 
-static PyObject *pact_create(PyObject *self, PyObject *args) {
-  long long bits;
-  float clip;
-  vq_module *out;
-  if (!PyArg_ParseTuple(args, "Lf", &bits, &clip)) return NULL;
-  return wrap(vq_pact_create(bits, clip, &out), MODULE_HANDLE, &out);
-}
-
-static PyObject *lsq_create(PyObject *self, PyObject *args) {
-  long long bits;
-  int activations, is_signed;
-  vq_module *out;
-  if (!PyArg_ParseTuple(args, "Lpp", &bits, &activations, &is_signed)) return NULL;
-  return wrap(vq_lsq_create(bits, activations, is_signed, &out), MODULE_HANDLE, &out);
-}
-
-static PyObject *lsq_plus_create(PyObject *self, PyObject *args) {
-  long long bits;
-  int is_signed;
-  vq_module *out;
-  if (!PyArg_ParseTuple(args, "Lp", &bits, &is_signed)) return NULL;
-  return wrap(vq_lsq_plus_create(bits, is_signed, &out), MODULE_HANDLE, &out);
-}
-
 static PyObject *reinmax(PyObject *self, PyObject *args) {
   vq_tensor *logits, *out;
   vq_generator *generator;
@@ -59,7 +35,8 @@ static PyObject *straight_through_softmax(PyObject *self, PyObject *args) {
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef learned_quantizer_methods[] = {
-    ENTRY(pact_create),    ENTRY(lsq_create),     ENTRY(lsq_plus_create),
-    ENTRY(reinmax),        ENTRY(gumbel_softmax), ENTRY(straight_through_softmax),
+    ENTRY(reinmax),
+    ENTRY(gumbel_softmax),
+    ENTRY(straight_through_softmax),
     {NULL, NULL, 0, NULL},
 };

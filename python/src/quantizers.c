@@ -1,73 +1,5 @@
 #include "core.h"
 
-/// The options from a tuple in the order of the header's fields, without struct_size.
-static int read_options(PyObject *tuple, vq_vector_quant_options *options) {
-  long long d, k, code_size, groups, replace, kmeans, norm_groups, inner, outer;
-  unsigned long long seed, stream;
-  int manual, simvq, reassign;
-  vq_vector_quant_defaults(0, 0, options);
-  if (!PyArg_ParseTuple(
-          tuple, "LLLffififfLffppLiLiifLffffffLLpKK", &d, &k, &code_size, &options->beta,
-          &options->sync_nu, &options->gradient, &options->directional_variance, &options->affine,
-          &options->affine_lr, &options->affine_momentum, &groups, &options->ema_decay,
-          &options->ema_epsilon, &manual, &simvq, &replace, &options->start, &kmeans,
-          &options->norm, &options->cb_norm, &options->max_norm, &norm_groups,
-          &options->temperature, &options->temperature_decay, &options->temperature_min,
-          &options->orthogonal_weight, &options->entropy_weight, &options->entropy_temperature,
-          &inner, &outer, &reassign, &seed, &stream))
-    return 0;
-  options->feature_size = d;
-  options->num_codes = k;
-  options->code_size = code_size;
-  options->affine_groups = groups;
-  options->ema_manual = manual;
-  options->simvq = simvq;
-  options->replace_freq = replace;
-  options->kmeans_freq = kmeans;
-  options->norm_groups = norm_groups;
-  options->inner_steps = inner;
-  options->outer_steps = outer;
-  options->reassign = reassign;
-  options->seed = seed;
-  options->stream = stream;
-  return 1;
-}
-
-static PyObject *vector_quant_create(PyObject *self, PyObject *args) {
-  PyObject *tuple;
-  vq_vector_quant_options options;
-  vq_module *out;
-  if (!PyArg_ParseTuple(args, "O!", &PyTuple_Type, &tuple) || !read_options(tuple, &options))
-    return NULL;
-  return wrap(vq_vector_quant_create(&options, &out), MODULE_HANDLE, &out);
-}
-
-static PyObject *group_vector_quant_create(PyObject *self, PyObject *args) {
-  PyObject *tuple;
-  vq_vector_quant_options options;
-  long long groups;
-  int shared;
-  vq_module *out;
-  if (!PyArg_ParseTuple(args, "O!Lp", &PyTuple_Type, &tuple, &groups, &shared) ||
-      !read_options(tuple, &options))
-    return NULL;
-  return wrap(vq_group_vector_quant_create(&options, groups, shared, &out), MODULE_HANDLE, &out);
-}
-
-static PyObject *residual_vector_quant_create(PyObject *self, PyObject *args) {
-  PyObject *tuple;
-  vq_vector_quant_options options;
-  long long stages;
-  int shared;
-  float dropout;
-  vq_module *out;
-  if (!PyArg_ParseTuple(args, "O!Lpf", &PyTuple_Type, &tuple, &stages, &shared, &dropout) ||
-      !read_options(tuple, &options))
-    return NULL;
-  return wrap(vq_residual_vector_quant_create(&options, stages, shared, dropout, &out),
-              MODULE_HANDLE, &out);
-}
-
 PyObject *give_quantized(vq_status status, vq_quantized *out) {
   if (status != VQ_OK) return raise_status(status);
   return Py_BuildValue(
@@ -172,9 +104,6 @@ static PyObject *quantizer_set_inplace_optimizer(PyObject *self, PyObject *args)
 
 #define ENTRY(name) {#name, name, METH_VARARGS, NULL}
 PyMethodDef quantizer_methods[] = {
-    ENTRY(vector_quant_create),
-    ENTRY(group_vector_quant_create),
-    ENTRY(residual_vector_quant_create),
     ENTRY(quantizer_forward),
     ENTRY(quantizer_encode),
     ENTRY(quantizer_decode),

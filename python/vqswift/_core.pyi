@@ -177,50 +177,14 @@ def generator_permutation(generator: GeneratorHandle, count: int, /) -> TensorHa
 
 # Modules
 
-def linear_create(
-    inputs: int, outputs: int, bias: bool, generator: GeneratorHandle, /
-) -> ModuleHandle: ...
-def conv2d_create(
-    inputs: int,
-    outputs: int,
-    kernel: _Pair,
-    stride: _Pair,
-    padding: _Pair,
-    output_padding: _Pair,
-    bias: bool,
-    generator: GeneratorHandle,
+def module_create(
+    kind: str,
+    options: dict[str, object],
+    children: Sequence[ModuleHandle],
+    generator: GeneratorHandle | None,
     /,
 ) -> ModuleHandle: ...
-def conv_transpose2d_create(
-    inputs: int,
-    outputs: int,
-    kernel: _Pair,
-    stride: _Pair,
-    padding: _Pair,
-    output_padding: _Pair,
-    bias: bool,
-    generator: GeneratorHandle,
-    /,
-) -> ModuleHandle: ...
-def batch_norm_create(features: int, epsilon: float, momentum: float, /) -> ModuleHandle: ...
-def layer_norm_create(features: int, epsilon: float, /) -> ModuleHandle: ...
-def embedding_create(count: int, features: int, generator: GeneratorHandle, /) -> ModuleHandle: ...
-def activation_create(kind: int, /) -> ModuleHandle: ...
-def dropout_create(probability: float, generator: GeneratorHandle, /) -> ModuleHandle: ...
-def max_pool2d_create(kernel: _Pair, stride: _Pair, padding: _Pair, /) -> ModuleHandle: ...
-def average_pool2d_create(kernel: _Pair, stride: _Pair, padding: _Pair, /) -> ModuleHandle: ...
-def upsample_nearest2d_create(scale: _Pair, /) -> ModuleHandle: ...
-def sequential_create(modules: Sequence[ModuleHandle], /) -> ModuleHandle: ...
-def residual_create(body: ModuleHandle, /) -> ModuleHandle: ...
-def sqvae_encoder_create(
-    image_size: int, channels: int, width: int, generator: GeneratorHandle, /
-) -> ModuleHandle: ...
-def sqvae_decoder_create(
-    image_size: int, channels: int, width: int, generator: GeneratorHandle, /
-) -> ModuleHandle: ...
-def resnet50_create(
-    channels: int, classes: int, small_images: bool, generator: GeneratorHandle, /
-) -> ModuleHandle: ...
+def module_options(kind: str, /) -> list[tuple[str, str, bool, str, str, str]]: ...
 def module_forward(module: ModuleHandle, x: TensorHandle, /) -> TensorHandle: ...
 def module_set_training(module: ModuleHandle, training: bool, /) -> None: ...
 def module_is_training(module: ModuleHandle, /) -> bool: ...
@@ -237,13 +201,6 @@ def module_load_generators(
 
 # Vector quantization
 
-def vector_quant_create(options: tuple[object, ...], /) -> ModuleHandle: ...
-def group_vector_quant_create(
-    options: tuple[object, ...], groups: int, shared: bool, /
-) -> ModuleHandle: ...
-def residual_vector_quant_create(
-    options: tuple[object, ...], stages: int, shared: bool, dropout: float, /
-) -> ModuleHandle: ...
 def quantizer_forward(
     quantizer: ModuleHandle, z: TensorHandle, mask: TensorHandle | None, stages: int, /
 ) -> Quantized: ...
@@ -264,39 +221,6 @@ def quantizer_effective_codebook(quantizer: ModuleHandle, index: int, /) -> Tens
 def quantizer_set_inplace_optimizer(
     quantizer: ModuleHandle, index: int, optimizer: OptimizerHandle | None, /
 ) -> None: ...
-def fsq_create(levels: Sequence[int], /) -> ModuleHandle: ...
-def lfq_create(
-    bits: int,
-    commitment_weight: float,
-    entropy_weight: float,
-    diversity: float,
-    temperature: float,
-    /,
-) -> ModuleHandle: ...
-def gumbel_quant_create(
-    feature_size: int,
-    num_codes: int,
-    code_size: int,
-    temperature: float,
-    temperature_decay: float,
-    temperature_min: float,
-    kl_weight: float,
-    hard: bool,
-    seed: int,
-    stream: int,
-    /,
-) -> ModuleHandle: ...
-def gaussian_quant_create(
-    feature_size: int,
-    num_codes: int,
-    kind: int,
-    temperature: float,
-    temperature_decay: float,
-    temperature_min: float,
-    seed: int,
-    stream: int,
-    /,
-) -> ModuleHandle: ...
 def gaussian_quant_forward(
     quantizer: ModuleHandle,
     z: TensorHandle,
@@ -355,9 +279,6 @@ def kmeans_f64(
 
 # Learned quantizers
 
-def pact_create(bits: int, clip: float, /) -> ModuleHandle: ...
-def lsq_create(bits: int, activations: bool, is_signed: bool, /) -> ModuleHandle: ...
-def lsq_plus_create(bits: int, is_signed: bool, /) -> ModuleHandle: ...
 def reinmax(
     logits: TensorHandle, temperature: float, generator: GeneratorHandle, /
 ) -> TensorHandle: ...

@@ -15,8 +15,10 @@ from . import _core
 from ._arguments import checked
 from ._arrays import as_array
 from ._integers import as_floats
+from ._options import Made
 from ._tensor import Tensor, as_tensor
-from .nn._module import Module, Native
+from .nn._module import Module
+from .nn._native import Native
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Quantizer(Native):
 
     _operation = "quantizer"
 
-    def __init__(self, handle: _core.ModuleHandle, dim: int = -1) -> None:
-        super().__init__(handle)
+    def __init__(self, made: Made, dim: int = -1) -> None:
+        super().__init__(made)
         self.dim = dim
 
     def forward(  # type: ignore[override]

@@ -9,11 +9,10 @@ import numpy.typing as npt
 from . import _core
 from ._arguments import checked
 from ._integers import as_floats
+from ._options import create
 from ._quantizer import Quantizer, QuantizerInfo
 from ._random import quantizer_seed
 from ._tensor import Tensor
-
-_KINDS = {"I": 1, "II": 2, "III": 3, "IV": 4}
 
 
 @checked
@@ -41,8 +40,13 @@ class FSQ(Quantizer):
     def __init__(self, levels: Sequence[int], *, dim: int = -1) -> None:
         if len(levels) > 30:
             raise ValueError(f"[fsq] levels = {[*levels]}: their product must fit in int32")
-        super().__init__(_core.fsq_create(levels), dim)
-        self.levels = tuple(levels)
+        super().__init__(create("fsq", levels=tuple(levels)), dim)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Levels of each element."""
+        levels: tuple[int, ...] = self.options["levels"]
+        return levels
 
 
 @checked
@@ -81,7 +85,15 @@ class LFQ(Quantizer):
         dim: int = -1,
     ) -> None:
         super().__init__(
-            _core.lfq_create(bits, commitment_weight, entropy_weight, diversity, temperature), dim
+            create(
+                "lfq",
+                bits=bits,
+                commitment_weight=commitment_weight,
+                entropy_weight=entropy_weight,
+                diversity=diversity,
+                temperature=temperature,
+            ),
+            dim,
         )
 
 
@@ -128,17 +140,20 @@ class GumbelQuant(Quantizer):
         dim: int = -1,
         seed: int | None = None,
     ) -> None:
+        seed, stream = quantizer_seed("gumbel_quant", seed)
         super().__init__(
-            _core.gumbel_quant_create(
-                feature_size,
-                num_codes,
-                feature_size if code_size is None else code_size,
-                temperature,
-                temperature_decay,
-                temperature_min,
-                kl_weight,
-                hard,
-                *quantizer_seed("gumbel_quant", seed),
+            create(
+                "gumbel_quant",
+                feature_size=feature_size,
+                num_codes=num_codes,
+                code_size=code_size,
+                temperature=temperature,
+                temperature_decay=temperature_decay,
+                temperature_min=temperature_min,
+                kl_weight=kl_weight,
+                hard=hard,
+                seed=seed,
+                stream=stream,
             ),
             dim,
         )
@@ -201,21 +216,27 @@ class GaussianQuant(Quantizer):
         dim: int = -1,
         seed: int | None = None,
     ) -> None:
-        if kind not in _KINDS:
-            raise ValueError(f"[gaussian_quant] kind = {kind!r}: it must be one of {[*_KINDS]}")
+        seed, stream = quantizer_seed("gaussian_quant", seed)
         super().__init__(
-            _core.gaussian_quant_create(
-                feature_size,
-                num_codes,
-                _KINDS[kind],
-                temperature,
-                temperature_decay,
-                temperature_min,
-                *quantizer_seed("gaussian_quant", seed),
+            create(
+                "gaussian_quant",
+                feature_size=feature_size,
+                num_codes=num_codes,
+                kind=kind,
+                temperature=temperature,
+                temperature_decay=temperature_decay,
+                temperature_min=temperature_min,
+                seed=seed,
+                stream=stream,
             ),
             dim,
         )
-        self.kind = kind
+
+    @property
+    def kind(self) -> str:
+        """What logvar is: "I", "II", "III" or "IV"."""
+        kind: str = self.options["kind"]
+        return kind
 
     @property
     def codebook(self) -> Tensor:

@@ -10,17 +10,13 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._options import Made, create, refuse_unknown
 from ._quantizer import Quantizer, QuantizerInfo
 from ._random import quantizer_seed
 from ._tensor import Tensor
 from .optim import Optimizer
 
 InplaceOptimizer = Callable[[list[Tensor]], Optimizer]
-
-_NORMS = {"none": 0, "l2": 1, "l2c": 2, "bn": 3, "gn": 4, "in": 5}
-_STARTS = {"normal": 0, "kaiming": 1, "uniform": 2, "kmeans": 3, "kmeans++": 4}
-_AFFINE = {"learned": 0, "ema": 1}
-_GRADIENTS = {"ste": 0, "rotation": 1, "directional": 2}
 
 
 class VectorQuantOptions(TypedDict, total=False):
@@ -59,98 +55,26 @@ class VectorQuantOptions(TypedDict, total=False):
     reassign: bool
 
 
-_DEFAULTS: VectorQuantOptions = {
-    "code_size": None,
-    "beta": 0.95,
-    "sync_nu": 0.0,
-    "gradient": "ste",
-    "directional_variance": 5e-3,
-    "affine": "learned",
-    "affine_lr": 0.0,
-    "affine_momentum": 0.1,
-    "affine_groups": 1,
-    "ema_decay": 0.0,
-    "ema_epsilon": 1e-5,
-    "ema_manual": False,
-    "simvq": False,
-    "replace_freq": 0,
-    "inplace_optimizer": None,
-    "init": "normal",
-    "kmeans_init": False,
-    "kmeans_freq": 0,
-    "norm": "none",
-    "cb_norm": "none",
-    "max_norm": 10.0,
-    "norm_groups": 4,
-    "temperature": 0.0,
-    "temperature_decay": 1.0,
-    "temperature_min": 0.0,
-    "orthogonal_weight": 0.0,
-    "entropy_weight": 0.0,
-    "entropy_temperature": 1.0,
-    "inner_steps": 1,
-    "outer_steps": 1,
-    "reassign": False,
-}
-
-
-def _native_options(
-    operation: str, feature_size: int, num_codes: int, seed: int | None, given: VectorQuantOptions
-) -> tuple[object, ...]:
-    """The options in the order of `vq_vector_quant_options`."""
-    unknown = [name for name in given if name not in _DEFAULTS]
-    if unknown:
-        raise TypeError(f"[{operation}] unknown options {unknown}: the known are {[*_DEFAULTS]}")
-    o = _DEFAULTS | given
-
-    def choice(name: str, value: str, choices: dict[str, int]) -> int:
-        if value not in choices:
-            raise ValueError(f"[{operation}] {name} = {value!r}: it must be one of {[*choices]}")
-        return choices[value]
-
-    start = o["init"]
-    if o["kmeans_init"]:
+def _create(
+    operation: str,
+    feature_size: int,
+    num_codes: int,
+    seed: int | None,
+    given: VectorQuantOptions,
+    **own: object,
+) -> Made:
+    refuse_unknown(operation, given, VectorQuantOptions.__annotations__)
+    options: dict[str, object] = {**given}
+    options.pop("inplace_optimizer", None)
+    start = options.get("init", "normal")
+    if options.pop("kmeans_init", False):
         if start not in ("normal", "kmeans"):
             raise ValueError(
                 f"[{operation}] init = {start!r} and kmeans_init: only one may choose the start"
             )
-        start = "kmeans"
-    if o["code_size"] is not None and o["code_size"] < 1:
-        raise ValueError(f"[{operation}] code_size = {o['code_size']}: it must be at least 1")
-    return (
-        feature_size,
-        num_codes,
-        o["code_size"] or 0,
-        o["beta"],
-        o["sync_nu"],
-        choice("gradient", o["gradient"], _GRADIENTS),
-        o["directional_variance"],
-        choice("affine", o["affine"], _AFFINE),
-        o["affine_lr"],
-        o["affine_momentum"],
-        o["affine_groups"],
-        o["ema_decay"],
-        o["ema_epsilon"],
-        o["ema_manual"],
-        o["simvq"],
-        o["replace_freq"],
-        choice("init", start, _STARTS),
-        o["kmeans_freq"],
-        choice("norm", o["norm"], _NORMS),
-        choice("cb_norm", o["cb_norm"], _NORMS),
-        o["max_norm"],
-        o["norm_groups"],
-        o["temperature"],
-        o["temperature_decay"],
-        o["temperature_min"],
-        o["orthogonal_weight"],
-        o["entropy_weight"],
-        o["entropy_temperature"],
-        o["inner_steps"],
-        o["outer_steps"],
-        o["reassign"],
-        *quantizer_seed(operation, seed),
-    )
+        options["init"] = "kmeans"
+    options["seed"], options["stream"] = quantizer_seed(operation, seed)
+    return create(operation, feature_size=feature_size, num_codes=num_codes, **options, **own)
 
 
 @checked
@@ -161,10 +85,8 @@ class CodebookQuantizer(Quantizer):
     #: The optimizers that step codebooks in place, one a codebook; empty without.
     inplace_optimizers: tuple[Optimizer, ...]
 
-    def __init__(
-        self, handle: _core.ModuleHandle, dim: int, inplace_optimizer: InplaceOptimizer | None
-    ) -> None:
-        super().__init__(handle, dim)
+    def __init__(self, made: Made, dim: int, inplace_optimizer: InplaceOptimizer | None) -> None:
+        super().__init__(made, dim)
         optimizers = []
         if inplace_optimizer is not None:
             for index, codebook in enumerate(self.codebooks):
@@ -174,7 +96,7 @@ class CodebookQuantizer(Quantizer):
                         f"[{self._operation}] inplace_optimizer must return a vqswift.optim "
                         f"optimizer, not {type(optimizer).__name__}"
                     )
-                _core.quantizer_set_inplace_optimizer(handle, index, optimizer._handle)
+                _core.quantizer_set_inplace_optimizer(made.handle, index, optimizer._handle)
                 optimizers.append(optimizer)
         self.inplace_optimizers = tuple(optimizers)
 
@@ -288,8 +210,11 @@ class VectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        native = _native_options(self._operation, feature_size, num_codes, seed, options)
-        super().__init__(_core.vector_quant_create(native), dim, options.get("inplace_optimizer"))
+        super().__init__(
+            _create(self._operation, feature_size, num_codes, seed, options),
+            dim,
+            options.get("inplace_optimizer"),
+        )
 
     @property
     def inplace_optimizer(self) -> Optimizer | None:
@@ -330,9 +255,9 @@ class GroupVectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        native = _native_options(self._operation, feature_size, num_codes, seed, options)
+        own = {"groups": groups, "shared": shared}
         super().__init__(
-            _core.group_vector_quant_create(native, groups, shared),
+            _create(self._operation, feature_size, num_codes, seed, options, **own),
             dim,
             options.get("inplace_optimizer"),
         )
@@ -369,9 +294,9 @@ class ResidualVectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        native = _native_options(self._operation, feature_size, num_codes, seed, options)
+        own = {"stages": stages, "shared": shared, "quantizer_dropout": quantizer_dropout}
         super().__init__(
-            _core.residual_vector_quant_create(native, stages, shared, quantizer_dropout),
+            _create(self._operation, feature_size, num_codes, seed, options, **own),
             dim,
             options.get("inplace_optimizer"),
         )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from . import _core
 from ._arguments import checked
 from ._integers import as_layer_input
+from ._options import create
 from ._quantizer import Quantizer, QuantizerInfo
 from ._random import Generator, layer_generator
 from ._tensor import Tensor
 from .nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from .nn._module import Module, Native
+from .nn._module import Module
+from .nn._native import Native
 
 
 @checked
@@ -38,13 +39,13 @@ class SQVAE(Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = image_size, channels, width
+        sizes = {"image_size": image_size, "channels": channels, "width": width}
         self.encoder = Native(
-            _core.sqvae_encoder_create(*sizes, layer_generator(generator)._handle)
+            create("sqvae_encoder", **sizes, generator=layer_generator(generator))
         )
         self.quantizer = quantizer
         self.decoder = Native(
-            _core.sqvae_decoder_create(*sizes, layer_generator(generator)._handle)
+            create("sqvae_decoder", **sizes, generator=layer_generator(generator))
         )
 
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
@@ -127,5 +128,12 @@ class ResNet50(Native):
         small_images: bool = False,
         generator: Generator | None = None,
     ) -> None:
-        source = layer_generator(generator)._handle
-        super().__init__(_core.resnet50_create(channels, classes, small_images, source))
+        super().__init__(
+            create(
+                "resnet50",
+                channels=channels,
+                classes=classes,
+                small_images=small_images,
+                generator=layer_generator(generator),
+            )
+        )

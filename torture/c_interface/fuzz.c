@@ -256,8 +256,39 @@ static void obstacle(input *in) {
   sink += vq_estimator_obstacle(optional(in, &options), text, capacity);
 }
 
+/// A module of any kind but one that draws 23 million weights, of options that it has, or has not.
+static void create_module(input *in) {
+  static const char *const texts[] = {"l2", "kmeans", "ema", "rotation", "I", "weights", "", "x"};
+  const char *const *kinds;
+  const vq_option_description *known;
+  int64_t kind_count, known_count, children;
+  if (vq_module_kinds(&kinds, &kind_count)) abort();
+  const char *kind = kinds[take_byte(in) % kind_count];
+  if (strcmp(kind, "resnet50") == 0) kind = "resnet51";
+  if (vq_module_options(kind, &known, &known_count)) known_count = 0;
+  vq_option options[40];
+  int64_t count = 0;
+  memset(options, 0, sizeof options);
+  for (int64_t i = 0; i < known_count; i++) {
+    if (!known[i].required && take_byte(in) % 4) continue;
+    vq_option *option = &options[count++];
+    option->name = take_byte(in) % 64 ? known[i].name : texts[take_byte(in) % 8];
+    option->type = take_byte(in) % 16 ? known[i].type : (vq_option_type)(take_byte(in) % 8);
+    if (option->type == VQ_OPTION_PAIR) option->type = VQ_OPTION_INTEGERS;
+    option->integer = take_int(in);
+    option->number = take_float(in);
+    option->text = texts[take_byte(in) % 8];
+    option->integers = integers(in, &option->count);
+  }
+  void *parts = handles(in, MODULE, &children);
+  vq_module *out = NULL;
+  sink += vq_module_create(optional(in, kind), optional(in, options), count, parts, children,
+                           pick(in, GENERATOR), optional(in, &out));
+  keep(MODULE, out);
+}
+
 static void call(input *in) {
-  unsigned which = take_byte(in) % (GENERATED + 8);
+  unsigned which = take_byte(in) % (GENERATED + 12);
   switch (which) {
 #include "calls.inc"
     case GENERATED: copy_out(in); break;
@@ -267,6 +298,10 @@ static void call(input *in) {
     case GENERATED + 4: load_saved(in); break;
     case GENERATED + 5: obstacle(in); break;
     case GENERATED + 6: sink += vq_set_threads(1 + take_byte(in) % 4); break;
+    case GENERATED + 7:
+    case GENERATED + 8:
+    case GENERATED + 9:
+    case GENERATED + 10: create_module(in); break;
     default: create(in); break;
   }
 }
@@ -291,12 +326,14 @@ static void begin(void) {
   vq_generator *generator;
   if (vq_generator_create(1, 2, &generator)) abort();
   keep(GENERATOR, generator);
-  vq_vector_quant_options options;
-  vq_vector_quant_defaults(3, 4, &options);
+  static const vq_option codes_of_3[] = {{.name = "feature_size", .integer = 3},
+                                         {.name = "num_codes", .integer = 4}};
+  static const vq_option sizes[] = {{.name = "in_features", .integer = 3},
+                                    {.name = "out_features", .integer = 2}};
   vq_module *module;
-  if (vq_vector_quant_create(&options, &module)) abort();
+  if (vq_module_create("vector_quant", codes_of_3, 2, NULL, 0, NULL, &module)) abort();
   keep(MODULE, module);
-  if (vq_linear_create(3, 2, true, generator, &module)) abort();
+  if (vq_module_create("linear", sizes, 2, NULL, 0, generator, &module)) abort();
   keep(MODULE, module);
 }
 

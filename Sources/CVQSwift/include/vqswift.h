@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define VQ_ABI_VERSION 1
+#define VQ_ABI_VERSION 2
 
 #if defined(__GNUC__)
 #define VQ_CHECKED __attribute__((warn_unused_result))
@@ -289,62 +289,48 @@ VQ_CHECKED vq_status vq_generator_permutation(vq_generator *generator, int64_t c
 
 // MARK: - Modules
 
-/// Sizes and flags of a convolution layer; pairs are (height, width).
-typedef struct {
-  size_t struct_size;
-  int64_t input_channels;
-  int64_t output_channels;
-  int64_t kernel[2];
-  int64_t stride[2];
-  int64_t padding[2];
-  int64_t output_padding[2];  ///< transposed convolution only
-  bool bias;
-} vq_conv2d_options;
-
 typedef enum {
-  VQ_RELU,
-  VQ_GELU,
-  VQ_SILU,
-  VQ_TANH,
-  VQ_SIGMOID,
-  VQ_IDENTITY,
-  VQ_FLATTEN
-} vq_activation;
+  VQ_OPTION_INTEGER,
+  VQ_OPTION_WORD,  ///< the bits of a uint64_t
+  VQ_OPTION_NUMBER,
+  VQ_OPTION_BOOLEAN,
+  VQ_OPTION_TEXT,
+  VQ_OPTION_INTEGERS,
+  VQ_OPTION_PAIR  ///< in descriptions: two integers, height and width
+} vq_option_type;
 
-/// Draws initial weights from `generator`.
-VQ_CHECKED vq_status vq_linear_create(int64_t input_features, int64_t output_features, bool bias,
+/// An option by name; the member of its type counts.
+typedef struct {
+  const char *name;
+  vq_option_type type;
+  int64_t integer;  ///< of integers, words and booleans
+  double number;
+  const char *text;
+  const int64_t *integers;
+  int64_t count;
+} vq_option;
+
+/// What an option takes and is when it is not given; texts live as long as the library.
+typedef struct {
+  const char *name;
+  vq_option_type type;
+  bool required;
+  const char *initial;  ///< as text, empty for none
+  const char *choices;  ///< the texts that are taken, separated by spaces; empty for any value
+  const char *rule;     ///< of values beyond the type, empty for none
+} vq_option_description;
+
+/// A module of a kind of `vq_module_kinds`. Options that are not given are at their initial value;
+/// one that is unknown, of another type, or missing though required is refused. `generator` draws
+/// initial weights, or in training forwards, where a kind does; NULL else. A "sequential" takes
+/// children, named "0", "1", ...; a "residual" one, as x + child(x).
+VQ_CHECKED vq_status vq_module_create(const char *kind, const vq_option *options, int64_t count,
+                                      const vq_module *const *children, int64_t child_count,
                                       vq_generator *generator, vq_module **out);
-VQ_CHECKED vq_status vq_conv2d_create(const vq_conv2d_options *options, vq_generator *generator,
-                                      vq_module **out);
-VQ_CHECKED vq_status vq_conv_transpose2d_create(const vq_conv2d_options *options,
-                                                vq_generator *generator, vq_module **out);
-VQ_CHECKED vq_status vq_batch_norm_create(int64_t features, float epsilon, float momentum,
-                                          vq_module **out);
-VQ_CHECKED vq_status vq_layer_norm_create(int64_t features, float epsilon, vq_module **out);
-VQ_CHECKED vq_status vq_embedding_create(int64_t count, int64_t features, vq_generator *generator,
-                                         vq_module **out);
-VQ_CHECKED vq_status vq_activation_create(vq_activation kind, vq_module **out);
-/// Draws from `generator` in training forwards.
-VQ_CHECKED vq_status vq_dropout_create(float probability, vq_generator *generator, vq_module **out);
-VQ_CHECKED vq_status vq_max_pool2d_create(const int64_t kernel[2], const int64_t stride[2],
-                                          const int64_t padding[2], vq_module **out);
-VQ_CHECKED vq_status vq_average_pool2d_create(const int64_t kernel[2], const int64_t stride[2],
-                                              const int64_t padding[2], vq_module **out);
-VQ_CHECKED vq_status vq_upsample_nearest2d_create(const int64_t scale[2], vq_module **out);
-/// Children are named "0", "1", ...
-VQ_CHECKED vq_status vq_sequential_create(const vq_module *const *modules, int64_t count,
-                                          vq_module **out);
-/// x + body(x).
-VQ_CHECKED vq_status vq_residual_create(const vq_module *body, vq_module **out);
-/// The SQ-VAE backbone for `image_size` 32 or 28: [n, s, s, channels] -> [n, s/4, s/4, width].
-VQ_CHECKED vq_status vq_sqvae_encoder_create(int64_t image_size, int64_t channels, int64_t width,
-                                             vq_generator *generator, vq_module **out);
-VQ_CHECKED vq_status vq_sqvae_decoder_create(int64_t image_size, int64_t channels, int64_t width,
-                                             vq_generator *generator, vq_module **out);
-/// ResNet-50 v1.5: [n, h, w, channels] -> logits [n, classes]. `small_images` begins with a 3x3
-/// convolution instead of a 7x7 one of stride 2 and a max-pool.
-VQ_CHECKED vq_status vq_resnet50_create(int64_t channels, int64_t classes, bool small_images,
-                                        vq_generator *generator, vq_module **out);
+/// The names of all kinds.
+VQ_CHECKED vq_status vq_module_kinds(const char *const **out, int64_t *count);
+VQ_CHECKED vq_status vq_module_options(const char *kind, const vq_option_description **out,
+                                       int64_t *count);
 void vq_module_release(vq_module *module);
 VQ_CHECKED vq_status vq_module_forward(vq_module *module, const vq_tensor *x, vq_tensor **out);
 VQ_CHECKED vq_status vq_module_set_training(vq_module *module, bool training);
@@ -376,61 +362,6 @@ VQ_CHECKED vq_status vq_module_load_generators(vq_module *module, const char *co
 
 // MARK: - Vector quantization
 
-enum {
-  VQ_NORM_NONE = 0,
-  VQ_NORM_L2 = 1,       ///< unit length
-  VQ_NORM_CLAMPED = 2,  ///< length of at most max_norm
-  VQ_NORM_BATCH = 3,    ///< channels over the batch, or over the codebook
-  VQ_NORM_GROUP = 4,    ///< norm_groups groups of channels of each vector
-  VQ_NORM_INSTANCE = 5  ///< channels over the positions of a sample, or over the codebook
-};
-enum {
-  VQ_START_NORMAL = 0,    ///< N(0, 1)
-  VQ_START_KAIMING = 1,   ///< N(0, 2 / d)
-  VQ_START_UNIFORM = 2,   ///< +-1/k
-  VQ_START_KMEANS = 3,    ///< k-means of the first training batch
-  VQ_START_PLUS_PLUS = 4  ///< seeds of k-means++ in the first training batch
-};
-enum { VQ_AFFINE_LEARNED = 0, VQ_AFFINE_MOMENTS = 1 };
-enum { VQ_GRADIENT_STRAIGHT_THROUGH = 0, VQ_GRADIENT_ROTATION = 1, VQ_GRADIENT_DIRECTIONAL = 2 };
-
-typedef struct {
-  size_t struct_size;
-  int64_t feature_size;  ///< d
-  int64_t num_codes;     ///< k
-  int64_t code_size;     ///< elements of a code, vectors are projected to it; 0 for d
-  float beta;            ///< weight of the codebook side of the commitment loss, 0...1
-  float sync_nu;         ///< synchronized update
-  int32_t gradient;      ///< VQ_GRADIENT_*
-  float directional_variance;
-  int32_t affine;           ///< VQ_AFFINE_*
-  float affine_lr;          ///< learned affine: E = (1 + lr s) C + lr b; 0 is off
-  float affine_momentum;    ///< weight of a batch in the running moments
-  int64_t affine_groups;    ///< contiguous blocks of codes with a map each
-  float ema_decay;          ///< EMA codebook; 0 is off
-  float ema_epsilon;        ///< Laplace smoothing of its counts
-  bool ema_manual;          ///< it waits for vq_quantizer_update
-  bool simvq;               ///< E = C W, C frozen and W learned
-  int64_t replace_freq;     ///< a code unused for so many training steps is replaced; 0 is off
-  int32_t start;            ///< VQ_START_*
-  int64_t kmeans_freq;      ///< training forwards from one k-means to the next; 0 is off
-  int32_t norm;             ///< of z, VQ_NORM_*
-  int32_t cb_norm;          ///< of the codebook, VQ_NORM_*
-  float max_norm;           ///< of VQ_NORM_CLAMPED
-  int64_t norm_groups;      ///< of VQ_NORM_GROUP
-  float temperature;        ///< of stochastic codes in training; 0 for nearest codes
-  float temperature_decay;  ///< its factor after each training forward
-  float temperature_min;
-  float orthogonal_weight;
-  float entropy_weight;
-  float entropy_temperature;
-  int64_t inner_steps;  ///< steps of the in-place optimizer, the batch split evenly among them
-  int64_t outer_steps;  ///< training forwards from one inner phase to the next
-  bool reassign;        ///< look codes up again after the inner phase
-  uint64_t seed;
-  uint64_t stream;  ///< stream of the generator
-} vq_vector_quant_options;
-
 /// What a quantizer's forward returns; every tensor belongs to the caller.
 typedef struct {
   size_t struct_size;
@@ -448,21 +379,6 @@ typedef struct {
   int64_t active_codes;           ///< codes that the batch uses
 } vq_quantized;
 
-/// The options of a plain layer, struct_size included: every field that is not named is off or at
-/// its usual value.
-void vq_vector_quant_defaults(int64_t feature_size, int64_t num_codes,
-                              vq_vector_quant_options *options);
-VQ_CHECKED vq_status vq_vector_quant_create(const vq_vector_quant_options *options,
-                                            vq_module **out);
-/// Channels in `groups` contiguous groups with a code each, from codebooks of their own or a shared
-/// one; codes are [..., groups].
-VQ_CHECKED vq_status vq_group_vector_quant_create(const vq_vector_quant_options *options,
-                                                  int64_t groups, bool shared, vq_module **out);
-/// Each stage quantizes what the stages before leave; codes are [..., stages]. `dropout` is the
-/// probability that a training batch uses a random number of stages.
-VQ_CHECKED vq_status vq_residual_vector_quant_create(const vq_vector_quant_options *options,
-                                                     int64_t stages, bool shared, float dropout,
-                                                     vq_module **out);
 /// z [..., d]. `mask`, i32 [...] or NULL, is 0 for vectors to leave out; `stages` of a residual
 /// quantizer are used, 0 for all.
 VQ_CHECKED vq_status vq_quantizer_forward(vq_module *quantizer, const vq_tensor *z,
@@ -494,55 +410,6 @@ bool vq_quantizer_is_frozen(const vq_module *quantizer);
 /// one.
 VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer, int64_t index,
                                                         vq_optimizer *optimizer);
-/// Finite scalar quantization: element l of a vector of `count` elements is rounded to one of
-/// `levels[l]` levels. No parameters, loss 0.
-VQ_CHECKED vq_status vq_fsq_create(const int64_t *levels, int64_t count, vq_module **out);
-
-typedef struct {
-  size_t struct_size;
-  int64_t bits;             ///< elements of a vector, each a bit of the code
-  float commitment_weight;  ///< of mse(z, sg z_q)
-  float entropy_weight;     ///< of mean_i H(p_i) - diversity H(mean_i p_i)
-  float diversity;
-  float temperature;  ///< T in p_i = softmax over sign vectors c of 2 z_i.c / T
-} vq_lfq_options;
-
-/// Lookup-free quantization: the signs of a vector's elements, the first the highest bit.
-VQ_CHECKED vq_status vq_lfq_create(const vq_lfq_options *options, vq_module **out);
-
-typedef struct {
-  size_t struct_size;
-  int64_t feature_size;     ///< d of z
-  int64_t num_codes;        ///< k
-  int64_t code_size;        ///< of codes and outputs
-  float temperature;        ///< tau of the first training forward
-  float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
-  float temperature_min;
-  float kl_weight;  ///< of mean_i sum_j p_ij log(k p_ij)
-  bool hard;        ///< training outputs are codes
-  uint64_t seed;
-  uint64_t stream;
-} vq_gumbel_quant_options;
-
-/// Gumbel softmax over the logits of a linear projection; distances are -log p of the code.
-VQ_CHECKED vq_status vq_gumbel_quant_create(const vq_gumbel_quant_options *options,
-                                            vq_module **out);
-
-typedef struct {
-  size_t struct_size;
-  int64_t feature_size;     ///< d
-  int64_t num_codes;        ///< k
-  int32_t kind;             ///< 1 to 4: types I to IV
-  float temperature;        ///< tau of the first training forward
-  float temperature_decay;  ///< factor of tau after each, 0 < decay <= 1
-  float temperature_min;
-  uint64_t seed;
-  uint64_t stream;
-} vq_gaussian_quant_options;
-
-/// Gaussian stochastic quantization (SQ-VAE).
-VQ_CHECKED vq_status vq_gaussian_quant_create(const vq_gaussian_quant_options *options,
-                                              vq_module **out);
 /// `logvar`, z's shape, is the encoder's log variance: required for types II to IV, NULL for I.
 VQ_CHECKED vq_status vq_gaussian_quant_forward(vq_module *quantizer, const vq_tensor *z,
                                                const vq_tensor *logvar, const vq_tensor *mask,
@@ -658,19 +525,8 @@ VQ_CHECKED vq_status vq_module_weighted_layer(const vq_module *module, int64_t i
 /// The layer's forward computes with quantizer(weight) from now on; NULL: with the weight.
 VQ_CHECKED vq_status vq_module_set_weight_quantizer(vq_module *layer, const vq_module *quantizer);
 
-// MARK: - Learned quantizers: modules of one tensor and samples with gradients. `bits` is 1 to 16.
+// MARK: - Samples with gradients
 
-/// y = clip(x, 0, c) in 2^bits - 1 steps; parameter "clip", c, starts at `clip`. dx = g for
-/// 0 <= x < c, dc = sum of g where x >= c.
-VQ_CHECKED vq_status vq_pact_create(int64_t bits, float clip, vq_module **out);
-/// round(clip(x / s, n, p)) s; parameter "step", s, starts from the first training batch. n, p:
-/// -2^(bits-1), 2^(bits-1) - 1 if `is_signed` (2 bits at least), else 0, 2^bits - 1. ds is scaled
-/// by 1 / sqrt(N p), N all elements of x, or with `activations` those of one sample of x [samples,
-/// ...].
-VQ_CHECKED vq_status vq_lsq_create(int64_t bits, bool activations, bool is_signed, vq_module **out);
-/// round(clip((x - o) / s, n, p)) s + o of activations; parameters "step" and "offset" start from
-/// the range of the first training batch.
-VQ_CHECKED vq_status vq_lsq_plus_create(int64_t bits, bool is_signed, vq_module **out);
 /// logits [..., k] -> a one-hot sample of softmax(logits), with ReinMax's gradient.
 VQ_CHECKED vq_status vq_tensor_reinmax(const vq_tensor *logits, float temperature,
                                        vq_generator *generator, vq_tensor **out);

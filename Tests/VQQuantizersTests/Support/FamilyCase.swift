@@ -55,7 +55,7 @@ struct FamilyCase: CustomTestStringConvertible, Sendable {
 
   private static func gaussian(_ kind: VarianceKind) -> FamilyCase {
     FamilyCase(
-      name: "Gaussian \(kind.numeral)", width: 4,
+      name: "Gaussian \(kind.optionName)", width: 4,
       make: { seed in
         var options = GaussianQuantOptions(featureSize: 4, codeCount: 11)
         options.kind = kind

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, NoReturn
 
-from .. import _core
 from .._arguments import checked
-from ..nn._module import Native
-
-_VALUES = ("weights", "activations")
+from .._options import create
+from ..nn._native import Native
 
 
 class Learned(Native):
@@ -55,7 +53,7 @@ class PACT(Learned):
     _operation = "pact"
 
     def __init__(self, bits: int, *, clip: float = 6.0) -> None:
-        super().__init__(_core.pact_create(bits, clip))
+        super().__init__(create("pact", bits=bits, clip=clip))
 
 
 @checked
@@ -93,10 +91,7 @@ class LSQ(Learned):
         values: Literal["weights", "activations"] = "weights",
         signed: bool | None = None,
     ) -> None:
-        if values not in _VALUES:
-            raise ValueError(f"[lsq] values = {values!r}: it must be one of {[*_VALUES]}")
-        has_sign = values == "weights" if signed is None else signed
-        super().__init__(_core.lsq_create(bits, values == "activations", has_sign))
+        super().__init__(create("lsq", bits=bits, values=values, signed=signed))
 
 
 @checked
@@ -125,4 +120,4 @@ class LSQPlus(Learned):
     _operation = "lsq_plus"
 
     def __init__(self, bits: int, *, signed: bool = False) -> None:
-        super().__init__(_core.lsq_plus_create(bits, signed))
+        super().__init__(create("lsq_plus", bits=bits, signed=signed))

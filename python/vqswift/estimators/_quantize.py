@@ -11,7 +11,8 @@ from .. import _core
 from .._arguments import checked
 from .._tensor import Tensor
 from .._warning import warn
-from ..nn._module import Module, Native
+from ..nn._module import Module
+from ..nn._native import Native
 from ._estimator import Estimator
 from ._learned import LSQ, Learned
 from ._weight_quantizer import Range, WeightQuantizer, he_bound

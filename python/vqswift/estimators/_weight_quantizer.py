@@ -12,7 +12,7 @@ from .. import _core
 from .._arguments import checked
 from .._integers import as_floats
 from .._tensor import Tensor
-from ..nn._module import Native
+from ..nn._native import Native
 from ._estimator import Estimator, GridEstimator, ede, get, number
 
 Range = Literal["auto", "he", "max", "mse"]

@@ -8,9 +8,11 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked
+from .._options import Made, create
 from .._random import Generator, layer_generator
 from .._tensor import Pair, Tensor, as_pair, as_tensor
-from ._module import Module, Native
+from ._module import Module
+from ._native import Native
 
 
 @checked
@@ -25,8 +27,15 @@ class Linear(Native):
         *,
         generator: Generator | None = None,
     ) -> None:
-        source = layer_generator(generator)._handle
-        super().__init__(_core.linear_create(in_features, out_features, bias, source))
+        super().__init__(
+            create(
+                "linear",
+                in_features=in_features,
+                out_features=out_features,
+                bias=bias,
+                generator=layer_generator(generator),
+            )
+        )
 
 
 @checked
@@ -45,15 +54,15 @@ class Conv2d(Native):
         generator: Generator | None = None,
     ) -> None:
         super().__init__(
-            _core.conv2d_create(
-                in_channels,
-                out_channels,
-                as_pair(kernel_size),
-                as_pair(stride),
-                as_pair(padding),
-                (0, 0),
-                bias,
-                layer_generator(generator)._handle,
+            create(
+                "conv2d",
+                in_channels=in_channels,
+                out_channels=out_channels,
+                kernel_size=as_pair(kernel_size),
+                stride=as_pair(stride),
+                padding=as_pair(padding),
+                bias=bias,
+                generator=layer_generator(generator),
             )
         )
 
@@ -78,15 +87,16 @@ class ConvTranspose2d(Native):
         generator: Generator | None = None,
     ) -> None:
         super().__init__(
-            _core.conv_transpose2d_create(
-                in_channels,
-                out_channels,
-                as_pair(kernel_size),
-                as_pair(stride),
-                as_pair(padding),
-                as_pair(output_padding),
-                bias,
-                layer_generator(generator)._handle,
+            create(
+                "conv_transpose2d",
+                in_channels=in_channels,
+                out_channels=out_channels,
+                kernel_size=as_pair(kernel_size),
+                stride=as_pair(stride),
+                padding=as_pair(padding),
+                output_padding=as_pair(output_padding),
+                bias=bias,
+                generator=layer_generator(generator),
             )
         )
 
@@ -96,7 +106,7 @@ class BatchNorm(Native):
     """Normalizes the last axis over all others; running variance unbiased."""
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__(_core.batch_norm_create(features, eps, momentum))
+        super().__init__(create("batch_norm", features=features, eps=eps, momentum=momentum))
 
 
 @checked
@@ -104,7 +114,7 @@ class LayerNorm(Native):
     """Normalizes each vector of the last axis."""
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
-        super().__init__(_core.layer_norm_create(features, eps))
+        super().__init__(create("layer_norm", normalized_shape=(features,), eps=eps))
 
 
 @checked
@@ -112,54 +122,54 @@ class Embedding(Native):
     """int32 [...] -> rows of `weight` [count, features]."""
 
     def __init__(self, count: int, features: int, *, generator: Generator | None = None) -> None:
-        source = layer_generator(generator)._handle
-        super().__init__(_core.embedding_create(count, features, source))
+        source = layer_generator(generator)
+        super().__init__(create("embedding", count=count, features=features, generator=source))
 
     def _input(self, x: Any) -> Tensor:
         return as_tensor(x)
 
 
 class _Activation(Native):
-    _kind: int
+    _kind: str
 
     def __init__(self) -> None:
-        super().__init__(_core.activation_create(self._kind))
+        super().__init__(create(self._kind))
 
 
 class ReLU(_Activation):
     """max(x, 0)."""
 
-    _kind = 0
+    _kind = "relu"
 
 
 class GELU(_Activation):
     """x Phi(x), the exact form."""
 
-    _kind = 1
+    _kind = "gelu"
 
 
 class SiLU(_Activation):
     """x sigmoid(x)."""
 
-    _kind = 2
+    _kind = "silu"
 
 
 class Tanh(_Activation):
     """Hyperbolic tangent."""
 
-    _kind = 3
+    _kind = "tanh"
 
 
 class Sigmoid(_Activation):
     """1 / (1 + exp(-x))."""
 
-    _kind = 4
+    _kind = "sigmoid"
 
 
 class Identity(_Activation):
     """x."""
 
-    _kind = 5
+    _kind = "identity"
 
     def _input(self, x: Any) -> Tensor:
         return as_tensor(x)
@@ -168,7 +178,7 @@ class Identity(_Activation):
 class Flatten(_Activation):
     """[n, ...] -> [n, product of the rest]."""
 
-    _kind = 6
+    _kind = "flatten"
 
     def _input(self, x: Any) -> Tensor:
         return as_tensor(x)
@@ -179,7 +189,12 @@ class Dropout(Native):
     """Zeroes elements with probability `p` in training, the others times 1 / (1 - p)."""
 
     def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
-        super().__init__(_core.dropout_create(p, layer_generator(generator)._handle))
+        super().__init__(create("dropout", p=p, generator=layer_generator(generator)))
+
+
+def _pool(kind: str, kernel: Pair, stride: Pair | None, padding: Pair) -> Made:
+    step = None if stride is None else as_pair(stride)
+    return create(kind, kernel_size=as_pair(kernel), stride=step, padding=as_pair(padding))
 
 
 @checked
@@ -187,9 +202,7 @@ class MaxPool2d(Native):
     """Maximum of each window; the stride is the kernel's size unless given."""
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
-        step = kernel_size if stride is None else stride
-        sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-        super().__init__(_core.max_pool2d_create(*sizes))
+        super().__init__(_pool("max_pool2d", kernel_size, stride, padding))
 
 
 @checked
@@ -197,9 +210,7 @@ class AvgPool2d(Native):
     """Mean of each window, padding counted as zeros."""
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
-        step = kernel_size if stride is None else stride
-        sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-        super().__init__(_core.average_pool2d_create(*sizes))
+        super().__init__(_pool("average_pool2d", kernel_size, stride, padding))
 
 
 @checked
@@ -207,7 +218,7 @@ class Upsample(Native):
     """Repeats each pixel `scale` times along both axes."""
 
     def __init__(self, scale: Pair) -> None:
-        super().__init__(_core.upsample_nearest2d_create(as_pair(scale)))
+        super().__init__(create("upsample_nearest2d", scale=as_pair(scale)))
 
 
 class _Fused(Module):
@@ -265,7 +276,7 @@ class Sequential(_Fused):
             self._children[str(index)] = module
 
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
-        return _core.sequential_create(parts)
+        return _core.module_create("sequential", {}, parts, None)
 
     def forward(self, x: Any) -> Any:
         """The last module's output."""
@@ -293,7 +304,7 @@ class Residual(_Fused):
         self.body = body
 
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
-        return _core.residual_create(parts[0])
+        return _core.module_create("residual", {}, parts, None)
 
     def forward(self, x: Tensor | npt.ArrayLike) -> Tensor:
         """x plus the body's output."""

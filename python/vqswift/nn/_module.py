@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _core
-from .._arguments import checked, operation_of
+from .._arguments import checked
 from .._arrays import as_array
 from .._fitting import fitted
-from .._integers import as_layer_input
 from .._interop import not_copied
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
@@ -199,7 +197,15 @@ class Module:
             for name, child in self.named_children()
         ]
         body = "".join(f"\n  {line}" for line in lines)
-        return f"{type(self).__name__}({body}\n)" if lines else f"{type(self).__name__}()"
+        options, end = self._options_text(), "\n" if lines else ""
+        return f"{self._title()}({options}{body}{end})"
+
+    def _title(self) -> str:
+        return type(self).__name__
+
+    def _options_text(self) -> str:
+        """What a module was made of, for its `repr`."""
+        return ""
 
     # State
 
@@ -314,77 +320,3 @@ def _is_module(value: Any) -> bool:
 
 def _is_parameter(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and _core.tensor_is_leaf(value._handle)
-
-
-@checked
-class Native(Module):
-    """A module of the core behind one handle."""
-
-    _tensors: dict[str, Tensor]
-
-    def __init__(self, handle: _core.ModuleHandle) -> None:
-        super().__init__()
-        self._handle = handle
-        object.__setattr__(self, "_tensors", {})
-
-    @property
-    def training(self) -> bool:
-        """Whether the layer is in training."""
-        return _core.module_is_training(self._handle)
-
-    @training.setter
-    def training(self, mode: bool) -> None:
-        _core.module_set_training(self._handle, bool(mode))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Tensor) and name in self._native_names():
-            raise TypeError(f"[setattr] {name} belongs to the layer: write it by .assign(value)")
-        super().__setattr__(name, value)
-
-    def _native_names(self) -> set[str]:
-        if "_handle" not in self.__dict__:
-            return set()
-        every = _core.module_parameters(self._handle, True) + _core.module_buffers(self._handle)
-        return {name for name, _ in every}
-
-    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
-        """The layer's output."""
-        return Tensor._wrap(_core.module_forward(self._handle, self._input(x)._handle))
-
-    def _input(self, x: npt.ArrayLike | Tensor) -> Tensor:
-        return as_layer_input(operation_of(type(self)), x)
-
-    def _own_parameters(self, every: bool) -> list[tuple[str, Tensor]]:
-        # One object for one parameter, so that `id` and sets tell parameters apart.
-        own = [
-            (n, self._tensors.setdefault(n, Tensor._wrap(h)))
-            for n, h in _core.module_parameters(self._handle, every)
-        ]
-        return own + super()._own_parameters(every)
-
-    def _own_buffers(self) -> list[tuple[str, Tensor]]:
-        own = [(n, Tensor._wrap(h)) for n, h in _core.module_buffers(self._handle)]
-        return own + super()._own_buffers()
-
-    def _own_optional_buffers(self) -> list[tuple[str, Tensor]]:
-        return [(n, Tensor._wrap(h)) for n, h in _core.module_optional_buffers(self._handle)]
-
-    def _load_own(self, state: dict[str, np.ndarray]) -> None:
-        added = self._held_parameters().keys() | self._buffers.keys()
-        super()._load_own({name: value for name, value in state.items() if name in added})
-        pairs = [(n, Tensor(value)._handle) for n, value in state.items() if n not in added]
-        _core.module_load(self._handle, pairs, False)
-
-    def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
-        return _core.module_generators(self._handle)
-
-    def _load_generators(self, state: dict[str, Any]) -> None:
-        pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
-        _core.module_load_generators(self._handle, pairs)
-
-    def __getattr__(self, name: str) -> Tensor:
-        if not name.startswith("_"):
-            for own, tensor in self._own_parameters(True) + self._own_buffers():
-                if own == name:
-                    return tensor
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")

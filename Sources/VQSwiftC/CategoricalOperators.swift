@@ -1,30 +1,5 @@
 import CVQSwift
-import VQEstimators
 import VQTensor
-
-@_cdecl("vq_pact_create") @implementation
-public func vq_pact_create(
-  _ bits: Int64, _ clip: Float, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
-  produceModule(out) { try PACT(bits: Int(bits), clip: clip) }
-}
-
-@_cdecl("vq_lsq_create") @implementation
-public func vq_lsq_create(
-  _ bits: Int64, _ activations: Bool, _ isSigned: Bool,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
-  produceModule(out) {
-    try LSQ(bits: Int(bits), values: activations ? .activations : .weights, isSigned: isSigned)
-  }
-}
-
-@_cdecl("vq_lsq_plus_create") @implementation
-public func vq_lsq_plus_create(
-  _ bits: Int64, _ isSigned: Bool, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
-  produceModule(out) { try LSQPlus(bits: Int(bits), isSigned: isSigned) }
-}
 
 /// Writes a handle of what `body` samples of the logits.
 private func sample(

@@ -1,0 +1,123 @@
+"""Modules of the core behind one handle."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from .._arguments import checked, operation_of
+from .._integers import as_layer_input
+from .._options import Made
+from .._tensor import Tensor
+from ._module import Module
+
+
+@cache
+def _positional(layer: type) -> frozenset[str]:
+    """The parameters of a layer that are given without their names."""
+    parameters = inspect.signature(layer.__init__).parameters.values()  # type: ignore[misc]
+    return frozenset(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
+@checked
+class Native(Module):
+    """A module of the core behind one handle."""
+
+    _tensors: dict[str, Tensor]
+    _made: Made | None
+
+    def __init__(self, made: Made | _core.ModuleHandle) -> None:
+        super().__init__()
+        known = isinstance(made, Made)
+        # Past `__setattr__`, which asks for both.
+        self.__dict__.update(
+            _made=made if known else None, _handle=made.handle if known else made, _tensors={}
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the layer was made of, by name: every option of its kind, None for none."""
+        return {} if self._made is None else self._made.every()
+
+    def _title(self) -> str:
+        made = self._made if type(self) is Native else None
+        return made.kind if made is not None else super()._title()
+
+    def _options_text(self) -> str:
+        return "" if self._made is None else self._made.shown(_positional(type(self)))
+
+    @property
+    def training(self) -> bool:
+        """Whether the layer is in training."""
+        return _core.module_is_training(self._handle)
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        _core.module_set_training(self._handle, bool(mode))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and name in self._native_names():
+            raise TypeError(f"[setattr] {name} belongs to the layer: write it by .assign(value)")
+        if self._is_option(name) and not hasattr(type(self), name):
+            raise AttributeError(
+                f"[{operation_of(type(self))}] {name} = {value!r}: it stays as the layer was made "
+                "with; make another layer"
+            )
+        super().__setattr__(name, value)
+
+    def _is_option(self, name: str) -> bool:
+        made = self.__dict__.get("_made")
+        return made is not None and made.has(name)
+
+    def _native_names(self) -> set[str]:
+        if "_handle" not in self.__dict__:
+            return set()
+        every = _core.module_parameters(self._handle, True) + _core.module_buffers(self._handle)
+        return {name for name, _ in every}
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return Tensor._wrap(_core.module_forward(self._handle, self._input(x)._handle))
+
+    def _input(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        return as_layer_input(operation_of(type(self)), x)
+
+    def _own_parameters(self, every: bool) -> list[tuple[str, Tensor]]:
+        # One object for one parameter, so that `id` and sets tell parameters apart.
+        own = [
+            (n, self._tensors.setdefault(n, Tensor._wrap(h)))
+            for n, h in _core.module_parameters(self._handle, every)
+        ]
+        return own + super()._own_parameters(every)
+
+    def _own_buffers(self) -> list[tuple[str, Tensor]]:
+        own = [(n, Tensor._wrap(h)) for n, h in _core.module_buffers(self._handle)]
+        return own + super()._own_buffers()
+
+    def _own_optional_buffers(self) -> list[tuple[str, Tensor]]:
+        return [(n, Tensor._wrap(h)) for n, h in _core.module_optional_buffers(self._handle)]
+
+    def _load_own(self, state: dict[str, np.ndarray]) -> None:
+        added = self._held_parameters().keys() | self._buffers.keys()
+        super()._load_own({name: value for name, value in state.items() if name in added})
+        pairs = [(n, Tensor(value)._handle) for n, value in state.items() if n not in added]
+        _core.module_load(self._handle, pairs, False)
+
+    def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
+        return _core.module_generators(self._handle)
+
+    def _load_generators(self, state: dict[str, Any]) -> None:
+        pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
+        _core.module_load_generators(self._handle, pairs)
+
+    def __getattr__(self, name: str) -> Tensor:
+        if not name.startswith("_"):
+            for own, tensor in self._own_parameters(True) + self._own_buffers():
+                if own == name:
+                    return tensor
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
