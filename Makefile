@@ -69,6 +69,7 @@ lint: install
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	swift format lint --strict --recursive Sources Tests Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy --strict python/vqswift
 	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/c/*.c Sources/CPlatform/*.c \
 	  Sources/CPlatform/include/*.h Sources/CVQSwift/include/*.h
 

@@ -48,10 +48,14 @@ def refuse(operation: str, name: str, value: object, required: str) -> NoReturn:
     raise TypeError(f"[{operation}] {name}{link} {described(value)}: {required} is required")
 
 
-@functools.lru_cache(maxsize=256)
 def operation_of(kind: type) -> str:
     """The name of a class in messages: ConvTranspose2d -> conv_transpose2d, LSQPlus -> lsq_plus."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+    return _with_underscores(kind.__name__)
+
+
+@functools.lru_cache(maxsize=256)
+def _with_underscores(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def is_integer(value: Any) -> bool:

@@ -77,7 +77,7 @@ class Rates(list[float]):
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError(f"[optimizer] lrs: there are {len(self)} groups, no more and no fewer")
 
-    append = extend = insert = remove = clear = sort = reverse = _refuse
+    append = extend = insert = remove = clear = sort = reverse = _refuse  # type: ignore[assignment]
     __delitem__ = __iadd__ = __imul__ = _refuse
 
     def pop(self, index: SupportsIndex = -1) -> NoReturn:

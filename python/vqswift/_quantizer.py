@@ -198,7 +198,7 @@ class Quantizer(Native):
             return [int(size) for size in order]
 
         def position(found: re.Match[str]) -> str:
-            place = np.unravel_index(int(found[1]), shape)
+            place = [int(i) for i in np.unravel_index(int(found[1]), shape)]
             return f"flat index {np.ravel_multi_index(passed(place), passed(shape))}"
 
         if axis != rank - 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import SupportsIndex, TypedDict, Unpack
+from typing import Any, SupportsIndex, TypedDict, Unpack
 
 import numpy.typing as npt
 
@@ -61,10 +61,10 @@ def _create(
     num_codes: int,
     seed: int | None,
     given: VectorQuantOptions,
-    **own: object,
+    **own: Any,
 ) -> Made:
     refuse_unknown(operation, given, VectorQuantOptions.__annotations__)
-    options: dict[str, object] = {**given}
+    options: dict[str, Any] = {**given}
     options.pop("inplace_optimizer", None)
     start = options.get("init", "normal")
     if options.pop("kmeans_init", False):

@@ -22,6 +22,8 @@ _NO_CLASSES = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
 
+_Batch = tuple[NDArray[np.float32], NDArray[np.int32]]
+
 
 @checked
 class ImageFolder:
@@ -112,7 +114,7 @@ class ImageFolder:
         """The middles of these images, float32 [n, size, size, 3]."""
         return np.stack([self.image(int(index)) for index in indices])
 
-    def batches(self, batch_size: int, *, seed: int = 0) -> Iterator[tuple[NDArray, NDArray]]:
+    def batches(self, batch_size: int, *, seed: int = 0) -> Iterator[_Batch]:
         """Random crops in random order, epoch after epoch, the next batch read ahead.
 
         Pairs of float32 [batch_size, size, size, 3] and int32 [batch_size]. Raises ``ValueError``
@@ -126,7 +128,7 @@ class ImageFolder:
             )
         return self._batches(batch_size, seed)
 
-    def _batches(self, batch_size: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
+    def _batches(self, batch_size: int, seed: int) -> Iterator[_Batch]:
         def read(indices: NDArray[np.integer], stream: int) -> NDArray[np.float32]:
             random = np.random.default_rng([seed, stream])
             return np.stack([self.image(int(index), random) for index in indices])

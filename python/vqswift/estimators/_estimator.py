@@ -276,7 +276,7 @@ class GridEstimator:
     @property
     def spacing(self) -> float:
         """D = 2 bound / (2^bits - 1)."""
-        return 2 * self.bound / (2**self.bits - 1)
+        return 2 * self.bound / ((1 << self.bits) - 1)
 
     @property
     def boundaries(self) -> np.ndarray:

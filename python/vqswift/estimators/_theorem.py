@@ -180,7 +180,8 @@ def _has_warp(grid: GridEstimator | ChannelEstimators) -> bool:
 def _finite(values: np.ndarray) -> np.ndarray:
     """What lies beyond float32, where h is too small to move a weight, at its ends."""
     largest = float(np.finfo(np.float32).max)
-    return np.clip(values, -largest, largest)
+    clipped: np.ndarray = np.clip(values, -largest, largest)
+    return clipped
 
 
 def _rounded(w: np.ndarray, grid: GridEstimator | ChannelEstimators) -> np.ndarray:

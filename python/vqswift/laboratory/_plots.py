@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def save(
     for document in documents:
         for name, report in document["twins"].items():
             twins.setdefault(name, report)
-    drawn = {
+    drawn: dict[str, Callable[[], Any]] = {
         "alignment.png": lambda: _scatter(Figure, settings, twins),
         "epochs.png": lambda: _epochs(Figure, settings, twins),
         "rates.png": lambda: study and _rates(Figure, study),
@@ -38,7 +38,7 @@ def save(
     }
     written = []
     for name, draw in drawn.items():
-        figure = draw()
+        figure: Any = draw()
         if figure is not None:
             figure.savefig(folder / name, dpi=110, bbox_inches="tight")
             written.append(name)

@@ -98,6 +98,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
+def _known_mean(records: Sequence[dict[str, Any]], key: str) -> float:
+    return float(np.mean([record[key] for record in records]))
+
+
 def _row(name: str, found: list[tuple[int, dict[str, Any]]], means: dict[str, Any]) -> Row:
     last = [report["records"][-1] for _, report in found]
     reports = [report for _, report in found]
@@ -109,17 +113,17 @@ def _row(name: str, found: list[tuple[int, dict[str, Any]]], means: dict[str, An
         seeds=tuple(seed for seed, _ in found),
         errors=tuple(r["alignment_error"] for r in last),
         error=means[name],
-        raw_error=_mean([r["raw_error"] for r in last]),
+        raw_error=_known_mean(last, "raw_error"),
         ratio=None if yardstick is None else means[name] / yardstick,
         incorrect_agreement=_mean([r["incorrect_agreement"] for r in last]),
         validation_correlation=_mean([r["validation_correlation"] for r in reports]),
         largest_accuracy_gap=max(gaps),
         **{
-            key: _mean([r[key] for r in last])
+            key: _known_mean(last, key)
             for key in ("weight_agreement", "inference_agreement", "accuracy", "twin_accuracy")
         },
         **{
-            key: _mean([r[key] for r in reports])
+            key: _known_mean(reports, key)
             for key in ("change_agreement", "compressed_change_agreement")
         },
     )

@@ -98,7 +98,7 @@ def run(settings: ResNetSettings) -> dict[str, Any]:
         done = target
         trainer.evaluate(images.validation, images.labels, batch_size=50)
         print(_lines(trainer), flush=True)
-    document = {
+    document: dict[str, Any] = {
         "settings": {
             k: v for k, v in vars(settings).items() if k not in ("root", "output", "images")
         },

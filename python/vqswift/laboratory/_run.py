@@ -185,7 +185,7 @@ def _sets(settings: Settings) -> tuple[data.ImageSet, data.ImageSet]:
 
 def _digits() -> tuple[data.ImageSet, data.ImageSet]:
     """The 1797 digits of scikit-learn, 28x28: 1437 to train on, 360 to test."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     digits = load_digits()
     images = (digits.images * (255 / 16)).round().astype(np.uint8)

@@ -180,7 +180,9 @@ def select(names: tuple[str, ...]) -> tuple[Trial, ...]:
     return tuple(known[name] for name in names if name != RATES) if names else TRIALS
 
 
-def build(settings: Settings, seed: int, recipe: Recipe, twin: Twin | None):
+def build(
+    settings: Settings, seed: int, recipe: Recipe, twin: Twin | None
+) -> tuple[vq.nn.Module, vq.optim.Optimizer, bool]:
     """A model, its optimizer, and whether its weights begin at M(w)."""
     vq.manual_seed(seed)
     net = {"a": vq.models.mnist_net_a, "b": vq.models.mnist_net_b}[settings.net]
@@ -208,7 +210,9 @@ def build(settings: Settings, seed: int, recipe: Recipe, twin: Twin | None):
 
 def _set(layer: estimators.WeightedLayer, scale: float) -> None:
     """The straight-through partner of the layer's estimator."""
+    assert isinstance(layer.quantizer, estimators.WeightQuantizer)
     grid = layer.quantizer.estimator.partner
+    assert isinstance(grid, estimators.GridEstimator)
     layer.quantizer = estimators.WeightQuantizer(
         grid.bits, grid.bound, grid.estimator, gradient_scale=scale
     )

@@ -241,9 +241,8 @@ class _Fused(Module):
     def _input(self, x: Any) -> Tensor:
         """x as the first child that computes takes it."""
         for child in self.children():
-            if not isinstance(child, (Identity, Flatten)):
-                taken: Tensor = child._input(x)  # type: ignore[operator]
-                return taken
+            if isinstance(child, (Native, _Fused)) and not isinstance(child, (Identity, Flatten)):
+                return child._input(x)
         return as_tensor(x)
 
     def _fused(self) -> _core.ModuleHandle | None:

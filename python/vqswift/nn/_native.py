@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,27 +16,26 @@ from .._tensor import Tensor
 from ._module import Module
 
 
-@cache
-def _positional(layer: type) -> frozenset[str]:
-    """The parameters of a layer that are given without their names."""
-    parameters = inspect.signature(layer.__init__).parameters.values()  # type: ignore[misc]
-    return frozenset(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+def _positional(layer: Native) -> set[str]:
+    """The parameters of a layer's kind that are given without their names."""
+    parameters = inspect.signature(type(layer)).parameters.values()
+    return {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
 
 
 @checked
 class Native(Module):
     """A module of the core behind one handle."""
 
-    _tensors: dict[str, Tensor]
+    _handle: _core.ModuleHandle
     _made: Made | None
+    _tensors: dict[str, Tensor]
 
     def __init__(self, made: Made | _core.ModuleHandle) -> None:
         super().__init__()
-        known = isinstance(made, Made)
+        handle = made.handle if isinstance(made, Made) else made
+        known = made if isinstance(made, Made) else None
         # Past `__setattr__`, which asks for both.
-        self.__dict__.update(
-            _made=made if known else None, _handle=made.handle if known else made, _tensors={}
-        )
+        self.__dict__.update(_handle=handle, _made=known, _tensors={})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -49,7 +47,7 @@ class Native(Module):
         return made.kind if made is not None else super()._title()
 
     def _options_text(self) -> str:
-        return "" if self._made is None else self._made.shown(_positional(type(self)))
+        return "" if self._made is None else self._made.shown(_positional(self))
 
     @property
     def training(self) -> bool:
