@@ -19,7 +19,7 @@ swift-test: system
 
 # Tests that time something, or fill the machine, run alone.
 ALONE := $(addprefix pytests/test_,$(addsuffix .py,benchmarks few_vectors interrupts process_end \
-  search_extremes threads))
+  search_extremes termination threads))
 
 py-test: install
 	$(PYTHON) -m pytest -q -n 2 pytests $(addprefix --ignore=,$(ALONE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +214,16 @@ def test_progress_without_a_terminal_prints_lines(capsys):
     assert lines[0].startswith("   plain    1/3  loss ")
     assert lines[-1].startswith("   plain    3/3  loss ")
     assert "perplexity" in lines[-1] and lines[-1].endswith("images/s")
+
+
+def test_a_checkpoint_is_loaded_into_a_module_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    vq.save(path, {"model.weight": np.ones(2, np.float32)})
+    with pytest.raises(TypeError, match=r"^\[load_model\] model = 2: a module is required$"):
+        train.load_model(2, path)
+
+
+def test_the_perplexity_takes_one_axis_of_counts() -> None:
+    huge = np.broadcast_to(np.float32(1), (2**20, 2**20))
+    with pytest.raises(ValueError, match=r"^\[perplexity\] counts of shape \[1048576, 1048576\]"):
+        train.perplexity(huge)

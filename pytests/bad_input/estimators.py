@@ -156,6 +156,16 @@ ESTIMATOR: dict[str, Case] = {
 }
 
 WEIGHT_QUANTIZER: dict[str, Case] = {
+    "slices of channels": (
+        lambda: estimators.ChannelEstimators([1]),  # type: ignore[list-item]
+        TypeError,
+        ["channel_estimators", "slices[0] = 1", "a GridEstimator"],
+    ),
+    "no slices of channels": (
+        lambda: estimators.ChannelEstimators([]),
+        ValueError,
+        ["channel_estimators", "one or more"],
+    ),
     "bits": (quantizer(0, 1.0), ValueError, [*BITS, "bits = 0"]),
     "many bits": (quantizer(17, 1.0, "dsq"), ValueError, [*BITS, "bits = 17"]),
     "bound": (quantizer(2, -1.0), ValueError, ["bound = -1.0", "must be positive, from 1e-30"]),

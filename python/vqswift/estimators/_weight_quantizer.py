@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._arguments import checked
+from .._arguments import checked, refuse
 from .._integers import as_floats
 from .._tensor import Tensor
 from ..nn._native import Native
@@ -33,6 +33,11 @@ class ChannelEstimators:
     """An estimator on a grid for each slice along the first axis: functions of w [slices, ...]."""
 
     def __init__(self, slices: list[GridEstimator]) -> None:
+        if not slices:
+            raise ValueError("[channel_estimators] slices = []: one or more are required")
+        for place, grid in enumerate(slices):
+            if not isinstance(grid, GridEstimator):
+                refuse("channel_estimators", f"slices[{place}]", grid, "a GridEstimator")
         self.slices = slices
         self.estimator, self.bits = slices[0].estimator, slices[0].bits
         self.bound = np.array([grid.bound for grid in slices])

@@ -200,6 +200,11 @@ class Module:
         options, end = self._options_text(), "\n" if lines else ""
         return f"{self._title()}({options}{body}{end})"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a layer was made of, by name; empty for a module that is made of others."""
+        return {}
+
     def _title(self) -> str:
         return type(self).__name__
 

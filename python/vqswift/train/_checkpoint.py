@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import vqswift as vq
 
-from .._arguments import checked
+from .._arguments import checked, refuse
 from .._checkpoint import Path
 from .._fitting import fitted
 from ._trainer import Trainer
@@ -79,6 +79,8 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
 @checked
 def load_model(model: Any, path: Path) -> None:
     """Loads the model's part of a checkpoint."""
+    if not hasattr(model, "load_state_dict"):
+        refuse("load_model", "model", model, "a module")
     tensors, _ = vq.load(path)
     model.load_state_dict(_taken("model.", tensors))
 

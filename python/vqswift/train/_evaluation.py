@@ -78,6 +78,8 @@ def psnr(mse: float) -> float:
 def perplexity(counts: NDArray[Any]) -> float:
     """``2^H``, H the entropy in bits of codes that occur ``counts`` ``[k]`` times."""
     counts = np.asarray(counts)
+    if counts.ndim != 1:
+        raise ValueError(f"[perplexity] counts of shape {[*counts.shape]}: [k] is required")
     total = counts.sum()
     if total <= 0 or (counts < 0).any():
         raise ValueError(f"[perplexity] counts that sum to {total}: must be codes of a set")
