@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,21 +57,39 @@ print("same")
 """
 
 
-def started(program: list[str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        # A shell that runs the tests in the background has children ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    """Starts Python programs; kills at the end of the test those that go on."""
+    children = []
+
+    def start(program: list[str], folder: Path, **variables: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, *program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=os.environ | variables,
+            # A shell that runs the tests in the background has children ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
 
 
 @pytest.mark.parametrize("place", ["step", "slow"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_terminated_training_resumes_bit_for_bit(tmp_path: Path, place: str, count: int) -> None:
+def test_a_terminated_training_resumes_bit_for_bit(
+    tmp_path: Path, started: Start, place: str, count: int
+) -> None:
     """In a step, or in what the program does between two."""
     if (place, count) == ("slow", 4):
         pytest.skip("the program waits after its first step")
@@ -93,7 +112,7 @@ def test_a_terminated_training_resumes_bit_for_bit(tmp_path: Path, place: str, c
     assert run_python(TRAINING + RESUME, str(path), str(step)) == "same\n"
 
 
-def test_without_a_checkpoint_the_signal_ends_the_process(tmp_path: Path) -> None:
+def test_without_a_checkpoint_the_signal_ends_the_process(tmp_path: Path, started: Start) -> None:
     program = TRAINING + RUN.replace("trainer(path)", "trainer(None)")
     child = started(["-c", program, "none", "slow"], tmp_path)
     assert child.stdout and child.stdout.readline() == "ready\n"
@@ -150,17 +169,12 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_ends_with_a_word(tmp_path: Path, name: str, kind: signal.Signals) -> None:
+def test_a_command_ends_with_a_word(
+    tmp_path: Path, started: Start, name: str, kind: signal.Signals
+) -> None:
     pytest.importorskip("sklearn")
-    environment = os.environ | {"VQSWIFT_DATA": str(tmp_path), "COLUMNS": "80"}
-    child = subprocess.Popen(
-        [sys.executable, "-u", "-m", "vqswift", *COMMANDS[name]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env=environment,
-    )
+    command = ["-u", "-m", "vqswift", *COMMANDS[name]]
+    child = started(command, tmp_path, VQSWIFT_DATA=str(tmp_path), COLUMNS="80")
     # The demonstration tells its steps; what the others do first is all the same to them.
     deadline = time.monotonic() + (120 if name == "demo" else 8)
     metrics = tmp_path / "out/metrics.jsonl"
