@@ -21,21 +21,8 @@ struct NormalizationKernels {
   static let usable = NormalizationKernels(.usable)
 }
 
-extension NormalizationKernels {
-  /// Those of `set`, which the CPU must run.
-  init(_ set: InstructionSet) {
-    #if arch(x86_64)
-      switch set {
-      case .avx512bf16, .avx512: self = .avx512
-      case .avx2: self = .avx2
-      case .portable: self = .portable
-      }
-    #else
-      self = .portable
-    #endif
-  }
-
-  private static let portable = NormalizationKernels(
+extension NormalizationKernels: VectorKernels {
+  static let portable = NormalizationKernels(
     addRows: VQTiles.addRows(_:rows:columns:_:),
     addSquares: VQTiles.addSquares(_:rows:columns:_:_:),
     normalizeRows: VQTiles.normalizeRows(_:rows:columns:mean:factor:shift:relu:_:),
@@ -45,7 +32,7 @@ extension NormalizationKernels {
       _:_:rows:columns:mean:factor:shift:level:slope:relu:_:))
 
   #if arch(x86_64)
-    private static let avx2 = NormalizationKernels(
+    static let avx2 = NormalizationKernels(
       addRows: VQTilesAVX2.addRows(_:rows:columns:_:),
       addSquares: VQTilesAVX2.addSquares(_:rows:columns:_:_:),
       normalizeRows: VQTilesAVX2.normalizeRows(_:rows:columns:mean:factor:shift:relu:_:),
@@ -54,7 +41,7 @@ extension NormalizationKernels {
       pullGradientRows: VQTilesAVX2.pullGradientRows(
         _:_:rows:columns:mean:factor:shift:level:slope:relu:_:))
 
-    private static let avx512 = NormalizationKernels(
+    static let avx512 = NormalizationKernels(
       addRows: VQTilesAVX512.addRows(_:rows:columns:_:),
       addSquares: VQTilesAVX512.addSquares(_:rows:columns:_:_:),
       normalizeRows: VQTilesAVX512.normalizeRows(_:rows:columns:mean:factor:shift:relu:_:),

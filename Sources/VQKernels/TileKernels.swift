@@ -97,22 +97,8 @@ struct PairKernels {
     ) -> Void
 }
 
-extension TileKernels {
-  /// Those of `set`, which the CPU must run.
-  init(_ set: InstructionSet) {
-    #if arch(x86_64)
-      switch set {
-      case .avx512bf16: self = .avx512bf16
-      case .avx512: self = .avx512
-      case .avx2: self = .avx2
-      case .portable: self = .portable
-      }
-    #else
-      self = .portable
-    #endif
-  }
-
-  private static let portable = TileKernels(
+extension TileKernels: VectorKernels {
+  static let portable = TileKernels(
     panelPoints: VQTiles.panelPoints,
     tileCodes: VQTiles.tileCodes,
     scanTiles: VQTiles.scanTiles(_:_:_:width:count:_:_:),
@@ -132,7 +118,7 @@ extension TileKernels {
     pairs: nil)
 
   #if arch(x86_64)
-    private static let avx2 = TileKernels(
+    static let avx2 = TileKernels(
       panelPoints: VQTilesAVX2.panelPoints,
       tileCodes: VQTilesAVX2.tileCodes,
       scanTiles: VQTilesAVX2.scanTiles(_:_:_:width:count:_:_:),
@@ -150,7 +136,7 @@ extension TileKernels {
       directFloats: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
       pairs: nil)
-    private static let avx512 = TileKernels(
+    static let avx512 = TileKernels(
       panelPoints: VQTilesAVX512.panelPoints,
       tileCodes: VQTilesAVX512.tileCodes,
       scanTiles: VQTilesAVX512.scanTiles(_:_:_:width:count:_:_:),
@@ -168,7 +154,7 @@ extension TileKernels {
       directFloats: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
       pairs: nil)
-    private static let avx512bf16 = TileKernels(
+    static let avx512bf16 = TileKernels(
       panelPoints: VQTilesBF16.panelPoints,
       tileCodes: VQTilesBF16.tileCodes,
       scanTiles: VQTilesBF16.scanTiles(_:_:_:width:count:_:_:),

@@ -27,21 +27,8 @@ struct WinogradKernels {
   static let usable = WinogradKernels(.usable)
 }
 
-extension WinogradKernels {
-  /// Those of `set`, which the CPU must run.
-  init(_ set: InstructionSet) {
-    #if arch(x86_64)
-      switch set {
-      case .avx512bf16, .avx512: self = .avx512
-      case .avx2: self = .avx2
-      case .portable: self = .portable
-      }
-    #else
-      self = .portable
-    #endif
-  }
-
-  private static let portable = WinogradKernels(
+extension WinogradKernels: VectorKernels {
+  static let portable = WinogradKernels(
     productRows: VQTiles.productRows,
     measurePixels: VQTiles.measurePixels(_:count:channels:share:sums:peaks:),
     measureChannels: VQTiles.measureChannels(
@@ -58,7 +45,7 @@ extension WinogradKernels {
 
   #if arch(x86_64)
 
-    private static let avx2 = WinogradKernels(
+    static let avx2 = WinogradKernels(
       productRows: VQTilesAVX2.productRows,
       measurePixels: VQTilesAVX2.measurePixels(_:count:channels:share:sums:peaks:),
       measureChannels: VQTilesAVX2.measureChannels(
@@ -73,7 +60,7 @@ extension WinogradKernels {
       addTransposedProducts: VQTilesAVX2.addTransposedProducts(
         _:aStride:_:bStride:_:points:rows:depth:columns:))
 
-    private static let avx512 = WinogradKernels(
+    static let avx512 = WinogradKernels(
       productRows: VQTilesAVX512.productRows,
       measurePixels: VQTilesAVX512.measurePixels(_:count:channels:share:sums:peaks:),
       measureChannels: VQTilesAVX512.measureChannels(
