@@ -2,17 +2,15 @@ import VQTensor
 
 /// What an option's values have in common.
 public struct OptionRule<Value>: Sendable {
-  @usableFromInline let text: String
-  @usableFromInline let holds: @Sendable (Value) -> Bool
+  let text: String
+  let holds: @Sendable (Value) -> Bool
 
-  @inlinable
   public init(_ text: String, _ holds: @escaping @Sendable (Value) -> Bool) {
     (self.text, self.holds) = (text, holds)
   }
 }
 
 extension OptionRule where Value: Comparable & Sendable {
-  @inlinable
   public static func atLeast(_ least: Value) -> Self {
     OptionRule("must be at least \(least)") { $0 >= least }
   }
@@ -20,28 +18,21 @@ extension OptionRule where Value: Comparable & Sendable {
 
 extension OptionRule where Value == Int {
   /// Sizes whose products are checked where they are multiplied.
-  @inlinable
   public static var size: Self { .atLeast(1) }
 }
 
 extension OptionRule where Value == Float {
-  @inlinable
   public static var atLeastZero: Self {
     OptionRule("must be finite and at least 0") { $0.isFinite && $0 >= 0 }
   }
-  @inlinable
   public static var aboveZero: Self {
     OptionRule("must be finite and above 0") { $0.isFinite && $0 > 0 }
   }
-  @inlinable
   public static var fraction: Self { OptionRule("must be in 0...1") { $0 >= 0 && $0 <= 1 } }
-  @inlinable
   public static var probability: Self {
     OptionRule("must be from 0 to 1") { $0 >= 0 && $0 <= 1 }
   }
-  @inlinable
   public static var belowOne: Self { OptionRule("must be in 0..<1") { $0 >= 0 && $0 < 1 } }
-  @inlinable
   public static var share: Self {
     OptionRule("must be above 0 and at most 1") { $0 > 0 && $0 <= 1 }
   }
@@ -54,12 +45,11 @@ public final class Option<Options> {
   public let choices: [String]
   public let rule: String
   public let isRequired: Bool
-  @usableFromInline let set: (inout Options, OptionValue, _ operation: String) throws -> Void
-  @usableFromInline let value: (Options) -> OptionValue?
-  @usableFromInline let check: (Options, _ operation: String) throws -> Void
+  let set: (inout Options, OptionValue, _ operation: String) throws -> Void
+  let value: (Options) -> OptionValue?
+  let check: (Options, _ operation: String) throws -> Void
 
-  @inlinable
-  init<Value: OptionType>(
+  private init<Value: OptionType>(
     _ name: String, _ type: Value.Type, _ rule: OptionRule<Value>?, isRequired: Bool,
     get: @escaping (Options) -> Value, set: @escaping (inout Options, Value) -> Void
   ) {
@@ -78,7 +68,6 @@ public final class Option<Options> {
     }
   }
 
-  @inlinable
   public convenience init<Value: OptionType>(
     _ name: String, _ path: WritableKeyPath<Options, Value>, _ rule: OptionRule<Value>? = nil,
     isRequired: Bool = false
@@ -131,8 +120,7 @@ public final class Option<Options> {
   }
 }
 
-@usableFromInline
-func mismatch<Value: OptionType>(
+private func mismatch<Value: OptionType>(
   _ operation: String, _ name: String, _ given: OptionValue, _ type: Value.Type
 ) -> VQError {
   switch given {

@@ -7,12 +7,12 @@ import difflib
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _core
-from ._random import Generator
+from ._random import Generator, quantizer_seed
 
 
 @dataclass(slots=True)
@@ -25,43 +25,42 @@ class Made:
 
     def has(self, name: str) -> bool:
         """Whether the kind has such an option, given or not."""
-        return name in _names(self.kind)
+        return name in _described(self.kind)
 
     def every(self) -> dict[str, Any]:
         """All options, as they were given or as the core has them."""
-        every = {row[0]: self._initial(row[0]) for row in _described(self.kind)}
-        return every | dict(self.options)
+        initial = {name: option.initial for name, option in _described(self.kind).items()}
+        return initial | dict(self.options)
 
     def shown(self, positional: Container[str]) -> str:
         """Required options, then those that differ from the core's, as a call has them."""
         texts = []
-        for name, form, required, *_ in _described(self.kind):
+        for name, option in _described(self.kind).items():
             if name not in self.options or name in ("seed", "stream"):
                 continue
-            text = _text(self.options[name], form)
-            if required and name in positional:
+            text = _text(self.options[name], option.form)
+            if option.is_required and name in positional:
                 texts.append(text)
-            elif required or text != _text(self._initial(name), form):
+            elif option.is_required or text != _text(option.initial, option.form):
                 texts.append(f"{name}={text}")
         return ", ".join(texts)
 
-    def _initial(self, name: str) -> Any:
-        initial = next(row[3] for row in _described(self.kind) if row[0] == name)
-        return ast.literal_eval(initial) if initial else None
+
+class _Option(NamedTuple):
+    form: str
+    is_required: bool
+    initial: Any  # None for none
 
 
 @cache
-def _names(kind: str) -> frozenset[str]:
-    return frozenset(row[0] for row in _core.module_options(kind))
-
-
-@cache
-def _described(kind: str) -> list[tuple[str, str, bool, str, str, str]]:
-    """The options of a kind; the core writes True and False in lower case."""
-    rows = _core.module_options(kind)
-    return [
-        (*row[:3], row[3].capitalize() if row[1] == "bool" else row[3], *row[4:]) for row in rows
-    ]
+def _described(kind: str) -> dict[str, _Option]:
+    """The options of a kind of module by name."""
+    described = {}
+    for name, form, is_required, initial, *_ in _core.module_options(kind):
+        # The core writes True and False in lower case.
+        text = initial.capitalize() if form == "bool" else initial
+        described[name] = _Option(form, is_required, ast.literal_eval(text) if text else None)
+    return described
 
 
 def _text(value: Any, form: str) -> str:
@@ -84,6 +83,12 @@ def create(kind: str, /, *, generator: Generator | None = None, **options: Any) 
     }
     source = None if generator is None else generator._handle
     return Made(_core.module_create(kind, given, (), source), kind, given)
+
+
+def create_seeded(kind: str, seed: int | None, /, **options: Any) -> Made:
+    """A quantizer of `kind` that draws from `seed`, or as `quantizer_seed` says without one."""
+    seed, stream = quantizer_seed(kind, seed)
+    return create(kind, **options, seed=seed, stream=stream)
 
 
 def refuse_unknown(operation: str, given: Iterable[str], known: Collection[str]) -> None:

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from . import _core
 from ._arguments import checked
 from ._integers import as_floats
-from ._options import create
+from ._options import create, create_seeded
 from ._quantizer import Quantizer, QuantizerInfo
-from ._random import quantizer_seed
 from ._tensor import Tensor
 
 
@@ -140,10 +139,10 @@ class GumbelQuant(Quantizer):
         dim: int = -1,
         seed: int | None = None,
     ) -> None:
-        seed, stream = quantizer_seed("gumbel_quant", seed)
         super().__init__(
-            create(
+            create_seeded(
                 "gumbel_quant",
+                seed,
                 feature_size=feature_size,
                 num_codes=num_codes,
                 code_size=code_size,
@@ -152,8 +151,6 @@ class GumbelQuant(Quantizer):
                 temperature_min=temperature_min,
                 kl_weight=kl_weight,
                 hard=hard,
-                seed=seed,
-                stream=stream,
             ),
             dim,
         )
@@ -216,18 +213,16 @@ class GaussianQuant(Quantizer):
         dim: int = -1,
         seed: int | None = None,
     ) -> None:
-        seed, stream = quantizer_seed("gaussian_quant", seed)
         super().__init__(
-            create(
+            create_seeded(
                 "gaussian_quant",
+                seed,
                 feature_size=feature_size,
                 num_codes=num_codes,
                 kind=kind,
                 temperature=temperature,
                 temperature_decay=temperature_decay,
                 temperature_min=temperature_min,
-                seed=seed,
-                stream=stream,
             ),
             dim,
         )

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
-from ._options import Made, create, refuse_unknown
+from ._options import Made, create_seeded, refuse_unknown
 from ._quantizer import Quantizer, QuantizerInfo
-from ._random import quantizer_seed
 from ._tensor import Tensor
 from .optim import Optimizer
 
@@ -73,8 +72,9 @@ def _create(
                 f"[{operation}] init = {start!r} and kmeans_init: only one may choose the start"
             )
         options["init"] = "kmeans"
-    options["seed"], options["stream"] = quantizer_seed(operation, seed)
-    return create(operation, feature_size=feature_size, num_codes=num_codes, **options, **own)
+    return create_seeded(
+        operation, seed, feature_size=feature_size, num_codes=num_codes, **options, **own
+    )
 
 
 @checked
