@@ -12,6 +12,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+SHIM = ROOT / "python/src"
+CALLS = ROOT / "build/shim/calls.c"
 ONEDNN_HEADER = Path("/usr/include/oneapi/dnnl/dnnl.h")
 SWIFT = (6, 3)
 
@@ -49,11 +51,20 @@ def obstacle(includes: list[str]) -> str | None:
     return None
 
 
+def write_bindings() -> None:
+    """The extension's calls and the package's stub, both from vqswift.h."""
+    sys.path.insert(0, str(SHIM))
+    import bindings
+
+    bindings.write(CALLS, ROOT / "python/vqswift/_core.pyi")
+
+
 class BuildCore(build_ext):
     """swift build for the core, clang for the shim, swiftc for the link."""
 
     def build_extension(self, ext: Extension) -> None:
         includes = [f"-I{sysconfig.get_path('include')}", f"-I{ROOT / 'Sources/CVQSwift/include'}"]
+        includes.append(f"-I{SHIM}")
         if missing := obstacle(includes):
             sys.exit(f"vqswift cannot be built: {missing}.")
         # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
@@ -104,11 +115,12 @@ class BuildCore(build_ext):
         return os.path.join(*fullname.split(".")) + ".abi3.so"
 
 
+write_bindings()
 setup(
     ext_modules=[
         Extension(
             "vqswift._core",
-            sorted(str(path.relative_to(ROOT)) for path in (ROOT / "python/src").glob("*.c")),
+            sorted(str(path.relative_to(ROOT)) for path in [*SHIM.glob("*.c"), CALLS]),
             py_limited_api=True,
         )
     ],

@@ -6,21 +6,19 @@ import ast
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import vqswift
+import vqswift as vq
 from conftest import ROOT
 from vqswift import _core
 
+sys.path.insert(0, str(ROOT / "python/src"))
+import bindings  # noqa: E402
+
 HEADER = ROOT / "Sources/CVQSwift/include/vqswift.h"
 EXTENSION = Path(_core.__file__)
-
-# What a Python program reaches another way, or never needs.
-C_ONLY = {
-    "vq_tensor_create_borrowed",  # Python copies
-    "vq_module_kinds",  # and has a class for each
-}
 
 
 def header_functions() -> set[str]:
@@ -93,15 +91,13 @@ def test_header_documents_every_section() -> None:
     assert fallible and all(line.startswith("VQ_CHECKED") for line in fallible)
 
 
-def test_shim_calls_every_function_of_the_header() -> None:
-    sources = "\n".join(path.read_text() for path in (ROOT / "python/src").glob("*.[ch]"))
-    called = set(re.findall(r"\b(vq_[a-z0-9_]+)\b", sources))
-    pasted = re.findall(r"\b(vq_\w*?)##(\w+?)(?:##(\w+))?\b", sources)
-    uses = re.findall(r"^[A-Z_0-9]+\(([\w, ]+)", sources, re.M)
-    arguments = {word for use in uses for word in re.split(r"[, ]+", use)}
-    for prefix, _, suffix in pasted:
-        called |= {f"{prefix}{argument}{suffix}" for argument in arguments}
-    assert header_functions() - called == C_ONLY
+def test_extension_calls_what_it_does_not_leave_to_c() -> None:
+    text, _ = bindings.generated()
+    text += "".join(path.read_text() for path in (ROOT / "python/src").glob("*.c"))
+    called = set(re.findall(r"\b(vq_[a-z0-9_]+)\b", text))
+    releases = {f"vq_{kind}_release" for kind in bindings.HANDLES}
+    assert header_functions() - called - releases <= bindings.C_ONLY
+    assert bindings.C_ONLY | bindings.BY_HAND.keys() <= header_functions()
 
 
 def test_extension_exports_its_entry_point_alone() -> None:
@@ -128,14 +124,64 @@ def test_stub_lists_exactly_the_extension() -> None:
     assert stub_names() == public
 
 
+TENSOR = vq.Tensor([[1.0]])
+TAKEN = {
+    "TensorHandle": TENSOR._handle,
+    "ModuleHandle": vq.nn.Identity()._handle,
+    "GeneratorHandle": vq.Generator(1)._handle,
+    "OptimizerHandle": _core.optimizer_create("sgd", {}),
+    "EstimatorHandle": _core.estimator_create("ste", {}, 1, 1.0),
+    "int": 1,
+    "float": 1.0,
+    "bool": True,
+    "str": "linear",
+    "tuple[int, int]": (1, 1),
+    "Mapping[str, object]": {},
+}
+
+
+class Nothing:
+    """What no call takes."""
+
+    def __bool__(self) -> bool:
+        raise TypeError
+
+
+def test_a_wrong_argument_is_named() -> None:
+    _, stub = bindings.generated()
+    tried = 0
+    for node in ast.parse(stub).body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        if node.name == "tensor_create":  # reads the element type first
+            continue
+        before: list[object] = []
+        for argument in node.args.posonlyargs:
+            kind = ast.unparse(argument.annotation) if argument.annotation else ""
+            call = getattr(_core, node.name)
+            values = [*before, *[Nothing()] * (len(node.args.posonlyargs) - len(before))]
+            with pytest.raises(TypeError) as caught:
+                call(*values)
+            expected = (
+                "expected str" if argument.arg == "path" else f"] {argument.arg} has type Nothing"
+            )
+            assert expected in str(caught.value), (node.name, argument.arg)
+            tried += 1
+            if kind == "np.ndarray":  # of an element type and a size that the stub does not tell
+                break
+            before.append(TAKEN.get(kind, () if kind.startswith("Sequence") else None))
+    assert tried > 250
+
+
 def test_every_native_call_is_used() -> None:
     """A function of `_core` that no Python module calls is dead."""
-    package = Path(vqswift.__file__).parent
+    package = Path(vq.__file__).parent
     text = "\n".join(path.read_text() for path in package.rglob("*.py"))
     unused = {name for name in stub_names() if f"_core.{name}" not in text}
     assert unused <= {
         "OptimizerHandle",
         "GeneratorHandle",
+        "EstimatorHandle",
         "live_handles",
         "module_is_training",
     } | {"grad_enabled"}

@@ -7,11 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from c_interface import parsed
+from c_interface import FUNCTIONS
 from conftest import ROOT
-
-HEADER = ROOT / "Sources/CVQSwift/include/vqswift.h"
-FUNCTIONS, _ = parsed(HEADER)
 
 # What ends the use of the library for other threads.
 LEFT_OUT = {"vq_shut_down"}
@@ -20,13 +17,13 @@ PROGRAM = """
 import ctypes, itertools, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from c_interface import Caller
+from c_interface import Caller, is_pointer
 
-caller = Caller(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
-for name in sys.argv[5:]:
+caller = Caller(Path(sys.argv[2]), Path(sys.argv[3]))
+for name in sys.argv[4:]:
     function = caller.functions[name]
-    pointers = [p.name for p in function.parameters if p.is_pointer]
-    lists = [p.name for p in function.parameters if p.is_pointer and p.name != "out"]
+    pointers = [p.name for p in function.parameters if is_pointer(p)]
+    lists = [p.name for p in function.parameters if is_pointer(p) and p.name != "out"]
     counts = [p.name for p in function.parameters if p.type == "int64_t"]
     calls = [{}, {pointer: None for pointer in pointers}]
     calls += [{pointer: None} for pointer in pointers]
@@ -67,7 +64,6 @@ def test_no_argument_ends_the_process(c_library: Path, tmp_path: Path) -> None:
             PROGRAM,
             str(ROOT / "pytests"),
             str(c_library),
-            str(HEADER),
         ]
         done = subprocess.run(
             [*command, str(tmp_path), *names], capture_output=True, text=True, timeout=300

@@ -100,7 +100,7 @@ def with_foreign_optimizer() -> tuple[nn.Module, optim.Optimizer]:
 
 class Other(optim.Optimizer):
     def __init__(self, params: list[Tensor]) -> None:
-        super().__init__(params, 0, 0.1, 0.0)
+        super().__init__(params, "sgd", 0.1, 0.0)
 
 
 SIGN = "its factor depends on the gradient's sign, so it has no warp"

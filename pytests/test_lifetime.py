@@ -96,7 +96,7 @@ ERRORS: dict[str, Callable[[], object]] = {
     "save": lambda: vq.save("/nonexistent/folder/file", {"a": np.ones(3)}),
     "overflow": lambda: vq.Generator(1).uniform((1 << 40, 1 << 40)),
     "memory": lambda: vq.Generator(1).uniform((1 << 43,)),
-    "wrong handle": lambda: _core.add(vq.Tensor([1.0])._handle, vq.Generator(1)._handle),
+    "wrong handle": lambda: _core.tensor_add(vq.Tensor([1.0])._handle, vq.Generator(1)._handle),
     "concatenate": lambda: vq.concatenate([np.ones((2, 3)), np.ones((2, 4))]),
 }
 

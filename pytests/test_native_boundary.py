@@ -43,16 +43,16 @@ def objects(count: int) -> np.ndarray:
         ),
         (
             lambda: _core.estimator_evaluate(
-                (0, 2, 1.0, 0.0, 0.0, None), 0, np.ones(3), objects(3)
+                _core.estimator_create("ste", {}, 2, 1.0), 0, np.ones(3), objects(3)
             ),
-            ["estimator", "'O'", "float64"],
+            ["estimator_evaluate", "out", "'O'", "float64"],
         ),
-        (lambda: _core.estimator_alpha([0, 2, 1.0]), ["estimator", "list", "tuple"]),
+        (lambda: _core.estimator_alpha([0, 2, 1.0]), ["estimator", "list", "handle"]),
         (lambda: _core.module_load(LAYER, [FLOATS], True), ["TensorHandle", "tuple", "name"]),
         (lambda: _core.module_load(LAYER, ["ab"], True), ["str", "tuple", "name"]),
         (
-            lambda: _core.optimizer_create([1], 0, 0.0, False, 0.9, 0.9, 1e-8, True),
-            ["optimizer", "int", "tuple"],
+            lambda: _core.optimizer_add_group(_core.optimizer_create("sgd", {}), [1], 0.1, 0.0),
+            ["optimizer_add_group", "parameters", "int", "tensor handle"],
         ),
         (lambda: _core.archive_save("a", [], ["ab"]), ["save", "str", "tuple"]),
     ],

@@ -40,7 +40,7 @@ GIVEN = {"stream"}
 
 
 def described(kind: str) -> dict[str, tuple[Any, ...]]:
-    return {row[0]: row[1:] for row in _core.module_options(kind)}
+    return {row[0]: row[1:] for row in _core.kind_options("module", kind)}
 
 
 def signature(kind: str) -> dict[str, Any]:

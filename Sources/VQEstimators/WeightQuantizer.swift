@@ -22,14 +22,13 @@ public final class WeightQuantizer: Module {
   /// Of error decay: how far training is, 0...1, a scalar that the training loop sets.
   public let progress: Tensor?
   private let start: GridEstimator
-  private let scalesParameters: Bool
   private weak var weight: Tensor?
   private var isStale = false
   private var isListed: Bool
 
   /// - Throws: `.value` unless `gradientScale` is positive and finite in float32.
   public convenience init(_ estimator: GridEstimator, gradientScale: Double = 1) throws {
-    try self.init(estimator, gradientScale, nil, nil, false)
+    try self.init(estimator, gradientScale, nil, nil)
   }
 
   /// A grid that follows from `weight`.
@@ -37,23 +36,21 @@ public final class WeightQuantizer: Module {
   /// - Parameters:
   ///   - estimator: on the grid of He's bound.
   ///   - isPerSlice: whether each slice along the first axis has a bound of its own.
-  ///   - scalesParameters: whether the sharpness of tanh and the cap of ReSTE go with the bound.
   public convenience init(
     _ estimator: GridEstimator, gradientScale: Double = 1, range: WeightRange, of weight: Tensor,
-    isPerSlice: Bool, scalesParameters: Bool
+    isPerSlice: Bool
   ) throws {
     try weight.requireFloat("weight_quantizer")
     guard let slices = weight.shape.first, weight.count > 0 else {
       throw VQError.shape("weight_quantizer", [weight.shape], "a range needs weights [out, ...]")
     }
     let bounds = try Tensor.ones(isPerSlice ? [slices] : [])
-    try self.init(estimator, gradientScale, range, bounds, scalesParameters)
+    try self.init(estimator, gradientScale, range, bounds)
     try fit(weight, isGiven: weight.isWritten)
   }
 
   private init(
-    _ estimator: GridEstimator, _ gradientScale: Double, _ range: WeightRange?, _ bounds: Tensor?,
-    _ scalesParameters: Bool
+    _ estimator: GridEstimator, _ gradientScale: Double, _ range: WeightRange?, _ bounds: Tensor?
   ) throws {
     guard gradientScale > 0, Float(gradientScale) > 0, Float(gradientScale).isFinite else {
       throw VQError.value(
@@ -62,13 +59,11 @@ public final class WeightQuantizer: Module {
     }
     start = estimator
     self.gradientScale = gradientScale
-    (self.range, self.bounds, self.scalesParameters) = (range, bounds, scalesParameters)
+    (self.range, self.bounds) = (range, bounds)
     isListed = range != nil && range != .automatic
-    if case .errorDecay(let start) = estimator.estimator {
-      progress = try Tensor(scalar: Float(start))
-    } else {
-      progress = nil
-    }
+    let isAnnealed = estimator.estimator.name == EstimatorKind.errorDecay.name
+    let first = estimator.estimator.given("progress").flatMap(Float.init) ?? 0
+    progress = isAnnealed ? try Tensor(scalar: first) : nil
   }
 
   // MARK: Range
@@ -141,7 +136,7 @@ public final class WeightQuantizer: Module {
       return try bounds.values.map { bound in
         // He's bound as it was given, not rounded to float32.
         let isStart = bound == Float(start.grid.bound)
-        return try annealed(isStart ? start : start.on(Double(bound), scalesParameters))
+        return try annealed(isStart ? start : start.on(bound: Double(bound)))
       }
     }
   }
@@ -189,7 +184,7 @@ public final class WeightQuantizer: Module {
               for (slice, estimator) in parts {
                 let first = slice.lowerBound
                 estimateGradient(
-                  estimator.shape, estimator.grid.geometry, scale: scale, w + first, g + first,
+                  estimator.kernel, estimator.grid.geometry, scale: scale, w + first, g + first,
                   out + first, count: slice.count)
               }
             }
@@ -226,47 +221,6 @@ public final class WeightQuantizer: Module {
   }
 }
 
-extension GridEstimator {
-  /// The same on the grid of another bound.
-  fileprivate func on(_ bound: Double, _ scalesParameters: Bool) throws -> GridEstimator {
-    var kind = estimator
-    let scale = bound / grid.bound
-    if scalesParameters {
-      if case .tanh(let sharpness) = kind { kind = .tanh(sharpness: sharpness / scale) }
-      if case .reste(let power, let cap) = kind { kind = .reste(power: power, cap: cap * scale) }
-    }
-    return try GridEstimator(kind, on: UniformGrid(bits: grid.bits, bound: bound))
-  }
-}
-
 extension UniformGrid {
   var geometry: QuantizationGrid { QuantizationGrid(bound: bound, cells: cells) }
-}
-
-extension GridEstimator {
-  /// h as the kernels take it.
-  var shape: EstimatorShape {
-    switch estimator {
-    case .straightThrough: .one
-    case .clipped: .clipped
-    case .dsq:
-      .cellSech(
-        sharpness: Float(2 * cellSharpness),
-        factor: Float(cellSharpness / Glibc.tanh(cellSharpness)))
-    case .cosine(let amplitude): .cellCosine(amplitude: Float(amplitude))
-    case .tanh(let sharpness): .sech(sharpness: Float(sharpness), factor: Float(sharpness))
-    case .sigmoid: .sech(sharpness: 0.5, factor: 0.25)
-    case .arctan: .arctan
-    case .approxSign: .approxSign
-    case .reste(let power, let cap):
-      .power(exponent: Float((1 - power) / power), cap: Float(cap), factor: Float(1 / power))
-    case .mad: .magnitudeAware
-    case .ewgs(let strength): .errorWise(strength: Float(strength))
-    case .errorDecay(let progress):
-      .sech(
-        sharpness: Float(errorDecaySharpness(progress)),
-        factor: Float(max(1, errorDecaySharpness(progress))))
-    case .sampled(let h, let cyclical): .samples(h.map { Float($0) }, overGrid: !cyclical)
-    }
-  }
 }

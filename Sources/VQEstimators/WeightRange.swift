@@ -2,14 +2,14 @@ import VQKernels
 import VQTensor
 
 /// Where the bound of a weight quantizer's grid comes from.
-public enum WeightRange: Int32, Sendable {
+public enum WeightRange: String, CaseIterable, Sendable {
   /// The largest absolute weight: nothing is clipped.
-  case largest = 0
+  case largest = "max"
   /// The least mean squared error of Q(w), of 40 bounds up to the largest absolute weight.
-  case leastError = 1
+  case leastError = "mse"
   /// He's bound for weights as they were made; of weights that were given or trained, the largest absolute
   /// value where its mean squared error is below three quarters of that of He's bound.
-  case automatic = 2
+  case automatic = "auto"
 }
 
 extension WeightRange {

@@ -6,45 +6,34 @@ import VQTensor
 ///
 /// Weight decay is an L2 penalty: `g` is the gradient plus decay times the parameter.
 public class Adam: Optimizer {
-  public let betas: (Double, Double)
-  public let epsilon: Double
+  public let options: AdamOptions
 
-  /// Squares of gradients below 1e-22 are 0 in float32; divided by less they would make steps of any size.
-  private static let leastEpsilon = 1e-20
-
-  init(
-    _ name: String, groups: [ParameterGroup], betas: (Double, Double), epsilon: Double
-  ) throws {
-    try Optimizer.check(name, "betas[0]", betas.0, below: 1)
-    try Optimizer.check(name, "betas[1]", betas.1, below: 1)
-    guard epsilon.isFinite, epsilon >= Self.leastEpsilon else {
-      throw VQError.value(
-        name, "eps", "\(epsilon)",
-        "must be finite and at least \(Self.leastEpsilon): "
-          + "it divides where squares of gradients vanish")
-    }
-    self.betas = betas
-    self.epsilon = epsilon
-    try super.init(name, groups: groups, momentNames: ["exp_avg", "exp_avg_sq"])
+  init(_ name: String, _ options: AdamOptions, groups: [ParameterGroup]) throws {
+    try AdamOptions.table.check(options, name)
+    self.options = options
+    try super.init(
+      name, groups: groups, momentNames: ["exp_avg", "exp_avg_sq"],
+      decayBiasesAndNorms: options.decayBiasesAndNorms)
   }
 
   public override var squaredMomentNames: [String] { ["exp_avg_sq"] }
 
   /// - Throws: `.value` for a beta outside [0, 1) or rates that are not finite.
   public convenience init(
-    groups: [ParameterGroup], betas: (Double, Double) = (0.9, 0.999), epsilon: Double = 1e-8
+    _ options: AdamOptions = AdamOptions(), groups: [ParameterGroup]
   ) throws {
-    try self.init("adam", groups: groups, betas: betas, epsilon: epsilon)
+    try self.init("adam", options, groups: groups)
   }
 
   public convenience init(
     _ parameters: [Tensor], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
     epsilon: Double = 1e-8, weightDecay: Double = 0, decayBiasesAndNorms: Bool = true
   ) throws {
-    let group = ParameterGroup(
-      parameters, learningRate: learningRate, weightDecay: weightDecay,
-      decayBiasesAndNorms: decayBiasesAndNorms)
-    try self.init(groups: [group], betas: betas, epsilon: epsilon)
+    try self.init(
+      AdamOptions(betas, epsilon, decayBiasesAndNorms),
+      groups: [
+        ParameterGroup(parameters, learningRate: learningRate, weightDecay: weightDecay)
+      ])
   }
 
   /// L2 penalty, and factor on the parameter before the step.
@@ -57,12 +46,12 @@ public class Adam: Optimizer {
     weightDecay: Double
   ) throws {
     let (penalty, shrink) = decay(learningRate: learningRate, weightDecay: weightDecay)
-    let steps = Double(state.step)
+    let (betas, steps) = (options.betas, Double(state.step))
     let step = AdamStep(
       rate: Float(learningRate / (1 - pow(betas.0, steps))), decay: Float(penalty),
       shrink: Float(shrink), firstWeight: Float(1 - betas.0), beta2: Float(betas.1),
       secondWeight: Float(1 - betas.1), correction: Float((1 - pow(betas.1, steps)).squareRoot()),
-      epsilon: Float(epsilon))
+      epsilon: Float(options.epsilon))
     parameter.mutate { p in
       gradient.read { g in
         state.moments[0].mutate { m in
@@ -78,19 +67,20 @@ public class Adam: Optimizer {
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019): `p *= 1 - rate * decay` before the step.
 public final class AdamW: Adam {
   public convenience init(
-    groups: [ParameterGroup], betas: (Double, Double) = (0.9, 0.999), epsilon: Double = 1e-8
+    _ options: AdamOptions = AdamOptions(), groups: [ParameterGroup]
   ) throws {
-    try self.init("adamw", groups: groups, betas: betas, epsilon: epsilon)
+    try self.init("adamw", options, groups: groups)
   }
 
   public convenience init(
     _ parameters: [Tensor], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
     epsilon: Double = 1e-8, weightDecay: Double = 0.01, decayBiasesAndNorms: Bool = true
   ) throws {
-    let group = ParameterGroup(
-      parameters, learningRate: learningRate, weightDecay: weightDecay,
-      decayBiasesAndNorms: decayBiasesAndNorms)
-    try self.init(groups: [group], betas: betas, epsilon: epsilon)
+    try self.init(
+      AdamOptions(betas, epsilon, decayBiasesAndNorms),
+      groups: [
+        ParameterGroup(parameters, learningRate: learningRate, weightDecay: weightDecay)
+      ])
   }
 
   override func decay(

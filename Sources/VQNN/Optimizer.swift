@@ -6,25 +6,11 @@ public struct ParameterGroup {
   public let parameters: [Tensor]
   public var learningRate: Double
   public var weightDecay: Double
-  /// Whether parameters of the roles bias and norm decay as weights do; codebooks never decay.
-  public var decayBiasesAndNorms: Bool
 
-  public init(
-    _ parameters: [Tensor], learningRate: Double, weightDecay: Double = 0,
-    decayBiasesAndNorms: Bool = true
-  ) {
+  public init(_ parameters: [Tensor], learningRate: Double, weightDecay: Double = 0) {
     self.parameters = parameters
     self.learningRate = learningRate
     self.weightDecay = weightDecay
-    self.decayBiasesAndNorms = decayBiasesAndNorms
-  }
-
-  func decay(_ parameter: Tensor) -> Double {
-    switch parameter.leaf?.role ?? .weight {
-    case .weight: weightDecay
-    case .bias, .norm: decayBiasesAndNorms ? weightDecay : 0
-    case .codebook: 0
-    }
   }
 }
 
@@ -51,43 +37,53 @@ open class Optimizer {
   public let momentNames: [String]
   /// Those that are means of squares.
   open var squaredMomentNames: [String] { [] }
-  public private(set) var groups: [ParameterGroup]
-  /// Multiplies the learning rate of every group: what a `Schedule` sets.
-  public var learningRateFactor = 1.0
-  private var states: [ParameterState]
+  public private(set) var groups: [ParameterGroup] = []
+  /// Whether parameters of the roles bias and norm decay as weights do; codebooks never decay.
+  public let decayBiasesAndNorms: Bool
+  private var states: [ParameterState] = []
+  private var seen: Set<ObjectIdentifier> = []
 
-  public init(_ name: String, groups: [ParameterGroup], momentNames: [String]) throws {
+  public init(
+    _ name: String, groups: [ParameterGroup], momentNames: [String],
+    decayBiasesAndNorms: Bool = true
+  ) throws {
     self.name = name
     self.momentNames = momentNames
-    self.groups = groups
-    let parameters = groups.flatMap(\.parameters)
-    guard !parameters.isEmpty else {
+    self.decayBiasesAndNorms = decayBiasesAndNorms
+    guard groups.isEmpty || groups.contains(where: { !$0.parameters.isEmpty }) else {
       throw VQError.value(name, "parameters", "[]", "at least one parameter is required")
     }
-    var seen: Set<ObjectIdentifier> = []
-    for (index, parameter) in parameters.enumerated() {
+    for group in groups { try add(group) }
+  }
+
+  /// Takes further parameters, which no group may have yet; after a failure it has what it had.
+  public func add(_ group: ParameterGroup) throws {
+    try check(group)
+    var leaves: [(leaf: Leaf, parameter: Tensor)] = []
+    var seen = seen
+    for (place, parameter) in group.parameters.enumerated() {
+      func refusal(_ rule: String) -> VQError {
+        VQError.value(
+          name, "parameters[\(states.count + place)]", "a tensor of shape \(parameter.shape)", rule)
+      }
       guard let leaf = parameter.leaf else {
-        throw VQError.value(
-          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
-          "only leaves that require a gradient can be optimized")
+        throw refusal("only leaves that require a gradient can be optimized")
       }
-      if let refusal = leaf.refusal {
-        throw VQError.value(
-          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)", refusal)
-      }
+      if let rule = leaf.refusal { throw refusal(rule) }
       guard seen.insert(ObjectIdentifier(leaf)).inserted else {
-        throw VQError.value(
-          name, "parameters[\(index)]", "a tensor of shape \(parameter.shape)",
-          "a parameter may be given only once")
+        throw refusal("a parameter may be given only once")
       }
+      leaves.append((leaf, parameter))
     }
-    states = Array(repeating: ParameterState(), count: parameters.count)
-    try checkGroups()
-    for (index, parameter) in parameters.enumerated() {
-      parameter.leaf?.rowObservers.append { [weak self] rows in self?.forget(rows, of: index) }
-      guard parameter.leaf?.role == .codebook else { continue }
+    for (leaf, parameter) in leaves {
+      let index = states.count
+      states.append(ParameterState())
+      leaf.rowObservers.append { [weak self] rows in self?.forget(rows, of: index) }
+      guard leaf.role == .codebook else { continue }
       parameter.observeWrites { [weak self] in self?.note($0, of: index) }
     }
+    self.seen = seen
+    groups.append(group)
   }
 
   /// Updates one parameter from `gradient`; `state.step` counts this update.
@@ -100,33 +96,26 @@ open class Optimizer {
 
   /// The learning rate of the first group; setting it sets every group's.
   public var learningRate: Double {
-    get { groups[0].learningRate }
+    get { groups.first?.learningRate ?? 0 }
     set { for index in groups.indices { groups[index].learningRate = newValue } }
   }
 
-  /// Sets the learning rate of one group.
-  public func setLearningRate(_ learningRate: Double, group: Int) throws {
-    guard groups.indices.contains(group) else {
-      throw VQError.index(name, value: group, bound: groups.count)
+  /// Sets the learning rate and the weight decay of one group.
+  public func setGroup(_ index: Int, learningRate: Double, weightDecay: Double) throws {
+    guard groups.indices.contains(index) else {
+      throw VQError.index(name, value: index, bound: groups.count)
     }
-    try Optimizer.check(name, "learning_rate", learningRate)
-    groups[group].learningRate = learningRate
-  }
-
-  /// Sets the weight decay of one group.
-  public func setWeightDecay(_ weightDecay: Double, group: Int) throws {
-    guard groups.indices.contains(group) else {
-      throw VQError.index(name, value: group, bound: groups.count)
-    }
-    try Optimizer.check(name, "weight_decay", weightDecay)
-    groups[group].weightDecay = weightDecay
+    var group = groups[index]
+    (group.learningRate, group.weightDecay) = (learningRate, weightDecay)
+    try check(group)
+    groups[index] = group
   }
 
   public var parameters: [Tensor] { groups.flatMap(\.parameters) }
 
   /// Updates every parameter that has a gradient.
   public func step() throws {
-    try checkGroups()
+    for group in groups { try check(group) }
     for parameter in parameters {
       guard let gradient = parameter.grad else { continue }
       guard gradient.dtype == .float32, gradient.shape == parameter.shape else {
@@ -147,8 +136,7 @@ open class Optimizer {
         states[index].step += 1
         try update(
           parameter, gradient: gradient, state: states[index],
-          learningRate: group.learningRate * learningRateFactor,
-          weightDecay: group.decay(parameter))
+          learningRate: group.learningRate, weightDecay: decay(of: parameter, in: group))
         try parameter.announce(.stepped)
       }
     }
@@ -180,23 +168,22 @@ open class Optimizer {
     return state.without(parameter.rows(differingFrom: origin))
   }
 
-  private func checkGroups() throws {
-    try Optimizer.check(name, "learning_rate_factor", learningRateFactor)
-    for group in groups {
-      try Optimizer.check(name, "learning_rate", group.learningRate)
-      try Optimizer.check(name, "weight_decay", group.weightDecay)
+  private func decay(of parameter: Tensor, in group: ParameterGroup) -> Double {
+    switch parameter.leaf?.role ?? .weight {
+    case .weight: group.weightDecay
+    case .bias, .norm: decayBiasesAndNorms ? group.weightDecay : 0
+    case .codebook: 0
     }
   }
 
-  /// Throws unless `value` is finite, at least 0 and, where `bound` is given, below it.
-  static func check(
-    _ operation: String, _ name: String, _ value: Double, below bound: Double = .infinity
-  ) throws {
-    guard value.isFinite, value >= 0, value < bound else {
-      throw VQError.value(
-        operation, name, "\(value)",
-        bound == .infinity
-          ? "must be finite and at least 0" : "must be at least 0 and below \(bound)")
+  private func check(_ group: ParameterGroup) throws {
+    try check("learning_rate", group.learningRate)
+    try check("weight_decay", group.weightDecay)
+  }
+
+  private func check(_ setting: String, _ value: Double) throws {
+    guard value.isFinite, value >= 0 else {
+      throw VQError.value(name, setting, "\(value)", "must be finite and at least 0")
     }
   }
 }

@@ -21,7 +21,7 @@ extension OptionRule where Value == Int {
   public static var size: Self { .atLeast(1) }
 }
 
-extension OptionRule where Value == Float {
+extension OptionRule where Value: BinaryFloatingPoint & Sendable {
   public static var atLeastZero: Self {
     OptionRule("must be finite and at least 0") { $0.isFinite && $0 >= 0 }
   }
@@ -99,6 +99,19 @@ public final class Option<Options> {
     Option(
       name, OptionPair?.self, nil, isRequired: false,
       get: { $0[keyPath: path].map(OptionPair.init) }, set: { $0[keyPath: path] = $1?.pair })
+  }
+
+  /// Two numbers, each under `rule`.
+  public static func numbers(
+    _ name: String, _ path: WritableKeyPath<Options, (Double, Double)>,
+    both rule: OptionRule<Double>
+  ) -> Option {
+    let both = OptionRule<NumberPair>("both \(rule.text)") {
+      rule.holds($0.pair.0) && rule.holds($0.pair.1)
+    }
+    return Option(
+      name, NumberPair.self, both, isRequired: false,
+      get: { NumberPair($0[keyPath: path]) }, set: { $0[keyPath: path] = $1.pair })
   }
 
   /// The same option of options that hold these at `path`.
@@ -189,7 +202,7 @@ public struct OptionTable<Options> {
 
   /// The options that are given by name, the others as at the start; not yet checked.
   public func read(
-    _ given: [(name: String, value: OptionValue)], _ operation: String
+    _ given: GivenOptions, _ operation: String
   ) throws -> Options {
     var options = start
     for (place, (name, value)) in given.enumerated() {

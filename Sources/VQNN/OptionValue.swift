@@ -7,6 +7,7 @@ public enum OptionValue: Equatable, Sendable {
   case boolean(Bool)
   case text(String)
   case integers([Int])
+  case numbers([Double])
 }
 
 extension OptionValue: CustomStringConvertible {
@@ -18,13 +19,14 @@ extension OptionValue: CustomStringConvertible {
     case .boolean(let value): "\(value)"
     case .text(let value): "'\(value)'"
     case .integers(let value): "\(value)"
+    case .numbers(let value): "\(value)"
     }
   }
 }
 
 /// What an option takes.
 public enum OptionForm: Int32, Sendable {
-  case integer, word, number, boolean, text, integers, pair
+  case integer, word, number, boolean, text, integers, numbers, pair
 
   var noun: String {
     switch self {
@@ -33,6 +35,7 @@ public enum OptionForm: Int32, Sendable {
     case .boolean: "True or False"
     case .text: "a string"
     case .integers: "a sequence of integers"
+    case .numbers: "a sequence of numbers"
     case .pair: "a pair (height, width)"
     }
   }
@@ -96,6 +99,19 @@ extension Float: OptionType {
   public var optionValue: OptionValue? { .number(Double("\(self)") ?? Double(self)) }
 }
 
+extension Double: OptionType {
+  public static var form: OptionForm { .number }
+  public init?(_ value: OptionValue) {
+    switch value {
+    case .number(let value): self = value
+    case .integer(let value): self = Double(value)
+    case .boolean(let value): self = value ? 1 : 0
+    default: return nil
+    }
+  }
+  public var optionValue: OptionValue? { .number(self) }
+}
+
 extension Bool: OptionType {
   public static var form: OptionForm { .boolean }
   public init?(_ value: OptionValue) {
@@ -140,6 +156,37 @@ struct OptionPair: OptionType {
   }
   var optionValue: OptionValue? { .integers([pair.0, pair.1]) }
   var optionText: String { "\(pair)" }
+}
+
+/// Numbers of any count.
+public struct OptionNumbers: OptionType {
+  public let values: [Double]
+
+  public init(_ values: [Double]) { self.values = values }
+
+  public static var form: OptionForm { .numbers }
+  public init?(_ value: OptionValue) {
+    switch value {
+    case .numbers(let list): values = list
+    case .integers(let list): values = list.map(Double.init)
+    default: return nil
+    }
+  }
+  public var optionValue: OptionValue? { .numbers(values) }
+}
+
+/// Two numbers.
+struct NumberPair: OptionType {
+  let pair: (Double, Double)
+
+  init(_ pair: (Double, Double)) { self.pair = pair }
+
+  static var form: OptionForm { .numbers }
+  init?(_ value: OptionValue) {
+    guard let list = OptionNumbers(value)?.values, list.count == 2 else { return nil }
+    pair = (list[0], list[1])
+  }
+  var optionValue: OptionValue? { .numbers([pair.0, pair.1]) }
 }
 
 /// One of a few things that have names; the name is what is given.

@@ -5,28 +5,27 @@ import VQTensor
 ///
 /// Weight decay is an L2 penalty: `g` is the gradient plus decay times the parameter.
 public final class SGD: Optimizer {
-  public let momentum: Double
-  public let nesterov: Bool
+  public let options: SGDOptions
 
-  /// - Throws: `.value` for momentum outside [0, 1), Nesterov without momentum, or rates that are not finite.
-  public init(groups: [ParameterGroup], momentum: Double = 0, nesterov: Bool = false) throws {
-    try Optimizer.check("sgd", "momentum", momentum)
-    guard !nesterov || momentum > 0 else {
-      throw VQError.value("sgd", "momentum", "\(momentum)", "nesterov needs a momentum above 0")
-    }
-    self.momentum = momentum
-    self.nesterov = nesterov
-    try super.init("sgd", groups: groups, momentNames: momentum > 0 ? ["momentum_buffer"] : [])
+  /// - Throws: `.value` for a negative momentum, Nesterov without momentum, or rates that are not finite.
+  public init(_ options: SGDOptions = SGDOptions(), groups: [ParameterGroup]) throws {
+    try SGDOptions.table.check(options, "sgd")
+    self.options = options
+    try super.init(
+      "sgd", groups: groups, momentNames: options.momentum > 0 ? ["momentum_buffer"] : [],
+      decayBiasesAndNorms: options.decayBiasesAndNorms)
   }
 
   public convenience init(
     _ parameters: [Tensor], learningRate: Double = 1e-3, momentum: Double = 0,
     nesterov: Bool = false, weightDecay: Double = 0, decayBiasesAndNorms: Bool = true
   ) throws {
+    var options = SGDOptions()
+    (options.momentum, options.nesterov) = (momentum, nesterov)
+    options.decayBiasesAndNorms = decayBiasesAndNorms
     let group = ParameterGroup(
-      parameters, learningRate: learningRate, weightDecay: weightDecay,
-      decayBiasesAndNorms: decayBiasesAndNorms)
-    try self.init(groups: [group], momentum: momentum, nesterov: nesterov)
+      parameters, learningRate: learningRate, weightDecay: weightDecay)
+    try self.init(options, groups: [group])
   }
 
   public override func update(
@@ -34,8 +33,8 @@ public final class SGD: Optimizer {
     weightDecay: Double
   ) throws {
     let step = GradientDescentStep(
-      rate: Float(learningRate), decay: Float(weightDecay), momentum: Float(momentum),
-      nesterov: nesterov)
+      rate: Float(learningRate), decay: Float(weightDecay), momentum: Float(options.momentum),
+      nesterov: options.nesterov)
     parameter.mutate { p in
       gradient.read { g in
         if let buffer = state.moments.first {

@@ -3,7 +3,7 @@ import VQQuantizers
 import VQTensor
 
 private func matrix(
-  _ operation: String, _ elements: UnsafePointer<Double>?, _ rows: Int64, _ columns: Int64
+  _ operation: String, _ elements: Doubles?, _ rows: Int64, _ columns: Int64
 ) throws -> Float64Matrix {
   let shape = [Int(rows), Int(columns)]
   guard rows >= 0, columns >= 0 else {
@@ -17,9 +17,8 @@ private func matrix(
 
 @_cdecl("vq_nearest_codes_f64") @implementation
 public func vq_nearest_codes_f64(
-  _ x: UnsafePointer<Double>!, _ n: Int64, _ codebook: UnsafePointer<Double>!, _ k: Int64,
-  _ d: Int64, _ count: Int64, _ codes: UnsafeMutablePointer<Int32>!,
-  _ distances: UnsafeMutablePointer<Double>!
+  _ x: Doubles!, _ n: Int64, _ codebook: Doubles!, _ k: Int64, _ d: Int64, _ count: Int64,
+  _ codes: UnsafeMutablePointer<Int32>!, _ distances: DoublesOut!
 ) -> vq_status {
   catching {
     let operation = "nearest_codes"
@@ -31,20 +30,18 @@ public func vq_nearest_codes_f64(
 
 @_cdecl("vq_kmeans_f64") @implementation
 public func vq_kmeans_f64(
-  _ x: UnsafePointer<Double>!, _ n: Int64, _ d: Int64, _ k: Int64, _ maxIterations: Int64,
-  _ start: Int32, _ initial: UnsafePointer<Double>!, _ seed: UInt64,
-  _ centroids: UnsafeMutablePointer<Double>!, _ codes: UnsafeMutablePointer<Int32>!,
-  _ inertia: UnsafeMutablePointer<Double>!, _ iterations: UnsafeMutablePointer<Int64>!
+  _ x: Doubles!, _ n: Int64, _ d: Int64, _ maxIterations: Int64, _ start: Text!,
+  _ initial: Doubles!, _ seed: UInt64, _ centroids: DoublesOut!, _ k: Int64,
+  _ codes: UnsafeMutablePointer<Int32>!, _ inertia: DoublesOut!,
+  _ iterations: UnsafeMutablePointer<Int64>!
 ) -> vq_status {
   catching {
     let operation = "kmeans"
-    let begin: Float64KMeansStart
-    switch Int(start) {
-    case Int(VQ_KMEANS_PLUS_PLUS): begin = .plusPlus
-    case Int(VQ_KMEANS_RANDOM): begin = .random
-    case Int(VQ_KMEANS_GIVEN): begin = .centroids(try matrix(operation, initial, k, d))
-    default: throw VQError.value(operation, "init", "\(start)", "it must be a VQ_KMEANS_*")
-    }
+    let begin: Float64KMeansStart =
+      switch initial {
+      case let initial?: .centroids(try matrix(operation, initial, k, d))
+      case nil: try isPlusPlus(start) ? .plusPlus : .random
+      }
     let result = try kmeans(
       matrix(operation, x, n, d), k: Int(k), iterations: Int(maxIterations), initial: begin,
       seed: seed, centroids: target(centroids), codes: target(codes))

@@ -5,7 +5,15 @@ import VQNN
 import VQQuantizers
 import VQTensor
 
-typealias Out = UnsafeMutablePointer<OpaquePointer?>
+public typealias Handle = OpaquePointer
+public typealias Handles = UnsafePointer<OpaquePointer?>
+public typealias Out = UnsafeMutablePointer<OpaquePointer?>
+public typealias Text = UnsafePointer<CChar>
+public typealias Texts = UnsafePointer<UnsafePointer<CChar>?>
+public typealias Sizes = UnsafePointer<Int64>
+public typealias Doubles = UnsafePointer<Double>
+public typealias DoublesOut = UnsafeMutablePointer<Double>
+public typealias Options = UnsafePointer<vq_option>
 
 /// Handles that the caller has not released.
 let liveHandles: UnsafeMutablePointer<vq_atomic> = {
@@ -72,12 +80,6 @@ func numbers<Number>(
   try list(items, count, atMost: 1 << 40)
 }
 
-/// What an argument points to.
-func value<Value>(_ pointer: UnsafePointer<Value>?) throws -> Value {
-  guard let pointer else { throw VQError.misuse("handle", "the options are NULL") }
-  return pointer.pointee
-}
-
 /// An out-parameter that must be given.
 func target<Value>(_ pointer: UnsafeMutablePointer<Value>?) throws -> UnsafeMutablePointer<Value> {
   guard let pointer else { throw VQError.misuse("handle", "the out-parameter is NULL") }
@@ -118,18 +120,6 @@ final class NameTable {
     copy.initialize(from: utf8, count: utf8.count)
     table[key] = copy
     return UnsafePointer(copy)
-  }
-
-  /// Item `index` of `list`, its name written to `name`.
-  func give(
-    _ list: [NamedTensor], _ index: Int64, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>?,
-    _ operation: String
-  ) throws -> Tensor {
-    guard index >= 0, index < list.count else {
-      throw VQError.index(operation, value: Int(index), bound: list.count)
-    }
-    name?.pointee = pointer(list[Int(index)].name)
-    return list[Int(index)].tensor
   }
 
   deinit {

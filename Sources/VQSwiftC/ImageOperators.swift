@@ -3,9 +3,7 @@ import VQTensor
 
 @_cdecl("vq_tensor_conv2d") @implementation
 public func vq_tensor_conv2d(
-  _ x: OpaquePointer!, _ weight: OpaquePointer!, _ bias: OpaquePointer!,
-  _ stride: UnsafePointer<Int64>!, _ padding: UnsafePointer<Int64>!,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ weight: Handle!, _ bias: Handle!, _ stride: Sizes!, _ padding: Sizes!, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).conv2d(
@@ -15,9 +13,8 @@ public func vq_tensor_conv2d(
 
 @_cdecl("vq_tensor_conv_transpose2d") @implementation
 public func vq_tensor_conv_transpose2d(
-  _ x: OpaquePointer!, _ weight: OpaquePointer!, _ bias: OpaquePointer!,
-  _ stride: UnsafePointer<Int64>!, _ padding: UnsafePointer<Int64>!,
-  _ outputPadding: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ weight: Handle!, _ bias: Handle!, _ stride: Sizes!, _ padding: Sizes!,
+  _ outputPadding: Sizes!, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).convTranspose2d(
@@ -28,8 +25,7 @@ public func vq_tensor_conv_transpose2d(
 
 @_cdecl("vq_tensor_max_pool2d") @implementation
 public func vq_tensor_max_pool2d(
-  _ x: OpaquePointer!, _ kernel: UnsafePointer<Int64>!, _ stride: UnsafePointer<Int64>!,
-  _ padding: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ kernel: Sizes!, _ stride: Sizes!, _ padding: Sizes!, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).maxPool2d(
@@ -39,8 +35,7 @@ public func vq_tensor_max_pool2d(
 
 @_cdecl("vq_tensor_average_pool2d") @implementation
 public func vq_tensor_average_pool2d(
-  _ x: OpaquePointer!, _ kernel: UnsafePointer<Int64>!, _ stride: UnsafePointer<Int64>!,
-  _ padding: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ kernel: Sizes!, _ stride: Sizes!, _ padding: Sizes!, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).averagePool2d(
@@ -49,17 +44,14 @@ public func vq_tensor_average_pool2d(
 }
 
 @_cdecl("vq_tensor_upsample_nearest2d") @implementation
-public func vq_tensor_upsample_nearest2d(
-  _ x: OpaquePointer!, _ scale: UnsafePointer<Int64>!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_upsample_nearest2d(_ x: Handle!, _ scale: Sizes!, _ out: Out!) -> vq_status {
   produce(out) { try tensor(x).upsampleNearest2d(scale: pair(scale)) }
 }
 
 @_cdecl("vq_tensor_batch_norm") @implementation
 public func vq_tensor_batch_norm(
-  _ x: OpaquePointer!, _ scale: OpaquePointer!, _ shift: OpaquePointer!,
-  _ runningMean: OpaquePointer!, _ runningVariance: OpaquePointer!, _ training: Bool,
-  _ momentum: Float, _ epsilon: Float, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ scale: Handle!, _ shift: Handle!, _ runningMean: Handle!,
+  _ runningVariance: Handle!, _ training: Bool, _ momentum: Float, _ epsilon: Float, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).batchNorm(

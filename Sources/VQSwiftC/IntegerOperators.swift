@@ -3,16 +3,13 @@ import VQKernels
 import VQTensor
 
 @_cdecl("vq_tensor_astype") @implementation
-public func vq_tensor_astype(
-  _ x: OpaquePointer!, _ type: Int32, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_astype(_ x: Handle!, _ type: Int32, _ out: Out!) -> vq_status {
   produce(out) { try tensor(x).converted(to: dtype(type)) }
 }
 
 @_cdecl("vq_tensor_compare") @implementation
 public func vq_tensor_compare(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ kind: vq_comparison,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ a: Handle!, _ b: Handle!, _ kind: vq_comparison, _ out: Out!
 ) -> vq_status {
   produce(out) {
     guard let comparison = Comparison(rawValue: Int32(bitPattern: kind.rawValue)) else {
@@ -24,43 +21,32 @@ public func vq_tensor_compare(
 
 @_cdecl("vq_tensor_where") @implementation
 public func vq_tensor_where(
-  _ condition: OpaquePointer!, _ a: OpaquePointer!, _ b: OpaquePointer!,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ condition: Handle!, _ a: Handle!, _ b: Handle!, _ out: Out!
 ) -> vq_status {
   produce(out) { try Tensor.choose(tensor(condition), tensor(a), tensor(b)) }
 }
 
 @_cdecl("vq_tensor_floor_divide") @implementation
-public func vq_tensor_floor_divide(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_floor_divide(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try Tensor.floorDivided(tensor(a), tensor(b)) }
 }
 
 @_cdecl("vq_tensor_remainder") @implementation
-public func vq_tensor_remainder(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_remainder(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try Tensor.remainder(tensor(a), tensor(b)) }
 }
 
 @_cdecl("vq_tensor_bitwise_and") @implementation
-public func vq_tensor_bitwise_and(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_bitwise_and(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try Tensor.bitwise(.and, tensor(a), tensor(b)) }
 }
 
 @_cdecl("vq_tensor_bitwise_or") @implementation
-public func vq_tensor_bitwise_or(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_bitwise_or(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try Tensor.bitwise(.or, tensor(a), tensor(b)) }
 }
 
 @_cdecl("vq_tensor_bitwise_xor") @implementation
-public func vq_tensor_bitwise_xor(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_bitwise_xor(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try Tensor.bitwise(.exclusiveOr, tensor(a), tensor(b)) }
 }

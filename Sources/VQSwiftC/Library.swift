@@ -6,7 +6,7 @@ import VQTensor
 public func vq_abi_version() -> UInt32 { UInt32(VQ_ABI_VERSION) }
 
 @_cdecl("vq_last_error") @implementation
-public func vq_last_error() -> UnsafePointer<CChar>! { vq_error_text() }
+public func vq_last_error() -> Text! { vq_error_text() }
 
 @_cdecl("vq_last_error_code") @implementation
 public func vq_last_error_code() -> Int32 { vq_error_code() }
@@ -17,7 +17,7 @@ public func vq_live_handles() -> Int64 { vq_atomic_load(liveHandles) }
 private let libraryNames = NameTable()
 
 @_cdecl("vq_libraries") @implementation
-public func vq_libraries() -> UnsafePointer<CChar>! { libraryNames.pointer(libraryVersions) }
+public func vq_libraries() -> Text! { libraryNames.pointer(libraryVersions) }
 
 @_cdecl("vq_set_threads") @implementation
 public func vq_set_threads(_ count: Int64) -> vq_status {

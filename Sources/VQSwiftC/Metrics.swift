@@ -3,9 +3,7 @@ import VQQuantizers
 import VQTensor
 
 /// Writes the number that `body` computes.
-private func measure(
-  _ out: UnsafeMutablePointer<Double>?, _ body: () throws -> Double
-) -> vq_status {
+private func measure(_ out: DoublesOut?, _ body: () throws -> Double) -> vq_status {
   catching {
     let out = try target(out)
     out.pointee = try body()
@@ -18,7 +16,7 @@ private func usage(_ counts: UnsafePointer<Int64>?, _ codeCount: Int64) throws -
 
 @_cdecl("vq_count_codes") @implementation
 public func vq_count_codes(
-  _ codes: OpaquePointer!, _ counts: UnsafeMutablePointer<Int64>!, _ codeCount: Int64
+  _ codes: Handle!, _ counts: UnsafeMutablePointer<Int64>!, _ codeCount: Int64
 ) -> vq_status {
   catching {
     var usage = try usage(counts, codeCount)
@@ -31,8 +29,8 @@ public func vq_count_codes(
 
 @_cdecl("vq_code_usage") @implementation
 public func vq_code_usage(
-  _ counts: UnsafePointer<Int64>!, _ codeCount: Int64,
-  _ probabilities: UnsafeMutablePointer<Double>!, _ perplexity: UnsafeMutablePointer<Double>!
+  _ counts: UnsafePointer<Int64>!, _ codeCount: Int64, _ probabilities: DoublesOut!,
+  _ perplexity: DoublesOut!
 ) -> vq_status {
   measure(perplexity) {
     let usage = try usage(counts, codeCount)
@@ -50,32 +48,24 @@ public func vq_active_codes(
 
 @_cdecl("vq_quantization_error") @implementation
 public func vq_quantization_error(
-  _ z: OpaquePointer!, _ zq: OpaquePointer!, _ mask: OpaquePointer!,
-  _ out: UnsafeMutablePointer<Double>!
+  _ z: Handle!, _ zq: Handle!, _ mask: Handle!, _ out: DoublesOut!
 ) -> vq_status {
-  measure(out) {
-    try quantizationError(tensor(z), tensor(zq), mask: optionalTensor(mask))
-  }
+  measure(out) { try quantizationError(tensor(z), tensor(zq), mask: optionalTensor(mask)) }
 }
 
 @_cdecl("vq_divergence") @implementation
-public func vq_divergence(
-  _ p: OpaquePointer!, _ c: OpaquePointer!, _ out: UnsafeMutablePointer<Double>!
-) -> vq_status {
+public func vq_divergence(_ p: Handle!, _ c: Handle!, _ out: DoublesOut!) -> vq_status {
   measure(out) { try divergence(tensor(p), tensor(c)) }
 }
 
 @_cdecl("vq_divergence_bound") @implementation
-public func vq_divergence_bound(
-  _ p: OpaquePointer!, _ out: UnsafeMutablePointer<Double>!
-) -> vq_status {
+public func vq_divergence_bound(_ p: Handle!, _ out: DoublesOut!) -> vq_status {
   measure(out) { try divergenceBound(tensor(p)) }
 }
 
 @_cdecl("vq_gradient_gap") @implementation
 public func vq_gradient_gap(
-  _ exact: UnsafePointer<OpaquePointer?>!, _ quantized: UnsafePointer<OpaquePointer?>!,
-  _ count: Int64, _ out: UnsafeMutablePointer<Double>!
+  _ exact: Handles!, _ quantized: Handles!, _ count: Int64, _ out: DoublesOut!
 ) -> vq_status {
   catching {
     let gaps = try gradientGap(exact: tensors(exact, count), quantized: tensors(quantized, count))
@@ -87,7 +77,7 @@ public func vq_gradient_gap(
 @_cdecl("vq_activation_probability") @implementation
 public func vq_activation_probability(
   _ codeCount: Int64, _ batchSize: Int64, _ height: Int64, _ width: Int64, _ poolLayers: Int64,
-  _ atLeast: Int64, _ out: UnsafeMutablePointer<Double>!
+  _ atLeast: Int64, _ out: DoublesOut!
 ) -> vq_status {
   measure(out) {
     try activationProbability(
@@ -97,24 +87,21 @@ public func vq_activation_probability(
 }
 
 @_cdecl("vq_mse") @implementation
-public func vq_mse(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ out: UnsafeMutablePointer<Double>!
-) -> vq_status {
+public func vq_mse(_ a: Handle!, _ b: Handle!, _ out: DoublesOut!) -> vq_status {
   measure(out) { try mse(tensor(a), tensor(b)) }
 }
 
 @_cdecl("vq_psnr") @implementation
 public func vq_psnr(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ dataRange: Double,
-  _ out: UnsafeMutablePointer<Double>!
+  _ a: Handle!, _ b: Handle!, _ dataRange: Double, _ out: DoublesOut!
 ) -> vq_status {
   measure(out) { try psnr(tensor(a), tensor(b), dataRange: dataRange) }
 }
 
 @_cdecl("vq_ssim") @implementation
 public func vq_ssim(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ dataRange: Double, _ window: Int64, _ sigma: Double,
-  _ out: UnsafeMutablePointer<Double>!
+  _ a: Handle!, _ b: Handle!, _ dataRange: Double, _ window: Int64, _ sigma: Double,
+  _ out: DoublesOut!
 ) -> vq_status {
   measure(out) {
     try ssim(tensor(a), tensor(b), dataRange: dataRange, window: Int(window), sigma: sigma)

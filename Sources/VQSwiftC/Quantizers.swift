@@ -5,7 +5,7 @@ import VQTensor
 
 /// Runs `body` on the module of type `type` behind a handle.
 func enter<Kind: Module, Result>(
-  _ handle: OpaquePointer?, _ operation: String, as type: Kind.Type,
+  _ handle: Handle?, _ operation: String, as type: Kind.Type,
   _ body: (Kind) throws -> Result
 ) throws -> Result {
   try box(handle).enter(operation) { module in
@@ -17,15 +17,21 @@ func enter<Kind: Module, Result>(
 }
 
 private func enter<Result>(
-  _ handle: OpaquePointer?, _ operation: String, _ body: (Quantizer) throws -> Result
+  _ handle: Handle?, _ operation: String, _ body: (Quantizer) throws -> Result
 ) throws -> Result {
   try enter(handle, operation, as: Quantizer.self, body)
 }
 
+/// Throws unless the caller's struct is the library's.
+private func requireSize(_ given: Int, _ expected: Int, _ operation: String) throws {
+  guard given == expected else {
+    throw VQError.value(
+      operation, "struct_size", "\(given)", "this library's struct has \(expected)")
+  }
+}
+
 /// Writes new handles of a forward's results.
-func give(
-  _ out: UnsafeMutablePointer<vq_quantized>?, _ body: () throws -> Quantized
-) -> vq_status {
+func give(_ out: UnsafeMutablePointer<vq_quantized>?, _ body: () throws -> Quantized) -> vq_status {
   catching {
     let out = try target(out)
     try requireSize(out.pointee.struct_size, MemoryLayout<vq_quantized>.size, "quantizer")
@@ -33,8 +39,8 @@ func give(
     out.pointee.struct_size = MemoryLayout<vq_quantized>.size
     let result = try body()
     out.pointee.z_q = handle(result.zq)
-    out.pointee.codes = handle(result.q)
-    out.pointee.distances = handle(result.d)
+    out.pointee.q = handle(result.q)
+    out.pointee.d = handle(result.d)
     out.pointee.loss = handle(result.loss)
     out.pointee.z = handle(result.z)
     out.pointee.stage_losses = handle(result.stageLosses)
@@ -52,34 +58,47 @@ private func stages(_ count: Int64) -> Int? { count == 0 ? nil : Int(count) }
 
 @_cdecl("vq_quantizer_forward") @implementation
 public func vq_quantizer_forward(
-  _ handle: OpaquePointer!, _ z: OpaquePointer!, _ mask: OpaquePointer!, _ stageCount: Int64,
+  _ handle: Handle!, _ z: Handle!, _ logvar: Handle!, _ mask: Handle!, _ stageCount: Int64,
   _ out: UnsafeMutablePointer<vq_quantized>!
 ) -> vq_status {
   give(out) {
-    let (z, mask) = (try tensor(z), try optionalTensor(mask))
+    let (z, logvar, mask) = (try tensor(z), try optionalTensor(logvar), try optionalTensor(mask))
     return try enter(handle, "quantizer") {
-      try $0.quantize(z, mask: mask, stages: stages(stageCount))
+      guard let quantizer = try gaussian($0, logvar) else {
+        return try $0.quantize(z, mask: mask, stages: stages(stageCount))
+      }
+      return try quantizer.quantize(z, logVariance: logvar, mask: mask)
     }
   }
 }
 
 @_cdecl("vq_quantizer_encode") @implementation
 public func vq_quantizer_encode(
-  _ handle: OpaquePointer!, _ z: OpaquePointer!, _ mask: OpaquePointer!, _ stageCount: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ handle: Handle!, _ z: Handle!, _ logvar: Handle!, _ mask: Handle!, _ stageCount: Int64,
+  _ out: Out!
 ) -> vq_status {
   produce(out) {
-    let (z, mask) = (try tensor(z), try optionalTensor(mask))
+    let (z, logvar, mask) = (try tensor(z), try optionalTensor(logvar), try optionalTensor(mask))
     return try enter(handle, "quantizer.encode") {
-      try $0.encode(z, mask: mask, stages: stages(stageCount))
+      guard let quantizer = try gaussian($0, logvar) else {
+        return try $0.encode(z, mask: mask, stages: stages(stageCount))
+      }
+      return try quantizer.encode(z, logVariance: logvar, mask: mask)
     }
   }
 }
 
+/// The quantizer that takes log variances; nil for another, which none may be given to.
+private func gaussian(_ quantizer: Quantizer, _ logvar: Tensor?) throws -> GaussianQuant? {
+  if let quantizer = quantizer as? GaussianQuant { return quantizer }
+  guard logvar == nil else {
+    throw VQError.misuse("quantizer", "a \(type(of: quantizer)) takes no log variance")
+  }
+  return nil
+}
+
 @_cdecl("vq_quantizer_decode") @implementation
-public func vq_quantizer_decode(
-  _ handle: OpaquePointer!, _ codes: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_quantizer_decode(_ handle: Handle!, _ codes: Handle!, _ out: Out!) -> vq_status {
   produce(out) {
     let codes = try tensor(codes)
     return try enter(handle, "quantizer.decode") { try $0.decode(codes) }
@@ -88,7 +107,7 @@ public func vq_quantizer_decode(
 
 @_cdecl("vq_quantizer_fit") @implementation
 public func vq_quantizer_fit(
-  _ handle: OpaquePointer!, _ z: OpaquePointer!, _ mask: OpaquePointer!, _ iterations: Int64
+  _ handle: Handle!, _ z: Handle!, _ mask: Handle!, _ iterations: Int64
 ) -> vq_status {
   catching {
     let (z, mask) = (try tensor(z), try optionalTensor(mask))
@@ -99,13 +118,13 @@ public func vq_quantizer_fit(
 }
 
 @_cdecl("vq_quantizer_update") @implementation
-public func vq_quantizer_update(_ handle: OpaquePointer!) -> vq_status {
+public func vq_quantizer_update(_ handle: Handle!) -> vq_status {
   catching { try enter(handle, "quantizer.update") { try $0.update() } }
 }
 
 @_cdecl("vq_quantizer_codebook_count") @implementation
-public func vq_quantizer_codebook_count(_ handle: OpaquePointer!) -> Int64 {
-  Int64(((try? box(handle))?.module as? Quantizer)?.vectorQuants.count ?? 0)
+public func vq_quantizer_codebook_count(_ handle: Handle!) -> Int64 {
+  Int64(((try? box(handle))?.content as? Quantizer)?.vectorQuants.count ?? 0)
 }
 
 /// Codebook `index` of a quantizer.
@@ -121,7 +140,7 @@ private func codebook(
 
 @_cdecl("vq_quantizer_effective_codebook") @implementation
 public func vq_quantizer_effective_codebook(
-  _ handle: OpaquePointer!, _ index: Int64, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ handle: Handle!, _ index: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try enter(handle, "effective_codebook") {
@@ -131,35 +150,42 @@ public func vq_quantizer_effective_codebook(
 }
 
 @_cdecl("vq_quantizer_set_quantizing") @implementation
-public func vq_quantizer_set_quantizing(_ handle: OpaquePointer!, _ quantizing: Bool) -> vq_status {
+public func vq_quantizer_set_quantizing(_ handle: Handle!, _ quantizing: Bool) -> vq_status {
   catching { try enter(handle, "quantizing") { $0.isQuantizing = quantizing } }
 }
 
 @_cdecl("vq_quantizer_is_quantizing") @implementation
-public func vq_quantizer_is_quantizing(_ handle: OpaquePointer!) -> Bool {
-  ((try? box(handle))?.module as? Quantizer)?.isQuantizing ?? false
+public func vq_quantizer_is_quantizing(_ handle: Handle!) -> Bool {
+  ((try? box(handle))?.content as? Quantizer)?.isQuantizing ?? false
 }
 
 @_cdecl("vq_quantizer_set_frozen") @implementation
-public func vq_quantizer_set_frozen(_ handle: OpaquePointer!, _ frozen: Bool) -> vq_status {
+public func vq_quantizer_set_frozen(_ handle: Handle!, _ frozen: Bool) -> vq_status {
   catching { try enter(handle, "frozen") { $0.isFrozen = frozen } }
 }
 
 @_cdecl("vq_quantizer_is_frozen") @implementation
-public func vq_quantizer_is_frozen(_ handle: OpaquePointer!) -> Bool {
-  ((try? box(handle))?.module as? Quantizer)?.isFrozen ?? false
+public func vq_quantizer_is_frozen(_ handle: Handle!) -> Bool {
+  ((try? box(handle))?.content as? Quantizer)?.isFrozen ?? false
 }
 
 @_cdecl("vq_quantizer_set_inplace_optimizer") @implementation
 public func vq_quantizer_set_inplace_optimizer(
-  _ handle: OpaquePointer!, _ index: Int64, _ optimizer: OpaquePointer!
+  _ handle: Handle!, _ index: Int64, _ optimizer: Handle!
 ) -> vq_status {
   catching {
-    let optimizer = try optimizer.map { try object($0, OptimizerBox.self).optimizer }
+    let optimizer = try optimizer.map { try object($0, OptimizerBox.self).content }
     try enter(handle, "inplace_optimizer") { quantizer in
       let layer = try codebook(quantizer, index, "inplace_optimizer")
       if optimizer != nil { try layer.checkInplaceSupport() }
       layer.inplaceOptimizer = optimizer
     }
   }
+}
+
+@_cdecl("vq_gaussian_reconstruction_loss") @implementation
+public func vq_gaussian_reconstruction_loss(
+  _ x: Handle!, _ reconstruction: Handle!, _ out: Out!
+) -> vq_status {
+  produce(out) { try gaussianReconstructionLoss(tensor(x), tensor(reconstruction)) }
 }

@@ -4,8 +4,7 @@ import VQTensor
 
 @_cdecl("vq_nearest_codes") @implementation
 public func vq_nearest_codes(
-  _ x: OpaquePointer!, _ codebook: OpaquePointer!, _ codes: UnsafeMutablePointer<OpaquePointer?>!,
-  _ distances: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ codebook: Handle!, _ codes: Out!, _ distances: Out!
 ) -> vq_status {
   codes?.pointee = nil
   distances?.pointee = nil
@@ -23,8 +22,7 @@ public func vq_nearest_codes(
 
 @_cdecl("vq_nearest_codes_ranked") @implementation
 public func vq_nearest_codes_ranked(
-  _ x: OpaquePointer!, _ codebook: OpaquePointer!, _ count: Int64,
-  _ codes: UnsafeMutablePointer<OpaquePointer?>!, _ distances: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ codebook: Handle!, _ count: Int64, _ codes: Out!, _ distances: Out!
 ) -> vq_status {
   codes?.pointee = nil
   distances?.pointee = nil
@@ -38,27 +36,34 @@ public func vq_nearest_codes_ranked(
 
 @_cdecl("vq_kmeans") @implementation
 public func vq_kmeans(
-  _ x: OpaquePointer!, _ k: Int64, _ maxIterations: Int64, _ start: Int32,
-  _ initial: OpaquePointer!, _ seed: UInt64, _ centroids: UnsafeMutablePointer<OpaquePointer?>!,
-  _ codes: UnsafeMutablePointer<OpaquePointer?>!, _ inertia: UnsafeMutablePointer<Double>!,
+  _ x: Handle!, _ k: Int64, _ maxIterations: Int64, _ start: Text!, _ initial: Handle!,
+  _ seed: UInt64, _ centroids: Out!, _ codes: Out!, _ inertia: DoublesOut!,
   _ iterations: UnsafeMutablePointer<Int64>!
 ) -> vq_status {
   centroids?.pointee = nil
   codes?.pointee = nil
   return catching {
     let (centroids, codes) = (try target(centroids), try target(codes))
-    let begin: KMeansStart
-    switch Int(start) {
-    case Int(VQ_KMEANS_PLUS_PLUS): begin = .plusPlus
-    case Int(VQ_KMEANS_RANDOM): begin = .random
-    case Int(VQ_KMEANS_GIVEN): begin = .centroids(try tensor(initial))
-    default: throw VQError.value("kmeans", "init", "\(start)", "it must be a VQ_KMEANS_*")
-    }
+    let begin: KMeansStart =
+      switch try optionalTensor(initial) {
+      case let initial?: .centroids(initial)
+      case nil: try isPlusPlus(start) ? .plusPlus : .random
+      }
     let result = try kmeans(
       tensor(x), k: Int(k), iterations: Int(maxIterations), initial: begin, seed: seed)
     centroids.pointee = handle(result.centroids)
     codes.pointee = handle(result.codes)
     inertia?.pointee = result.inertia
     iterations?.pointee = Int64(result.iterations)
+  }
+}
+
+/// Whether a start by name is k-means++.
+func isPlusPlus(_ start: Text?) throws -> Bool {
+  switch try string(start) {
+  case "kmeans++": return true
+  case "random": return false
+  case let other:
+    throw VQError.value("kmeans", "init", "'\(other)'", "it must be 'kmeans++' or 'random'")
   }
 }

@@ -3,32 +3,28 @@ import VQTensor
 
 @_cdecl("vq_tensor_reshape") @implementation
 public func vq_tensor_reshape(
-  _ x: OpaquePointer!, _ shape: UnsafePointer<Int64>!, _ rank: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ shape: Sizes!, _ rank: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) { try tensor(x).reshape(sizes(shape, rank)) }
 }
 
 @_cdecl("vq_tensor_permute") @implementation
 public func vq_tensor_permute(
-  _ x: OpaquePointer!, _ axes: UnsafePointer<Int64>!, _ rank: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ axes: Sizes!, _ rank: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) { try tensor(x).permute(sizes(axes, rank)) }
 }
 
 @_cdecl("vq_tensor_broadcast_to") @implementation
 public func vq_tensor_broadcast_to(
-  _ x: OpaquePointer!, _ shape: UnsafePointer<Int64>!, _ rank: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ shape: Sizes!, _ rank: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) { try tensor(x).broadcast(to: sizes(shape, rank)) }
 }
 
 @_cdecl("vq_tensor_slice") @implementation
 public func vq_tensor_slice(
-  _ x: OpaquePointer!, _ axis: Int64, _ from: Int64, _ to: Int64, _ step: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ axis: Int64, _ from: Int64, _ to: Int64, _ step: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).slice(axis: Int(axis), from: Int(from), to: Int(to), step: Int(step))
@@ -37,45 +33,36 @@ public func vq_tensor_slice(
 
 @_cdecl("vq_tensor_concatenate") @implementation
 public func vq_tensor_concatenate(
-  _ list: UnsafePointer<OpaquePointer?>!, _ count: Int64, _ axis: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ list: Handles!, _ count: Int64, _ axis: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) { try Tensor.concatenate(tensors(list, count), axis: Int(axis)) }
 }
 
 @_cdecl("vq_tensor_stack") @implementation
 public func vq_tensor_stack(
-  _ list: UnsafePointer<OpaquePointer?>!, _ count: Int64, _ axis: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ list: Handles!, _ count: Int64, _ axis: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) { try Tensor.stack(tensors(list, count), axis: Int(axis)) }
 }
 
 @_cdecl("vq_tensor_gather_rows") @implementation
-public func vq_tensor_gather_rows(
-  _ x: OpaquePointer!, _ codes: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_gather_rows(_ x: Handle!, _ codes: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try tensor(x).gatherRows(tensor(codes)) }
 }
 
 @_cdecl("vq_tensor_scatter_add_rows") @implementation
 public func vq_tensor_scatter_add_rows(
-  _ x: OpaquePointer!, _ codes: OpaquePointer!, _ rows: Int64,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ x: Handle!, _ codes: Handle!, _ rows: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) { try tensor(x).scatterAddRows(tensor(codes), rows: Int(rows)) }
 }
 
 @_cdecl("vq_tensor_one_hot") @implementation
-public func vq_tensor_one_hot(
-  _ codes: OpaquePointer!, _ count: Int64, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_one_hot(_ codes: Handle!, _ count: Int64, _ out: Out!) -> vq_status {
   produce(out) { try tensor(codes).oneHot(Int(count)) }
 }
 
 @_cdecl("vq_tensor_matmul") @implementation
-public func vq_tensor_matmul(
-  _ a: OpaquePointer!, _ b: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_matmul(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try tensor(a).matmul(tensor(b)) }
 }

@@ -10,8 +10,7 @@ func dtype(_ code: Int32) throws -> DType {
 
 @_cdecl("vq_tensor_create") @implementation
 public func vq_tensor_create(
-  _ type: Int32, _ shape: UnsafePointer<Int64>!, _ rank: Int64, _ data: UnsafeRawPointer!,
-  _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ type: Int32, _ shape: Sizes!, _ rank: Int64, _ data: UnsafeRawPointer!, _ out: Out!
 ) -> vq_status {
   produce(out) {
     let made = try Tensor.uninitialized(try dtype(type), try sizes(shape, rank))
@@ -26,9 +25,9 @@ public func vq_tensor_create(
 
 @_cdecl("vq_tensor_create_borrowed") @implementation
 public func vq_tensor_create_borrowed(
-  _ type: Int32, _ shape: UnsafePointer<Int64>!, _ rank: Int64, _ data: UnsafeMutableRawPointer!,
+  _ type: Int32, _ shape: Sizes!, _ rank: Int64, _ data: UnsafeMutableRawPointer!,
   _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)!,
-  _ context: UnsafeMutableRawPointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ context: UnsafeMutableRawPointer!, _ out: Out!
 ) -> vq_status {
   let owner = BorrowedBuffer(release, context)
   return produce(out) {
@@ -40,7 +39,7 @@ public func vq_tensor_create_borrowed(
 public func vq_points_create_borrowed(
   _ data: UnsafePointer<Float>!, _ n: Int64, _ d: Int64,
   _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)!,
-  _ context: UnsafeMutableRawPointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
+  _ context: UnsafeMutableRawPointer!, _ out: Out!
 ) -> vq_status {
   let owner = BorrowedBuffer(release, context)
   return produce(out) {
@@ -65,20 +64,20 @@ private final class BorrowedBuffer {
 }
 
 @_cdecl("vq_tensor_release") @implementation
-public func vq_tensor_release(_ handle: OpaquePointer!) { release(handle, as: Tensor.self) }
+public func vq_tensor_release(_ handle: Handle!) { release(handle, as: Tensor.self) }
 
 @_cdecl("vq_tensor_dtype") @implementation
-public func vq_tensor_dtype(_ handle: OpaquePointer!) -> Int32 {
+public func vq_tensor_dtype(_ handle: Handle!) -> Int32 {
   (try? tensor(handle))?.dtype.rawValue ?? -1
 }
 
 @_cdecl("vq_tensor_rank") @implementation
-public func vq_tensor_rank(_ handle: OpaquePointer!) -> Int64 {
+public func vq_tensor_rank(_ handle: Handle!) -> Int64 {
   Int64((try? tensor(handle))?.rank ?? -1)
 }
 
 @_cdecl("vq_tensor_shape") @implementation
-public func vq_tensor_shape(_ handle: OpaquePointer!, _ shape: UnsafeMutablePointer<Int64>!) {
+public func vq_tensor_shape(_ handle: Handle!, _ shape: UnsafeMutablePointer<Int64>!) {
   guard let shape else { return }
   for (axis, size) in ((try? tensor(handle))?.shape ?? []).enumerated() {
     shape[axis] = Int64(size)
@@ -87,7 +86,7 @@ public func vq_tensor_shape(_ handle: OpaquePointer!, _ shape: UnsafeMutablePoin
 
 @_cdecl("vq_tensor_copy_out") @implementation
 public func vq_tensor_copy_out(
-  _ handle: OpaquePointer!, _ data: UnsafeMutableRawPointer!, _ capacity: Int64
+  _ handle: Handle!, _ data: UnsafeMutableRawPointer!, _ capacity: Int64
 ) -> vq_status {
   catching {
     let source = try tensor(handle)
@@ -103,29 +102,27 @@ public func vq_tensor_copy_out(
 }
 
 @_cdecl("vq_tensor_assign") @implementation
-public func vq_tensor_assign(_ handle: OpaquePointer!, _ source: OpaquePointer!) -> vq_status {
+public func vq_tensor_assign(_ handle: Handle!, _ source: Handle!) -> vq_status {
   catching { try tensor(handle).give(try tensor(source)) }
 }
 
 @_cdecl("vq_tensor_is_written") @implementation
-public func vq_tensor_is_written(_ handle: OpaquePointer!) -> Bool {
+public func vq_tensor_is_written(_ handle: Handle!) -> Bool {
   (try? tensor(handle))?.isWritten ?? false
 }
 
 @_cdecl("vq_tensor_requires_grad") @implementation
-public func vq_tensor_requires_grad(_ handle: OpaquePointer!) -> Bool {
+public func vq_tensor_requires_grad(_ handle: Handle!) -> Bool {
   (try? tensor(handle))?.requiresGrad ?? false
 }
 
 @_cdecl("vq_tensor_is_leaf") @implementation
-public func vq_tensor_is_leaf(_ handle: OpaquePointer!) -> Bool {
+public func vq_tensor_is_leaf(_ handle: Handle!) -> Bool {
   (try? tensor(handle))?.leaf != nil
 }
 
 @_cdecl("vq_tensor_requiring_grad") @implementation
-public func vq_tensor_requiring_grad(
-  _ handle: OpaquePointer!, _ role: Int32, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_requiring_grad(_ handle: Handle!, _ role: Int32, _ out: Out!) -> vq_status {
   produce(out) {
     guard let role = ParameterRole(rawValue: role) else {
       throw VQError.value("requires_grad", "role", "\(role)", "it must be a VQ_ROLE_*")
@@ -135,16 +132,12 @@ public func vq_tensor_requiring_grad(
 }
 
 @_cdecl("vq_tensor_detach") @implementation
-public func vq_tensor_detach(
-  _ handle: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_detach(_ handle: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try tensor(handle).detached() }
 }
 
 @_cdecl("vq_tensor_grad") @implementation
-public func vq_tensor_grad(
-  _ handle: OpaquePointer!, _ out: UnsafeMutablePointer<OpaquePointer?>!
-) -> vq_status {
+public func vq_tensor_grad(_ handle: Handle!, _ out: Out!) -> vq_status {
   out?.pointee = nil
   return catching {
     if let gradient = try tensor(handle).grad {
@@ -154,13 +147,13 @@ public func vq_tensor_grad(
 }
 
 @_cdecl("vq_tensor_set_grad") @implementation
-public func vq_tensor_set_grad(_ handle: OpaquePointer!, _ gradient: OpaquePointer!) -> vq_status {
+public func vq_tensor_set_grad(_ handle: Handle!, _ gradient: Handle!) -> vq_status {
   catching { try tensor(handle).replaceGradient(try optionalTensor(gradient)) }
 }
 
 @_cdecl("vq_tensor_backward") @implementation
 public func vq_tensor_backward(
-  _ handle: OpaquePointer!, _ gradient: OpaquePointer!, _ retainGraph: Bool
+  _ handle: Handle!, _ gradient: Handle!, _ retainGraph: Bool
 ) -> vq_status {
   catching { try tensor(handle).backward(try optionalTensor(gradient), retainGraph: retainGraph) }
 }

@@ -1,5 +1,6 @@
 import Testing
 import VQEstimators
+import VQNN
 import VQTensor
 
 @Suite struct GridEstimatorTests {
@@ -43,7 +44,7 @@ import VQTensor
       let b = grid.boundary(near: w)
       // In two pieces where ReSTE has a kink.
       var expected = b
-      if case .reste(_, let cap) = estimator, abs(w) > cap {
+      if case .number(let cap) = estimator.given("cap"), abs(w) > cap {
         let kink = w < 0 ? -cap : cap
         expected += integral(from: b, to: kink) { 1 / e.derivative($0) }
         expected += integral(from: kink, to: w) { 1 / e.derivative($0) }

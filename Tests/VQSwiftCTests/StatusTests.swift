@@ -1,4 +1,5 @@
 import CVQSwift
+import Glibc
 import Testing
 import VQSwiftC
 import VQTensor
@@ -44,7 +45,9 @@ func text() -> String { String(cString: vq_last_error()) }
         == Int32(VQ_ERROR_OVERFLOW))
     #expect(
       vq_generator_uniform(generator, [1 << 43], 1, 0, 1, &out) == Int32(VQ_ERROR_MEMORY))
-    #expect(vq_archive_load("/nonexistent/file", &out) == Int32(VQ_ERROR_IO))
+    var (metadata, unread): (OpaquePointer?, OpaquePointer?)
+    #expect(
+      vq_archive_load("/nonexistent/file", &out, &metadata, &unread) == Int32(VQ_ERROR_IO))
     #expect(vq_tensor_backward(x.pointer, nil, false) == Int32(VQ_ERROR_RUNTIME))
   }
 
@@ -86,17 +89,38 @@ func text() -> String { String(cString: vq_last_error()) }
     #expect(vq_live_handles() == before)
   }
 
-  @Test func structSizeIsChecked() {
-    var options = vq_schedule_options()
-    var factor = 0.0
-    options.struct_size = 4
-    #expect(vq_schedule_factor(&options, 0, &factor) == Int32(VQ_ERROR_VALUE))
+  @Test func structSizeIsChecked() throws {
+    let z = try Handle([2, 3], [Float](repeating: 1, count: 6))
+    var quantizer: OpaquePointer?
+    let sizes = ["feature_size", "num_codes"].map { (name: String) in strdup(name) }
+    defer { sizes.forEach { free($0) } }
+    let options = sizes.map { name in
+      var option = vq_option()
+      (option.name, option.integer) = (UnsafePointer(name), 3)
+      return option
+    }
+    #expect(vq_module_create("vector_quant", options, 2, nil, 0, nil, &quantizer) == 0)
+    defer { vq_module_release(quantizer) }
+    var out = vq_quantized()
+    out.struct_size = 4
+    #expect(vq_quantizer_forward(quantizer, z.pointer, nil, nil, 0, &out) == Int32(VQ_ERROR_VALUE))
     #expect(
-      text() == "[schedule] struct_size = 4: this library's struct has "
-        + "\(MemoryLayout<vq_schedule_options>.size)")
-    options.struct_size = MemoryLayout<vq_schedule_options>.size
-    #expect(vq_schedule_factor(&options, 0, &factor) == 0)
-    #expect(factor == 1)
+      text() == "[quantizer] struct_size = 4: this library's struct has "
+        + "\(MemoryLayout<vq_quantized>.size)")
+  }
+
+  @Test func listsAreWhole() throws {
+    var kinds: OpaquePointer?
+    #expect(vq_kinds("optimizer", &kinds) == 0)
+    defer { vq_list_release(kinds) }
+    let names = (0..<vq_list_count(kinds)).map { String(cString: vq_list_name(kinds, $0)) }
+    #expect(names == ["sgd", "adam", "adamw"])
+    #expect(String(cString: vq_list_text(kinds, 1)) == "betas eps decay_biases_and_norms")
+    #expect(vq_list_name(kinds, 3) == nil && vq_list_text(kinds, -1) == nil)
+    var out: OpaquePointer?
+    #expect(vq_list_tensor(kinds, 0, &out) == Int32(VQ_ERROR_RUNTIME))
+    #expect(vq_list_module(kinds, 7, &out) == Int32(VQ_ERROR_INDEX))
+    #expect(vq_kinds("planet", &out) == Int32(VQ_ERROR_VALUE))
   }
 }
 

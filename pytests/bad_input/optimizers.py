@@ -30,7 +30,7 @@ OPTIMIZER: dict[str, Case] = {
         TypeError,
         ["optimizer", "array of float64", "Tensor"],
     ),
-    "betas": (stepped(betas=(1.0, 0.999)), ValueError, ["adamw", "1.0", "below 1"]),
+    "betas": (stepped(betas=(1.0, 0.999)), ValueError, ["adamw", "1.0", "0..<1"]),
     "second beta": (stepped(betas=(0.9, -0.1)), ValueError, ["adamw", "-0.1"]),
     "three betas": (stepped(betas=(0.9, 0.9, 0.9)), ValueError, ["optimizer", "betas", "two"]),
     "rate": (stepped(lr=NAN), ValueError, ["adamw", "learning_rate = nan", "finite"]),

@@ -79,7 +79,7 @@ STATE: dict[str, Case] = {
     "deviation": (lambda: vq.Generator(0).normal((2,), 0.0, -1.0), ValueError, ["normal", "-1.0"]),
     "below": (lambda: vq.Generator(0).integers((2,), 0), ValueError, ["integers", "below = 0"]),
     "wrong handle": (
-        lambda: _core.exp(vq.Generator(1)._handle),
+        lambda: _core.tensor_exp(vq.Generator(1)._handle),
         TypeError,
         ["GeneratorHandle", "tensor handle"],
     ),
@@ -89,7 +89,7 @@ STATE: dict[str, Case] = {
         ["NoneType", "module handle"],
     ),
     "not a quantizer": (
-        lambda: _core.quantizer_encode(nn.Linear(1, 1)._handle, ones(1)._handle, None, 0),
+        lambda: _core.quantizer_encode(nn.Linear(1, 1)._handle, ones(1)._handle, None, None, 0),
         RuntimeError,
         ["encode", "Linear", "Quantizer"],
     ),

@@ -70,9 +70,9 @@ static void errors(void) {
   vq_tensor *x = floats((const float[2]){1, 2}, 1, 2), *out = x;
   CHECK(vq_tensor_matmul(x, x, &out) == VQ_ERROR_VALUE);
   CHECK(out == NULL);
-  CHECK(strcmp(vq_last_error(),
-               "[matmul] shapes [1, 2] and [1, 2]: the inner axes must be equal, and 2 is not 1") ==
-        0);
+  CHECK(
+      strcmp(vq_last_error(),
+          "[matmul] shapes [1, 2] and [1, 2]: the inner axes must be equal, and 2 is not 1") == 0);
   const int64_t huge[2] = {(int64_t)1 << 40, (int64_t)1 << 40}, negative[1] = {-1};
   CHECK(vq_tensor_create(VQ_FLOAT32, huge, 2, NULL, &out) == VQ_ERROR_OVERFLOW && !out);
   CHECK(vq_tensor_create(VQ_FLOAT32, negative, 1, NULL, &out) == VQ_ERROR_VALUE);
@@ -97,9 +97,10 @@ static void errors(void) {
   CHECK(vq_module_create(NULL, NULL, 0, NULL, 0, NULL, &module) == VQ_ERROR_RUNTIME);
   CHECK(vq_nearest_codes(x, x, NULL, NULL) == VQ_ERROR_RUNTIME);
   CHECK(vq_nearest_codes_ranked(x, x, 1, NULL, NULL) == VQ_ERROR_RUNTIME);
-  CHECK(vq_schedule_factor(NULL, 0, NULL) == VQ_ERROR_RUNTIME);
-  vq_archive *archive;
-  CHECK(vq_archive_load("/nonexistent/file", &archive) == VQ_ERROR_IO && !archive);
+  CHECK(vq_schedule_factor("cosine", NULL, 0, 0, NULL) == VQ_ERROR_RUNTIME);
+  vq_list *tensors, *metadata, *unread;
+  CHECK(vq_archive_load("/nonexistent/file", &tensors, &metadata, &unread) == VQ_ERROR_IO);
+  CHECK(!tensors && !metadata && !unread);
   CHECK(vq_last_error_code() == ENOENT);
   CHECK(strstr(vq_last_error(), "/nonexistent/file"));
   vq_tensor_release(x);
@@ -107,7 +108,8 @@ static void errors(void) {
   vq_module_release(NULL);
   vq_generator_release(NULL);
   vq_optimizer_release(NULL);
-  vq_archive_release(NULL);
+  vq_estimator_release(NULL);
+  vq_list_release(NULL);
 }
 
 static void borrowed_memory(void) {
@@ -131,8 +133,8 @@ static void borrowed_memory(void) {
   CHECK(vq_tensor_create_borrowed(VQ_FLOAT32, wrong, 1, data, count_release, &releases, &tensor) ==
         VQ_ERROR_VALUE);
   CHECK(releases == 2 && !tensor);
-  CHECK(vq_tensor_create_borrowed(VQ_FLOAT32, shape, 2, data + 1, count_release, &releases,
-                                  &tensor) == VQ_ERROR_VALUE);
+  CHECK(vq_tensor_create_borrowed(
+            VQ_FLOAT32, shape, 2, data + 1, count_release, &releases, &tensor) == VQ_ERROR_VALUE);
   CHECK(releases == 3);
   CHECK(vq_tensor_create_borrowed(VQ_FLOAT32, shape, 2, data, count_release, &releases, NULL) ==
         VQ_ERROR_RUNTIME);
@@ -154,84 +156,88 @@ static void training(const char *path) {
   OK(vq_generator_normal(generator, (const int64_t[2]){64, 8}, 2, 0, 1, &batch));
   CHECK(vq_generator_counter(generator) > 0);
   vq_module *encoder, *relu, *network, *quantizer;
-  const vq_option sizes[] = {{.name = "in_features", .integer = 8},
-                             {.name = "out_features", .integer = 4}};
+  const vq_option sizes[] = {
+      {.name = "in_features", .integer = 8}, {.name = "out_features", .integer = 4}};
   OK(vq_module_create("linear", sizes, 2, NULL, 0, generator, &encoder));
   OK(vq_module_create("identity", NULL, 0, NULL, 0, NULL, &relu));
   const vq_module *parts[2] = {encoder, relu};
   OK(vq_module_create("sequential", NULL, 0, parts, 2, NULL, &network));
   const vq_option options[] = {{.name = "feature_size", .integer = 4},
-                               {.name = "num_codes", .integer = 16},
-                               {.name = "beta", .type = VQ_OPTION_NUMBER, .number = 0.9},
-                               {.name = "sync_nu", .integer = 1},
-                               {.name = "init", .type = VQ_OPTION_TEXT, .text = "kmeans"}};
+      {.name = "num_codes", .integer = 16},
+      {.name = "beta", .type = VQ_OPTION_NUMBER, .number = 0.9}, {.name = "sync_nu", .integer = 1},
+      {.name = "init", .type = VQ_OPTION_TEXT, .text = "kmeans"}};
   OK(vq_module_create("vector_quant", options, 5, NULL, 0, NULL, &quantizer));
   const vq_option_description *known;
   int64_t known_count;
-  OK(vq_module_options("vector_quant", &known, &known_count));
+  OK(vq_kind_options("module", "vector_quant", &known, &known_count));
   CHECK(strcmp(known[0].name, "feature_size") == 0 && known[0].required && known_count > 30);
   OK(vq_module_set_training(quantizer, true));
 
   vq_tensor *parameters[8];
   const char *names[8];
+  vq_named_tensors *lists[2];
   int64_t count = 0;
   vq_module *owners[2] = {network, quantizer};
-  for (int owner = 0; owner < 2; owner++)
-    for (int64_t i = 0; i < vq_module_parameter_count(owners[owner], false); i++, count++)
-      OK(vq_module_parameter(owners[owner], false, i, &names[count], &parameters[count]));
+  for (int owner = 0; owner < 2; owner++) {
+    OK(vq_module_parameters(owners[owner], false, &lists[owner]));
+    for (int64_t i = 0; i < vq_list_count(lists[owner]); i++, count++) {
+      names[count] = vq_list_name(lists[owner], i);
+      OK(vq_list_tensor(lists[owner], i, &parameters[count]));
+    }
+  }
   CHECK(count == 3 && strcmp(names[0], "0.weight") == 0 && strcmp(names[2], "codebook") == 0);
-  vq_optimizer_options adamw = {
-      .struct_size = sizeof adamw, .kind = VQ_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
-  vq_parameter_group group = {(const vq_tensor *const *)parameters, count, 0.01, 0.01};
+  const double betas[] = {0.9, 0.99};
+  const vq_option adamw[] = {
+      {.name = "betas", .type = VQ_OPTION_NUMBERS, .numbers = betas, .count = 2}};
   vq_optimizer *optimizer;
-  OK(vq_optimizer_create(&adamw, &group, 1, &optimizer));
+  OK(vq_optimizer_create("adamw", adamw, 1, &optimizer));
+  OK(vq_optimizer_add_group(optimizer, (const vq_tensor *const *)parameters, count, 0.01, 0.01));
 
   float first = 0, last = 0;
   for (int step = 0; step < 30; step++) {
     vq_tensor *z;
     vq_quantized quantized = {.struct_size = sizeof quantized};
     OK(vq_module_forward(network, batch, &z));
-    OK(vq_quantizer_forward(quantizer, z, NULL, 0, &quantized));
+    OK(vq_quantizer_forward(quantizer, z, NULL, NULL, 0, &quantized));
     CHECK(quantized.active_codes > 0 && quantized.perplexity >= 1);
     last = item(quantized.loss);
     if (step == 0) first = last;
     OK(vq_tensor_backward(quantized.loss, NULL, false));
     OK(vq_optimizer_step(optimizer));
     OK(vq_optimizer_zero_grad(optimizer));
-    vq_tensor *all[] = {z,
-                        quantized.z_q,
-                        quantized.codes,
-                        quantized.distances,
-                        quantized.loss,
-                        quantized.z,
-                        quantized.stage_losses,
-                        quantized.stage_perplexities};
+    vq_tensor *all[] = {z, quantized.z_q, quantized.q, quantized.d, quantized.loss, quantized.z,
+        quantized.stage_losses, quantized.stage_perplexities};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
   }
   CHECK(isfinite(last) && last < first);
-  CHECK(vq_optimizer_state_count(optimizer) == 3 * count);
+  vq_named_tensors *state;
+  OK(vq_optimizer_state(optimizer, &state));
+  CHECK(vq_list_count(state) == 3 * count);
+  vq_list_release(state);
 
   OK(vq_archive_save(path, names, (const vq_tensor *const *)parameters, count,
-                     (const char *[]){"step"}, (const char *[]){"30"}, 1));
-  vq_archive *archive;
-  OK(vq_archive_load(path, &archive));
-  CHECK(vq_archive_count(archive) == count && vq_archive_metadata_count(archive) == 1);
-  CHECK(vq_archive_unread_count(archive) == 0);
-  const char *key, *value;
-  OK(vq_archive_metadata(archive, 0, &key, &value));
-  CHECK(strcmp(key, "step") == 0 && strcmp(value, "30") == 0);
+      (const char *[]){"step"}, (const char *[]){"30"}, 1));
+  vq_named_tensors *tensors;
+  vq_named_texts *metadata, *unread;
+  OK(vq_archive_load(path, &tensors, &metadata, &unread));
+  CHECK(vq_list_count(tensors) == count && vq_list_count(metadata) == 1);
+  CHECK(vq_list_count(unread) == 0);
+  CHECK(strcmp(vq_list_name(metadata, 0), "step") == 0);
+  CHECK(strcmp(vq_list_text(metadata, 0), "30") == 0);
+  CHECK(!vq_list_text(tensors, 0) && !vq_list_name(tensors, count));
   for (int64_t i = 0; i < count; i++) {
-    const char *name;
     vq_tensor *loaded;
     float saved[64], read[64];
-    OK(vq_archive_tensor(archive, i, &name, &loaded));
+    OK(vq_list_tensor(tensors, i, &loaded));
     for (int64_t j = 0; j < count; j++)
-      if (strcmp(name, names[j]) == 0) OK(vq_tensor_copy_out(parameters[j], saved, sizeof saved));
+      if (strcmp(vq_list_name(tensors, i), names[j]) == 0)
+        OK(vq_tensor_copy_out(parameters[j], saved, sizeof saved));
     OK(vq_tensor_copy_out(loaded, read, sizeof read));
     CHECK(read[0] == saved[0] && read[3] == saved[3]);
     vq_tensor_release(loaded);
   }
-  vq_archive_release(archive);
+  vq_list *all_lists[] = {tensors, metadata, unread, lists[0], lists[1]};
+  for (size_t i = 0; i < sizeof all_lists / sizeof *all_lists; i++) vq_list_release(all_lists[i]);
 
   for (int64_t i = 0; i < count; i++) vq_tensor_release(parameters[i]);
   vq_optimizer_release(optimizer);

@@ -1,4 +1,7 @@
 /// The conversions between Python objects and vqswift.h. Nothing here decides anything.
+///
+/// `bindings.py` writes a call for each function of the header: it takes the arguments, makes the
+/// native call and gives the results by what is declared here.
 #pragma once
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
@@ -16,82 +19,97 @@ typedef enum {
   GENERATOR_HANDLE,
   MODULE_HANDLE,
   OPTIMIZER_HANDLE,
-  HANDLE_KINDS
-} handle_kind;
+  ESTIMATOR_HANDLE,
+  HANDLE_KINDS,
+  TEXT = HANDLE_KINDS,  ///< of lists: a text in place of a handle
+} item_kind;
 
 /// Adds the handle types to the module; -1 with an exception set.
 int add_handle_types(PyObject *module);
+/// What an item must be, "a tensor handle".
+const char *item_name(item_kind kind);
+PyTypeObject *handle_type(item_kind kind);
 
-/// A new owner of the handle at `address`, or the exception of `status`. The address lets a call
-/// that gives the handle stand in the same argument list.
-PyObject *wrap(vq_status status, handle_kind kind, const void *address);
-/// Sets the exception of `status` and returns NULL.
-PyObject *raise_status(vq_status status);
-/// None, or the exception of `status`.
-PyObject *none_or_raise(vq_status status);
+// MARK: - Arguments. Each is false with an exception set after a failure.
 
-// "O&" converters. The optional ones take None as NULL.
-int to_tensor(PyObject *object, void *out);
-int to_optional_tensor(PyObject *object, void *out);
-int to_generator(PyObject *object, void *out);
-int to_optional_generator(PyObject *object, void *out);
-int to_module(PyObject *object, void *out);
-int to_optimizer(PyObject *object, void *out);
-int to_optional_optimizer(PyObject *object, void *out);
+/// The argument that is converted.
+typedef struct {
+  const char *operation, *name;
+} place;
+
+/// A TypeError that names the place, what stands there and what is required; false.
+bool refuse(place at, PyObject *object, const char *required);
+bool takes(const char *operation, Py_ssize_t given, Py_ssize_t count);
+bool take_boolean(PyObject *object, place at, bool *out);
+bool take_int32(PyObject *object, place at, int32_t *out);
+bool take_int64(PyObject *object, place at, int64_t *out);
+bool take_word(PyObject *object, place at, uint64_t *out);
+bool take_float(PyObject *object, place at, float *out);
+bool take_double(PyObject *object, place at, double *out);
+/// Borrowed; without a NUL inside.
+bool take_text(PyObject *object, place at, const char **out);
+/// A borrowed handle; NULL of None where that is allowed.
+bool take_handle(PyObject *object, place at, item_kind kind, bool is_optional, void *out);
+
+typedef struct {
+  float value;
+  const float *pointer;  ///< NULL for None
+} optional_float;
+bool take_optional_float(PyObject *object, place at, optional_float *out);
 
 #define MAX_RANK 32
 typedef struct {
   int64_t values[MAX_RANK];
   int64_t count;
-  int given;  ///< 0 for None
+  const int64_t *items;  ///< NULL for None
 } size_list;
-/// A sequence of at most MAX_RANK integers.
-int to_sizes(PyObject *object, void *out);
-/// The same, or None.
-int to_optional_sizes(PyObject *object, void *out);
-/// Two integers.
-int to_pair(PyObject *object, void *out);
-/// A float or None: a pointer to the value, or NULL.
-typedef struct {
-  float value;
-  const float *pointer;
-} optional_float;
-int to_optional_float(PyObject *object, void *out);
+/// A sequence of at most MAX_RANK integers, or None where that is allowed.
+bool take_sizes(PyObject *object, place at, bool is_optional, size_list *out);
+bool take_pair(PyObject *object, place at, int64_t out[2]);
 
-/// Borrowed handles of a sequence; `names` too when its items are pairs (name, handle).
+/// Handles or texts of a sequence; `names` too when its items are pairs (name, item).
 typedef struct {
   PyObject *owner;
-  void **handles;
+  void **items;
   const char **names;
   int64_t count;
-} handle_list;
-/// 0 with an exception set after a failure; `clear_list` frees what a success took.
-int read_list(PyObject *sequence, handle_kind kind, int named, handle_list *out);
-void clear_list(handle_list *list);
+} item_list;
+bool take_list(PyObject *sequence, place at, item_kind kind, bool is_named, item_list *out);
+void clear_item_list(item_list *list);
 
-/// Options by name from a dict of a kind of module; borrows its texts.
+/// Options by name from a dict, for a kind of thing.
 typedef struct {
-  vq_option *options;
+  PyObject *owner;
+  vq_option *items;
   int64_t count;
 } option_list;
-int read_options(const char *kind, PyObject *dictionary, option_list *out);
-void clear_options(option_list *list);
-
-/// Appends (name, handle at `address`) to `list`; 0 with an exception set after a failure.
-int append_named(PyObject *list, vq_status status, const char *name, handle_kind kind,
-                 const void *address);
+bool read_options(const char *kind, PyObject *dictionary, option_list *out);
+void clear_option_list(option_list *list);
 
 typedef enum { FLOAT32, INT32, FLOAT64, INT64 } element_kind;
-/// A contiguous view of an array of that element type; 0 with an exception set after a failure.
-int view_elements(PyObject *array, const char *operation, element_kind kind, int flags,
-                  Py_buffer *view);
-/// Its number of elements, of 8 bytes.
-int64_t words(const Py_buffer *view);
-/// 0 with TypeError set unless `object` is a tuple, which `PyArg_ParseTuple` takes for granted.
-int check_tuple(PyObject *object, const char *operation, const char *contents);
+/// A view of a contiguous array of that element type; of any number of axes where `axes` is -1.
+bool take_array(
+    PyObject *object, place at, element_kind kind, int axes, int flags, Py_buffer *view);
+/// Whether an array's axis, or a list, has as many elements as `count`, or gives it where it is -1.
+bool fits(place at, const Py_buffer *view, int axis, int64_t *count);
+bool counts(place at, int64_t found, int64_t *count);
 
-/// The tuple of a quantizer's forward, or the exception of `status`.
-PyObject *give_quantized(vq_status status, vq_quantized *out);
+// MARK: - Results
+
+/// Sets the exception of `status` and returns NULL.
+PyObject *raise_status(vq_status status);
+/// An OSError of the errno's own class that names the path, where the system refused one.
+PyObject *raise_file_status(vq_status status, PyObject *path);
+/// A new owner of a handle.
+PyObject *give_handle(item_kind kind, void *pointer);
+/// [(name, item)]; releases the list.
+PyObject *give_list(vq_list *list);
+/// A str, None of NULL.
+PyObject *give_text(const char *text);
+/// A tuple with names of new references.
+PyObject *give_fields(PyTypeObject *type, PyObject **items, int count);
+
+// MARK: - Calls
 
 /// Lets long native calls run the handlers of signals that have come, and end when one raises.
 void install_interrupt_check(void);
@@ -108,15 +126,6 @@ void raise_interruption(void);
     Py_END_ALLOW_THREADS                    \
   } while (0)
 
-extern PyMethodDef tensor_methods[];
-extern PyMethodDef operator_methods[];
-extern PyMethodDef module_methods[];
-extern PyMethodDef option_methods[];
-extern PyMethodDef quantizer_methods[];
-extern PyMethodDef quantizer_family_methods[];
-extern PyMethodDef learned_quantizer_methods[];
-extern PyMethodDef search_methods[];
-extern PyMethodDef optimizer_methods[];
-extern PyMethodDef archive_methods[];
-extern PyMethodDef metric_methods[];
-extern PyMethodDef estimator_methods[];
+extern PyMethodDef generated_methods[];
+int add_generated_types(PyObject *module);
+extern PyMethodDef methods_by_hand[];

@@ -3,156 +3,97 @@
 
 #include "core.h"
 
-/// Integers of a tuple or list; NULL with an error set where they are none.
-static int64_t *read_integers(PyObject *sequence, int64_t *count) {
-  *count = PySequence_Size(sequence);
-  if (*count < 0) return NULL;
-  int64_t *values = malloc(sizeof(int64_t) * ((size_t)*count + 1));
-  if (!values) {
+/// Integers of a tuple or list, or numbers where one is none; false with an error set.
+static bool read_sequence(const char *kind, PyObject *sequence, vq_option *option) {
+  place at = {kind, option->name};
+  option->count = PySequence_Size(sequence);
+  int64_t *integers = malloc(sizeof(int64_t) * ((size_t)option->count + 1));
+  double *numbers = malloc(sizeof(double) * ((size_t)option->count + 1));
+  option->integers = integers;
+  option->numbers = numbers;
+  if (!integers || !numbers) {
     PyErr_NoMemory();
-    return NULL;
+    return false;
   }
-  for (int64_t i = 0; i < *count; i++) {
+  option->type = VQ_OPTION_INTEGERS;
+  for (int64_t i = 0; i < option->count; i++) {
     PyObject *item = PySequence_GetItem(sequence, i);
-    PyObject *index = item ? PyNumber_Index(item) : NULL;
-    values[i] = index ? PyLong_AsLongLong(index) : -1;
-    Py_XDECREF(index);
-    Py_XDECREF(item);
-    if (PyErr_Occurred()) {
-      free(values);
-      return NULL;
-    }
+    if (!item) return false;
+    if (!PyIndex_Check(item)) option->type = VQ_OPTION_NUMBERS;
+    Py_DECREF(item);
   }
-  return values;
+  for (int64_t i = 0; i < option->count; i++) {
+    PyObject *item = PySequence_GetItem(sequence, i);
+    if (!item) return false;
+    bool taken = option->type == VQ_OPTION_INTEGERS ? take_int64(item, at, &integers[i])
+                                                    : take_double(item, at, &numbers[i]);
+    Py_DECREF(item);
+    if (!taken) return false;
+  }
+  return true;
 }
 
-static int read_integer(const char *kind, PyObject *value, vq_option *option) {
-  PyObject *index = PyNumber_Index(value);
-  if (!index) return 0;
-  int overflow;
+/// An integer, or the word of one beyond int64.
+static bool read_integer(const char *kind, PyObject *value, vq_option *option) {
+  place at = {kind, option->name};
   option->type = VQ_OPTION_INTEGER;
-  option->integer = PyLong_AsLongLongAndOverflow(index, &overflow);
-  if (overflow > 0) {
-    option->type = VQ_OPTION_WORD;
-    option->integer = (int64_t)PyLong_AsUnsignedLongLong(index);
-    if (PyErr_Occurred()) overflow = -1;
+  if (take_int64(value, at, &option->integer)) return true;
+  if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return false;
+  PyObject *type, *error, *traceback;
+  PyErr_Fetch(&type, &error, &traceback);
+  option->type = VQ_OPTION_WORD;
+  bool taken = take_word(value, at, (uint64_t *)&option->integer);
+  if (taken) {
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+  } else {
+    PyErr_Restore(type, error, traceback);
   }
-  if (overflow < 0) {
-    PyErr_Format(PyExc_OverflowError, "[%s] %s = %S: must fit in int64", kind, option->name, value);
-  }
-  Py_DECREF(index);
-  return PyErr_Occurred() ? 0 : 1;
+  return taken;
 }
 
-static int read_option(const char *kind, PyObject *name, PyObject *value, vq_option *option) {
+static bool read_option(const char *kind, PyObject *name, PyObject *value, vq_option *option) {
   option->name = PyUnicode_AsUTF8AndSize(name, NULL);
-  if (!option->name) return 0;
+  if (!option->name) return false;
   if (PyBool_Check(value)) {
     option->type = VQ_OPTION_BOOLEAN;
     option->integer = value == Py_True;
-    return 1;
+    return true;
   }
   if (PyUnicode_Check(value)) {
     option->type = VQ_OPTION_TEXT;
     return (option->text = PyUnicode_AsUTF8AndSize(value, NULL)) != NULL;
   }
-  if (PyTuple_Check(value) || PyList_Check(value)) {
-    option->type = VQ_OPTION_INTEGERS;
-    return (option->integers = read_integers(value, &option->count)) != NULL;
-  }
+  if (PyTuple_Check(value) || PyList_Check(value)) return read_sequence(kind, value, option);
   if (PyIndex_Check(value)) return read_integer(kind, value, option);
   option->type = VQ_OPTION_NUMBER;
   option->number = PyFloat_AsDouble(value);
-  if (!PyErr_Occurred()) return 1;
-  PyErr_Clear();
-  PyObject *type = PyType_GetName(Py_TYPE(value));
-  if (type)
-    PyErr_Format(
-        PyExc_TypeError,
-        "[%s] %s is a %S: an integer, a number, a bool, a string or a sequence of integers is "
-        "required",
-        kind, option->name, type);
-  Py_XDECREF(type);
-  return 0;
+  return !PyErr_Occurred() || refuse((place){kind, option->name}, value,
+                                  "a number, a bool, a string or a sequence of numbers");
 }
 
-int read_options(const char *kind, PyObject *dictionary, option_list *out) {
-  memset(out, 0, sizeof *out);
-  if (!PyDict_Check(dictionary)) {
-    PyErr_Format(PyExc_TypeError, "[%s] options: a dict is required", kind);
-    return 0;
-  }
-  out->options = calloc((size_t)PyDict_Size(dictionary) + 1, sizeof(vq_option));
-  if (!out->options) {
+bool read_options(const char *kind, PyObject *dictionary, option_list *out) {
+  if (!PyDict_Check(dictionary)) return refuse((place){kind, "options"}, dictionary, "a dict");
+  out->owner = PyDict_Copy(dictionary);
+  if (!out->owner) return false;
+  out->items = calloc((size_t)PyDict_Size(out->owner) + 1, sizeof(vq_option));
+  if (!out->items) {
     PyErr_NoMemory();
-    return 0;
+    return false;
   }
   PyObject *name, *value;
   Py_ssize_t position = 0;
-  while (PyDict_Next(dictionary, &position, &name, &value)) {
-    if (!read_option(kind, name, value, &out->options[out->count])) {
-      clear_options(out);
-      return 0;
-    }
-    out->count++;
+  while (PyDict_Next(out->owner, &position, &name, &value))
+    if (!read_option(kind, name, value, &out->items[out->count++])) return false;
+  return true;
+}
+
+void clear_option_list(option_list *list) {
+  for (int64_t i = 0; list->items && i < list->count; i++) {
+    free((void *)list->items[i].integers);
+    free((void *)list->items[i].numbers);
   }
-  return 1;
+  free(list->items);
+  Py_XDECREF(list->owner);
 }
-
-void clear_options(option_list *list) {
-  for (int64_t i = 0; list->options && i < list->count; i++)
-    free((void *)list->options[i].integers);
-  free(list->options);
-  memset(list, 0, sizeof *list);
-}
-
-/// (kind, {name: value}, children, generator or None) -> module
-static PyObject *module_create(PyObject *self, PyObject *args) {
-  const char *kind;
-  PyObject *dictionary, *sequence;
-  vq_generator *generator;
-  option_list options;
-  handle_list children;
-  if (!PyArg_ParseTuple(args, "sOOO&", &kind, &dictionary, &sequence, to_optional_generator,
-                        &generator))
-    return NULL;
-  if (!read_options(kind, dictionary, &options)) return NULL;
-  if (!read_list(sequence, MODULE_HANDLE, 0, &children)) {
-    clear_options(&options);
-    return NULL;
-  }
-  vq_module *out;
-  vq_status status =
-      vq_module_create(kind, options.options, options.count,
-                       (const vq_module *const *)children.handles, children.count, generator, &out);
-  clear_list(&children);
-  clear_options(&options);
-  return wrap(status, MODULE_HANDLE, &out);
-}
-
-/// kind -> [(name, type, required, initial, choices, rule), ...]
-static PyObject *module_options(PyObject *self, PyObject *args) {
-  static const char *const types[] = {"int", "int", "float", "bool", "str", "ints", "pair"};
-  const char *kind;
-  const vq_option_description *options;
-  int64_t count;
-  if (!PyArg_ParseTuple(args, "s", &kind)) return NULL;
-  vq_status status = vq_module_options(kind, &options, &count);
-  if (status != VQ_OK) return raise_status(status);
-  PyObject *list = PyList_New(0);
-  for (int64_t i = 0; list && i < count; i++) {
-    const vq_option_description *o = &options[i];
-    PyObject *row = Py_BuildValue("(ssNsss)", o->name, types[o->type], PyBool_FromLong(o->required),
-                                  o->initial, o->choices, o->rule);
-    if (!row || PyList_Append(list, row) < 0) Py_CLEAR(list);
-    Py_XDECREF(row);
-  }
-  return list;
-}
-
-#define ENTRY(name) {#name, name, METH_VARARGS, NULL}
-PyMethodDef option_methods[] = {
-    ENTRY(module_create),
-    ENTRY(module_options),
-    {NULL, NULL, 0, NULL},
-};

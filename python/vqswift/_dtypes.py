@@ -54,10 +54,12 @@ def whole_power(base: _core.TensorHandle, exponent: float) -> _core.TensorHandle
             "convert with astype"
         )
     one = _core.tensor_create(np.ones((), np.int32), dtype_code(int))
-    result = _core.bitwise_or(_core.multiply(base, _core.subtract(one, one)), one)
+    result = _core.tensor_bitwise_or(
+        _core.tensor_multiply(base, _core.tensor_subtract(one, one)), one
+    )
     square, left = base, int(exponent)
     while left:
         if left & 1:
-            result = _core.multiply(result, square)
-        square, left = _core.multiply(square, square), left >> 1
+            result = _core.tensor_multiply(result, square)
+        square, left = _core.tensor_multiply(square, square), left >> 1
     return result

@@ -15,25 +15,25 @@ from ._tensor import Tensor, _operand
 @checked
 def concatenate(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
     """Join tensors that are equal in every other axis along `axis`."""
-    return Tensor._wrap(_core.concatenate([_operand(t) for t in tensors], axis))
+    return Tensor._wrap(_core.tensor_concatenate([_operand(t) for t in tensors], axis))
 
 
 @checked
 def stack(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
     """Join tensors of equal shape along a new `axis`."""
-    return Tensor._wrap(_core.stack([_operand(t) for t in tensors], axis))
+    return Tensor._wrap(_core.tensor_stack([_operand(t) for t in tensors], axis))
 
 
 @checked
 def maximum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     """The greater of each pair of elements; operands broadcast."""
-    return Tensor._wrap(_core.maximum(_operand(a), _operand(b)))
+    return Tensor._wrap(_core.tensor_maximum(_operand(a), _operand(b)))
 
 
 @checked
 def minimum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     """The smaller of each pair of elements; operands broadcast."""
-    return Tensor._wrap(_core.minimum(_operand(a), _operand(b)))
+    return Tensor._wrap(_core.tensor_minimum(_operand(a), _operand(b)))
 
 
 @checked
@@ -41,7 +41,7 @@ def where(
     condition: Tensor | npt.ArrayLike, a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike
 ) -> Tensor:
     """Elements of `a` where the bool `condition` holds, else of `b`; operands broadcast."""
-    return Tensor._wrap(_core.where(_operand(condition), _operand(a), _operand(b)))
+    return Tensor._wrap(_core.tensor_where(_operand(condition), _operand(a), _operand(b)))
 
 
 @contextlib.contextmanager

@@ -31,15 +31,15 @@ def indexed(handle: _core.TensorHandle, shape: tuple[int, ...], key: Any) -> _co
                 raise ValueError(f"[getitem] step = {step}: it must be at least 1")
             # A step beyond the axis takes the first element alone.
             step = min(step, max(shape[axis], 1))
-            handle = _core.slice(handle, axis, start, max(start, stop), step)
+            handle = _core.tensor_slice(handle, axis, start, max(start, stop), step)
             result.append(len(range(start, stop, step)))
             axis += 1
         elif isinstance(k, (int, np.integer)):
             index = int(k) + shape[axis] if k < 0 else int(k)
             if not 0 <= index < shape[axis]:
                 raise IndexError(f"[getitem] index {k} is outside an axis of {shape[axis]}")
-            handle = _core.slice(handle, axis, index, index + 1, 1)
+            handle = _core.tensor_slice(handle, axis, index, index + 1, 1)
             axis += 1
         else:
             raise TypeError(f"[getitem] {type(k).__name__}: integers and slices are taken")
-    return _core.reshape(handle, [*result, *shape[axis:]])
+    return _core.tensor_reshape(handle, [*result, *shape[axis:]])

@@ -25,17 +25,20 @@ class Made:
 
     def has(self, name: str) -> bool:
         """Whether the kind has such an option, given or not."""
-        return name in _described(self.kind)
+        return name in self._described()
 
     def every(self) -> dict[str, Any]:
         """All options, as they were given or as the core has them."""
-        initial = {name: option.initial for name, option in _described(self.kind).items()}
+        initial = {name: option.initial for name, option in self._described().items()}
         return initial | dict(self.options)
+
+    def _described(self) -> dict[str, Option]:
+        return described("module", self.kind)
 
     def shown(self, positional: Container[str]) -> str:
         """Required options, then those that differ from the core's, as a call has them."""
         texts = []
-        for name, option in _described(self.kind).items():
+        for name, option in self._described().items():
             if name not in self.options or name in ("seed", "stream"):
                 continue
             text = _text(self.options[name], option.form)
@@ -46,21 +49,23 @@ class Made:
         return ", ".join(texts)
 
 
-class _Option(NamedTuple):
+class Option(NamedTuple):
+    """What an option takes, and is at first."""
+
     form: str
     is_required: bool
     initial: Any  # None for none
 
 
 @cache
-def _described(kind: str) -> dict[str, _Option]:
-    """The options of a kind of module by name."""
-    described = {}
-    for name, form, is_required, initial, *_ in _core.module_options(kind):
+def described(family: str, kind: str) -> dict[str, Option]:
+    """The options of a kind by name."""
+    options = {}
+    for name, form, is_required, initial, *_ in _core.kind_options(family, kind):
         # The core writes True and False in lower case.
         text = initial.capitalize() if form == "bool" else initial
-        described[name] = _Option(form, is_required, ast.literal_eval(text) if text else None)
-    return described
+        options[name] = Option(form, is_required, ast.literal_eval(text) if text else None)
+    return options
 
 
 def _text(value: Any, form: str) -> str:

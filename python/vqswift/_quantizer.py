@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ class QuantizerInfo:
     regularization: float
     perplexity: float
     active_codes: int
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(QuantizerInfo))
 
 
 @checked
@@ -124,19 +128,18 @@ class Quantizer(Native):
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
         with self._shapes_as_passed(rows):
-            parts = _core.quantizer_forward(self._handle, rows._handle, kept, stages)
+            parts = _core.quantizer_forward(self._handle, rows._handle, None, kept, stages)
         return self._info(parts)
 
     def _info(self, parts: _core.Quantized) -> tuple[Tensor, QuantizerInfo]:
-        z_q, codes, distances, loss, compared, losses, perplexities = (
-            Tensor._wrap(handle) for handle in parts[:7]
-        )
-        z_q = self._channels_back(z_q)
-        compared = self._channels_back(compared)
-        info = QuantizerInfo(
-            codes, distances, loss, compared, z_q, losses, perplexities, *parts[7:]
-        )
-        return z_q, info
+        values = {
+            name: Tensor._wrap(value) if isinstance(value, _core.TensorHandle) else value
+            for name, value in ((name, getattr(parts, name)) for name in _FIELDS)
+        }
+        for name in ("z", "z_q"):
+            values[name] = self._channels_back(values[name])
+        info = QuantizerInfo(**values)
+        return info.z_q, info
 
     def _encode(
         self,
@@ -148,7 +151,7 @@ class Quantizer(Native):
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
         with self._shapes_as_passed(rows):
-            codes = _core.quantizer_encode(self._handle, rows._handle, kept, stages)
+            codes = _core.quantizer_encode(self._handle, rows._handle, None, kept, stages)
         return Tensor._wrap(codes)
 
     def _mask(

@@ -261,7 +261,7 @@ class GaussianQuant(Quantizer):
         given = None if logvar is None else self._rows(logvar, "logvar")
         handle = None if given is None else given._handle
         with self._shapes_as_passed(rows, given):
-            parts = _core.gaussian_quant_forward(self._handle, rows._handle, handle, kept)
+            parts = _core.quantizer_forward(self._handle, rows._handle, handle, kept, 0)
         return self._info(parts)
 
     def encode(  # type: ignore[override]
@@ -282,7 +282,7 @@ class GaussianQuant(Quantizer):
         given = None if logvar is None else self._rows(logvar, "logvar")
         handle = None if given is None else given._handle
         with self._shapes_as_passed(rows, given):
-            codes = _core.gaussian_quant_encode(self._handle, rows._handle, handle, kept)
+            codes = _core.quantizer_encode(self._handle, rows._handle, handle, kept, 0)
         return Tensor._wrap(codes)
 
     @staticmethod

@@ -51,19 +51,13 @@ def nearest_codes(
     if _is_float64(points, rows):
         return _nearest_in_float64(_float64(points), _float64(rows), return_distances, topk)
     first, second = _handle(points), _handle(rows)
-    if not return_distances:
-        only = (
-            _core.nearest_codes(first, second, False)
-            if topk is None
-            else _core.nearest_codes_ranked(first, second, topk, False)
-        )
-        return Tensor._wrap(only).numpy()
-    found = (
-        _core.nearest_codes(first, second, True)
+    codes, distances = (
+        _core.nearest_codes(first, second, return_distances)
         if topk is None
-        else _core.nearest_codes_ranked(first, second, topk, True)
+        else _core.nearest_codes_ranked(first, second, topk, return_distances)
     )
-    return Tensor._wrap(found[0]).numpy(), Tensor._wrap(found[1]).numpy()
+    found = Tensor._wrap(codes).numpy()
+    return found if distances is None else (found, Tensor._wrap(distances).numpy())
 
 
 _Points = Tensor | np.ndarray
@@ -105,7 +99,7 @@ def _nearest_in_float64(
         )
     codes = np.empty((len(x), count), np.int32)
     distances = np.empty(codes.shape) if return_distances else None
-    _core.nearest_codes_f64(x, codebook, count, codes, distances)
+    _core.nearest_codes_f64(x, codebook, codes, distances)
     shape = codes.shape if topk is not None else codes.shape[:1]
     if distances is None:
         return codes.reshape(shape)
@@ -140,14 +134,13 @@ def kmeans(
     """
     seed = checked_word("kmeans", "seed", seed)
     points = _points("kmeans", "x", x)
-    kinds = {"kmeans++": 0, "random": 1}
-    initial: _Points | None = None
+    kind, initial = "kmeans++", None
     if not isinstance(init, str):
-        kind, initial = 2, _points("kmeans", "init", init)
-    elif init in kinds:
-        kind = kinds[init]
+        initial = _points("kmeans", "init", init)
+    elif init in ("kmeans++", "random"):
+        kind = init
     else:
-        raise ValueError(f"[kmeans] init = {init!r}: it must be one of {[*kinds]} or an array")
+        raise ValueError(f"[kmeans] init = {init!r}: it must be 'kmeans++', 'random' or an array")
     if _is_float64(points, initial):
         start = None if initial is None else _float64(initial)
         return _kmeans_in_float64(_float64(points), k, iterations, kind, start, seed)
@@ -160,7 +153,7 @@ def kmeans(
 
 
 def _kmeans_in_float64(
-    x: np.ndarray, k: int, iterations: int, kind: int, start: np.ndarray | None, seed: int
+    x: np.ndarray, k: int, iterations: int, kind: str, start: np.ndarray | None, seed: int
 ) -> KMeansResult:
     if x.ndim != 2:
         raise ValueError(f"[kmeans] shape {list(x.shape)}: x [n, d] is required")
@@ -172,6 +165,6 @@ def _kmeans_in_float64(
             "initial centroids must be [k, d]"
         )
     centroids = np.empty((k, x.shape[1]))
-    codes = np.empty((len(x), 1), np.int32)
+    codes = np.empty(len(x), np.int32)
     inertia, count = _core.kmeans_f64(x, iterations, kind, start, seed, centroids, codes)
-    return KMeansResult(centroids, codes.reshape(-1), inertia, count)
+    return KMeansResult(centroids, codes, inertia, count)

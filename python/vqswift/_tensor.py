@@ -168,65 +168,65 @@ class Tensor(Interop):
 
         To int32 the fraction is dropped; ValueError for NaN and what int32 does not hold.
         """
-        return Tensor._wrap(_core.astype(self._handle, dtype_code(dtype)))
+        return Tensor._wrap(_core.tensor_astype(self._handle, dtype_code(dtype)))
 
     def _compare(self, other: Any, kind: int) -> Tensor:
-        return Tensor._wrap(_core.compare(self._handle, self._beside(other), kind))
+        return Tensor._wrap(_core.tensor_compare(self._handle, self._beside(other), kind))
 
     def __add__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.add(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_add(self._handle, self._beside(other)))
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.subtract(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_subtract(self._handle, self._beside(other)))
 
     def __rsub__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.subtract(self._beside(other), self._handle))
+        return Tensor._wrap(_core.tensor_subtract(self._beside(other), self._handle))
 
     def __mul__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.multiply(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_multiply(self._handle, self._beside(other)))
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.divide(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_divide(self._handle, self._beside(other)))
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.divide(self._beside(other), self._handle))
+        return Tensor._wrap(_core.tensor_divide(self._beside(other), self._handle))
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.floor_divide(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_floor_divide(self._handle, self._beside(other)))
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.floor_divide(self._beside(other), self._handle))
+        return Tensor._wrap(_core.tensor_floor_divide(self._beside(other), self._handle))
 
     def __mod__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.remainder(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_remainder(self._handle, self._beside(other)))
 
     def __rmod__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.remainder(self._beside(other), self._handle))
+        return Tensor._wrap(_core.tensor_remainder(self._beside(other), self._handle))
 
     def __and__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.bitwise_and(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_bitwise_and(self._handle, self._beside(other)))
 
     __rand__ = __and__
 
     def __or__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.bitwise_or(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_bitwise_or(self._handle, self._beside(other)))
 
     __ror__ = __or__
 
     def __xor__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.bitwise_xor(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_bitwise_xor(self._handle, self._beside(other)))
 
     __rxor__ = __xor__
 
     def __matmul__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.matmul(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_matmul(self._handle, self._beside(other)))
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.matmul(self._beside(other), self._handle))
+        return Tensor._wrap(_core.tensor_matmul(self._beside(other), self._handle))
 
     def __invert__(self) -> Tensor:
         return self == 0 if self.dtype == np.bool_ else self ^ -1
@@ -237,101 +237,101 @@ class Tensor(Interop):
         if self.dtype != np.float32:
             return Tensor._wrap(whole_power(self._handle, exponent))
         if exponent == 2:
-            return Tensor._wrap(_core.square(self._handle))
-        return Tensor._wrap(_core.pow(self._handle, exponent))
+            return Tensor._wrap(_core.tensor_square(self._handle))
+        return Tensor._wrap(_core.tensor_pow(self._handle, exponent))
 
     def __neg__(self) -> Tensor:
-        return Tensor._wrap(_core.negate(self._handle))
+        return Tensor._wrap(_core.tensor_negate(self._handle))
 
     # Elements
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
-        return Tensor._wrap(_core.exp(self._handle))
+        return Tensor._wrap(_core.tensor_exp(self._handle))
 
     def log(self) -> Tensor:
         """Natural logarithm."""
-        return Tensor._wrap(_core.log(self._handle))
+        return Tensor._wrap(_core.tensor_log(self._handle))
 
     def sqrt(self) -> Tensor:
         """Square root."""
-        return Tensor._wrap(_core.sqrt(self._handle))
+        return Tensor._wrap(_core.tensor_sqrt(self._handle))
 
     def tanh(self) -> Tensor:
         """Hyperbolic tangent."""
-        return Tensor._wrap(_core.tanh(self._handle))
+        return Tensor._wrap(_core.tensor_tanh(self._handle))
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x))."""
-        return Tensor._wrap(_core.sigmoid(self._handle))
+        return Tensor._wrap(_core.tensor_sigmoid(self._handle))
 
     def relu(self) -> Tensor:
         """max(x, 0)."""
-        return Tensor._wrap(_core.relu(self._handle))
+        return Tensor._wrap(_core.tensor_relu(self._handle))
 
     def gelu(self) -> Tensor:
         """x Phi(x), the exact form."""
-        return Tensor._wrap(_core.gelu(self._handle))
+        return Tensor._wrap(_core.tensor_gelu(self._handle))
 
     def silu(self) -> Tensor:
         """x sigmoid(x)."""
-        return Tensor._wrap(_core.silu(self._handle))
+        return Tensor._wrap(_core.tensor_silu(self._handle))
 
     def abs(self) -> Tensor:
         """Absolute value."""
-        return Tensor._wrap(_core.abs(self._handle))
+        return Tensor._wrap(_core.tensor_abs(self._handle))
 
     def square(self) -> Tensor:
         """x times x."""
-        return Tensor._wrap(_core.square(self._handle))
+        return Tensor._wrap(_core.tensor_square(self._handle))
 
     def clamp(self, minimum: float | None = None, maximum: float | None = None) -> Tensor:
         """Each element, at least `minimum` and at most `maximum`."""
-        return Tensor._wrap(_core.clamp(self._handle, minimum, maximum))
+        return Tensor._wrap(_core.tensor_clamp(self._handle, minimum, maximum))
 
     # Reductions
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """Sum over `axis`, one, several or all; ValueError for one that int32 does not hold."""
-        return Tensor._wrap(_core.sum(self._handle, _axes(axis), keepdims))
+        return Tensor._wrap(_core.tensor_sum(self._handle, _axes(axis), keepdims))
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """Mean over `axis`; ValueError without elements."""
-        return Tensor._wrap(_core.mean(self._handle, _axes(axis), keepdims))
+        return Tensor._wrap(_core.tensor_mean(self._handle, _axes(axis), keepdims))
 
     def max(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """Maximum over `axis`; its gradient goes to the first maximum."""
-        return Tensor._wrap(_core.max(self._handle, _axes(axis), keepdims))
+        return Tensor._wrap(_core.tensor_max(self._handle, _axes(axis), keepdims))
 
     def min(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
         """Minimum over `axis`; its gradient goes to the first minimum."""
-        return Tensor._wrap(_core.min(self._handle, _axes(axis), keepdims))
+        return Tensor._wrap(_core.tensor_min(self._handle, _axes(axis), keepdims))
 
     def var(self, axis: Axes = None, keepdims: bool = False, unbiased: bool = True) -> Tensor:
         """Variance over `axis`, divided by n - 1, or by n unless `unbiased`."""
-        return Tensor._wrap(_core.variance(self._handle, _axes(axis), keepdims, unbiased))
+        return Tensor._wrap(_core.tensor_variance(self._handle, _axes(axis), keepdims, unbiased))
 
     def argmax(self, axis: int = -1) -> Tensor:
         """int32 position of the first maximum along `axis`."""
-        return Tensor._wrap(_core.argmax(self._handle, axis))
+        return Tensor._wrap(_core.tensor_argmax(self._handle, axis))
 
     def softmax(self, axis: int = -1) -> Tensor:
         """exp(x) / sum exp(x) along `axis`."""
-        return Tensor._wrap(_core.softmax(self._handle, axis))
+        return Tensor._wrap(_core.tensor_softmax(self._handle, axis))
 
     def log_softmax(self, axis: int = -1) -> Tensor:
         """Logarithm of softmax along `axis`."""
-        return Tensor._wrap(_core.log_softmax(self._handle, axis))
+        return Tensor._wrap(_core.tensor_log_softmax(self._handle, axis))
 
     # Shape
 
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
         """The same elements in row-major order; one axis may be -1."""
-        return Tensor._wrap(_core.reshape(self._handle, _sizes(shape)))
+        return Tensor._wrap(_core.tensor_reshape(self._handle, _sizes(shape)))
 
     def permute(self, *axes: int | Sequence[int]) -> Tensor:
         """Axes in the order given."""
-        return Tensor._wrap(_core.permute(self._handle, _sizes(axes)))
+        return Tensor._wrap(_core.tensor_permute(self._handle, _sizes(axes)))
 
     @property
     def T(self) -> Tensor:
@@ -340,19 +340,19 @@ class Tensor(Interop):
 
     def broadcast_to(self, shape: Sequence[int]) -> Tensor:
         """Repeat axes of size 1 up to `shape`."""
-        return Tensor._wrap(_core.broadcast_to(self._handle, shape))
+        return Tensor._wrap(_core.tensor_broadcast_to(self._handle, shape))
 
     def gather_rows(self, codes: Tensor | npt.ArrayLike) -> Tensor:
         """[k, d] and int32 codes [...] -> [..., d]; IndexError outside 0..k-1."""
-        return Tensor._wrap(_core.gather_rows(self._handle, _operand(codes)))
+        return Tensor._wrap(_core.tensor_gather_rows(self._handle, _operand(codes)))
 
     def scatter_add_rows(self, codes: Tensor | npt.ArrayLike, rows: int) -> Tensor:
         """[..., d] and int32 codes [...] -> [rows, d], the sum of each code's rows."""
-        return Tensor._wrap(_core.scatter_add_rows(self._handle, _operand(codes), rows))
+        return Tensor._wrap(_core.tensor_scatter_add_rows(self._handle, _operand(codes), rows))
 
     def one_hot(self, count: int) -> Tensor:
         """int32 [...] -> float32 [..., count]."""
-        return Tensor._wrap(_core.one_hot(self._handle, count))
+        return Tensor._wrap(_core.tensor_one_hot(self._handle, count))
 
     def __getitem__(self, key: Any) -> Tensor:
         """Integers, slices with a positive step, `...` and `None`, as in NumPy."""

@@ -48,17 +48,7 @@ class Optimizer:
     """
 
     def __init__(
-        self,
-        params: Parameters,
-        kind: int,
-        lr: float,
-        weight_decay: float,
-        *,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        decay_biases_and_norms: bool = True,
+        self, params: Parameters, kind: str, lr: float, weight_decay: float, **settings: Any
     ) -> None:
         items: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         groups: list[Mapping[str, Any]] = (
@@ -74,31 +64,16 @@ class Optimizer:
             (group["params"],) if isinstance(group["params"], Tensor) else tuple(group["params"])
             for group in groups
         ]
-        self._settings = {"decay_biases_and_norms": decay_biases_and_norms} | (
-            {"momentum": momentum, "nesterov": nesterov}
-            if kind == 0
-            else {"betas": tuple(betas), "eps": eps}
-        )
+        if not any(self._groups):
+            raise ValueError(f"[{kind}] parameters = []: at least one parameter is required")
+        self._settings = settings
         self._decays = [float(group.get("weight_decay", weight_decay)) for group in groups]
-        if len(betas) != 2:
-            raise ValueError(f"[optimizer] betas = {betas}: two are required")
-        self._handle = _core.optimizer_create(
-            [
-                (
-                    _handles("optimizer", parameters),
-                    group.get("lr", lr),
-                    decay,
-                )
-                for group, parameters, decay in zip(groups, self._groups, self._decays, strict=True)
-            ],
-            kind,
-            momentum,
-            nesterov,
-            *betas,
-            eps,
-            decay_biases_and_norms,
-        )
-        self._base_lrs = self._current_lrs()
+        handles = [_handles("optimizer", parameters) for parameters in self._groups]
+        self._handle = _core.optimizer_create(kind, settings)
+        self._lrs = [float(group.get("lr", lr)) for group in groups]
+        for parameters, rate, decay in zip(handles, self._lrs, self._decays, strict=True):
+            _core.optimizer_add_group(self._handle, parameters, rate, decay)
+        self._base_lrs = list(self._lrs)
         self._is_idle = False
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -165,7 +140,7 @@ class Optimizer:
         )
 
     def _set_lr(self, index: int, value: float) -> None:
-        _core.optimizer_set_learning_rate(self._handle, index, value)
+        self._write(index, lr=value)
         self._base_lrs[index] = float(value)
         self._is_idle = False
 
@@ -175,11 +150,10 @@ class Optimizer:
         self._set_lr(index, value)
         if current != base:
             factor = current / base if base else 0.0
-            _core.optimizer_set_learning_rate(self._handle, index, value * factor)
+            self._write(index, lr=value * factor)
 
     def _set_decay(self, index: int, value: float) -> None:
-        _core.optimizer_set_weight_decay(self._handle, index, value)
-        self._decays[index] = value
+        self._write(index, decay=value)
 
     def scale_lr(self, factor: float) -> None:
         """Let every group's next steps have `factor` times its base rate, until the next call.
@@ -188,12 +162,14 @@ class Optimizer:
         """
         rates = [rate * factor for rate in self._base_lrs]
         for group, rate in enumerate(rates):
-            _core.optimizer_set_learning_rate(self._handle, group, rate)
+            self._write(group, lr=rate)
         self._is_idle = not any(rates) and any(self._base_lrs)
 
-    def _current_lrs(self) -> list[float]:
-        count = _core.optimizer_group_count(self._handle)
-        return [_core.optimizer_learning_rate(self._handle, group) for group in range(count)]
+    def _write(self, index: int, lr: float | None = None, decay: float | None = None) -> None:
+        rate = self._lrs[index] if lr is None else float(lr)
+        decay = self._decays[index] if decay is None else float(decay)
+        _core.optimizer_set_group(self._handle, index, rate, decay)
+        self._lrs[index], self._decays[index] = rate, decay
 
     @property
     def base_lrs(self) -> tuple[float, ...]:
@@ -203,7 +179,7 @@ class Optimizer:
     @property
     def lrs(self) -> list[float]:
         """Learning rate of each group in the next step; setting them sets the base rates too."""
-        return Rates(self._current_lrs(), self._set_lr)
+        return Rates(self._lrs, self._set_lr)
 
     @lrs.setter
     def lrs(self, values: list[float]) -> None:
@@ -261,6 +237,13 @@ class Optimizer:
         return pairs, rates
 
 
+def _two(betas: Iterable[float]) -> tuple[float, ...]:
+    both = tuple(betas)
+    if len(both) != 2:
+        raise ValueError(f"[optimizer] betas = {betas}: two are required")
+    return both
+
+
 @checked
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum; `weight_decay` adds to the gradient."""
@@ -277,7 +260,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(
             params,
-            0,
+            "sgd",
             lr,
             weight_decay,
             momentum=momentum,
@@ -302,10 +285,10 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(
             params,
-            1,
+            "adam",
             lr,
             weight_decay,
-            betas=betas,
+            betas=_two(betas),
             eps=eps,
             decay_biases_and_norms=decay_biases_and_norms,
         )
@@ -327,10 +310,10 @@ class AdamW(Optimizer):
     ) -> None:
         super().__init__(
             params,
-            2,
+            "adamw",
             lr,
             weight_decay,
-            betas=betas,
+            betas=_two(betas),
             eps=eps,
             decay_biases_and_norms=decay_biases_and_norms,
         )
@@ -340,33 +323,31 @@ class AdamW(Optimizer):
 class Schedule:
     """The factor of the learning rate by step: `optimizer.scale_lr(schedule(step))`."""
 
-    def __init__(
-        self, kind: int, warmup: int, total: int, step_size: int, gamma: float, minimum: float
-    ) -> None:
-        self._options = (kind, warmup, total, step_size, gamma, minimum)
+    def __init__(self, kind: str, **options: Any) -> None:
+        self._kind, self._options = kind, options
         self(0)
 
     def __call__(self, step: int) -> float:
         """The factor at `step`, counted from 0."""
-        return _core.schedule_factor(*self._options, step)
+        return _core.schedule_factor(self._kind, self._options, step)
 
 
 @checked
 def constant_schedule(warmup_steps: int = 0) -> Schedule:
     """1 after a linear warm-up."""
-    return Schedule(0, warmup_steps, 0, 0, 1.0, 0.0)
+    return Schedule("constant", warmup_steps=warmup_steps)
 
 
 @checked
 def step_schedule(step_size: int, gamma: float = 0.1, warmup_steps: int = 0) -> Schedule:
     """Times `gamma` every `step_size` steps, after a linear warm-up."""
-    return Schedule(1, warmup_steps, 0, step_size, gamma, 0.0)
+    return Schedule("step", step_size=step_size, gamma=gamma, warmup_steps=warmup_steps)
 
 
 @checked
 def cosine_schedule(total_steps: int, minimum: float = 0.0, warmup_steps: int = 0) -> Schedule:
     """Half a cosine from 1 to `minimum` at `total_steps`, after a linear warm-up."""
-    return Schedule(2, warmup_steps, total_steps, 0, 1.0, minimum)
+    return Schedule("cosine", total_steps=total_steps, minimum=minimum, warmup_steps=warmup_steps)
 
 
 @checked

@@ -8,8 +8,8 @@
 #include "count.inc"
 #include "vqswift.h"
 
-enum { TENSOR, GENERATOR, MODULE, OPTIMIZER, ARCHIVE, KINDS };
-enum { POOL = 24, ROOM = 64, LONGEST = 8, MOST_CALLS = 64 };
+enum { TENSOR, GENERATOR, MODULE, OPTIMIZER, ESTIMATOR, LIST, KINDS };
+enum { POOL = 24, LONGEST = 8, MOST_CALLS = 64 };
 
 typedef struct {
   const uint8_t *data;
@@ -33,33 +33,17 @@ static int64_t take_small(input *in) { return (int8_t)take_byte(in) % 17; }
 
 /// Mostly a small size, at times one at which arithmetic goes wrong.
 static int64_t take_int(input *in) {
-  static const int64_t extremes[] = {-1,
-                                     -2,
-                                     16,
-                                     31,
-                                     32,
-                                     64,
-                                     127,
-                                     255,
-                                     1024,
-                                     INT32_MAX,
-                                     INT32_MIN,
-                                     INT64_C(1) << 31,
-                                     INT64_C(1) << 32,
-                                     INT64_C(1) << 40,
-                                     INT64_C(1) << 61,
-                                     INT64_C(1) << 62,
-                                     INT64_MAX,
-                                     INT64_MIN};
+  static const int64_t extremes[] = {-1, -2, 16, 31, 32, 64, 127, 255, 1024, INT32_MAX, INT32_MIN,
+      INT64_C(1) << 31, INT64_C(1) << 32, INT64_C(1) << 40, INT64_C(1) << 61, INT64_C(1) << 62,
+      INT64_MAX, INT64_MIN};
   uint8_t byte = take_byte(in);
   if (byte < 224) return byte % 9;
   return extremes[byte % (sizeof extremes / sizeof *extremes)];
 }
 
 static float take_float(input *in) {
-  static const float values[] = {0,     1,    -1,    0.5f,  2,     3,        0.1f,      0.9f,
-                                 1e-3f, 100,  1e-8f, 1e20f, 1e38f, 1e-40f,   -1e30f,    -0.0f,
-                                 4,     0.25, 0.99f, 1e-5f, 10,    1 / 0.0f, -1 / 0.0f, 0 / 0.0f};
+  static const float values[] = {0, 1, -1, 0.5f, 2, 3, 0.1f, 0.9f, 1e-3f, 100, 1e-8f, 1e20f, 1e38f,
+      1e-40f, -1e30f, -0.0f, 4, 0.25, 0.99f, 1e-5f, 10, 1 / 0.0f, -1 / 0.0f, 0 / 0.0f};
   return values[take_byte(in) % (sizeof values / sizeof *values)];
 }
 
@@ -82,7 +66,8 @@ static void free_handle(int kind, void *handle) {
     case GENERATOR: vq_generator_release(handle); break;
     case MODULE: vq_module_release(handle); break;
     case OPTIMIZER: vq_optimizer_release(handle); break;
-    case ARCHIVE: vq_archive_release(handle); break;
+    case ESTIMATOR: vq_estimator_release(handle); break;
+    case LIST: vq_list_release(handle); break;
   }
 }
 
@@ -108,53 +93,44 @@ static void drop(input *in, int kind) {
   pools[kind][index] = pools[kind][--held[kind]];
 }
 
-/// A list that the caller may give: so many items, or NULL with any count.
-static size_t list(input *in, int64_t *count) {
+/// How long the lists of a call are: so many items, or any number of lists that are all NULL.
+typedef struct {
+  int64_t count;
+  bool is_bare;
+} length;
+
+static length take_length(input *in) {
   uint8_t byte = take_byte(in);
-  if (byte >= 240) {
-    *count = take_int(in);
-    return SIZE_MAX;
+  if (byte >= 240) return (length){take_int(in), true};
+  return (length){byte % (LONGEST + 1), false};
+}
+
+#define FILL(kind, take)                                            \
+  static void *fill_##kind(input *in, int64_t count) {              \
+    kind *values = block((size_t)count * sizeof *values);           \
+    for (int64_t i = 0; i < count; i++) values[i] = (kind)take(in); \
+    return values;                                                  \
   }
-  return (size_t)(*count = byte % (LONGEST + 1));
-}
+FILL(int64_t, take_int)
+FILL(int32_t, take_small)
+FILL(double, take_float)
 
-static int64_t *integers(input *in, int64_t *count) {
-  size_t length = list(in, count);
-  if (length == SIZE_MAX) return NULL;
-  int64_t *values = block(length * sizeof *values);
-  for (size_t i = 0; i < length; i++) values[i] = take_int(in);
-  return values;
-}
-
-static double *numbers(input *in, int64_t *count) {
-  size_t length = list(in, count);
-  if (length == SIZE_MAX) return NULL;
-  double *values = block(length * sizeof *values);
-  for (size_t i = 0; i < length; i++) values[i] = take_float(in);
-  return values;
-}
-
-static void *handles(input *in, int kind, int64_t *count) {
-  size_t length = list(in, count);
-  if (length == SIZE_MAX) return NULL;
-  void **values = block(length * sizeof *values);
-  for (size_t i = 0; i < length; i++) values[i] = pick(in, kind);
+static void *fill_handles(input *in, int kind, int64_t count) {
+  void **values = block((size_t)count * sizeof *values);
+  for (int64_t i = 0; i < count; i++) values[i] = pick(in, kind);
   return values;
 }
 
 static const char *string(input *in) {
-  static const char *const texts[] = {"",         "weight",       "bias",      "codebook",
-                                      "0.weight", "running_mean", "e\xcc\x81", "\xc3\xa9",
-                                      "\xff\xfe", "a\"b\\c\n",    "step",      "__metadata__"};
+  static const char *const texts[] = {"", "weight", "bias", "codebook", "0.weight", "running_mean",
+      "e\xcc\x81", "\xc3\xa9", "\xff\xfe", "a\"b\\c\n", "step", "__metadata__"};
   uint8_t byte = take_byte(in);
   return byte == 255 ? NULL : texts[byte % (sizeof texts / sizeof *texts)];
 }
 
-/// LONGEST strings, or NULL.
-static void *strings(input *in) {
-  if (take_byte(in) == 255) return NULL;
-  const char **values = block(LONGEST * sizeof *values);
-  for (int i = 0; i < LONGEST; i++) values[i] = string(in);
+static void *fill_texts(input *in, int64_t count) {
+  const char **values = block((size_t)count * sizeof *values);
+  for (int64_t i = 0; i < count; i++) values[i] = string(in);
   return values;
 }
 
@@ -169,8 +145,9 @@ static int64_t elements(const int64_t *shape, int64_t rank) {
 }
 
 static void create(input *in) {
-  int64_t rank;
-  int64_t *shape = integers(in, &rank);
+  length sizes = take_length(in);
+  int64_t rank = sizes.count;
+  int64_t *shape = sizes.is_bare ? NULL : fill_int64_t(in, rank);
   int32_t dtype = (int32_t)(take_byte(in) % 8 < 5 ? VQ_FLOAT32 : take_small(in));
   int64_t count = shape ? elements(shape, rank) : -1;
   vq_tensor *out = NULL;
@@ -200,22 +177,31 @@ static void create_borrowed(input *in) {
   int64_t rank = take_byte(in) % 3;
   if (rank == 2 && shape[0] * shape[1] > 60) shape[0] = 1;
   borrows++;
-  sink += vq_tensor_create_borrowed((int32_t)(take_byte(in) % 3), shape, rank, data, give_back,
-                                    &returns, &out);
+  sink += vq_tensor_create_borrowed(
+      (int32_t)(take_byte(in) % 3), shape, rank, data, give_back, &returns, &out);
   keep(TENSOR, out);
 }
 
 static void copy_out(input *in) {
-  int64_t capacity;
-  void *data = numbers(in, &capacity);
-  if (data) capacity *= 8;
-  sink += (int)vq_tensor_copy_out(pick(in, TENSOR), data, capacity);
+  length room = take_length(in);
+  void *data = room.is_bare ? NULL : fill_double(in, room.count);
+  sink += (int)vq_tensor_copy_out(pick(in, TENSOR), data, data ? 8 * room.count : room.count);
 }
 
 static void shape(input *in) {
   vq_tensor *tensor = pick(in, TENSOR);
   int64_t rank = tensor ? vq_tensor_rank(tensor) : 0;
   vq_tensor_shape(tensor, block((size_t)rank * 8));
+}
+
+static void load_saved(input *in) {
+  vq_named_tensors *tensors = NULL;
+  vq_named_texts *metadata = NULL, *unread = NULL;
+  sink +=
+      vq_archive_load(path, optional(in, &tensors), optional(in, &metadata), optional(in, &unread));
+  keep(LIST, tensors);
+  keep(LIST, metadata);
+  keep(LIST, unread);
 }
 
 /// A file of the input's own bytes.
@@ -230,65 +216,86 @@ static void load(input *in) {
   }
   fwrite(in->data, 1, length < in->size ? length : in->size, file);
   fclose(file);
-  vq_archive *out = NULL;
-  sink += vq_archive_load(path, optional(in, &out));
-  keep(ARCHIVE, out);
+  load_saved(in);
 }
 
-static void load_saved(input *in) {
-  vq_archive *out = NULL;
-  sink += vq_archive_load(path, optional(in, &out));
-  keep(ARCHIVE, out);
-}
+enum { MOST_OPTIONS = 40 };
 
-static void obstacle(input *in) {
-  vq_estimator_options options;
-  memset(&options, 0, sizeof options);
-  options.struct_size = sizeof options;
-  options.kind = (int32_t)take_small(in);
-  options.bits = take_int(in);
-  options.bound = take_float(in);
-  options.parameter = take_float(in);
-  options.cap = take_float(in);
-  options.samples = numbers(in, &options.sample_count);
-  int64_t capacity;
-  char *text = (char *)numbers(in, &capacity);
-  sink += vq_estimator_obstacle(optional(in, &options), text, capacity);
-}
-
-/// A module of any kind but one that draws 23 million weights, of options that it has, or has not.
-static void create_module(input *in) {
+/// Options that a kind has, or has not, of values that it takes, or does not.
+static int64_t fill_options(input *in, const char *family, const char *kind, vq_option *options) {
   static const char *const texts[] = {"l2", "kmeans", "ema", "rotation", "I", "weights", "", "x"};
-  const char *const *kinds;
   const vq_option_description *known;
-  int64_t kind_count, known_count, children;
-  if (vq_module_kinds(&kinds, &kind_count)) abort();
-  const char *kind = kinds[take_byte(in) % kind_count];
-  if (strcmp(kind, "resnet50") == 0) kind = "resnet51";
-  if (vq_module_options(kind, &known, &known_count)) known_count = 0;
-  vq_option options[40];
-  int64_t count = 0;
-  memset(options, 0, sizeof options);
+  int64_t known_count, count = 0;
+  if (vq_kind_options(family, kind, &known, &known_count)) known_count = 0;
+  memset(options, 0, MOST_OPTIONS * sizeof *options);
   for (int64_t i = 0; i < known_count; i++) {
     if (!known[i].required && take_byte(in) % 4) continue;
     vq_option *option = &options[count++];
     option->name = take_byte(in) % 64 ? known[i].name : texts[take_byte(in) % 8];
-    option->type = take_byte(in) % 16 ? known[i].type : (vq_option_type)(take_byte(in) % 8);
+    option->type = take_byte(in) % 16 ? known[i].type : (vq_option_type)(take_byte(in) % 9);
     if (option->type == VQ_OPTION_PAIR) option->type = VQ_OPTION_INTEGERS;
     option->integer = take_int(in);
     option->number = take_float(in);
     option->text = texts[take_byte(in) % 8];
-    option->integers = integers(in, &option->count);
+    length items = take_length(in);
+    option->count = items.count;
+    option->integers = items.is_bare ? NULL : fill_int64_t(in, items.count);
+    option->numbers = items.is_bare ? NULL : fill_double(in, items.count);
   }
-  void *parts = handles(in, MODULE, &children);
+  return count;
+}
+
+/// The name of a kind of the family; none that draws 23 million weights.
+static const char *take_kind(input *in, const char *family) {
+  vq_named_texts *kinds;
+  if (vq_kinds(family, &kinds)) abort();
+  keep(LIST, kinds);
+  const char *kind = vq_list_name(kinds, take_byte(in) % vq_list_count(kinds));
+  return strcmp(kind, "resnet50") == 0 ? "resnet51" : kind;
+}
+
+static void create_module(input *in) {
+  vq_option options[MOST_OPTIONS];
+  const char *kind = take_kind(in, "module");
+  int64_t count = fill_options(in, "module", kind, options);
+  length children = take_length(in);
+  void *parts = children.is_bare ? NULL : fill_handles(in, MODULE, children.count);
   vq_module *out = NULL;
-  sink += vq_module_create(optional(in, kind), optional(in, options), count, parts, children,
-                           pick(in, GENERATOR), optional(in, &out));
+  sink += vq_module_create(optional(in, kind), optional(in, options), count, parts, children.count,
+      pick(in, GENERATOR), optional(in, &out));
   keep(MODULE, out);
 }
 
+static void create_optimizer(input *in) {
+  vq_option options[MOST_OPTIONS];
+  const char *kind = take_kind(in, "optimizer");
+  int64_t count = fill_options(in, "optimizer", kind, options);
+  vq_optimizer *out = NULL;
+  sink += vq_optimizer_create(optional(in, kind), optional(in, options), count, optional(in, &out));
+  keep(OPTIMIZER, out);
+}
+
+static void create_estimator(input *in) {
+  vq_option options[MOST_OPTIONS];
+  const char *kind = take_kind(in, "estimator");
+  int64_t count = fill_options(in, "estimator", kind, options), bits = take_int(in);
+  double bound = take_float(in);
+  vq_estimator *out = NULL;
+  sink += vq_estimator_create(
+      optional(in, kind), optional(in, options), count, bits, bound, optional(in, &out));
+  keep(ESTIMATOR, out);
+}
+
+static void factor(input *in) {
+  vq_option options[MOST_OPTIONS];
+  const char *kind = take_kind(in, "schedule");
+  int64_t count = fill_options(in, "schedule", kind, options), step = take_int(in);
+  double out = 0;
+  sink += vq_schedule_factor(kind, optional(in, options), count, step, optional(in, &out));
+}
+
 static void call(input *in) {
-  unsigned which = take_byte(in) % (GENERATED + 12);
+  unsigned which = take_byte(in) % (GENERATED + 14);
   switch (which) {
 #include "calls.inc"
     case GENERATED: copy_out(in); break;
@@ -296,12 +303,14 @@ static void call(input *in) {
     case GENERATED + 2: create_borrowed(in); break;
     case GENERATED + 3: load(in); break;
     case GENERATED + 4: load_saved(in); break;
-    case GENERATED + 5: obstacle(in); break;
+    case GENERATED + 5: factor(in); break;
     case GENERATED + 6: sink += vq_set_threads(1 + take_byte(in) % 4); break;
-    case GENERATED + 7:
-    case GENERATED + 8:
+    case GENERATED + 7: create_optimizer(in); break;
+    case GENERATED + 8: create_estimator(in); break;
     case GENERATED + 9:
-    case GENERATED + 10: create_module(in); break;
+    case GENERATED + 10:
+    case GENERATED + 11:
+    case GENERATED + 12: create_module(in); break;
     default: create(in); break;
   }
 }
@@ -326,10 +335,10 @@ static void begin(void) {
   vq_generator *generator;
   if (vq_generator_create(1, 2, &generator)) abort();
   keep(GENERATOR, generator);
-  static const vq_option codes_of_3[] = {{.name = "feature_size", .integer = 3},
-                                         {.name = "num_codes", .integer = 4}};
-  static const vq_option sizes[] = {{.name = "in_features", .integer = 3},
-                                    {.name = "out_features", .integer = 2}};
+  static const vq_option codes_of_3[] = {
+      {.name = "feature_size", .integer = 3}, {.name = "num_codes", .integer = 4}};
+  static const vq_option sizes[] = {
+      {.name = "in_features", .integer = 3}, {.name = "out_features", .integer = 2}};
   vq_module *module;
   if (vq_module_create("vector_quant", codes_of_3, 2, NULL, 0, NULL, &module)) abort();
   keep(MODULE, module);

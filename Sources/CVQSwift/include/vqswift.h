@@ -3,6 +3,8 @@
 /// Rules that hold for every function:
 /// - Arguments are borrowed. What stands in an out-parameter belongs to the caller, who releases it
 ///   once; after a failure it is NULL. `release(NULL)` is allowed.
+/// - `VQ_NULLABLE` pointers may be NULL: an argument that is not given, a result that is not wanted
+///   or not there. `VQ_LIST(n)` has n items, `VQ_ARRAY(n, m)` n x m numbers in the caller's memory.
 /// - A `vq_status` other than `VQ_OK` has a text in `vq_last_error()` of the same thread.
 /// - Shapes are row-major, outermost axis first. Images are [n, h, w, c]. "f32" and "i32" name the
 ///   element types. Operators broadcast as NumPy does and record gradients unless that is switched
@@ -26,12 +28,24 @@ extern "C" {
 #else
 #define VQ_CHECKED
 #endif
+/// Of calls that take microseconds, whatever the sizes.
+#define VQ_QUICK VQ_CHECKED
+
+#define VQ_NULLABLE
+#define VQ_LIST(count)
+#define VQ_ARRAY(...)
 
 typedef struct vq_tensor vq_tensor;
 typedef struct vq_generator vq_generator;
 typedef struct vq_module vq_module;
 typedef struct vq_optimizer vq_optimizer;
-typedef struct vq_archive vq_archive;
+typedef struct vq_estimator vq_estimator;
+
+/// Names, each with the thing of its own kind.
+typedef struct vq_list vq_list;
+typedef vq_list vq_named_tensors;
+typedef vq_list vq_named_modules;
+typedef vq_list vq_named_texts;
 
 typedef int32_t vq_status;
 enum {
@@ -68,7 +82,7 @@ int64_t vq_live_handles(void);
 const char *vq_libraries(void);
 /// Threads of every later call, 1 to 4096. The library begins with those of OMP_NUM_THREADS, at
 /// most 64 or four a processor, else with one a processor; a forked child with 1.
-VQ_CHECKED vq_status vq_set_threads(int64_t count);
+VQ_QUICK vq_status vq_set_threads(int64_t count);
 int64_t vq_get_threads(void);
 /// Whether kernels take denormal numbers for zero, on their threads only; true at the start.
 /// Kernels that decide codes keep them. Returns what it was.
@@ -90,18 +104,16 @@ bool vq_grad_enabled(void);
 // MARK: - Tensors
 
 /// Copies `data` ([shape] elements of `dtype`, row-major).
-VQ_CHECKED vq_status vq_tensor_create(int32_t dtype, const int64_t *shape, int64_t rank,
-                                      const void *data, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_create(int32_t dtype, const int64_t *shape VQ_LIST(rank),
+    int64_t rank, const void *data, vq_tensor **out);
 /// Reads `data` in place; `release(context)` is called once, when the last user is gone, and at
 /// once after a failure. `data` must be aligned to 64 bytes and stay unchanged until then.
-VQ_CHECKED vq_status vq_tensor_create_borrowed(int32_t dtype, const int64_t *shape, int64_t rank,
-                                               void *data, void (*release)(void *context),
-                                               void *context, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_create_borrowed(int32_t dtype, const int64_t *shape VQ_LIST(rank),
+    int64_t rank, void *data, void (*release)(void *context), void *context, vq_tensor **out);
 /// The same of f32 points [n, d] at any address, for `vq_nearest_codes`, its ranked form and
 /// `vq_kmeans` alone.
 VQ_CHECKED vq_status vq_points_create_borrowed(const float *data, int64_t n, int64_t d,
-                                               void (*release)(void *context), void *context,
-                                               vq_tensor **out);
+    void (*release)(void *context), void *context, vq_tensor **out);
 void vq_tensor_release(vq_tensor *tensor);
 int32_t vq_tensor_dtype(const vq_tensor *tensor);
 int64_t vq_tensor_rank(const vq_tensor *tensor);
@@ -117,18 +129,17 @@ bool vq_tensor_requires_grad(const vq_tensor *tensor);
 /// True for a tensor that collects gradients itself, false for a computed one.
 bool vq_tensor_is_leaf(const vq_tensor *tensor);
 /// A leaf over the same elements; `role` is a `VQ_ROLE_*`.
-VQ_CHECKED vq_status vq_tensor_requiring_grad(const vq_tensor *tensor, int32_t role,
-                                              vq_tensor **out);
+VQ_QUICK vq_status vq_tensor_requiring_grad(const vq_tensor *tensor, int32_t role, vq_tensor **out);
 /// The same elements, cut from the tape.
-VQ_CHECKED vq_status vq_tensor_detach(const vq_tensor *tensor, vq_tensor **out);
+VQ_QUICK vq_status vq_tensor_detach(const vq_tensor *tensor, vq_tensor **out);
 /// The accumulated gradient; NULL when there is none.
-VQ_CHECKED vq_status vq_tensor_grad(const vq_tensor *tensor, vq_tensor **out);
+VQ_QUICK vq_status vq_tensor_grad(const vq_tensor *tensor, vq_tensor * VQ_NULLABLE * out);
 /// Replaces the gradient; NULL clears it.
-VQ_CHECKED vq_status vq_tensor_set_grad(vq_tensor *tensor, const vq_tensor *gradient);
+VQ_QUICK vq_status vq_tensor_set_grad(vq_tensor *tensor, const vq_tensor *VQ_NULLABLE gradient);
 /// Adds this tensor's gradient to every leaf that it depends on. `gradient` may be NULL for one
 /// element.
-VQ_CHECKED vq_status vq_tensor_backward(const vq_tensor *tensor, const vq_tensor *gradient,
-                                        bool retain_graph);
+VQ_CHECKED vq_status vq_tensor_backward(
+    const vq_tensor *tensor, const vq_tensor *VQ_NULLABLE gradient, bool retain_graph);
 
 // MARK: - Operators: elements
 
@@ -152,25 +163,26 @@ VQ_CHECKED vq_status vq_tensor_abs(const vq_tensor *x, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_square(const vq_tensor *x, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_pow(const vq_tensor *x, float exponent, vq_tensor **out);
 /// A bound that is NULL does not hold.
-VQ_CHECKED vq_status vq_tensor_clamp(const vq_tensor *x, const float *minimum, const float *maximum,
-                                     vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_clamp(const vq_tensor *x, const float *VQ_NULLABLE minimum,
+    const float *VQ_NULLABLE maximum, vq_tensor **out);
 /// Zeroes elements with `probability`, the others times 1 / (1 - probability).
-VQ_CHECKED vq_status vq_tensor_dropout(const vq_tensor *x, float probability,
-                                       vq_generator *generator, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_dropout(
+    const vq_tensor *x, float probability, vq_generator *generator, vq_tensor **out);
 
 // MARK: - Operators: reductions. `axes` NULL: over all.
 
-VQ_CHECKED vq_status vq_tensor_sum(const vq_tensor *x, const int64_t *axes, int64_t count,
-                                   bool keep_dims, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_mean(const vq_tensor *x, const int64_t *axes, int64_t count,
-                                    bool keep_dims, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_sum(const vq_tensor *x,
+    const int64_t *VQ_NULLABLE axes VQ_LIST(count), int64_t count, bool keep_dims, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_mean(const vq_tensor *x,
+    const int64_t *VQ_NULLABLE axes VQ_LIST(count), int64_t count, bool keep_dims, vq_tensor **out);
 /// The gradient goes to the first maximum.
-VQ_CHECKED vq_status vq_tensor_max(const vq_tensor *x, const int64_t *axes, int64_t count,
-                                   bool keep_dims, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_min(const vq_tensor *x, const int64_t *axes, int64_t count,
-                                   bool keep_dims, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_variance(const vq_tensor *x, const int64_t *axes, int64_t count,
-                                        bool keep_dims, bool unbiased, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_max(const vq_tensor *x,
+    const int64_t *VQ_NULLABLE axes VQ_LIST(count), int64_t count, bool keep_dims, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_min(const vq_tensor *x,
+    const int64_t *VQ_NULLABLE axes VQ_LIST(count), int64_t count, bool keep_dims, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_variance(const vq_tensor *x,
+    const int64_t *VQ_NULLABLE axes VQ_LIST(count), int64_t count, bool keep_dims, bool unbiased,
+    vq_tensor **out);
 /// i32 position of the first maximum along `axis`.
 VQ_CHECKED vq_status vq_tensor_argmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
 
@@ -190,14 +202,14 @@ typedef enum {
   VQ_GREATER_OR_EQUAL
 } vq_comparison;
 /// bool; operands broadcast, integers and f32 compare exactly.
-VQ_CHECKED vq_status vq_tensor_compare(const vq_tensor *a, const vq_tensor *b, vq_comparison kind,
-                                       vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_compare(
+    const vq_tensor *a, const vq_tensor *b, vq_comparison kind, vq_tensor **out);
 /// `condition ? a : b` of each element, operands broadcast; condition bool or i32.
-VQ_CHECKED vq_status vq_tensor_where(const vq_tensor *condition, const vq_tensor *a,
-                                     const vq_tensor *b, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_where(
+    const vq_tensor *condition, const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
 /// Integers: the quotient rounded down, and what is left; a divisor of 0 is refused.
-VQ_CHECKED vq_status vq_tensor_floor_divide(const vq_tensor *a, const vq_tensor *b,
-                                            vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_floor_divide(
+    const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_remainder(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
 /// Integers bit by bit; bools give bool.
 VQ_CHECKED vq_status vq_tensor_bitwise_and(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
@@ -207,25 +219,25 @@ VQ_CHECKED vq_status vq_tensor_bitwise_xor(const vq_tensor *a, const vq_tensor *
 // MARK: - Operators: shape
 
 /// One axis may be -1.
-VQ_CHECKED vq_status vq_tensor_reshape(const vq_tensor *x, const int64_t *shape, int64_t rank,
-                                       vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_permute(const vq_tensor *x, const int64_t *axes, int64_t rank,
-                                       vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_broadcast_to(const vq_tensor *x, const int64_t *shape, int64_t rank,
-                                            vq_tensor **out);
-/// Positions from, from + step, ... below to along `axis`; step at least 1.
-VQ_CHECKED vq_status vq_tensor_slice(const vq_tensor *x, int64_t axis, int64_t from, int64_t to,
-                                     int64_t step, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_concatenate(const vq_tensor *const *tensors, int64_t count,
-                                           int64_t axis, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_stack(const vq_tensor *const *tensors, int64_t count, int64_t axis,
-                                     vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_reshape(
+    const vq_tensor *x, const int64_t *shape VQ_LIST(rank), int64_t rank, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_permute(
+    const vq_tensor *x, const int64_t *axes VQ_LIST(rank), int64_t rank, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_broadcast_to(
+    const vq_tensor *x, const int64_t *shape VQ_LIST(rank), int64_t rank, vq_tensor **out);
+/// Positions start, start + step, ... below stop along `axis`; step at least 1.
+VQ_CHECKED vq_status vq_tensor_slice(
+    const vq_tensor *x, int64_t axis, int64_t start, int64_t stop, int64_t step, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_concatenate(
+    const vq_tensor *const *tensors VQ_LIST(count), int64_t count, int64_t axis, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_stack(
+    const vq_tensor *const *tensors VQ_LIST(count), int64_t count, int64_t axis, vq_tensor **out);
 /// x [k, d], codes i32 [...] -> [..., d].
-VQ_CHECKED vq_status vq_tensor_gather_rows(const vq_tensor *x, const vq_tensor *codes,
-                                           vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_gather_rows(
+    const vq_tensor *x, const vq_tensor *codes, vq_tensor **out);
 /// x [..., d], codes i32 [...] -> [rows, d], the sum of the rows of each code.
-VQ_CHECKED vq_status vq_tensor_scatter_add_rows(const vq_tensor *x, const vq_tensor *codes,
-                                                int64_t rows, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_scatter_add_rows(
+    const vq_tensor *x, const vq_tensor *codes, int64_t rows, vq_tensor **out);
 /// codes i32 [...] -> f32 [..., count].
 VQ_CHECKED vq_status vq_tensor_one_hot(const vq_tensor *codes, int64_t count, vq_tensor **out);
 
@@ -236,58 +248,35 @@ VQ_CHECKED vq_status vq_tensor_matmul(const vq_tensor *a, const vq_tensor *b, vq
 VQ_CHECKED vq_status vq_tensor_softmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_log_softmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
 /// Mean over all elements of (prediction - target)^2; equal shapes.
-VQ_CHECKED vq_status vq_tensor_mse_loss(const vq_tensor *prediction, const vq_tensor *target,
-                                        vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_l1_loss(const vq_tensor *prediction, const vq_tensor *target,
-                                       vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_mse_loss(
+    const vq_tensor *prediction, const vq_tensor *target, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_l1_loss(
+    const vq_tensor *prediction, const vq_tensor *target, vq_tensor **out);
 /// logits [n, k], labels i32 [n] -> mean negative log likelihood.
-VQ_CHECKED vq_status vq_tensor_cross_entropy(const vq_tensor *logits, const vq_tensor *labels,
-                                             float label_smoothing, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_cross_entropy(
+    const vq_tensor *logits, const vq_tensor *labels, float label_smoothing, vq_tensor **out);
 /// x [n, h, w, i], weight [o, i, kh, kw], bias [o] or NULL; pairs are (height, width).
 VQ_CHECKED vq_status vq_tensor_conv2d(const vq_tensor *x, const vq_tensor *weight,
-                                      const vq_tensor *bias, const int64_t stride[2],
-                                      const int64_t padding[2], vq_tensor **out);
+    const vq_tensor *VQ_NULLABLE bias, const int64_t stride[2], const int64_t padding[2],
+    vq_tensor **out);
 /// x [n, h, w, i], weight [i, o, kh, kw], bias [o] or NULL.
 VQ_CHECKED vq_status vq_tensor_conv_transpose2d(const vq_tensor *x, const vq_tensor *weight,
-                                                const vq_tensor *bias, const int64_t stride[2],
-                                                const int64_t padding[2],
-                                                const int64_t output_padding[2], vq_tensor **out);
+    const vq_tensor *VQ_NULLABLE bias, const int64_t stride[2], const int64_t padding[2],
+    const int64_t output_padding[2], vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_max_pool2d(const vq_tensor *x, const int64_t kernel[2],
-                                          const int64_t stride[2], const int64_t padding[2],
-                                          vq_tensor **out);
+    const int64_t stride[2], const int64_t padding[2], vq_tensor **out);
 /// Padding counts as zeros.
 VQ_CHECKED vq_status vq_tensor_average_pool2d(const vq_tensor *x, const int64_t kernel[2],
-                                              const int64_t stride[2], const int64_t padding[2],
-                                              vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_upsample_nearest2d(const vq_tensor *x, const int64_t scale[2],
-                                                  vq_tensor **out);
+    const int64_t stride[2], const int64_t padding[2], vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_upsample_nearest2d(
+    const vq_tensor *x, const int64_t scale[2], vq_tensor **out);
 /// Over the last axis. In training the running statistics change in place:
 /// running = (1 - momentum) running + momentum batch, the variance unbiased.
 VQ_CHECKED vq_status vq_tensor_batch_norm(const vq_tensor *x, const vq_tensor *scale,
-                                          const vq_tensor *shift, vq_tensor *running_mean,
-                                          vq_tensor *running_variance, bool training,
-                                          float momentum, float epsilon, vq_tensor **out);
+    const vq_tensor *shift, vq_tensor *running_mean, vq_tensor *running_variance, bool training,
+    float momentum, float epsilon, vq_tensor **out);
 
-// MARK: - Random numbers: Philox 4x32-10
-
-VQ_CHECKED vq_status vq_generator_create(uint64_t seed, uint64_t stream, vq_generator **out);
-void vq_generator_release(vq_generator *generator);
-uint64_t vq_generator_counter(const vq_generator *generator);
-void vq_generator_set_counter(vq_generator *generator, uint64_t counter);
-/// f32 in [from, to).
-VQ_CHECKED vq_status vq_generator_uniform(vq_generator *generator, const int64_t *shape,
-                                          int64_t rank, float from, float to, vq_tensor **out);
-VQ_CHECKED vq_status vq_generator_normal(vq_generator *generator, const int64_t *shape,
-                                         int64_t rank, float mean, float standard_deviation,
-                                         vq_tensor **out);
-/// i32 in 0..<below.
-VQ_CHECKED vq_status vq_generator_integers(vq_generator *generator, const int64_t *shape,
-                                           int64_t rank, int64_t below, vq_tensor **out);
-/// i32 0..<count in random order.
-VQ_CHECKED vq_status vq_generator_permutation(vq_generator *generator, int64_t count,
-                                              vq_tensor **out);
-
-// MARK: - Modules
+// MARK: - Kinds and their options
 
 typedef enum {
   VQ_OPTION_INTEGER,
@@ -296,6 +285,7 @@ typedef enum {
   VQ_OPTION_BOOLEAN,
   VQ_OPTION_TEXT,
   VQ_OPTION_INTEGERS,
+  VQ_OPTION_NUMBERS,
   VQ_OPTION_PAIR  ///< in descriptions: two integers, height and width
 } vq_option_type;
 
@@ -307,7 +297,8 @@ typedef struct {
   double number;
   const char *text;
   const int64_t *integers;
-  int64_t count;
+  const double *numbers;
+  int64_t count;  ///< of integers or numbers
 } vq_option;
 
 /// What an option takes and is when it is not given; texts live as long as the library.
@@ -320,54 +311,81 @@ typedef struct {
   const char *rule;     ///< of values beyond the type, empty for none
 } vq_option_description;
 
-/// A module of a kind of `vq_module_kinds`. Options that are not given are at their initial value;
-/// one that is unknown, of another type, or missing though required is refused. `generator` draws
-/// initial weights, or in training forwards, where a kind does; NULL else. A "sequential" takes
-/// children, named "0", "1", ...; a "residual" one, as x + child(x).
-VQ_CHECKED vq_status vq_module_create(const char *kind, const vq_option *options, int64_t count,
-                                      const vq_module *const *children, int64_t child_count,
-                                      vq_generator *generator, vq_module **out);
-/// The names of all kinds.
-VQ_CHECKED vq_status vq_module_kinds(const char *const **out, int64_t *count);
-VQ_CHECKED vq_status vq_module_options(const char *kind, const vq_option_description **out,
-                                       int64_t *count);
+/// The kinds that a family has, "module", "optimizer", "schedule" or "estimator", each with the
+/// names of its options.
+VQ_QUICK vq_status vq_kinds(const char *family, vq_named_texts **out);
+/// What a kind takes; the description lives as long as the library.
+VQ_QUICK vq_status vq_kind_options(
+    const char *family, const char *kind, const vq_option_description **out, int64_t *count);
+
+// MARK: - Lists
+
+void vq_list_release(vq_list *list);
+int64_t vq_list_count(const vq_list *list);
+/// Name and text are valid as long as the list; NULL beyond it.
+const char *vq_list_name(const vq_list *list, int64_t index);
+const char *vq_list_text(const vq_named_texts *list, int64_t index);
+VQ_QUICK vq_status vq_list_tensor(const vq_named_tensors *list, int64_t index, vq_tensor **out);
+VQ_QUICK vq_status vq_list_module(const vq_named_modules *list, int64_t index, vq_module **out);
+
+// MARK: - Random numbers: Philox 4x32-10
+
+VQ_QUICK vq_status vq_generator_create(uint64_t seed, uint64_t stream, vq_generator **out);
+void vq_generator_release(vq_generator *generator);
+uint64_t vq_generator_counter(const vq_generator *generator);
+void vq_generator_set_counter(vq_generator *generator, uint64_t counter);
+/// f32 in [low, high).
+VQ_CHECKED vq_status vq_generator_uniform(vq_generator *generator,
+    const int64_t *shape VQ_LIST(rank), int64_t rank, float low, float high, vq_tensor **out);
+VQ_CHECKED vq_status vq_generator_normal(vq_generator *generator,
+    const int64_t *shape VQ_LIST(rank), int64_t rank, float mean, float standard_deviation,
+    vq_tensor **out);
+/// i32 in 0..<below.
+VQ_CHECKED vq_status vq_generator_integers(vq_generator *generator,
+    const int64_t *shape VQ_LIST(rank), int64_t rank, int64_t below, vq_tensor **out);
+/// i32 0..<count in random order.
+VQ_CHECKED vq_status vq_generator_permutation(
+    vq_generator *generator, int64_t count, vq_tensor **out);
+
+// MARK: - Modules
+
+/// A module of a kind. Options that are not given are at their initial value; one that is unknown,
+/// of another type, or missing though required is refused. `generator` draws initial weights, or in
+/// training forwards, where a kind does. A "sequential" takes children, named "0", "1", ...; a
+/// "residual" one, as x + child(x).
+VQ_QUICK vq_status vq_module_create(const char *kind, const vq_option *options VQ_LIST(count),
+    int64_t count, const vq_module *const *children VQ_LIST(child_count), int64_t child_count,
+    vq_generator *VQ_NULLABLE generator, vq_module **out);
 void vq_module_release(vq_module *module);
 VQ_CHECKED vq_status vq_module_forward(vq_module *module, const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_module_set_training(vq_module *module, bool training);
+VQ_QUICK vq_status vq_module_set_training(vq_module *module, bool training);
 bool vq_module_is_training(const vq_module *module);
-/// Parameters that an outer optimizer may own, then (`all`) those of in-place optimizers too.
-int64_t vq_module_parameter_count(const vq_module *module, bool all);
-/// `name` is dotted and valid as long as the module; the tensor is the parameter itself.
-VQ_CHECKED vq_status vq_module_parameter(const vq_module *module, bool all, int64_t index,
-                                         const char **name, vq_tensor **out);
-int64_t vq_module_buffer_count(const vq_module *module);
-VQ_CHECKED vq_status vq_module_buffer(const vq_module *module, int64_t index, const char **name,
-                                      vq_tensor **out);
-/// Buffers that a state may have or leave out, among those of `vq_module_buffer` or not.
-int64_t vq_module_optional_buffer_count(const vq_module *module);
-VQ_CHECKED vq_status vq_module_optional_buffer(const vq_module *module, int64_t index,
-                                               const char **name, vq_tensor **out);
-/// Copies named tensors into parameters and buffers. `strict`: every name once, none else. After a
-/// failure nothing has changed.
-VQ_CHECKED vq_status vq_module_load(vq_module *module, const char *const *names,
-                                    const vq_tensor *const *tensors, int64_t count, bool strict);
+/// Parameters that an outer optimizer may own, then (`all`) those of in-place optimizers too. Names
+/// are dotted; the tensors are the parameters themselves.
+VQ_QUICK vq_status vq_module_parameters(const vq_module *module, bool all, vq_named_tensors **out);
+VQ_QUICK vq_status vq_module_buffers(const vq_module *module, vq_named_tensors **out);
+/// Buffers that a state may have or leave out, among those of `vq_module_buffers` or not.
+VQ_QUICK vq_status vq_module_optional_buffers(const vq_module *module, vq_named_tensors **out);
 /// Generators that layers draw from in training: i32 [6], seed, stream and counter, low words
 /// first.
-int64_t vq_module_generator_count(const vq_module *module);
-VQ_CHECKED vq_status vq_module_generator(const vq_module *module, int64_t index, const char **name,
-                                         vq_tensor **out);
+VQ_QUICK vq_status vq_module_generators(const vq_module *module, vq_named_tensors **out);
+/// Copies named tensors into parameters and buffers. `strict`: every name once, none else. After a
+/// failure nothing has changed.
+VQ_CHECKED vq_status vq_module_load(vq_module *module, const char *const *names VQ_LIST(count),
+    const vq_tensor *const *tensors VQ_LIST(count), int64_t count, bool strict);
 /// Sets the counters of all generators, each named once and of the same seed and stream.
-VQ_CHECKED vq_status vq_module_load_generators(vq_module *module, const char *const *names,
-                                               const vq_tensor *const *tensors, int64_t count);
+VQ_QUICK vq_status vq_module_load_generators(vq_module *module,
+    const char *const *names VQ_LIST(count), const vq_tensor *const *tensors VQ_LIST(count),
+    int64_t count);
 
 // MARK: - Vector quantization
 
-/// What a quantizer's forward returns; every tensor belongs to the caller.
+/// What a quantizer's forward returns; every tensor belongs to the caller, who sets `struct_size`.
 typedef struct {
   size_t struct_size;
   vq_tensor *z_q;                 ///< z's shape, 0 where the mask is 0
-  vq_tensor *codes;               ///< i32 [..., code axes...], -1 where there is none
-  vq_tensor *distances;           ///< squared distance to each code, shape of codes
+  vq_tensor *q;                   ///< codes, i32 [..., code axes...], -1 where there is none
+  vq_tensor *d;                   ///< squared distance to each code, shape of codes
   vq_tensor *loss;                ///< to be added, times alpha, to the task's loss
   vq_tensor *z;                   ///< the vectors as they were compared
   vq_tensor *stage_losses;        ///< [stages]: loss of each stage or group, else [1]
@@ -379,290 +397,208 @@ typedef struct {
   int64_t active_codes;           ///< codes that the batch uses
 } vq_quantized;
 
-/// z [..., d]. `mask`, i32 [...] or NULL, is 0 for vectors to leave out; `stages` of a residual
-/// quantizer are used, 0 for all.
+/// z [..., d]. `mask`, i32 [...], is 0 for vectors to leave out; `stages` of a residual quantizer
+/// are used, 0 for all. `logvar`, z's shape, is the log variance that a "gaussian_quant" of types
+/// II to IV requires, and no other takes.
 VQ_CHECKED vq_status vq_quantizer_forward(vq_module *quantizer, const vq_tensor *z,
-                                          const vq_tensor *mask, int64_t stages, vq_quantized *out);
-/// z [..., d] -> i32 [..., code axes...]; changes no state.
+    const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, int64_t stages,
+    vq_quantized *out);
+/// z [..., d] -> i32 [..., code axes...]; changes no state. Only type IV needs `logvar`.
 VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *z,
-                                         const vq_tensor *mask, int64_t stages, vq_tensor **out);
+    const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, int64_t stages,
+    vq_tensor **out);
 /// codes i32 [..., code axes...] -> [..., d]; a code of -1 gives 0.
-VQ_CHECKED vq_status vq_quantizer_decode(vq_module *quantizer, const vq_tensor *codes,
-                                         vq_tensor **out);
+VQ_CHECKED vq_status vq_quantizer_decode(
+    vq_module *quantizer, const vq_tensor *codes, vq_tensor **out);
 /// Codebooks by k-means++ and `iterations` Lloyd updates of z [..., d]; misuse while frozen.
 VQ_CHECKED vq_status vq_quantizer_fit(vq_module *quantizer, const vq_tensor *z,
-                                      const vq_tensor *mask, int64_t iterations);
+    const vq_tensor *VQ_NULLABLE mask, int64_t iterations);
 /// EMA codebooks from the statistics that wait for an update.
-VQ_CHECKED vq_status vq_quantizer_update(vq_module *quantizer);
+VQ_QUICK vq_status vq_quantizer_update(vq_module *quantizer);
 /// Codebooks that vectors are assigned to: one, or those of the groups or stages.
 int64_t vq_quantizer_codebook_count(const vq_module *quantizer);
 /// [k, code size] after affine map and norm. Gradients reach what an outer optimizer trains: not a
 /// codebook that is frozen, has statistics or an in-place optimizer.
-VQ_CHECKED vq_status vq_quantizer_effective_codebook(vq_module *quantizer, int64_t index,
-                                                     vq_tensor **out);
+VQ_QUICK vq_status vq_quantizer_effective_codebook(
+    vq_module *quantizer, int64_t index, vq_tensor **out);
 /// false lets vectors pass through unchanged; codes are still found, and no state changes.
-VQ_CHECKED vq_status vq_quantizer_set_quantizing(vq_module *quantizer, bool quantizing);
+VQ_QUICK vq_status vq_quantizer_set_quantizing(vq_module *quantizer, bool quantizing);
 bool vq_quantizer_is_quantizing(const vq_module *quantizer);
 /// true fixes the codebooks: no gradient, statistics or replacement reaches them.
-VQ_CHECKED vq_status vq_quantizer_set_frozen(vq_module *quantizer, bool frozen);
+VQ_QUICK vq_status vq_quantizer_set_frozen(vq_module *quantizer, bool frozen);
 bool vq_quantizer_is_frozen(const vq_module *quantizer);
 /// `optimizer` owns exactly the raw codebook `index` from now on; NULL gives it back to the outer
 /// one.
-VQ_CHECKED vq_status vq_quantizer_set_inplace_optimizer(vq_module *quantizer, int64_t index,
-                                                        vq_optimizer *optimizer);
-/// `logvar`, z's shape, is the encoder's log variance: required for types II to IV, NULL for I.
-VQ_CHECKED vq_status vq_gaussian_quant_forward(vq_module *quantizer, const vq_tensor *z,
-                                               const vq_tensor *logvar, const vq_tensor *mask,
-                                               vq_quantized *out);
-/// Only type IV needs `logvar`.
-VQ_CHECKED vq_status vq_gaussian_quant_encode(vq_module *quantizer, const vq_tensor *z,
-                                              const vq_tensor *logvar, const vq_tensor *mask,
-                                              vq_tensor **out);
+VQ_QUICK vq_status vq_quantizer_set_inplace_optimizer(
+    vq_module *quantizer, int64_t index, vq_optimizer *VQ_NULLABLE optimizer);
 /// D/2 log(SSE / batch) of images [batch, ...] of D values.
-VQ_CHECKED vq_status vq_gaussian_reconstruction_loss(const vq_tensor *x,
-                                                     const vq_tensor *reconstruction,
-                                                     vq_tensor **out);
+VQ_CHECKED vq_status vq_gaussian_reconstruction_loss(
+    const vq_tensor *x, const vq_tensor *reconstruction, vq_tensor **out);
 
 /// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code
 /// is the arg-min in Float64, the lowest index on equality.
 VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
-                                      vq_tensor **codes, vq_tensor **distances);
+    vq_tensor **codes, vq_tensor **VQ_NULLABLE distances);
 /// The same for the `count` nearest codes, nearest first: codes and distances [n, count].
 VQ_CHECKED vq_status vq_nearest_codes_ranked(const vq_tensor *x, const vq_tensor *codebook,
-                                             int64_t count, vq_tensor **codes,
-                                             vq_tensor **distances);
+    int64_t count, vq_tensor **codes, vq_tensor **VQ_NULLABLE distances);
 /// The same of Float64 matrices in the caller's memory, compared as they are: codes and, unless
 /// NULL, squared distances [n, count].
-VQ_CHECKED vq_status vq_nearest_codes_f64(const double *x, int64_t n, const double *codebook,
-                                          int64_t k, int64_t d, int64_t count, int32_t *codes,
-                                          double *distances);
+VQ_CHECKED vq_status vq_nearest_codes_f64(const double *x VQ_ARRAY(n, d), int64_t n,
+    const double *codebook VQ_ARRAY(k, d), int64_t k, int64_t d, int64_t count,
+    int32_t *codes VQ_ARRAY(n, count), double *VQ_NULLABLE distances VQ_ARRAY(n, count));
 
-enum { VQ_KMEANS_PLUS_PLUS = 0, VQ_KMEANS_RANDOM = 1, VQ_KMEANS_GIVEN = 2 };
 /// x [n, d] -> centroids [k, d], codes i32 [n], inertia (sum of squared distances), iterations run.
-/// `initial` [k, d] is read with VQ_KMEANS_GIVEN.
-VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterations, int32_t init,
-                               const vq_tensor *initial, uint64_t seed, vq_tensor **centroids,
-                               vq_tensor **codes, double *inertia, int64_t *iterations);
-/// The same of Float64 points in the caller's memory; `centroids` [k, d] and `codes` [n] are
-/// written.
-VQ_CHECKED vq_status vq_kmeans_f64(const double *x, int64_t n, int64_t d, int64_t k,
-                                   int64_t max_iterations, int32_t init, const double *initial,
-                                   uint64_t seed, double *centroids, int32_t *codes,
-                                   double *inertia, int64_t *iterations);
+/// `init` is "kmeans++" or "random"; `initial` [k, d], if not NULL, stands in its place.
+VQ_CHECKED vq_status vq_kmeans(const vq_tensor *x, int64_t k, int64_t max_iterations,
+    const char *init, const vq_tensor *VQ_NULLABLE initial, uint64_t seed, vq_tensor **centroids,
+    vq_tensor **codes, double *inertia, int64_t *iterations);
+/// The same of Float64 points in the caller's memory.
+VQ_CHECKED vq_status vq_kmeans_f64(const double *x VQ_ARRAY(n, d), int64_t n, int64_t d,
+    int64_t max_iterations, const char *init, const double *VQ_NULLABLE initial VQ_ARRAY(k, d),
+    uint64_t seed, double *centroids VQ_ARRAY(k, d), int64_t k, int32_t *codes VQ_ARRAY(n),
+    double *inertia, int64_t *iterations);
 
 // MARK: - Gradient estimators of quantized weights
 
-enum {
-  VQ_ESTIMATOR_STE = 0,          ///< h = 1
-  VQ_ESTIMATOR_CLIPPED_STE = 1,  ///< 1 on the grid, 0 beyond it
-  VQ_ESTIMATOR_DSQ = 2,          ///< parameter: sharpness k
-  VQ_ESTIMATOR_COSINE = 3,       ///< parameter: amplitude a
-  VQ_ESTIMATOR_TANH = 4,         ///< parameter: sharpness k; 1 bit, like the next four
-  VQ_ESTIMATOR_SIGMOID = 5,
-  VQ_ESTIMATOR_ARCTAN = 6,
-  VQ_ESTIMATOR_APPROX_SIGN = 7,
-  VQ_ESTIMATOR_RESTE = 8,  ///< parameter: power o; cap
-  VQ_ESTIMATOR_MAD = 9,
-  VQ_ESTIMATOR_EWGS = 10,  ///< parameter: strength
-  VQ_ESTIMATOR_EDE = 11,   ///< parameter: progress at the start, 0...1; 1 bit
-  VQ_ESTIMATOR_CELL_SAMPLES = 12,
-  VQ_ESTIMATOR_GRID_SAMPLES = 13
-};
-
-/// An estimator h on the grid of 2^bits values from -bound to bound.
-typedef struct {
-  size_t struct_size;
-  int32_t kind;  ///< VQ_ESTIMATOR_*
-  int64_t bits;  ///< 1 to 16
-  double bound;
-  double parameter;
-  double cap;
-  const double *samples;  ///< h at equally spaced points of a cell or of the grid, ends included
-  int64_t sample_count;
-} vq_estimator_options;
-
+/// An estimator h of a kind on the grid of 2^bits values from -bound to bound, bits from 1 to 16.
+VQ_QUICK vq_status vq_estimator_create(const char *kind, const vq_option *options VQ_LIST(count),
+    int64_t count, int64_t bits, double bound, vq_estimator **out);
+void vq_estimator_release(vq_estimator *estimator);
 enum { VQ_ESTIMATE_QUANTIZED = 0, VQ_ESTIMATE_H = 1, VQ_ESTIMATE_WARP = 2, VQ_ESTIMATE_UNWARP = 3 };
-
 /// Q(w), h(w), M(w) or its inverse of `count` numbers.
-VQ_CHECKED vq_status vq_estimator_evaluate(const vq_estimator_options *options, int32_t what,
-                                           const double *w, int64_t count, double *out);
+VQ_CHECKED vq_status vq_estimator_evaluate(const vq_estimator *estimator, int32_t what,
+    const double *w VQ_ARRAY(count), double *out VQ_ARRAY(count), int64_t count);
+/// Whether it has a factor and a warp at all.
+bool vq_estimator_has_warp(const vq_estimator *estimator);
 /// The factor on the learning rate of the straight-through model that trains like this one.
-VQ_CHECKED vq_status vq_estimator_alpha(const vq_estimator_options *options, double *out);
-/// Why no straight-through model does under SGD, a text cut to `capacity` bytes with its end; empty
-/// when one does.
-VQ_CHECKED vq_status vq_estimator_obstacle(const vq_estimator_options *options, char *text,
-                                           int64_t capacity);
-/// The kind of that model's estimator: VQ_ESTIMATOR_STE or VQ_ESTIMATOR_CLIPPED_STE.
-VQ_CHECKED vq_status vq_estimator_partner(const vq_estimator_options *options, int32_t *out);
+VQ_QUICK vq_status vq_estimator_alpha(const vq_estimator *estimator, double *out);
+/// Why no straight-through model does under SGD; NULL when one does. Valid as long as the
+/// estimator.
+const char *VQ_NULLABLE vq_estimator_obstacle(const vq_estimator *estimator);
+/// The kind of that model's estimator: "ste" or "clipped_ste".
+const char *vq_estimator_partner(const vq_estimator *estimator);
+
 /// A module w -> Q(w) with the gradient gradient_scale h(w) g.
-VQ_CHECKED vq_status vq_weight_quantizer_create(const vq_estimator_options *options,
-                                                double gradient_scale, vq_module **out);
-/// w -> i32 number of Q(w) on the grid, from 0 for -bound; -1 for NaN.
-/// Where the bound of a grid comes from: the largest absolute weight, the least mean squared error,
-/// or He's bound unless weights that were given or trained are better served by the largest.
-#define VQ_RANGE_LARGEST     0
-#define VQ_RANGE_LEAST_ERROR 1
-#define VQ_RANGE_AUTOMATIC   2
-/// A grid that follows from `weight`; `options` has He's bound. `per_slice`: a bound for each slice
-/// along the first axis. `scales_parameters`: the sharpness of tanh and the cap of ReSTE go with
-/// the bound.
-VQ_CHECKED vq_status vq_weight_quantizer_create_ranged(const vq_estimator_options *options,
-                                                       double gradient_scale, int32_t range,
-                                                       bool per_slice, bool scales_parameters,
-                                                       const vq_tensor *weight, vq_module **out);
+VQ_QUICK vq_status vq_weight_quantizer_create(
+    const vq_estimator *estimator, double gradient_scale, vq_module **out);
+/// A grid that follows from `weight`; `estimator` has He's bound. `range` is "max", the largest
+/// absolute weight, "mse", the least mean squared error, or "auto", He's bound unless weights that
+/// were given or trained are better served by the largest. `per_slice`: a bound for each slice
+/// along the first axis.
+VQ_CHECKED vq_status vq_weight_quantizer_create_ranged(const vq_estimator *estimator,
+    double gradient_scale, const char *range, bool per_slice, const vq_tensor *weight,
+    vq_module **out);
 /// Takes the bounds of a grid with a range from `w` again; others stay as they are.
 VQ_CHECKED vq_status vq_weight_quantizer_fit(const vq_module *quantizer, const vq_tensor *w);
 /// The share of the elements of `w` beyond the grid.
-VQ_CHECKED vq_status vq_weight_quantizer_clipped_share(const vq_module *quantizer,
-                                                       const vq_tensor *w, double *out);
-VQ_CHECKED vq_status vq_weight_quantizer_codes(const vq_module *quantizer, const vq_tensor *w,
-                                               vq_tensor **out);
-/// Linear and convolution layers of a tree of modules.
-int64_t vq_module_weighted_layer_count(const vq_module *module);
-/// `name` is dotted, empty for the module itself, and valid as long as the module.
-VQ_CHECKED vq_status vq_module_weighted_layer(const vq_module *module, int64_t index,
-                                              const char **name, vq_module **out);
+VQ_CHECKED vq_status vq_weight_quantizer_clipped_share(
+    const vq_module *quantizer, const vq_tensor *w, double *out);
+/// w -> i32 number of Q(w) on the grid, from 0 for -bound; -1 for NaN.
+VQ_CHECKED vq_status vq_weight_quantizer_codes(
+    const vq_module *quantizer, const vq_tensor *w, vq_tensor **out);
+/// Linear and convolution layers of a tree of modules; names are dotted, empty for the module
+/// itself.
+VQ_QUICK vq_status vq_module_weighted_layers(const vq_module *module, vq_named_modules **out);
 /// The layer's forward computes with quantizer(weight) from now on; NULL: with the weight.
-VQ_CHECKED vq_status vq_module_set_weight_quantizer(vq_module *layer, const vq_module *quantizer);
+VQ_QUICK vq_status vq_module_set_weight_quantizer(
+    vq_module *layer, const vq_module *VQ_NULLABLE quantizer);
 
 // MARK: - Samples with gradients
 
 /// logits [..., k] -> a one-hot sample of softmax(logits), with ReinMax's gradient.
-VQ_CHECKED vq_status vq_tensor_reinmax(const vq_tensor *logits, float temperature,
-                                       vq_generator *generator, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_reinmax(
+    const vq_tensor *logits, float temperature, vq_generator *generator, vq_tensor **out);
 /// logits [..., k] -> softmax((logits + Gumbel noise) / temperature); `hard`: the one-hot rows of
 /// its largest elements, with its gradient.
 VQ_CHECKED vq_status vq_tensor_gumbel_softmax(const vq_tensor *logits, float temperature, bool hard,
-                                              vq_generator *generator, vq_tensor **out);
+    vq_generator *generator, vq_tensor **out);
 /// logits [..., k] -> a one-hot sample of softmax(logits), with the gradient of softmax(logits).
-VQ_CHECKED vq_status vq_tensor_straight_through_softmax(const vq_tensor *logits,
-                                                        vq_generator *generator, vq_tensor **out);
+VQ_CHECKED vq_status vq_tensor_straight_through_softmax(
+    const vq_tensor *logits, vq_generator *generator, vq_tensor **out);
 
 // MARK: - Metrics. Results are f64; every tensor is read only and none is recorded.
 
 /// counts[j] += uses of code j in codes, i32 of any shape in -1..<num_codes; -1 (masked) is left
 /// out. After a failure nothing has changed.
-VQ_CHECKED vq_status vq_count_codes(const vq_tensor *codes, int64_t *counts, int64_t num_codes);
+VQ_CHECKED vq_status vq_count_codes(
+    const vq_tensor *codes, int64_t *counts VQ_ARRAY(num_codes), int64_t num_codes);
 /// Of counts [num_codes]: probabilities [num_codes] (NULL: not wanted) and perplexity 2^H, H their
 /// entropy in bits. An error when nothing was counted.
-VQ_CHECKED vq_status vq_code_usage(const int64_t *counts, int64_t num_codes, double *probabilities,
-                                   double *perplexity);
+VQ_CHECKED vq_status vq_code_usage(const int64_t *counts VQ_ARRAY(num_codes), int64_t num_codes,
+    double *VQ_NULLABLE probabilities VQ_ARRAY(num_codes), double *perplexity);
 /// Codes whose count is not 0.
-VQ_CHECKED vq_status vq_active_codes(const int64_t *counts, int64_t num_codes, int64_t *out);
+VQ_QUICK vq_status vq_active_codes(
+    const int64_t *counts VQ_ARRAY(num_codes), int64_t num_codes, int64_t *out);
 /// Mean of (z - z_q)^2 over all elements of z [..., d] where mask, i32 [...] or NULL, is not 0.
-VQ_CHECKED vq_status vq_quantization_error(const vq_tensor *z, const vq_tensor *z_q,
-                                           const vq_tensor *mask, double *out);
+VQ_CHECKED vq_status vq_quantization_error(
+    const vq_tensor *z, const vq_tensor *z_q, const vq_tensor *VQ_NULLABLE mask, double *out);
 /// Mean over the points of p [..., d] of 1/2 |p_i - c_j|^2 to the nearest point of c [..., d].
 VQ_CHECKED vq_status vq_divergence(const vq_tensor *p, const vq_tensor *c, double *out);
 /// 1/2 mean |p_i - mean p|^2: the divergence of p [..., d] to its mean.
 VQ_CHECKED vq_status vq_divergence_bound(const vq_tensor *p, double *out);
 /// |exact_i - quantized_i|^2 of `count` pairs of gradients, to out [count].
-VQ_CHECKED vq_status vq_gradient_gap(const vq_tensor *const *exact,
-                                     const vq_tensor *const *quantized, int64_t count, double *out);
+VQ_CHECKED vq_status vq_gradient_gap(const vq_tensor *const *exact VQ_LIST(count),
+    const vq_tensor *const *quantized VQ_LIST(count), int64_t count, double *out VQ_ARRAY(count));
 /// P(X >= at_least), X binomial with p = 1 / num_codes over the vectors of a batch of images after
 /// pool_layers poolings of 2 x 2.
 VQ_CHECKED vq_status vq_activation_probability(int64_t num_codes, int64_t batch_size,
-                                               int64_t height, int64_t width, int64_t pool_layers,
-                                               int64_t at_least, double *out);
+    int64_t height, int64_t width, int64_t pool_layers, int64_t at_least, double *out);
 /// Mean of (a - b)^2 over all elements.
 VQ_CHECKED vq_status vq_mse(const vq_tensor *a, const vq_tensor *b, double *out);
 /// 10 log10(data_range^2 / mse) in dB; infinite for equal tensors.
-VQ_CHECKED vq_status vq_psnr(const vq_tensor *a, const vq_tensor *b, double data_range,
-                             double *out);
+VQ_CHECKED vq_status vq_psnr(
+    const vq_tensor *a, const vq_tensor *b, double data_range, double *out);
 /// Structural similarity of images [n, h, w, c] over the Gaussian windows, window x window taps of
 /// standard deviation sigma, that lie inside: mean over windows, channels and images.
 VQ_CHECKED vq_status vq_ssim(const vq_tensor *a, const vq_tensor *b, double data_range,
-                             int64_t window, double sigma, double *out);
+    int64_t window, double sigma, double *out);
 
 // MARK: - Optimizers
 
-enum { VQ_SGD = 0, VQ_ADAM = 1, VQ_ADAMW = 2 };
-
-typedef struct {
-  size_t struct_size;
-  int32_t kind;
-  double momentum;  ///< SGD
-  bool nesterov;    ///< SGD
-  double beta1;     ///< Adam, AdamW
-  double beta2;
-  double epsilon;
-  bool decay_biases_and_norms;  ///< codebooks never decay
-} vq_optimizer_options;
-
-/// Leaves that share a learning rate and a weight decay.
-typedef struct {
-  const vq_tensor *const *parameters;
-  int64_t count;
-  double learning_rate;
-  double weight_decay;
-} vq_parameter_group;
-
-VQ_CHECKED vq_status vq_optimizer_create(const vq_optimizer_options *options,
-                                         const vq_parameter_group *groups, int64_t group_count,
-                                         vq_optimizer **out);
+/// An optimizer of a kind, of no parameters yet.
+VQ_QUICK vq_status vq_optimizer_create(
+    const char *kind, const vq_option *options VQ_LIST(count), int64_t count, vq_optimizer **out);
 void vq_optimizer_release(vq_optimizer *optimizer);
-int64_t vq_optimizer_group_count(const vq_optimizer *optimizer);
-VQ_CHECKED vq_status vq_optimizer_learning_rate(const vq_optimizer *optimizer, int64_t group,
-                                                double *out);
-VQ_CHECKED vq_status vq_optimizer_set_learning_rate(vq_optimizer *optimizer, int64_t group,
-                                                    double learning_rate);
-VQ_CHECKED vq_status vq_optimizer_set_weight_decay(vq_optimizer *optimizer, int64_t group,
-                                                   double weight_decay);
+/// Leaves that share a learning rate and a weight decay.
+VQ_QUICK vq_status vq_optimizer_add_group(vq_optimizer *optimizer,
+    const vq_tensor *const *parameters VQ_LIST(count), int64_t count, double learning_rate,
+    double weight_decay);
+VQ_QUICK vq_status vq_optimizer_set_group(
+    vq_optimizer *optimizer, int64_t group, double learning_rate, double weight_decay);
 VQ_CHECKED vq_status vq_optimizer_step(vq_optimizer *optimizer);
-VQ_CHECKED vq_status vq_optimizer_zero_grad(vq_optimizer *optimizer);
+VQ_QUICK vq_status vq_optimizer_zero_grad(vq_optimizer *optimizer);
 /// Whether `vq_optimizer_load` would take this state; nothing changes.
-VQ_CHECKED vq_status vq_optimizer_check(const vq_optimizer *optimizer, const char *const *names,
-                                        const vq_tensor *const *tensors, int64_t count);
-int64_t vq_optimizer_state_count(const vq_optimizer *optimizer);
-VQ_CHECKED vq_status vq_optimizer_state(const vq_optimizer *optimizer, int64_t index,
-                                        const char **name, vq_tensor **out);
-VQ_CHECKED vq_status vq_optimizer_load(vq_optimizer *optimizer, const char *const *names,
-                                       const vq_tensor *const *tensors, int64_t count);
+VQ_QUICK vq_status vq_optimizer_check(const vq_optimizer *optimizer,
+    const char *const *names VQ_LIST(count), const vq_tensor *const *tensors VQ_LIST(count),
+    int64_t count);
+VQ_CHECKED vq_status vq_optimizer_state(const vq_optimizer *optimizer, vq_named_tensors **out);
+VQ_CHECKED vq_status vq_optimizer_load(vq_optimizer *optimizer,
+    const char *const *names VQ_LIST(count), const vq_tensor *const *tensors VQ_LIST(count),
+    int64_t count);
 /// Scales the gradients so that their joint L2 norm is at most `maximum`; gives the norm before.
-VQ_CHECKED vq_status vq_clip_grad_norm(const vq_tensor *const *parameters, int64_t count,
-                                       float maximum, float *norm);
-VQ_CHECKED vq_status vq_clip_grad_value(const vq_tensor *const *parameters, int64_t count,
-                                        float maximum);
+VQ_CHECKED vq_status vq_clip_grad_norm(
+    const vq_tensor *const *parameters VQ_LIST(count), int64_t count, float maximum, float *norm);
+VQ_CHECKED vq_status vq_clip_grad_value(
+    const vq_tensor *const *parameters VQ_LIST(count), int64_t count, float maximum);
 
-enum { VQ_SCHEDULE_CONSTANT = 0, VQ_SCHEDULE_STEP = 1, VQ_SCHEDULE_COSINE = 2 };
-
-/// Factor of the learning rate by step; the warm-up goes linearly from 0 over its steps.
-typedef struct {
-  size_t struct_size;
-  int32_t kind;
-  int64_t warmup_steps;
-  int64_t total_steps;  ///< cosine: reaches `minimum` here
-  int64_t step_size;    ///< step: every so many steps ...
-  double gamma;         ///< ... times gamma
-  double minimum;
-} vq_schedule_options;
-
-VQ_CHECKED vq_status vq_schedule_factor(const vq_schedule_options *options, int64_t step,
-                                        double *out);
+/// A kind's factor on the learning rate at `step`, counted from 0.
+VQ_QUICK vq_status vq_schedule_factor(const char *kind, const vq_option *options VQ_LIST(count),
+    int64_t count, int64_t step, double *out);
 
 // MARK: - Checkpoints: safetensors
 
 /// Puts a complete, synced file in the place of `path`, bytes as the system has them. Links are
 /// followed and a file's mode stays; what is no regular file is refused. Names must be given once.
-VQ_CHECKED vq_status vq_archive_save(const char *path, const char *const *names,
-                                     const vq_tensor *const *tensors, int64_t count,
-                                     const char *const *keys, const char *const *values,
-                                     int64_t metadata_count);
+VQ_CHECKED vq_status vq_archive_save(const char *path, const char *const *names VQ_LIST(count),
+    const vq_tensor *const *tensors VQ_LIST(count), int64_t count,
+    const char *const *keys VQ_LIST(metadata_count),
+    const char *const *values VQ_LIST(metadata_count), int64_t metadata_count);
 /// F16, BF16 and F8 become f32 exactly, F64 rounded; integers and BOOL become i32. What these do
-/// not hold is left out of the tensors and listed as unread; an error where that leaves none.
-VQ_CHECKED vq_status vq_archive_load(const char *path, vq_archive **out);
-void vq_archive_release(vq_archive *archive);
-int64_t vq_archive_count(const vq_archive *archive);
-/// `name` is valid as long as the archive.
-VQ_CHECKED vq_status vq_archive_tensor(const vq_archive *archive, int64_t index, const char **name,
-                                       vq_tensor **out);
-int64_t vq_archive_metadata_count(const vq_archive *archive);
-VQ_CHECKED vq_status vq_archive_metadata(const vq_archive *archive, int64_t index, const char **key,
-                                         const char **value);
-int64_t vq_archive_unread_count(const vq_archive *archive);
-/// A tensor that was left out, and why.
-VQ_CHECKED vq_status vq_archive_unread(const vq_archive *archive, int64_t index, const char **name,
-                                       const char **reason);
+/// not hold is left out of the tensors and stands in `unread` with the reason; an error where that
+/// leaves none.
+VQ_CHECKED vq_status vq_archive_load(const char *path, vq_named_tensors **tensors,
+    vq_named_texts **metadata, vq_named_texts **unread);
 
 #ifdef __cplusplus
 }

@@ -29,7 +29,7 @@ def reinmax(
     ValueError: logits without a category or not finite, a temperature below 1e-6.
     """
     handle = as_floats("reinmax", "logits", logits)._handle
-    return Tensor._wrap(_core.reinmax(handle, temperature, generator._handle))
+    return Tensor._wrap(_core.tensor_reinmax(handle, temperature, generator._handle))
 
 
 @checked
@@ -49,7 +49,7 @@ def gumbel_softmax(
     ValueError: logits without a category or not finite, a temperature below 1e-6.
     """
     handle = as_floats("gumbel_softmax", "logits", logits)._handle
-    return Tensor._wrap(_core.gumbel_softmax(handle, temperature, hard, generator._handle))
+    return Tensor._wrap(_core.tensor_gumbel_softmax(handle, temperature, hard, generator._handle))
 
 
 @checked
@@ -63,4 +63,4 @@ def straight_through_softmax(logits: Tensor | npt.ArrayLike, generator: Generato
     ValueError: logits without a category or not finite.
     """
     handle = as_floats("straight_through_softmax", "logits", logits)._handle
-    return Tensor._wrap(_core.straight_through_softmax(handle, generator._handle))
+    return Tensor._wrap(_core.tensor_straight_through_softmax(handle, generator._handle))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +14,15 @@ from .. import _core
 from .._arguments import checked, described, is_array
 from .._arrays import as_array
 
-_KINDS = {
-    "ste": 0,
-    "clipped_ste": 1,
-    "dsq": 2,
-    "cosine": 3,
-    "tanh": 4,
-    "sigmoid": 5,
-    "arctan": 6,
-    "approx_sign": 7,
-    "reste": 8,
-    "mad": 9,
-    "ewgs": 10,
-    "ede": 11,
-}
-_CELL_SAMPLES, _GRID_SAMPLES = 12, 13
-_NAMES = {kind: name for name, kind in _KINDS.items()}
+_Factory = TypeVar("_Factory", bound="Callable[..., Estimator]")
+_FACTORIES: dict[str, Callable[[], Estimator]] = {}
+_SAMPLED = "sampled"
+
+
+def _catalogued(factory: _Factory) -> _Factory:
+    """Lets `get` find what the function makes by its name."""
+    _FACTORIES[factory.__name__] = factory
+    return factory
 
 
 @checked
@@ -55,20 +48,31 @@ class Estimator:
         """
         return GridEstimator(self, bits, bound)
 
+    def _options(self) -> dict[str, object]:
+        """The options that are given, as the core names them; the grid decides the others."""
+        if self.name == _SAMPLED:
+            return {"samples": self.samples, "cyclical": self.cyclical}
+        known = [row[0] for row in _core.kind_options("estimator", self.name)]
+        given = zip(known, (self.parameter, self.cap), strict=False)
+        return {k: number(self.name, k, value) for k, value in given if value is not None}
+
     def __str__(self) -> str:
         return self.name if self.parameter is None else f"{self.name}({self.parameter:g})"
 
 
+@_catalogued
 def ste() -> Estimator:
     """The straight-through estimator: 1 (Bengio et al., 2013)."""
     return Estimator("ste")
 
 
+@_catalogued
 def clipped_ste() -> Estimator:
     """1 for |w| <= bound, 0 beyond."""
     return Estimator("clipped_ste")
 
 
+@_catalogued
 @checked
 def dsq(sharpness: float | None = None) -> Estimator:
     """Differentiable soft quantization: a tanh in each cell (Gong et al., 2019).
@@ -80,44 +84,52 @@ def dsq(sharpness: float | None = None) -> Estimator:
     return Estimator("dsq", sharpness)
 
 
+@_catalogued
 @checked
 def cosine(amplitude: float = 0.75) -> Estimator:
     """1 + a cos(2 pi t / D), t from the cell's boundary, |a| < 1; 0 beyond the grid."""
     return Estimator("cosine", amplitude)
 
 
+@_catalogued
 @checked
 def tanh(sharpness: float | None = None) -> Estimator:
     """k sech^2(k w), 1 bit; k is 2 / bound unless given."""
     return Estimator("tanh", sharpness)
 
 
+@_catalogued
 def sigmoid() -> Estimator:
     """sech^2(w / 2) / 4, 1 bit."""
     return Estimator("sigmoid")
 
 
+@_catalogued
 def arctan() -> Estimator:
     """1 / (1 + w^2), 1 bit."""
     return Estimator("arctan")
 
 
+@_catalogued
 def approx_sign() -> Estimator:
     """2 - 2 |w| for |w| < 1, 1 bit (Bi-Real net, Liu et al., 2018)."""
     return Estimator("approx_sign")
 
 
+@_catalogued
 @checked
 def reste(power: float = 3.0, cap: float | None = None) -> Estimator:
     """|w|^((1 - o) / o) / o, constant for |w| below `cap` (bound / 10), 1 bit (Wu et al., 2023)."""
     return Estimator("reste", power, cap)
 
 
+@_catalogued
 def mad() -> Estimator:
     """Magnitude-aware differentiation: 1 on the grid, bound / |w| beyond (Sakr et al., 2022)."""
     return Estimator("mad")
 
 
+@_catalogued
 @checked
 def ewgs(strength: float = 0.2) -> Estimator:
     """Element-wise gradient scaling: g (1 + strength sign(g) (w - Q(w)) / (D / 2)).
@@ -127,6 +139,7 @@ def ewgs(strength: float = 0.2) -> Estimator:
     return Estimator("ewgs", strength)
 
 
+@_catalogued
 @checked
 def ede(progress: float = 0.0) -> Estimator:
     """Error decay of IR-Net, k t sech^2(t w), 1 bit (Qin et al., 2020).
@@ -155,7 +168,7 @@ def from_samples(h: npt.ArrayLike, *, cyclical: bool = True) -> Estimator:
             f"[from_samples] h[{bad[0]}] = {values[bad[0]]}: an estimator must be positive and "
             "finite everywhere, in float32 too"
         )
-    return Estimator("sampled", samples=tuple(values.tolist()), cyclical=cyclical)
+    return Estimator(_SAMPLED, samples=tuple(values.tolist()), cyclical=cyclical)
 
 
 @checked
@@ -195,25 +208,9 @@ def _numbers(operation: str, values: npt.ArrayLike) -> np.ndarray:
     return np.asarray(values, np.float64)
 
 
-_FACTORIES: dict[str, Callable[[], Estimator]] = {
-    "ste": ste,
-    "clipped_ste": clipped_ste,
-    "dsq": dsq,
-    "cosine": cosine,
-    "tanh": tanh,
-    "sigmoid": sigmoid,
-    "arctan": arctan,
-    "approx_sign": approx_sign,
-    "reste": reste,
-    "mad": mad,
-    "ewgs": ewgs,
-    "ede": ede,
-}
-
-
 def names() -> list[str]:
     """The estimators that `get` knows."""
-    return list(_FACTORIES)
+    return [name for name, _ in _core.kinds("estimator") if name in _FACTORIES]
 
 
 @checked
@@ -229,21 +226,6 @@ def get(name: str | Estimator) -> Estimator:
     if not isinstance(name, str) or name not in _FACTORIES:
         raise ValueError(f"[estimator] {name!r}: must be one of {', '.join(_FACTORIES)}")
     return _FACTORIES[name]()
-
-
-def _parameters(estimator: Estimator, bits: int, bound: float) -> tuple[float, float]:
-    """The parameter and cap of `estimator`, the usual ones where it leaves them open."""
-    parameter, cap = estimator.parameter, estimator.cap
-    if estimator.name == "dsq" and parameter is None:
-        parameter = {1: 2.0, 2: 5.5, 3: 10.5}.get(bits, 1.2 * (2.0 ** min(bits, 16) - 1))
-    if estimator.name == "tanh" and parameter is None:
-        parameter = 2 / bound if bound else 0.0
-    if estimator.name == "reste" and cap is None:
-        cap = bound / 10
-    return (
-        number(estimator.name, "parameter", parameter or 0.0),
-        number(estimator.name, "cap", cap or 0.0),
-    )
 
 
 @checked
@@ -262,13 +244,12 @@ class GridEstimator:
         except TypeError:
             raise TypeError(f"[{estimator.name}] bits = {bits!r}: an integer is required") from None
         self.bound = number(estimator.name, "bound", bound)
-        samples = np.array(estimator.samples) if estimator.name == "sampled" else None
-        kind = _CELL_SAMPLES if estimator.cyclical else _GRID_SAMPLES
-        if samples is None:
-            kind = _KINDS[estimator.name]
-        parameters = _parameters(estimator, self.bits, self.bound)
-        self._options = (kind, self.bits, self.bound, *parameters, samples)
-        _core.estimator_obstacle(self._options)
+        self._handle = _core.estimator_create(
+            estimator.name, estimator._options(), self.bits, self.bound
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return GridEstimator, (self.estimator, self.bits, self.bound)
 
     def __repr__(self) -> str:
         return f"GridEstimator({self.estimator}, bits={self.bits}, bound={self.bound:g})"
@@ -286,7 +267,7 @@ class GridEstimator:
     def _evaluate(self, what: int, w: npt.ArrayLike) -> Any:
         values = np.ascontiguousarray(_numbers(self.estimator.name, w)).reshape(np.shape(w))
         out = np.empty(values.shape)
-        _core.estimator_evaluate(self._options, what, values.reshape(-1), out.reshape(-1))
+        _core.estimator_evaluate(self._handle, what, values.reshape(-1), out.reshape(-1))
         return out if np.ndim(w) else out[()]
 
     def quantize(self, w: npt.ArrayLike) -> Any:
@@ -298,12 +279,17 @@ class GridEstimator:
         return self._evaluate(1, w)
 
     @property
+    def has_warp(self) -> bool:
+        """Whether there are `alpha` and `warp`: not for EWGS and error decay."""
+        return _core.estimator_has_warp(self._handle)
+
+    @property
     def alpha(self) -> float:
         """The harmonic mean of h over a cell; 1 for one-bit estimators.
 
         RuntimeError for EWGS and error decay, which have none.
         """
-        return _core.estimator_alpha(self._options)
+        return _core.estimator_alpha(self._handle)
 
     def warp(self, w: npt.ArrayLike) -> Any:
         """M(w), float64 of w's shape: increasing, fixes every boundary, so Q(M(w)) = Q(w).
@@ -319,10 +305,9 @@ class GridEstimator:
     @property
     def obstacle(self) -> str | None:
         """Why no straight-through model trains like this one under SGD; None when one does."""
-        return _core.estimator_obstacle(self._options)
+        return _core.estimator_obstacle(self._handle)
 
     @property
     def partner(self) -> GridEstimator:
         """The straight-through estimator that does: clipped where this one is 0 beyond the grid."""
-        name = _NAMES[_core.estimator_partner(self._options)]
-        return Estimator(name).on(self.bits, self.bound)
+        return Estimator(_core.estimator_partner(self._handle)).on(self.bits, self.bound)

@@ -112,7 +112,7 @@ def _reasons(layer: WeightedLayer, optimizer: Optimizer) -> Iterator[str]:
         yield f"{type(quantizer).__name__} learns its step or clip, and the grid moves in training"
     else:
         grid = quantizer.estimator
-        if grid.obstacle and (isinstance(optimizer, SGD) or not _has_warp(grid)):
+        if grid.obstacle and (isinstance(optimizer, SGD) or not grid.has_warp):
             yield f"{grid.estimator}: {grid.obstacle}"
         w = layer.weight.numpy().astype(np.float64)
         still = (grid.derivative(w) == 0) & (grid.partner.derivative(w) > 0)
@@ -155,7 +155,7 @@ def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) 
     before = quantizer.estimator
     w = layer.weight.numpy().astype(np.float64)
     h = before.derivative(w)
-    if isinstance(optimizer, SGD) and _has_warp(before):
+    if isinstance(optimizer, SGD) and before.has_warp:
         alpha, warped = before.alpha, _finite(before.warp(w))
     else:
         alpha, warped = 1.0, w
@@ -171,10 +171,6 @@ def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) 
         {f"{index}.{name}": factor for name, factor in factors.items()},
         Conversion(layer.name, str(before.estimator), alpha, moved, reasons),
     )
-
-
-def _has_warp(grid: GridEstimator | ChannelEstimators) -> bool:
-    return grid.estimator.name not in ("ewgs", "ede")
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

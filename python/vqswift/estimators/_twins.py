@@ -210,9 +210,11 @@ class TwinTrainer:
         if own != given:
             raise ValueError(f"[twins] {name}: quantized layers {given}: they must be {own}")
         for layer, quantizer in zip(self._first.layers, self._first.quantizers(), strict=True):
-            kind = quantizer.estimator.estimator
-            if warped and kind.name in ("ewgs", "ede"):
-                raise ValueError(f"[twins] {name}: warped, but {layer.name} has no warp: {kind}")
+            grid = quantizer.estimator
+            if warped and not grid.has_warp:
+                raise ValueError(
+                    f"[twins] {name}: warped, but {layer.name} has no warp: {grid.estimator}"
+                )
         self._twins[name] = twin
 
     def _twin(self, name: str) -> _Member:

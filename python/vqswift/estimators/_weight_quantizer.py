@@ -16,7 +16,6 @@ from ..nn._native import Native
 from ._estimator import Estimator, GridEstimator, ede, get, number
 
 Range = Literal["auto", "he", "max", "mse"]
-_RANGES = {"max": 0, "mse": 1, "auto": 2}
 
 
 @checked
@@ -71,6 +70,11 @@ class ChannelEstimators:
         return self._each(GridEstimator.inverse_warp, u)
 
     @property
+    def has_warp(self) -> bool:
+        """Whether there are `alpha` and `warp`."""
+        return self.slices[0].has_warp
+
+    @property
     def alpha(self) -> float:
         """The harmonic mean of h over a cell, which does not depend on the bound."""
         return self.slices[0].alpha
@@ -107,7 +111,7 @@ class WeightQuantizer(Native):
     ) -> None:
         on_grid = get(estimator).on(bits, bound)
         scale = number("weight_quantizer", "gradient_scale", gradient_scale)
-        self._set_up(_core.weight_quantizer_create(on_grid._options, scale), on_grid, scale, None)
+        self._set_up(_core.weight_quantizer_create(on_grid._handle, scale), on_grid, scale, None)
 
     def _set_up(
         self, handle: _core.ModuleHandle, start: GridEstimator, scale: float, range: Range | None
@@ -128,19 +132,11 @@ class WeightQuantizer(Native):
     ) -> WeightQuantizer:
         """A quantizer whose bound, or a bound for each slice along the first axis, follows from
         `weight`: `quantize_model` says how. It is in the state as "bound"."""
-        if range not in _RANGES:
-            raise ValueError(
-                f"[weight_quantizer] range = {range!r}: it must be one of {[*_RANGES]}"
-            )
         start = get(estimator).on(bits, he_bound(weight.shape))
         scale = number("weight_quantizer", "gradient_scale", gradient_scale)
         quantizer = cls.__new__(cls)
-        kind = start.estimator
-        scales = (kind.name == "tanh" and kind.parameter is None) or (
-            kind.name == "reste" and kind.cap is None
-        )
         handle = _core.weight_quantizer_create_ranged(
-            start._options, scale, _RANGES[range], per_channel, scales, weight._handle
+            start._handle, scale, range, per_channel, weight._handle
         )
         quantizer._set_up(handle, start, scale, range)
         return quantizer

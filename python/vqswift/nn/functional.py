@@ -17,14 +17,16 @@ Array = npt.ArrayLike | Tensor
 def mse_loss(prediction: Array, target: Array) -> Tensor:
     """Mean over all elements of (prediction - target)^2; equal shapes."""
     given = as_floats("mse_loss", "prediction", prediction)._handle
-    return Tensor._wrap(_core.mse_loss(given, as_floats("mse_loss", "target", target)._handle))
+    return Tensor._wrap(
+        _core.tensor_mse_loss(given, as_floats("mse_loss", "target", target)._handle)
+    )
 
 
 @checked
 def l1_loss(prediction: Array, target: Array) -> Tensor:
     """Mean over all elements of |prediction - target|; equal shapes."""
     given = as_floats("l1_loss", "prediction", prediction)._handle
-    return Tensor._wrap(_core.l1_loss(given, as_floats("l1_loss", "target", target)._handle))
+    return Tensor._wrap(_core.tensor_l1_loss(given, as_floats("l1_loss", "target", target)._handle))
 
 
 @checked
@@ -32,7 +34,7 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) ->
     """logits [n, k], labels int32 [n] -> mean negative log likelihood."""
     scores = as_floats("cross_entropy", "logits", logits)._handle
     target = as_tensor(labels)._handle
-    return Tensor._wrap(_core.cross_entropy(scores, target, label_smoothing))
+    return Tensor._wrap(_core.tensor_cross_entropy(scores, target, label_smoothing))
 
 
 @checked
@@ -42,7 +44,7 @@ def conv2d(
     """x [n, h, w, i], weight [o, i, kh, kw] -> [n, h', w', o]; docs/numerics.md: its accuracy."""
     offset = None if bias is None else as_floats("conv2d", "bias", bias)._handle
     return Tensor._wrap(
-        _core.conv2d(
+        _core.tensor_conv2d(
             as_layer_input("conv2d", x)._handle,
             as_floats("conv2d", "weight", weight)._handle,
             offset,
@@ -66,7 +68,7 @@ def conv_transpose2d(
     sizes = as_pair(stride), as_pair(padding), as_pair(output_padding)
     given = as_layer_input("conv_transpose2d", x)._handle
     kernel = as_floats("conv_transpose2d", "weight", weight)._handle
-    return Tensor._wrap(_core.conv_transpose2d(given, kernel, offset, *sizes))
+    return Tensor._wrap(_core.tensor_conv_transpose2d(given, kernel, offset, *sizes))
 
 
 @checked
@@ -76,7 +78,7 @@ def max_pool2d(
     """Maximum of each window of x [n, h, w, c]."""
     step = kernel_size if stride is None else stride
     sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-    return Tensor._wrap(_core.max_pool2d(as_layer_input("max_pool2d", x)._handle, *sizes))
+    return Tensor._wrap(_core.tensor_max_pool2d(as_layer_input("max_pool2d", x)._handle, *sizes))
 
 
 @checked
@@ -86,14 +88,18 @@ def avg_pool2d(
     """Mean of each window of x [n, h, w, c], padding counted as zeros."""
     step = kernel_size if stride is None else stride
     sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-    return Tensor._wrap(_core.average_pool2d(as_layer_input("avg_pool2d", x)._handle, *sizes))
+    return Tensor._wrap(
+        _core.tensor_average_pool2d(as_layer_input("avg_pool2d", x)._handle, *sizes)
+    )
 
 
 @checked
 def upsample_nearest2d(x: Array, scale: Pair) -> Tensor:
     """x [n, h, w, c] with each pixel repeated along both axes."""
     return Tensor._wrap(
-        _core.upsample_nearest2d(as_layer_input("upsample_nearest2d", x)._handle, as_pair(scale))
+        _core.tensor_upsample_nearest2d(
+            as_layer_input("upsample_nearest2d", x)._handle, as_pair(scale)
+        )
     )
 
 
@@ -110,7 +116,7 @@ def batch_norm(
 ) -> Tensor:
     """x [..., c] normalized over all axes but the last; training moves the running statistics."""
     return Tensor._wrap(
-        _core.batch_norm(
+        _core.tensor_batch_norm(
             as_layer_input("batch_norm", x)._handle,
             as_floats("batch_norm", "scale", scale)._handle,
             as_floats("batch_norm", "shift", shift)._handle,
@@ -126,4 +132,6 @@ def batch_norm(
 @checked
 def dropout(x: Array, p: float, generator: Generator) -> Tensor:
     """Zeroes elements with probability `p`, the others times 1 / (1 - p)."""
-    return Tensor._wrap(_core.dropout(as_layer_input("dropout", x)._handle, p, generator._handle))
+    return Tensor._wrap(
+        _core.tensor_dropout(as_layer_input("dropout", x)._handle, p, generator._handle)
+    )

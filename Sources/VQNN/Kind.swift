@@ -1,14 +1,17 @@
 import VQTensor
 
-/// A kind of module that is made by name, from options by name.
-public struct ModuleKind {
+/// Options that are given by name.
+public typealias GivenOptions = [(name: String, value: OptionValue)]
+
+/// A kind of thing that is made by name, from options by name and from parts that are none.
+public struct Kind<Parts, Product> {
   public let name: String
   public let options: [OptionDescription]
-  private let body: ([(name: String, value: OptionValue)], ModuleParts) throws -> Module
+  private let body: (GivenOptions, Parts) throws -> Product
 
   public init<Options>(
     _ name: String, _ table: OptionTable<Options>,
-    _ make: @escaping (Options, ModuleParts) throws -> Module
+    _ make: @escaping (Options, Parts) throws -> Product
   ) {
     self.name = name
     options = table.rows.map { row in
@@ -20,17 +23,8 @@ public struct ModuleKind {
     body = { given, parts in try make(table.read(given, name), parts) }
   }
 
-  /// A kind without options.
-  public init(_ name: String, _ make: @escaping (ModuleParts) throws -> Module) {
-    self.init(name, OptionTable(()) {}) { _, parts in try make(parts) }
-  }
-
-  /// The module of `given` options, children and generator.
-  public func make(
-    _ given: [(name: String, value: OptionValue)], children: [Module] = [],
-    generator: Generator? = nil
-  ) throws -> Module {
-    try body(given, ModuleParts(operation: name, children: children, given: generator))
+  public func make(_ given: GivenOptions, _ parts: Parts) throws -> Product {
+    try body(given, parts)
   }
 }
 
@@ -43,6 +37,24 @@ public struct OptionDescription: Sendable {
   public let start: OptionValue?
   public let choices: [String]
   public let rule: String
+}
+
+// MARK: - Modules
+
+public typealias ModuleKind = Kind<ModuleParts, Module>
+
+extension Kind where Parts == ModuleParts, Product == Module {
+  /// A kind without options.
+  public init(_ name: String, _ make: @escaping (ModuleParts) throws -> Module) {
+    self.init(name, OptionTable(()) {}) { _, parts in try make(parts) }
+  }
+
+  /// The module of `given` options, children and generator.
+  public func make(
+    _ given: GivenOptions, children: [Module] = [], generator: Generator? = nil
+  ) throws -> Module {
+    try make(given, ModuleParts(operation: name, children: children, given: generator))
+  }
 }
 
 /// What a module is made of besides its options.
