@@ -1,7 +1,8 @@
 # `make demo` and `make test` install what is missing and run; nothing else is needed beside Swift.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-SOURCES := $(shell find Sources python/src -type f) Package.swift setup.py pyproject.toml
+SOURCES := $(shell find Sources python/src -type f) Package.swift setup.py pyproject.toml \
+  python/vqswift/__init__.py
 # With or without oneDNN: one of the two stands in the environment.
 INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.

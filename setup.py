@@ -105,6 +105,7 @@ class BuildCore(build_ext):
 
 
 setup(
+    license="Apache-2.0",
     ext_modules=[
         Extension(
             "vqswift._core",
