@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import vqswift
-from conftest import ROOT
+from conftest import ROOT, building
 from vqswift import _core
 
 
@@ -32,7 +32,9 @@ def run_setup(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("setuptools")
     folder = tmp_path_factory.mktemp("wheel")
-    done = run_setup("bdist_wheel", "--bdist-dir", str(folder / "tree"), "--dist-dir", str(folder))
+    to = ("--bdist-dir", str(folder / "tree"), "--dist-dir", str(folder))
+    with building():
+        done = run_setup("bdist_wheel", *to)
     assert done.returncode == 0, done.stderr
     return next(folder.glob("*.whl"))
 
