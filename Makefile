@@ -1,7 +1,8 @@
 # `make demo` and `make test` install what is missing and run; nothing else is needed beside Swift.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-SOURCES := $(shell find Sources python/src -type f) Package.swift setup.py pyproject.toml
+SOURCES := $(shell find Sources python/src -type f) Package.swift setup.py pyproject.toml \
+  python/vqswift/__init__.py
 # With or without oneDNN: one of the two stands in the environment.
 INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
@@ -67,11 +68,12 @@ $(INSTALLED): $(VENV)/.created $(SOURCES)
 
 lint: install
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	swift format lint --strict --recursive Sources Tests Package.swift
+	swift format lint --strict --recursive Sources Tests examples/swift/Sources \
+	  examples/swift/Package.swift Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --strict python/vqswift
-	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/c/*.c Sources/CPlatform/*.c \
-	  Sources/CPlatform/include/*.h Sources/CVQSwift/include/*.h
+	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/c/*.c examples/c/*.c \
+	  Sources/CPlatform/*.c Sources/CPlatform/include/*.h Sources/CVQSwift/include/*.h
 
 clean:
 	rm -rf .build build $(VENV) python/vqswift/*.so

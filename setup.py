@@ -117,6 +117,7 @@ class BuildCore(build_ext):
 
 write_bindings()
 setup(
+    license="Apache-2.0",
     ext_modules=[
         Extension(
             "vqswift._core",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,25 @@ def no_leak() -> Iterator[None]:
     yield
     gc.collect()
     assert _core.live_handles() == before
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """One build at a time: all workers of a run build the core in the same folder."""
+    folder = ROOT / "build"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def c_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """libvqswift.so, built for the tests."""
+    folder = tmp_path_factory.mktemp("library")
+    with building():
+        subprocess.run([ROOT / "scripts/build-c-library", folder], check=True, capture_output=True)
+    return folder / "libvqswift.so"
 
 
 def run_python(program: str, *arguments: str) -> str:

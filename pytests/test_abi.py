@@ -42,13 +42,6 @@ def needed_libraries(library: Path) -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def c_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("library")
-    subprocess.run([ROOT / "scripts/build-c-library", folder], check=True, capture_output=True)
-    return folder / "libvqswift.so"
-
-
-@pytest.fixture(scope="session")
 def compiler() -> str:
     found = shutil.which("clang") or shutil.which("gcc")
     if found is None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from c_interface import FUNCTIONS
 from conftest import ROOT
 
@@ -40,13 +39,6 @@ for name in sys.argv[4:]:
         assert 0 <= status < 20, status
 print("end")
 """
-
-
-@pytest.fixture(scope="module")
-def c_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("library")
-    subprocess.run([ROOT / "scripts/build-c-library", folder], check=True, capture_output=True)
-    return folder / "libvqswift.so"
 
 
 def test_the_header_is_understood() -> None:

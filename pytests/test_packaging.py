@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import vqswift
-from conftest import ROOT
+from conftest import ROOT, building
 from vqswift import _core
 
 
@@ -31,7 +32,9 @@ def run_setup(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("setuptools")
     folder = tmp_path_factory.mktemp("wheel")
-    done = run_setup("bdist_wheel", "--bdist-dir", str(folder / "tree"), "--dist-dir", str(folder))
+    to = ("--bdist-dir", str(folder / "tree"), "--dist-dir", str(folder))
+    with building():
+        done = run_setup("bdist_wheel", *to)
     assert done.returncode == 0, done.stderr
     return next(folder.glob("*.whl"))
 
@@ -50,6 +53,15 @@ def test_a_wheel_holds_the_package_alone(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     information = {name for name in names if re.match(r"vqswift-[\d.]+\.dist-info/", name)}
     assert names - information == package_files() | {"vqswift/_core.abi3.so"}
+
+
+def test_a_wheel_tells_the_modules_version_and_the_license(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    files = {Path(name).name: name for name in archive.namelist() if ".dist-info/" in name}
+    metadata = email.message_from_bytes(archive.read(files["METADATA"]))
+    assert metadata["Version"] == vqswift.__version__
+    assert metadata["License"] == "Apache-2.0"
+    assert archive.read(files["LICENSE"]) == (ROOT / "LICENSE").read_bytes()
 
 
 def test_a_wheel_works_where_it_is_unpacked(wheel: Path, tmp_path: Path) -> None:
@@ -81,7 +93,7 @@ def test_a_source_archive_holds_what_a_build_reads(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    needed = {"Package.swift", "setup.py", "pyproject.toml", "README.md"} | {
+    needed = {"Package.swift", "setup.py", "pyproject.toml", "README.md", "LICENSE"} | {
         str(path.relative_to(ROOT))
         for folder in ("Sources", "Tests", "python/src")
         for path in (ROOT / folder).rglob("*")

@@ -38,6 +38,7 @@ from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  #
 if _TYPE_CHECKING:
     from . import data, estimators, metrics, recipes, train
 
+# Read by the build too, from the text of this line.
 __version__ = "0.1.0"
 
 # Imported at first use: they bring hashing, threads and parsers of the standard library.
