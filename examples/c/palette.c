@@ -41,8 +41,8 @@ int main(void) {
     double inertia, psnr;
     int64_t iterations;
     vq_tensor_release(palette);
-    require(vq_kmeans(pixels, colors, 25, VQ_KMEANS_PLUS_PLUS, NULL, 0, &palette, &codes, &inertia,
-                      &iterations));
+    require(vq_kmeans(
+        pixels, colors, 25, "kmeans++", NULL, 0, &palette, &codes, &inertia, &iterations));
     require(vq_tensor_gather_rows(palette, codes, &reduced));
     require(vq_psnr(pixels, reduced, 1, &psnr));
     printf("%d colors: %.2f dB\n", (int)colors, psnr);
@@ -58,8 +58,8 @@ int main(void) {
   require(vq_nearest_codes(point, palette, &nearest, NULL));
   require(vq_tensor_copy_out(nearest, &code, sizeof code));
   require(vq_tensor_copy_out(palette, rgb, sizeof rgb));
-  printf("orange becomes red %.2f, green %.2f, blue %.2f\n", rgb[code][0], rgb[code][1],
-         rgb[code][2]);
+  printf(
+      "orange becomes red %.2f, green %.2f, blue %.2f\n", rgb[code][0], rgb[code][1], rgb[code][2]);
   vq_tensor_release(nearest);
   vq_tensor_release(point);
   vq_tensor_release(palette);
