@@ -20,7 +20,7 @@ public final class ResidualVectorQuant: Quantizer {
   public let layers: [VectorQuant]
 
   private let normalizer: VectorNormalizer
-  private let generatorState: Tensor
+  private let generator: StoredGenerator
 
   public init(
     _ options: VectorQuantOptions, stages: Int, isShared: Bool = false, dropout: Float = 0
@@ -37,8 +37,7 @@ public final class ResidualVectorQuant: Quantizer {
     if !isProjected { own.norm = .none }
     layers = try own.layers(isShared ? 1 : stages)
     let seed = options.seeds(stages + 1)[stages]
-    generatorState = try Tensor(
-      codes: Generator(seed: seed, stream: options.stream).stateWords, shape: [6])
+    generator = try StoredGenerator(Generator(seed: seed, stream: options.stream))
   }
 
   override var name: String { "residual_vector_quant" }
@@ -54,7 +53,7 @@ public final class ResidualVectorQuant: Quantizer {
   }
 
   public override var ownBuffers: [NamedTensor] {
-    dropout > 0 ? [("generator", generatorState)] : []
+    dropout > 0 ? [("generator", generator.state)] : []
   }
 
   private var isShared: Bool { layers.count < stages }
@@ -202,13 +201,11 @@ public final class ResidualVectorQuant: Quantizer {
     guard isTraining, dropout > 0, layers.allSatisfy({ $0.initialized.codes[0] == 1 }) else {
       return limit
     }
-    let generator = Generator(stateWords: generatorState.codes)
-    let isDropping = generator.nextUniform() < Double(dropout)
-    let count = 1 + generator.nextIndex(below: limit)
-    generatorState.mutateCodes { words in
-      for (index, word) in generator.stateWords.enumerated() { words[index] = word }
+    return generator.draw { generator in
+      let isDropping = generator.nextUniform() < Double(dropout)
+      let count = 1 + generator.nextIndex(below: limit)
+      return isDropping ? count : limit
     }
-    return isDropping ? count : limit
   }
 
   /// Columns for the stages that were not used: -1 for codes, 0 for distances.

@@ -92,7 +92,7 @@ extension VectorQuant {
     guard isTraining, let tau = try temperature?.item(), tau > 0 else {
       return try nearest(vectors, effective)
     }
-    return try drawing {
+    return try generator.draw {
       try sampleCodes(
         vectors.detached(), effective.detached(), temperature: tau, generator: $0)
     }

@@ -4,19 +4,6 @@ import VQTensor
 
 /// What training forwards write: initialization, in-place steps, statistics, replacement.
 extension VectorQuant {
-  // MARK: Draws
-
-  /// Draws from the generator whose state is a buffer, so that a checkpoint resumes it.
-  func drawing<Result>(_ body: (Generator) throws -> Result) rethrows -> Result {
-    let generator = Generator(stateWords: generatorState.codes)
-    defer {
-      generatorState.mutateCodes { words in
-        for (index, word) in generator.stateWords.enumerated() { words[index] = word }
-      }
-    }
-    return try body(generator)
-  }
-
   // MARK: Initialization
 
   /// Lloyd updates after k-means++.
@@ -35,7 +22,7 @@ extension VectorQuant {
   /// Sets the codebook by k-means++ and Lloyd updates of `vectors` [n, code size].
   func setCodebook(byKMeansOf vectors: Tensor, iterations: Int) throws {
     let k = codeCount
-    let result = try drawing { generator in
+    let result = try generator.draw { generator in
       try kmeans(
         vectors.detached(), k: k, iterations: iterations, initial: .plusPlus,
         generator: generator, operation: name, name: "z")
@@ -172,7 +159,7 @@ extension VectorQuant {
     let pool =
       vectors.count == 1
       ? vectors[0].detached() : try Tensor.concatenate(vectors.map { $0.detached() }, axis: 0)
-    let values = try drawing { try noisyPoints(pool, count: expired.count, $0) }
+    let values = try generator.draw { try noisyPoints(pool, count: expired.count, $0) }
     try write(values, rows: expired)
   }
 }

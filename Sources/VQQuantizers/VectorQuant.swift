@@ -48,8 +48,7 @@ public final class VectorQuant: Quantizer {
   let kMeansPhase: Tensor?
   /// tau of stochastic codes, a scalar; nil when codes are nearest.
   let temperature: Tensor?
-  /// Seed, stream and counter of the generator, low words first, int32 [6].
-  let generatorState: Tensor
+  let generator: StoredGenerator
   /// The codebook before the one that a state is bringing.
   private var replacedCodebook: Tensor?
 
@@ -67,8 +66,8 @@ public final class VectorQuant: Quantizer {
   init(_ options: VectorQuantOptions, rowsPerVector: Int) throws {
     self.options = options
     let (k, d) = (options.codeCount, options.width)
-    let generator = Generator(seed: options.seed, stream: options.stream)
-    codebook = try options.start.codebook(k, d, generator).requiringGrad(.codebook)
+    let draws = Generator(seed: options.seed, stream: options.stream)
+    codebook = try options.start.codebook(k, d, draws).requiringGrad(.codebook)
     let isLearned = options.affine == .learned && options.affineLearningRate > 0
     affineScale = isLearned ? try .zeros([options.affineGroups, d]).requiringGrad(.norm) : nil
     affineBias = isLearned ? try .zeros([options.affineGroups, d]).requiringGrad(.norm) : nil
@@ -82,16 +81,16 @@ public final class VectorQuant: Quantizer {
     let isProjected = d != options.featureSize
     projectIn =
       isProjected
-      ? try Linear(inputs: options.featureSize, outputs: d, generator: generator) : nil
+      ? try Linear(inputs: options.featureSize, outputs: d, generator: draws) : nil
     projectOut =
       isProjected
-      ? try Linear(inputs: d, outputs: options.featureSize, generator: generator) : nil
+      ? try Linear(inputs: d, outputs: options.featureSize, generator: draws) : nil
     unusedSteps = try Tensor(codes: [Int32](repeating: 0, count: k), shape: [k])
     initialized = try Tensor(codes: [options.start.needsVectors ? 0 : 1], shape: [])
     innerPhase = try Tensor(codes: [0], shape: [])
     kMeansPhase = options.kMeansFrequency > 0 ? try Tensor(codes: [0], shape: []) : nil
     temperature = options.temperature > 0 ? try Tensor(scalar: options.temperature) : nil
-    generatorState = try Tensor(codes: generator.stateWords, shape: [6])
+    generator = try StoredGenerator(draws)
     super.init()
     codebook.observeWrites { [weak self] in try self?.codebookWasWritten($0) }
   }
@@ -143,7 +142,7 @@ public final class VectorQuant: Quantizer {
   private var statisticBuffers: [NamedTensor] {
     let always: [NamedTensor] = [
       ("unused_steps", unusedSteps), ("initialized", initialized), ("inner_phase", innerPhase),
-      ("generator", generatorState),
+      ("generator", generator.state),
     ]
     let phases = [("kmeans_phase", kMeansPhase), ("temperature", temperature)]
     return always + phases.compactMap { name, tensor in tensor.map { (name, $0) } }
@@ -234,7 +233,7 @@ public final class VectorQuant: Quantizer {
     switch options.gradient {
     case .rotation: return try rotated(from: vectors, to: values)
     case .directional where isTraining:
-      return try drawing {
+      return try generator.draw {
         try directional(
           from: vectors, to: values, variance: options.directionalVariance, generator: $0)
       }
