@@ -57,23 +57,13 @@ public final class GroupVectorQuant: Quantizer {
       result.compared = try result.compared.reshape([m, -1])
       return result
     }
-    let parts = try zip(layers, slices(rows)).map {
+    let results = try zip(layers, slices(rows)).map {
       try $0.quantizeRows($1, selection, stages: 1)
     }
-    let count = Float(groups)
-    func mean(_ value: (QuantizedRows) -> Float) -> Float {
-      parts.map(value).reduce(0, +) / count
-    }
-    return QuantizedRows(
-      output: try .concatenate(parts.map(\.output), axis: 1),
-      codes: try .stack(parts.map(\.codes), axis: 1),
-      distances: try .stack(parts.map(\.distances), axis: 1),
-      compared: try .concatenate(parts.map(\.compared), axis: 1),
-      loss: try Tensor.sum(of: parts.map(\.loss)) / count,
-      commitmentLoss: mean(\.commitmentLoss), codebookLoss: mean(\.codebookLoss),
-      regularization: mean(\.regularization), stageLosses: parts.flatMap(\.stageLosses),
-      perplexities: parts.flatMap(\.perplexities),
-      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+    return try QuantizedRows(
+      adding: results, output: .concatenate(results.map(\.output), axis: 1),
+      compared: .concatenate(results.map(\.compared), axis: 1)
+    ).averaged(over: Float(groups))
   }
 
   override func encodeRows(

@@ -1,4 +1,3 @@
-import VQKernels
 import VQNN
 import VQTensor
 
@@ -71,30 +70,23 @@ public final class ResidualVectorQuant: Quantizer {
     let vectors = try normalizer.normalized(rows, selection, isUpdating: isQuantizing, name)
     guard isQuantizing else { return try passed(vectors, selection, limit) }
 
-    var passes: [QuantizedPass] = []
+    var result: QuantizedRows
     if isShared {
-      passes = [try layers[0].quantizeStages(of: vectors, count: used, passesThrough: false)]
+      result = try layers[0].quantizeStages(of: vectors, count: used, passesThrough: false)
+      result.codes = try result.codes.reshape([rows.shape[0], used])
+      result.distances = try result.distances.reshape([rows.shape[0], used])
     } else {
       var residual = vectors
-      for stage in 0..<used {
-        let pass = try layers[stage].quantizeStages(of: residual, count: 1, passesThrough: false)
-        residual = try residual - pass.stages[0].output.detached()
-        passes.append(pass)
+      let results = try layers.prefix(used).map { layer in
+        let result = try layer.quantizeStages(of: residual, count: 1, passesThrough: false)
+        residual = try residual - result.output.detached()
+        return result
       }
+      result = try QuantizedRows(
+        adding: results, output: .sum(of: results.map(\.output)), compared: vectors)
     }
-    let results = passes.flatMap(\.stages)
-    let values = try Tensor.sum(of: results.map(\.output))
-    return QuantizedRows(
-      output: try layers[0].estimated(from: vectors, to: values),
-      codes: try padded(.stack(results.map(\.codes), axis: 1), to: limit),
-      distances: try padded(.stack(results.map(\.squaredDistances), axis: 1), to: limit),
-      compared: vectors, loss: try Tensor.sum(of: passes.map(\.loss)),
-      commitmentLoss: passes.map(\.commitmentLoss).reduce(0, +),
-      codebookLoss: passes.map(\.codebookLoss).reduce(0, +),
-      regularization: passes.map(\.regularization).reduce(0, +),
-      stageLosses: results.map(\.loss),
-      perplexities: results.map(\.perplexity),
-      activeCodes: passes.map(\.activeCodes).reduce(0, +))
+    result.output = try layers[0].estimated(from: vectors, to: result.output)
+    return try padded(result, to: limit)
   }
 
   /// Stages with projections: each a whole layer from d to d. The output's gradient reaches z as the
@@ -104,27 +96,17 @@ public final class ResidualVectorQuant: Quantizer {
     _ rows: Tensor, _ selection: VectorSelection, _ used: Int, of limit: Int
   ) throws -> QuantizedRows {
     var (residual, passing) = (rows, rows)
-    var parts: [QuantizedRows] = []
-    for stage in 0..<used {
-      let layer = layers[stage]
-      let part = try layer.quantizeRows(
+    let results = try layers.prefix(used).enumerated().map { stage, layer in
+      let result = try layer.quantizeRows(
         residual, passing: stage == 0 ? nil : passing, selection)
-      let value = isQuantizing ? part.output : try layer.decodeRows(part.codes)
+      let value = isQuantizing ? result.output : try layer.decodeRows(result.codes)
       residual = try residual - value.detached()
-      passing = try passing - part.output
-      parts.append(part)
+      passing = try passing - result.output
+      return result
     }
-    return QuantizedRows(
-      output: try Tensor.sum(of: parts.map(\.output)),
-      codes: try padded(.stack(parts.map(\.codes), axis: 1), to: limit),
-      distances: try padded(.stack(parts.map(\.distances), axis: 1), to: limit), compared: rows,
-      loss: try Tensor.sum(of: parts.map(\.loss)),
-      commitmentLoss: parts.map(\.commitmentLoss).reduce(0, +),
-      codebookLoss: parts.map(\.codebookLoss).reduce(0, +),
-      regularization: parts.map(\.regularization).reduce(0, +),
-      stageLosses: parts.flatMap(\.stageLosses),
-      perplexities: parts.flatMap(\.perplexities),
-      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+    let sum = try QuantizedRows(
+      adding: results, output: .sum(of: results.map(\.output)), compared: rows)
+    return try padded(sum, to: limit)
   }
 
   override func encodeRows(
@@ -177,23 +159,14 @@ public final class ResidualVectorQuant: Quantizer {
     _ vectors: Tensor, _ selection: VectorSelection, _ count: Int
   ) throws -> QuantizedRows {
     var residual = vectors.detached()
-    var parts: [QuantizedRows] = []
-    for stage in 0..<count {
-      let part = try layer(stage).quantizeRows(residual, selection, stages: 1)
-      parts.append(part)
-      residual = try residual - layer(stage).decodeRows(part.codes).detached()
+    let results = try (0..<count).map { stage in
+      let result = try layer(stage).quantizeRows(residual, selection, stages: 1)
+      residual = try residual - layer(stage).decodeRows(result.codes).detached()
+      return result
     }
-    let nothing = try Tensor(scalar: 0)
-    let codes = try Tensor.stack(parts.map(\.codes), axis: 1)
-    let active =
-      isShared
-      ? codes.readCodes { codeUsage($0, rows: codes.count, codeCount: codeCount).active }
-      : parts.map(\.activeCodes).reduce(0, +)
-    return QuantizedRows(
-      output: vectors, codes: codes,
-      distances: try .stack(parts.map(\.distances), axis: 1), compared: vectors, loss: nothing,
-      stageLosses: parts.map { _ in nothing }, perplexities: parts.flatMap(\.perplexities),
-      activeCodes: active)
+    var sum = try QuantizedRows(adding: results, output: vectors, compared: vectors)
+    if isShared { sum.activeCodes = usage(of: sum.codes, codeCount: codeCount).active }
+    return sum
   }
 
   /// The stages that this forward uses of `limit`: all until each codebook has its start.
@@ -208,15 +181,15 @@ public final class ResidualVectorQuant: Quantizer {
     }
   }
 
-  /// Columns for the stages that were not used: -1 for codes, 0 for distances.
-  private func padded(_ x: Tensor, to count: Int) throws -> Tensor {
-    let missing = [x.shape[0], count - x.shape[1]]
-    guard missing[1] > 0 else { return x }
-    let rest =
-      x.dtype == .int32
-      ? try Tensor(codes: [Int32](repeating: -1, count: missing[0] * missing[1]), shape: missing)
-      : try Tensor.zeros(missing)
-    return try .concatenate([x, rest], axis: 1)
+  /// With columns for the stages that were not used: -1 for codes, 0 for distances.
+  private func padded(_ rows: QuantizedRows, to count: Int) throws -> QuantizedRows {
+    let missing = [rows.codes.shape[0], count - rows.codes.shape[1]]
+    guard missing[1] > 0 else { return rows }
+    var result = rows
+    let codes = [Int32](repeating: -1, count: missing[0] * missing[1])
+    result.codes = try .concatenate([rows.codes, Tensor(codes: codes, shape: missing)], axis: 1)
+    result.distances = try .concatenate([rows.distances, .zeros(missing)], axis: 1)
+    return result
   }
 }
 

@@ -1,30 +1,6 @@
 import VQKernels
 import VQTensor
 
-/// What one stage, the only one of a plain layer, makes of its vectors.
-struct QuantizedStage {
-  /// The codes' values, [m, code size].
-  let output: Tensor
-  let codes: Tensor
-  let squaredDistances: Tensor
-  /// The commitment loss.
-  let loss: Tensor
-  let perplexity: Double
-  let activeCodes: Int
-}
-
-/// What a codebook makes of vectors in one stage, or in several that share it.
-struct QuantizedPass {
-  let stages: [QuantizedStage]
-  /// The sum of the stages' losses, and the regularisers.
-  let loss: Tensor
-  let commitmentLoss: Float
-  let codebookLoss: Float
-  let regularization: Float
-  /// Codes that at least one stage uses.
-  let activeCodes: Int
-}
-
 extension VectorQuant {
   /// Quantizes `vectors` [m, code size], then what is left of them, and so on for `count` stages; in
   /// training also initializes the codebook, makes the in-place steps, updates statistics and replaces
@@ -32,9 +8,10 @@ extension VectorQuant {
   ///
   /// - Parameter passesThrough: whether the gradient of a stage's output goes straight to its vectors;
   ///   otherwise it reaches the codebook alone.
+  /// - Returns: the sum of the stages' values, and codes and distances [m] or, of several stages, [m, count].
   func quantizeStages(
     of vectors: Tensor, count: Int, passesThrough: Bool
-  ) throws -> QuantizedPass {
+  ) throws -> QuantizedRows {
     var kept: [Tensor]?
     if isLearning {
       let isInner = try checkInnerPhase(vectors)
@@ -52,10 +29,10 @@ extension VectorQuant {
     try requireStart()
 
     let (synchronized, compared) = try codebooks()
-    var stages: [QuantizedStage] = []
+    var stages: [StraightThrough] = []
+    var perplexities: [Double] = []
     var parts: [(vectors: Tensor, codes: Tensor, usage: [Int32])] = []
     var regularizers: [Tensor] = []
-    var error = 0.0
     var residual = vectors
     for stage in 0..<count {
       let codes = try kept?[stage] ?? lookup(residual, compared)
@@ -63,13 +40,10 @@ extension VectorQuant {
         residual, codes: codes, synchronized: synchronized, compared: compared,
         nu: options.valueRate, beta: options.beta, passesThrough: passesThrough)
       let usage = codes.readCodes { codeUsage($0, rows: codes.count, codeCount: codeCount) }
-      stages.append(
-        QuantizedStage(
-          output: result.output, codes: codes, squaredDistances: result.squaredDistances,
-          loss: result.loss, perplexity: usage.perplexity, activeCodes: usage.active))
+      stages.append(result)
+      perplexities.append(usage.perplexity)
       parts.append((residual, codes, usage.counts))
       if let entropy = try weightedEntropy(residual, compared) { regularizers.append(entropy) }
-      error += result.meanSquaredError
       if stage + 1 < count { residual = try residual - result.output.detached() }
     }
     if let orthogonal = try weightedOrthogonality(compared) { regularizers.append(orthogonal) }
@@ -78,13 +52,20 @@ extension VectorQuant {
     }
     if isLearning { try finishTraining(parts, usage) }
 
+    let losses = stages.map(\.loss)
     let regularizer = try regularizers.isEmpty ? nil : Tensor.sum(of: regularizers)
-    let losses = stages.map(\.loss) + (regularizer.map { [$0] } ?? [])
-    return QuantizedPass(
-      stages: stages, loss: try Tensor.sum(of: losses),
+    let error = stages.map(\.meanSquaredError).reduce(0, +)
+    return QuantizedRows(
+      output: try .sum(of: stages.map(\.output)), codes: try columns(parts.map(\.codes)),
+      distances: try columns(stages.map(\.squaredDistances)), compared: vectors,
+      loss: try .sum(of: losses + (regularizer.map { [$0] } ?? [])),
       commitmentLoss: share(1 - options.beta, of: error),
       codebookLoss: share(options.beta, of: error), regularization: try regularizer?.item() ?? 0,
-      activeCodes: usage.count { $0 > 0 })
+      stageLosses: losses, perplexities: perplexities, activeCodes: usage.count { $0 > 0 })
+  }
+
+  private func columns(_ stages: [Tensor]) throws -> Tensor {
+    stages.count == 1 ? stages[0] : try .stack(stages, axis: 1)
   }
 
   /// Codes of `vectors`: the nearest, or in training at a temperature above 0 drawn ones.
@@ -146,11 +127,6 @@ extension VectorQuant {
 }
 
 extension Tensor {
-  /// The sum of tensors of one shape, in order.
-  static func sum(of tensors: [Tensor]) throws -> Tensor {
-    try tensors.dropFirst().reduce(tensors[0]) { try $0 + $1 }
-  }
-
   /// The identity matrix [d, d].
   static func identity(_ d: Int) throws -> Tensor {
     try Tensor(codes: (0..<d).map { Int32($0) }, shape: [d]).oneHot(d)

@@ -182,14 +182,10 @@ public final class VectorQuant: Quantizer {
     let carrier = try passing.map { try compared($0, selection, isUpdating: false) } ?? vectors
     guard isQuantizing else { return try passed(carrier, comparing: vectors) }
     let isPlain = options.gradient == .straightThrough && passing == nil
-    let pass = try quantizeStages(of: vectors, count: 1, passesThrough: isPlain)
-    let stage = pass.stages[0]
-    let output = isPlain ? stage.output : try estimated(from: carrier, to: stage.output)
-    return QuantizedRows(
-      output: try projected(output), codes: stage.codes, distances: stage.squaredDistances,
-      compared: vectors, loss: pass.loss, commitmentLoss: pass.commitmentLoss,
-      codebookLoss: pass.codebookLoss, regularization: pass.regularization,
-      stageLosses: [stage.loss], perplexities: [stage.perplexity], activeCodes: stage.activeCodes)
+    var result = try quantizeStages(of: vectors, count: 1, passesThrough: isPlain)
+    if !isPlain { result.output = try estimated(from: carrier, to: result.output) }
+    result.output = try projected(result.output)
+    return result
   }
 
   override func encodeRows(
@@ -244,14 +240,9 @@ public final class VectorQuant: Quantizer {
   /// What passes unchanged, with the codes that `vectors` would have.
   private func passed(_ passing: Tensor, comparing vectors: Tensor) throws -> QuantizedRows {
     let found = try nearestCodes(vectors.detached(), effectiveCodebook().detached())
-    let usage = found.codes.readCodes {
-      codeUsage($0, rows: found.codes.count, codeCount: codeCount)
-    }
-    let nothing = try Tensor(scalar: 0)
     return QuantizedRows(
       output: try projected(passing), codes: found.codes, distances: found.squaredDistances,
-      compared: vectors, loss: nothing, stageLosses: [nothing], perplexities: [usage.perplexity],
-      activeCodes: usage.active)
+      compared: vectors, loss: try Tensor(scalar: 0), codeCount: codeCount)
   }
 }
 
