@@ -10,15 +10,14 @@ import VQTensor
 public final class GroupVectorQuant: Quantizer {
   public let options: VectorQuantOptions
   public let groups: Int
-  /// One for each group, or the one that they share.
-  public let layers: [VectorQuant]
+  private let parts: PartLayers
 
   public init(_ options: VectorQuantOptions, groups: Int, isShared: Bool = false) throws {
     let name = "group_vector_quant"
     guard options.featureSize >= 1 else {
       throw VQError.value(name, "feature_size", "\(options.featureSize)", "must be at least 1")
     }
-    try requirePartCount(groups, "groups", name)
+    try PartLayers.check(count: groups, "groups", name)
     guard options.featureSize % groups == 0 else {
       throw VQError.value(
         name, "groups", "\(groups)",
@@ -29,7 +28,8 @@ public final class GroupVectorQuant: Quantizer {
     var own = options
     own.featureSize = options.featureSize / groups
     try own.check(name)
-    layers = try own.layers(isShared ? 1 : groups, rowsPerVector: isShared ? groups : 1)
+    parts = try PartLayers(
+      own, count: groups, isShared: isShared, rowsPerVector: isShared ? groups : 1)
   }
 
   override var name: String { "group_vector_quant" }
@@ -39,9 +39,11 @@ public final class GroupVectorQuant: Quantizer {
   override var comparedSize: Int { groups * layers[0].options.width }
   override func lossCount(stages: Int) -> Int { layers.count }
   public override var vectorQuants: [VectorQuant] { layers }
-  public override var children: [(name: String, module: Module)] { layers.numbered }
+  public override var children: [(name: String, module: Module)] { parts.children }
 
-  private var isShared: Bool { layers.count < groups }
+  /// One for each group, or the one that they share.
+  public var layers: [VectorQuant] { parts.layers }
+  private var isShared: Bool { parts.isShared }
   private var width: Int { featureSize / groups }
 
   override func quantizeRows(
@@ -107,34 +109,4 @@ public final class GroupVectorQuant: Quantizer {
   private func slices(_ rows: Tensor) throws -> [Tensor] {
     try (0..<groups).map { try rows.slice(axis: 1, from: $0 * width, to: ($0 + 1) * width) }
   }
-}
-
-/// Throws unless a vector may have so many groups or stages.
-func requirePartCount(_ count: Int, _ name: String, _ operation: String) throws {
-  guard count >= 1, count <= 1 << 16 else {
-    throw VQError.value(operation, name, "\(count)", "must be in 1...\(1 << 16)")
-  }
-}
-
-extension VectorQuantOptions {
-  /// `count` seeds: the options' own, then drawn ones.
-  func seeds(_ count: Int) -> [UInt64] {
-    let generator = Generator(seed: seed, stream: stream)
-    return (0..<count).map { index in
-      index == 0 ? seed : UInt64(generator.nextUniform() * 0x1p53) << 11 ^ UInt64(index)
-    }
-  }
-
-  /// `count` layers of these options, which must have been checked, each with a seed of its own.
-  func layers(_ count: Int, rowsPerVector: Int = 1) throws -> [VectorQuant] {
-    try seeds(count).map { seed in
-      var own = self
-      own.seed = seed
-      return try VectorQuant(own, rowsPerVector: rowsPerVector)
-    }
-  }
-}
-
-extension Array where Element == VectorQuant {
-  var numbered: [(name: String, module: Module)] { enumerated().map { ("\($0)", $1) } }
 }

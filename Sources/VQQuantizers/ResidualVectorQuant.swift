@@ -15,9 +15,8 @@ public final class ResidualVectorQuant: Quantizer {
   /// Probability that a training batch uses a random number of stages, 1 to all equally likely, once every
   /// stage has its start.
   public let dropout: Float
-  /// One for each stage, or the one that they share.
-  public let layers: [VectorQuant]
 
+  private let parts: PartLayers
   private let normalizer: VectorNormalizer
   private let generator: StoredGenerator
 
@@ -34,7 +33,7 @@ public final class ResidualVectorQuant: Quantizer {
     normalizer = try VectorNormalizer(options, width: options.featureSize)
     var own = options
     if !isProjected { own.norm = .none }
-    layers = try own.layers(isShared ? 1 : stages)
+    parts = try PartLayers(own, count: stages, isShared: isShared)
     let seed = options.seeds(stages + 1)[stages]
     generator = try StoredGenerator(Generator(seed: seed, stream: options.stream))
   }
@@ -48,17 +47,16 @@ public final class ResidualVectorQuant: Quantizer {
   public override var vectorQuants: [VectorQuant] { layers }
 
   public override var children: [(name: String, module: Module)] {
-    layers.numbered + (options.norm == .batch && !isProjected ? [("norm", normalizer)] : [])
+    parts.children + (options.norm == .batch && !isProjected ? [("norm", normalizer)] : [])
   }
 
   public override var ownBuffers: [NamedTensor] {
     dropout > 0 ? [("generator", generator.state)] : []
   }
 
-  private var isShared: Bool { layers.count < stages }
+  /// One for each stage, or the one that they share.
+  public var layers: [VectorQuant] { parts.layers }
   private var isProjected: Bool { options.width != options.featureSize }
-
-  private func layer(_ stage: Int) -> VectorQuant { isShared ? layers[0] : layers[stage] }
 
   // MARK: Quantizing
 
@@ -71,7 +69,7 @@ public final class ResidualVectorQuant: Quantizer {
     guard isQuantizing else { return try passed(vectors, selection, limit) }
 
     var result: QuantizedRows
-    if isShared {
+    if parts.isShared {
       result = try layers[0].quantizeStages(of: vectors, count: used, passesThrough: false)
       result.codes = try result.codes.reshape([rows.shape[0], used])
       result.distances = try result.distances.reshape([rows.shape[0], used])
@@ -121,7 +119,7 @@ public final class ResidualVectorQuant: Quantizer {
   override func decodeRows(_ codes: Tensor) throws -> Tensor {
     let m = codes.shape[0]
     let values = try (0..<codes.shape[1]).map { stage in
-      try layer(stage).decodeRows(
+      try parts[stage].decodeRows(
         codes.slice(axis: 1, from: stage, to: stage + 1).reshape([m]))
     }
     return try Tensor.sum(of: values)
@@ -146,9 +144,9 @@ public final class ResidualVectorQuant: Quantizer {
     var residual = vectors
     var codes: [Tensor] = []
     for stage in 0..<count {
-      codes.append(try layer(stage).encodeRows(residual, selection, stages: 1))
+      codes.append(try parts[stage].encodeRows(residual, selection, stages: 1))
       if stage + 1 < count {
-        residual = try residual - layer(stage).decodeRows(codes[stage])
+        residual = try residual - parts[stage].decodeRows(codes[stage])
       }
     }
     return try .stack(codes, axis: 1)
@@ -160,12 +158,12 @@ public final class ResidualVectorQuant: Quantizer {
   ) throws -> QuantizedRows {
     var residual = vectors.detached()
     let results = try (0..<count).map { stage in
-      let result = try layer(stage).quantizeRows(residual, selection, stages: 1)
-      residual = try residual - layer(stage).decodeRows(result.codes).detached()
+      let result = try parts[stage].quantizeRows(residual, selection, stages: 1)
+      residual = try residual - parts[stage].decodeRows(result.codes).detached()
       return result
     }
     var sum = try QuantizedRows(adding: results, output: vectors, compared: vectors)
-    if isShared { sum.activeCodes = usage(of: sum.codes, codeCount: codeCount).active }
+    if parts.isShared { sum.activeCodes = usage(of: sum.codes, codeCount: codeCount).active }
     return sum
   }
 
@@ -198,7 +196,7 @@ extension VectorQuantOptions {
   fileprivate func checkStages(
     _ operation: String, stages: Int, isShared: Bool, dropout: Float
   ) throws {
-    try requirePartCount(stages, "stages", operation)
+    try PartLayers.check(count: stages, "stages", operation)
     guard dropout >= 0, dropout <= 1 else {
       throw VQError.value(operation, "quantizer_dropout", "\(dropout)", "must be in 0...1")
     }
