@@ -40,9 +40,6 @@ public class Quantizer: Module {
   /// What a training forward of this layer, without its children, may write.
   var writtenTensors: [Tensor] { ownBuffers.map(\.tensor) }
 
-  /// Whether a forward may change codebooks.
-  var isLearning: Bool { isTraining && isQuantizing && !isFrozen }
-
   public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }
 
   // MARK: What a subclass defines
@@ -180,7 +177,7 @@ public class Quantizer: Module {
       throw VQError.misuse(
         "\(name).update", "only an EMA codebook has an update: ema_decay is 0")
     }
-    for quantizer in vectorQuants { quantizer.updateCodebook() }
+    for quantizer in vectorQuants { quantizer.book.update() }
   }
 
   // MARK: Parts

@@ -169,7 +169,7 @@ public final class ResidualVectorQuant: Quantizer {
 
   /// The stages that this forward uses of `limit`: all until each codebook has its start.
   private func stagesToUse(_ limit: Int) throws -> Int {
-    guard isTraining, dropout > 0, layers.allSatisfy({ $0.initialized.codes[0] == 1 }) else {
+    guard isTraining, dropout > 0, !layers.contains(where: \.kMeans.isWaiting) else {
       return limit
     }
     return generator.draw { generator in

@@ -88,9 +88,9 @@ import Testing
     #expect(
       errorText { try layer.quantize(z) }.hasPrefix(
         "[vector_quant] the codebook waits for its start"))
-    #expect(layer.initialized.codes == [0])
+    #expect(layer.kMeans.initialized.codes == [0])
     layer.isFrozen = false
     #expect(try layer.quantize(z).loss.item() < 10)
-    #expect(layer.initialized.codes == [1])
+    #expect(layer.kMeans.initialized.codes == [1])
   }
 }

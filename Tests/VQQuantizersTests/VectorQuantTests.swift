@@ -11,7 +11,7 @@ func layer(
   let layer = try VectorQuant(options)
   layer.codebook.setValues(codes)
   let rows = Array(0..<options.codeCount)
-  layer.statistics?.restart(rows, weights: rows.map { _ in 1 }, from: layer.codebook)
+  layer.book.statistics?.restart(rows, weights: rows.map { _ in 1 }, from: layer.codebook)
   return layer
 }
 
