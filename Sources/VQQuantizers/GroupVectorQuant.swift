@@ -7,8 +7,7 @@ import VQTensor
 /// one. The loss is the mean over groups: the mean squared error of whole vectors has one meaning in every
 /// quantizer. The options hold for each group; `featureSize` is that of the whole vector. A norm of channels
 /// takes each of the d by itself, whether codebooks are shared or not.
-public final class GroupVectorQuant: Quantizer {
-  public let options: VectorQuantOptions
+public final class GroupVectorQuant: CodebookQuantizer {
   public let groups: Int
   private let parts: PartLayers
 
@@ -23,18 +22,16 @@ public final class GroupVectorQuant: Quantizer {
         name, "groups", "\(groups)",
         "must divide feature_size = \(options.featureSize)")
     }
-    self.options = options
     self.groups = groups
     var own = options
     own.featureSize = options.featureSize / groups
     try own.check(name)
     parts = try PartLayers(
       own, count: groups, isShared: isShared, rowsPerVector: isShared ? groups : 1)
+    super.init(options: options)
   }
 
   override var name: String { "group_vector_quant" }
-  public override var featureSize: Int { options.featureSize }
-  public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [groups] }
   override var comparedSize: Int { groups * layers[0].options.width }
   override func lossCount(stages: Int) -> Int { layers.count }

@@ -38,7 +38,7 @@ public class Quantizer: Module {
   private var childModules: [Module] { children.map(\.module) }
 
   /// What a training forward of this layer, without its children, may write.
-  var writtenTensors: [Tensor] { ownBuffers.map(\.tensor) }
+  var writtenState: WrittenState { WrittenState(tensors: ownBuffers.map(\.tensor)) }
 
   public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }
 
@@ -61,8 +61,8 @@ public class Quantizer: Module {
     throw VQError.misuse(name, "\(type(of: self)) has no codebook that k-means could set")
   }
 
-  /// The codebooks that vectors are assigned to, in order.
-  public var vectorQuants: [VectorQuant] { [] }
+  /// The codebooks that `update` moves.
+  var averagedCodebooks: [Codebook] { [] }
 
   private func undefined(_ operation: String) -> VQError {
     .misuse(operation, "\(type(of: self)) defines none")
@@ -173,11 +173,12 @@ public class Quantizer: Module {
   /// `emaManual`, others have nothing waiting.
   public final func update() throws {
     try requireNotFrozen("update")
-    guard vectorQuants.contains(where: \.options.isEMA) else {
+    let codebooks = averagedCodebooks
+    guard !codebooks.isEmpty else {
       throw VQError.misuse(
         "\(name).update", "only an EMA codebook has an update: ema_decay is 0")
     }
-    for quantizer in vectorQuants { quantizer.book.update() }
+    for codebook in codebooks { codebook.update() }
   }
 
   // MARK: Parts

@@ -9,8 +9,7 @@ import VQTensor
 /// stage's value, not before, so that each stage's commitment reaches z. The loss is the sum over stages.
 ///
 /// The options hold for each stage, but for the norm: without projection z is normalized once.
-public final class ResidualVectorQuant: Quantizer {
-  public let options: VectorQuantOptions
+public final class ResidualVectorQuant: CodebookQuantizer {
   public let stages: Int
   /// Probability that a training batch uses a random number of stages, 1 to all equally likely, once every
   /// stage has its start.
@@ -26,7 +25,6 @@ public final class ResidualVectorQuant: Quantizer {
     let name = "residual_vector_quant"
     try options.check(name)
     try options.checkStages(name, stages: stages, isShared: isShared, dropout: dropout)
-    self.options = options
     self.stages = stages
     self.dropout = dropout
     let isProjected = options.width != options.featureSize
@@ -36,11 +34,10 @@ public final class ResidualVectorQuant: Quantizer {
     parts = try PartLayers(own, count: stages, isShared: isShared)
     let seed = options.seeds(stages + 1)[stages]
     generator = try StoredGenerator(Generator(seed: seed, stream: options.stream))
+    super.init(options: options)
   }
 
   override var name: String { "residual_vector_quant" }
-  public override var featureSize: Int { options.featureSize }
-  public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
   override func lossCount(stages limit: Int) -> Int { limit }

@@ -8,8 +8,7 @@ import VQTensor
 /// The effective codebook is `E = norm(scale C + bias)`, or `norm(C W)`, with C the raw codebook; codes are
 /// nearest in E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha. Evaluation changes
 /// no state.
-public final class VectorQuant: Quantizer {
-  public let options: VectorQuantOptions
+public final class VectorQuant: CodebookQuantizer {
   let book: Codebook
   let lookup: Lookup
   let kMeans: CodebookKMeans
@@ -22,8 +21,6 @@ public final class VectorQuant: Quantizer {
   private var replacedCodebook: Tensor?
 
   override var name: String { "vector_quant" }
-  public override var featureSize: Int { options.featureSize }
-  public override var codeCount: Int { options.codeCount }
 
   public convenience init(_ options: VectorQuantOptions) throws {
     try options.check("vector_quant")
@@ -33,7 +30,6 @@ public final class VectorQuant: Quantizer {
   /// - Parameter rowsPerVector: rows that a vector is cut into, where groups share this layer; a norm of
   ///   channels keeps theirs apart.
   init(_ options: VectorQuantOptions, rowsPerVector: Int) throws {
-    self.options = options
     let draws = Generator(seed: options.seed, stream: options.stream)
     book = try Codebook(options, name: "vector_quant", generator: draws)
     space = try CodeSpace(
@@ -47,7 +43,7 @@ public final class VectorQuant: Quantizer {
     pass = CodebookPass(
       book: book, lookup: lookup, kMeans: kMeans, innerSteps: innerSteps,
       replacement: replacement, regularizers: regularizers)
-    super.init()
+    super.init(options: options)
     codebook.observeWrites { [weak self] in try self?.codebookWasWritten($0) }
   }
 
@@ -148,8 +144,10 @@ public final class VectorQuant: Quantizer {
       + (book.map.moments?.buffers ?? []) + (book.statistics?.buffers ?? [])
   }
 
-  override var writtenTensors: [Tensor] {
-    [codebook] + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? [])
+  override var writtenState: WrittenState {
+    WrittenState(
+      tensors: [codebook] + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),
+      leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [])
   }
 
   /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in between.

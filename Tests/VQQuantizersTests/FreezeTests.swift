@@ -57,7 +57,7 @@ import Testing
     let options = Variant("") { ($0.emaDecay, $0.replaceFrequency) = (0.5, 1) }.options
     let group = try GroupVectorQuant(options, groups: 3)
     let residual = try ResidualVectorQuant(options, stages: 3)
-    for layer in [group, residual] as [Quantizer] {
+    for layer in [group, residual] as [CodebookQuantizer] {
       layer.isFrozen = true
       #expect(layer.vectorQuants.allSatisfy { $0.isFrozen })
       let before = layer.snapshot
