@@ -128,6 +128,7 @@ TAKEN = {
     "float": 1.0,
     "bool": True,
     "str": "linear",
+    "str | bytes": "/nonexistent/file",
     "tuple[int, int]": (1, 1),
     "Mapping[str, object]": {},
 }

@@ -69,11 +69,11 @@ final class AffineMoments {
   }
 
   /// Scale and bias [groups, d]; nil, the identity, before the first batch.
-  func map() throws -> (factor: Tensor, offset: Tensor)? {
+  func map() throws -> AffineMap? {
     guard isStarted.codes[0] == 1 else { return nil }
     return try withoutGradients {
       let factor = try (vectorVariance / (codeVariance + 1e-8)).sqrt()
-      return (factor, try vectorMean - factor * codeMean)
+      return AffineMap(factor: factor, offset: try vectorMean - factor * codeMean)
     }
   }
 }

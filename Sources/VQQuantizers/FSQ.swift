@@ -46,12 +46,10 @@ public final class FSQ: Quantizer {
     _ rows: Tensor, _ selection: VectorSelection, stages: Int
   ) throws -> QuantizedRows {
     let result = try rounded(rows)
-    let usage = usage(of: result.codes, codeCount: codeCount)
-    let loss = try Tensor(scalar: 0)
     return QuantizedRows(
       output: isQuantizing ? result.output : rows, codes: result.codes,
-      distances: result.distances, compared: result.compared, loss: loss, stageLosses: [loss],
-      perplexities: [usage.perplexity], activeCodes: usage.active)
+      distances: result.distances, compared: result.compared, loss: try Tensor(scalar: 0),
+      codeCount: codeCount)
   }
 
   override func encodeRows(

@@ -111,12 +111,10 @@ public final class GaussianQuant: Quantizer {
     let entropy = try logits.expectedLogProbability().values.sum() * perSample
     let error = try ((rows - output).square() * precision).sum() * (0.5 * perSample)
     let loss = try isQuantizing ? entropy + error : Tensor(scalar: 0)
-    let usage = usage(of: codes, codeCount: codeCount)
     return QuantizedRows(
       output: output, codes: codes, distances: try squaredDistances(rows, codes), compared: rows,
       loss: loss, commitmentLoss: isQuantizing ? try error.item() : 0,
-      regularization: isQuantizing ? try entropy.item() : 0, stageLosses: [loss],
-      perplexities: [usage.perplexity], activeCodes: usage.active)
+      regularization: isQuantizing ? try entropy.item() : 0, codeCount: codeCount)
   }
 
   private func encodeRows(

@@ -7,41 +7,40 @@ import VQTensor
 /// one. The loss is the mean over groups: the mean squared error of whole vectors has one meaning in every
 /// quantizer. The options hold for each group; `featureSize` is that of the whole vector. A norm of channels
 /// takes each of the d by itself, whether codebooks are shared or not.
-public final class GroupVectorQuant: Quantizer {
-  public let options: VectorQuantOptions
+public final class GroupVectorQuant: CodebookQuantizer {
   public let groups: Int
-  /// One for each group, or the one that they share.
-  public let layers: [VectorQuant]
+  private let parts: PartLayers
 
   public init(_ options: VectorQuantOptions, groups: Int, isShared: Bool = false) throws {
     let name = "group_vector_quant"
     guard options.featureSize >= 1 else {
       throw VQError.value(name, "feature_size", "\(options.featureSize)", "must be at least 1")
     }
-    try requirePartCount(groups, "groups", name)
+    try PartLayers.check(count: groups, "groups", name)
     guard options.featureSize % groups == 0 else {
       throw VQError.value(
         name, "groups", "\(groups)",
         "must divide feature_size = \(options.featureSize)")
     }
-    self.options = options
     self.groups = groups
     var own = options
     own.featureSize = options.featureSize / groups
     try own.check(name)
-    layers = try own.layers(isShared ? 1 : groups, rowsPerVector: isShared ? groups : 1)
+    parts = try PartLayers(
+      own, count: groups, isShared: isShared, rowsPerVector: isShared ? groups : 1)
+    super.init(options: options)
   }
 
   override var name: String { "group_vector_quant" }
-  public override var featureSize: Int { options.featureSize }
-  public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [groups] }
   override var comparedSize: Int { groups * layers[0].options.width }
   override func lossCount(stages: Int) -> Int { layers.count }
   public override var vectorQuants: [VectorQuant] { layers }
-  public override var children: [(name: String, module: Module)] { layers.numbered }
+  public override var children: [(name: String, module: Module)] { parts.children }
 
-  private var isShared: Bool { layers.count < groups }
+  /// One for each group, or the one that they share.
+  public var layers: [VectorQuant] { parts.layers }
+  private var isShared: Bool { parts.isShared }
   private var width: Int { featureSize / groups }
 
   override func quantizeRows(
@@ -57,23 +56,13 @@ public final class GroupVectorQuant: Quantizer {
       result.compared = try result.compared.reshape([m, -1])
       return result
     }
-    let parts = try zip(layers, slices(rows)).map {
+    let results = try zip(layers, slices(rows)).map {
       try $0.quantizeRows($1, selection, stages: 1)
     }
-    let count = Float(groups)
-    func mean(_ value: (QuantizedRows) -> Float) -> Float {
-      parts.map(value).reduce(0, +) / count
-    }
-    return QuantizedRows(
-      output: try .concatenate(parts.map(\.output), axis: 1),
-      codes: try .stack(parts.map(\.codes), axis: 1),
-      distances: try .stack(parts.map(\.distances), axis: 1),
-      compared: try .concatenate(parts.map(\.compared), axis: 1),
-      loss: try Tensor.sum(of: parts.map(\.loss)) / count,
-      commitmentLoss: mean(\.commitmentLoss), codebookLoss: mean(\.codebookLoss),
-      regularization: mean(\.regularization), stageLosses: parts.flatMap(\.stageLosses),
-      perplexities: parts.flatMap(\.perplexities),
-      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+    return try QuantizedRows(
+      adding: results, output: .concatenate(results.map(\.output), axis: 1),
+      compared: .concatenate(results.map(\.compared), axis: 1)
+    ).averaged(over: Float(groups))
   }
 
   override func encodeRows(
@@ -117,34 +106,4 @@ public final class GroupVectorQuant: Quantizer {
   private func slices(_ rows: Tensor) throws -> [Tensor] {
     try (0..<groups).map { try rows.slice(axis: 1, from: $0 * width, to: ($0 + 1) * width) }
   }
-}
-
-/// Throws unless a vector may have so many groups or stages.
-func requirePartCount(_ count: Int, _ name: String, _ operation: String) throws {
-  guard count >= 1, count <= 1 << 16 else {
-    throw VQError.value(operation, name, "\(count)", "must be in 1...\(1 << 16)")
-  }
-}
-
-extension VectorQuantOptions {
-  /// `count` seeds: the options' own, then drawn ones.
-  func seeds(_ count: Int) -> [UInt64] {
-    let generator = Generator(seed: seed, stream: stream)
-    return (0..<count).map { index in
-      index == 0 ? seed : UInt64(generator.nextUniform() * 0x1p53) << 11 ^ UInt64(index)
-    }
-  }
-
-  /// `count` layers of these options, which must have been checked, each with a seed of its own.
-  func layers(_ count: Int, rowsPerVector: Int = 1) throws -> [VectorQuant] {
-    try seeds(count).map { seed in
-      var own = self
-      own.seed = seed
-      return try VectorQuant(own, rowsPerVector: rowsPerVector)
-    }
-  }
-}
-
-extension Array where Element == VectorQuant {
-  var numbered: [(name: String, module: Module)] { enumerated().map { ("\($0)", $1) } }
 }

@@ -102,12 +102,10 @@ public final class GumbelQuant: Quantizer {
     // sum_j p_j log(k p_j) = sum_j p_j log p_j + log k
     let divergence = try rowsOfLogits.values.mean() + Float(log(Double(codeCount)))
     let loss = try isQuantizing ? divergence * options.klWeight : Tensor(scalar: 0)
-    let usage = usage(of: codes, codeCount: codeCount)
     return QuantizedRows(
       output: output, codes: codes,
       distances: try logits.surprisal(of: codes, logSums: rowsOfLogits.logSums), compared: rows,
-      loss: loss, regularization: try loss.item(), stageLosses: [loss],
-      perplexities: [usage.perplexity], activeCodes: usage.active)
+      loss: loss, regularization: try loss.item(), codeCount: codeCount)
   }
 
   override func encodeRows(

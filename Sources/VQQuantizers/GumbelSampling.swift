@@ -35,16 +35,15 @@ struct GumbelSampling {
   let schedule: GumbelSchedule
   /// tau of the next draw, a scalar.
   let temperature: Tensor
-  /// Seed, stream and counter of the generator, low words first, int32 [6].
-  let generatorState: Tensor
+  let generator: StoredGenerator
 
   init(_ schedule: GumbelSchedule, generator: Generator) throws {
     self.schedule = schedule
     temperature = try Tensor(scalar: schedule.temperature)
-    generatorState = try Tensor(codes: generator.stateWords, shape: [6])
+    self.generator = try StoredGenerator(generator)
   }
 
-  var buffers: [NamedTensor] { [("temperature", temperature), ("generator", generatorState)] }
+  var buffers: [NamedTensor] { [("temperature", temperature), ("generator", generator.state)] }
 
   /// Weights of the codes, [n, k] like `logits`; anneals the temperature.
   func weights(_ logits: Tensor, _ operation: String) throws -> Tensor {
@@ -52,11 +51,7 @@ struct GumbelSampling {
     guard tau.isFinite, tau >= GumbelSchedule.least else {
       throw VQError.value(operation, "temperature", "\(tau)", "must be finite and at least 1e-06")
     }
-    let generator = Generator(stateWords: generatorState.codes)
-    let result = try logits.gumbelSoftmax(temperature: tau, generator: generator)
-    generatorState.mutateCodes { words in
-      for (index, word) in generator.stateWords.enumerated() { words[index] = word }
-    }
+    let result = try generator.draw { try logits.gumbelSoftmax(temperature: tau, generator: $0) }
     let next = max(tau * schedule.decay, schedule.minimum, GumbelSchedule.least)
     temperature.mutate { $0[0] = next }
     return result

@@ -66,7 +66,6 @@ public final class LFQ: Quantizer {
     _ rows: Tensor, _ selection: VectorSelection, stages: Int
   ) throws -> QuantizedRows {
     let result = try signs(of: rows)
-    let usage = usage(of: result.codes, codeCount: codeCount)
     var (commitment, entropy): (Tensor?, Tensor?)
     if isQuantizing && options.commitmentWeight > 0 {
       commitment = try rows.meanSquaredError(result.output) * options.commitmentWeight
@@ -80,11 +79,9 @@ public final class LFQ: Quantizer {
     let loss = try terms.dropFirst().reduce(terms.first ?? Tensor(scalar: 0)) { try $0 + $1 }
     return QuantizedRows(
       output: isQuantizing ? try straightThrough(from: rows, to: result.output) : rows,
-      codes: result.codes,
-      distances: result.distances, compared: rows, loss: loss,
+      codes: result.codes, distances: result.distances, compared: rows, loss: loss,
       commitmentLoss: try commitment?.item() ?? 0, regularization: try entropy?.item() ?? 0,
-      stageLosses: [loss], perplexities: [usage.perplexity],
-      activeCodes: usage.active)
+      codeCount: codeCount)
   }
 
   override func encodeRows(

@@ -2,54 +2,6 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// What a quantizer makes of vectors `z` [..., d].
-public struct Quantized {
-  /// The codes' values, z's shape (its last axis the size of a code), 0 where a mask leaves a vector out.
-  public let zq: Tensor
-  /// Codes, int32 [..., code axes...], -1 where there is none.
-  public let q: Tensor
-  /// Squared distances of what was compared to its code, q's shape.
-  public let d: Tensor
-  /// The vectors as they were compared: after projection and norm.
-  public let z: Tensor
-  /// What to add, times alpha, to the task's loss: a scalar.
-  public let loss: Tensor
-  /// The encoder's part of the loss, `(1 - beta) mse`.
-  public let commitmentLoss: Float
-  /// The codebook's part of the loss, `beta mse`.
-  public let codebookLoss: Float
-  /// The rest of the loss: orthogonal, entropy or other regularisers.
-  public let regularization: Float
-  /// `2^H` of the use of codes in this batch, H its entropy in bits; the mean over codebooks or stages.
-  public let perplexity: Float
-  /// Codes in use in this batch, of all codebooks.
-  public let activeCodes: Int
-  /// The commitment loss of each stage or group that has one of its own, [stages]; else of the layer, [1].
-  /// With `regularization` their sum, in groups their mean, is the loss.
-  public let stageLosses: Tensor
-  /// The perplexity of each, the shape of `stageLosses`.
-  public let stagePerplexities: Tensor
-}
-
-/// What a subclass of `Quantizer` makes of rows [m, d].
-struct QuantizedRows {
-  /// [m, d].
-  var output: Tensor
-  /// Int32 [m, code axes...].
-  var codes: Tensor
-  /// [m, code axes...].
-  var distances: Tensor
-  /// [m, c].
-  var compared: Tensor
-  var loss: Tensor
-  var commitmentLoss: Float = 0
-  var codebookLoss: Float = 0
-  var regularization: Float = 0
-  var stageLosses: [Tensor]
-  var perplexities: [Double]
-  var activeCodes: Int
-}
-
 /// A layer that replaces vectors by codes: masks, input checks and shapes, which are the same for all.
 ///
 /// `z` is [..., d]; a mask, int32 of shape [...], leaves out the vectors where it is 0: they enter neither
@@ -86,10 +38,7 @@ public class Quantizer: Module {
   private var childModules: [Module] { children.map(\.module) }
 
   /// What a training forward of this layer, without its children, may write.
-  var writtenTensors: [Tensor] { ownBuffers.map(\.tensor) }
-
-  /// Whether a forward may change codebooks.
-  var isLearning: Bool { isTraining && isQuantizing && !isFrozen }
+  var writtenState: WrittenState { WrittenState(tensors: ownBuffers.map(\.tensor)) }
 
   public override func forward(_ x: Tensor) throws -> Tensor { try quantize(x).zq }
 
@@ -112,8 +61,8 @@ public class Quantizer: Module {
     throw VQError.misuse(name, "\(type(of: self)) has no codebook that k-means could set")
   }
 
-  /// The codebooks that vectors are assigned to, in order.
-  public var vectorQuants: [VectorQuant] { [] }
+  /// The codebooks that `update` moves.
+  var averagedCodebooks: [Codebook] { [] }
 
   private func undefined(_ operation: String) -> VQError {
     .misuse(operation, "\(type(of: self)) defines none")
@@ -146,7 +95,7 @@ public class Quantizer: Module {
       guard !isTraining else {
         throw nothing(name, z, "training needs at least one vector")
       }
-      return try nothingQuantized(z, selection, stages)
+      return try restored(noRows(stages), selection)
     }
     let rows = try finiteRows(z, selection)
     let before = isTraining && isQuantizing ? try QuantizerSnapshot(of: self) : nil
@@ -173,7 +122,7 @@ public class Quantizer: Module {
   ) throws -> Tensor {
     try withoutGradients {
       let selection = try selection(z, mask)
-      guard selection.count > 0 else { return try noCodes(selection, stages) }
+      guard selection.count > 0 else { return try selection.restore(codes: noCodes(stages)) }
       return try selection.restore(codes: body(finiteRows(z, selection), selection))
     }
   }
@@ -224,11 +173,12 @@ public class Quantizer: Module {
   /// `emaManual`, others have nothing waiting.
   public final func update() throws {
     try requireNotFrozen("update")
-    guard vectorQuants.contains(where: \.options.isEMA) else {
+    let codebooks = averagedCodebooks
+    guard !codebooks.isEmpty else {
       throw VQError.misuse(
         "\(name).update", "only an EMA codebook has an update: ema_decay is 0")
     }
-    for quantizer in vectorQuants { quantizer.updateCodebook() }
+    for codebook in codebooks { codebook.update() }
   }
 
   // MARK: Parts
@@ -291,21 +241,19 @@ public class Quantizer: Module {
     return .value(operation, "mask", "0 of \(count) vectors", rule)
   }
 
-  private func noCodes(_ selection: VectorSelection, _ stages: Int) throws -> Tensor {
-    let shape = selection.lead + (stageCount == nil ? codeAxes : [stages])
-    let codes = [Int32](repeating: -1, count: shape.reduce(1, *))
-    return try Tensor(codes: codes, shape: shape)
+  /// Codes of no rows.
+  private func noCodes(_ stages: Int) throws -> Tensor {
+    try Tensor(codes: [], shape: [0] + (stageCount == nil ? codeAxes : [stages]))
   }
 
-  private func nothingQuantized(
-    _ z: Tensor, _ selection: VectorSelection, _ stages: Int
-  ) throws -> Quantized {
-    let codes = try noCodes(selection, stages)
-    let nothing = try Tensor.zeros([lossCount(stages: stages)])
-    return Quantized(
-      zq: try .zeros(selection.lead + [outputSize]), q: codes, d: try .zeros(codes.shape),
-      z: try .zeros(selection.lead + [comparedSize]),
-      loss: try Tensor(scalar: 0), commitmentLoss: 0, codebookLoss: 0, regularization: 0,
-      perplexity: 0, activeCodes: 0, stageLosses: nothing, stagePerplexities: nothing)
+  /// What quantizing no rows gives.
+  private func noRows(_ stages: Int) throws -> QuantizedRows {
+    let (codes, nothing) = (try noCodes(stages), try Tensor(scalar: 0))
+    let losses = lossCount(stages: stages)
+    return QuantizedRows(
+      output: try .zeros([0, outputSize]), codes: codes, distances: try .zeros(codes.shape),
+      compared: try .zeros([0, comparedSize]), loss: nothing, commitmentLoss: 0, codebookLoss: 0,
+      regularization: 0, stageLosses: [Tensor](repeating: nothing, count: losses),
+      perplexities: [Double](repeating: 0, count: losses), activeCodes: 0)
   }
 }

@@ -1,4 +1,3 @@
-import VQKernels
 import VQNN
 import VQTensor
 
@@ -10,17 +9,15 @@ import VQTensor
 /// stage's value, not before, so that each stage's commitment reaches z. The loss is the sum over stages.
 ///
 /// The options hold for each stage, but for the norm: without projection z is normalized once.
-public final class ResidualVectorQuant: Quantizer {
-  public let options: VectorQuantOptions
+public final class ResidualVectorQuant: CodebookQuantizer {
   public let stages: Int
   /// Probability that a training batch uses a random number of stages, 1 to all equally likely, once every
   /// stage has its start.
   public let dropout: Float
-  /// One for each stage, or the one that they share.
-  public let layers: [VectorQuant]
 
+  private let parts: PartLayers
   private let normalizer: VectorNormalizer
-  private let generatorState: Tensor
+  private let generator: StoredGenerator
 
   public init(
     _ options: VectorQuantOptions, stages: Int, isShared: Bool = false, dropout: Float = 0
@@ -28,39 +25,35 @@ public final class ResidualVectorQuant: Quantizer {
     let name = "residual_vector_quant"
     try options.check(name)
     try options.checkStages(name, stages: stages, isShared: isShared, dropout: dropout)
-    self.options = options
     self.stages = stages
     self.dropout = dropout
     let isProjected = options.width != options.featureSize
     normalizer = try VectorNormalizer(options, width: options.featureSize)
     var own = options
     if !isProjected { own.norm = .none }
-    layers = try own.layers(isShared ? 1 : stages)
+    parts = try PartLayers(own, count: stages, isShared: isShared)
     let seed = options.seeds(stages + 1)[stages]
-    generatorState = try Tensor(
-      codes: Generator(seed: seed, stream: options.stream).stateWords, shape: [6])
+    generator = try StoredGenerator(Generator(seed: seed, stream: options.stream))
+    super.init(options: options)
   }
 
   override var name: String { "residual_vector_quant" }
-  public override var featureSize: Int { options.featureSize }
-  public override var codeCount: Int { options.codeCount }
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
   override func lossCount(stages limit: Int) -> Int { limit }
   public override var vectorQuants: [VectorQuant] { layers }
 
   public override var children: [(name: String, module: Module)] {
-    layers.numbered + (options.norm == .batch && !isProjected ? [("norm", normalizer)] : [])
+    parts.children + (options.norm == .batch && !isProjected ? [("norm", normalizer)] : [])
   }
 
   public override var ownBuffers: [NamedTensor] {
-    dropout > 0 ? [("generator", generatorState)] : []
+    dropout > 0 ? [("generator", generator.state)] : []
   }
 
-  private var isShared: Bool { layers.count < stages }
+  /// One for each stage, or the one that they share.
+  public var layers: [VectorQuant] { parts.layers }
   private var isProjected: Bool { options.width != options.featureSize }
-
-  private func layer(_ stage: Int) -> VectorQuant { isShared ? layers[0] : layers[stage] }
 
   // MARK: Quantizing
 
@@ -72,30 +65,23 @@ public final class ResidualVectorQuant: Quantizer {
     let vectors = try normalizer.normalized(rows, selection, isUpdating: isQuantizing, name)
     guard isQuantizing else { return try passed(vectors, selection, limit) }
 
-    var passes: [QuantizedPass] = []
-    if isShared {
-      passes = [try layers[0].quantizeStages(of: vectors, count: used, passesThrough: false)]
+    var result: QuantizedRows
+    if parts.isShared {
+      result = try layers[0].quantizeStages(of: vectors, count: used, passesThrough: false)
+      result.codes = try result.codes.reshape([rows.shape[0], used])
+      result.distances = try result.distances.reshape([rows.shape[0], used])
     } else {
       var residual = vectors
-      for stage in 0..<used {
-        let pass = try layers[stage].quantizeStages(of: residual, count: 1, passesThrough: false)
-        residual = try residual - pass.stages[0].output.detached()
-        passes.append(pass)
+      let results = try layers.prefix(used).map { layer in
+        let result = try layer.quantizeStages(of: residual, count: 1, passesThrough: false)
+        residual = try residual - result.output.detached()
+        return result
       }
+      result = try QuantizedRows(
+        adding: results, output: .sum(of: results.map(\.output)), compared: vectors)
     }
-    let results = passes.flatMap(\.stages)
-    let values = try Tensor.sum(of: results.map(\.output))
-    return QuantizedRows(
-      output: try layers[0].estimated(from: vectors, to: values),
-      codes: try padded(.stack(results.map(\.codes), axis: 1), to: limit),
-      distances: try padded(.stack(results.map(\.squaredDistances), axis: 1), to: limit),
-      compared: vectors, loss: try Tensor.sum(of: passes.map(\.loss)),
-      commitmentLoss: passes.map(\.commitmentLoss).reduce(0, +),
-      codebookLoss: passes.map(\.codebookLoss).reduce(0, +),
-      regularization: passes.map(\.regularization).reduce(0, +),
-      stageLosses: results.map(\.loss),
-      perplexities: results.map(\.perplexity),
-      activeCodes: passes.map(\.activeCodes).reduce(0, +))
+    result.output = try layers[0].estimated(from: vectors, to: result.output)
+    return try padded(result, to: limit)
   }
 
   /// Stages with projections: each a whole layer from d to d. The output's gradient reaches z as the
@@ -105,27 +91,17 @@ public final class ResidualVectorQuant: Quantizer {
     _ rows: Tensor, _ selection: VectorSelection, _ used: Int, of limit: Int
   ) throws -> QuantizedRows {
     var (residual, passing) = (rows, rows)
-    var parts: [QuantizedRows] = []
-    for stage in 0..<used {
-      let layer = layers[stage]
-      let part = try layer.quantizeRows(
+    let results = try layers.prefix(used).enumerated().map { stage, layer in
+      let result = try layer.quantizeRows(
         residual, passing: stage == 0 ? nil : passing, selection)
-      let value = isQuantizing ? part.output : try layer.decodeRows(part.codes)
+      let value = isQuantizing ? result.output : try layer.decodeRows(result.codes)
       residual = try residual - value.detached()
-      passing = try passing - part.output
-      parts.append(part)
+      passing = try passing - result.output
+      return result
     }
-    return QuantizedRows(
-      output: try Tensor.sum(of: parts.map(\.output)),
-      codes: try padded(.stack(parts.map(\.codes), axis: 1), to: limit),
-      distances: try padded(.stack(parts.map(\.distances), axis: 1), to: limit), compared: rows,
-      loss: try Tensor.sum(of: parts.map(\.loss)),
-      commitmentLoss: parts.map(\.commitmentLoss).reduce(0, +),
-      codebookLoss: parts.map(\.codebookLoss).reduce(0, +),
-      regularization: parts.map(\.regularization).reduce(0, +),
-      stageLosses: parts.flatMap(\.stageLosses),
-      perplexities: parts.flatMap(\.perplexities),
-      activeCodes: parts.map(\.activeCodes).reduce(0, +))
+    let sum = try QuantizedRows(
+      adding: results, output: .sum(of: results.map(\.output)), compared: rows)
+    return try padded(sum, to: limit)
   }
 
   override func encodeRows(
@@ -140,7 +116,7 @@ public final class ResidualVectorQuant: Quantizer {
   override func decodeRows(_ codes: Tensor) throws -> Tensor {
     let m = codes.shape[0]
     let values = try (0..<codes.shape[1]).map { stage in
-      try layer(stage).decodeRows(
+      try parts[stage].decodeRows(
         codes.slice(axis: 1, from: stage, to: stage + 1).reshape([m]))
     }
     return try Tensor.sum(of: values)
@@ -165,9 +141,9 @@ public final class ResidualVectorQuant: Quantizer {
     var residual = vectors
     var codes: [Tensor] = []
     for stage in 0..<count {
-      codes.append(try layer(stage).encodeRows(residual, selection, stages: 1))
+      codes.append(try parts[stage].encodeRows(residual, selection, stages: 1))
       if stage + 1 < count {
-        residual = try residual - layer(stage).decodeRows(codes[stage])
+        residual = try residual - parts[stage].decodeRows(codes[stage])
       }
     }
     return try .stack(codes, axis: 1)
@@ -178,48 +154,37 @@ public final class ResidualVectorQuant: Quantizer {
     _ vectors: Tensor, _ selection: VectorSelection, _ count: Int
   ) throws -> QuantizedRows {
     var residual = vectors.detached()
-    var parts: [QuantizedRows] = []
-    for stage in 0..<count {
-      let part = try layer(stage).quantizeRows(residual, selection, stages: 1)
-      parts.append(part)
-      residual = try residual - layer(stage).decodeRows(part.codes).detached()
+    let results = try (0..<count).map { stage in
+      let result = try parts[stage].quantizeRows(residual, selection, stages: 1)
+      residual = try residual - parts[stage].decodeRows(result.codes).detached()
+      return result
     }
-    let nothing = try Tensor(scalar: 0)
-    let codes = try Tensor.stack(parts.map(\.codes), axis: 1)
-    let active =
-      isShared
-      ? codes.readCodes { codeUsage($0, rows: codes.count, codeCount: codeCount).active }
-      : parts.map(\.activeCodes).reduce(0, +)
-    return QuantizedRows(
-      output: vectors, codes: codes,
-      distances: try .stack(parts.map(\.distances), axis: 1), compared: vectors, loss: nothing,
-      stageLosses: parts.map { _ in nothing }, perplexities: parts.flatMap(\.perplexities),
-      activeCodes: active)
+    var sum = try QuantizedRows(adding: results, output: vectors, compared: vectors)
+    if parts.isShared { sum.activeCodes = usage(of: sum.codes, codeCount: codeCount).active }
+    return sum
   }
 
   /// The stages that this forward uses of `limit`: all until each codebook has its start.
   private func stagesToUse(_ limit: Int) throws -> Int {
-    guard isTraining, dropout > 0, layers.allSatisfy({ $0.initialized.codes[0] == 1 }) else {
+    guard isTraining, dropout > 0, !layers.contains(where: \.kMeans.isWaiting) else {
       return limit
     }
-    let generator = Generator(stateWords: generatorState.codes)
-    let isDropping = generator.nextUniform() < Double(dropout)
-    let count = 1 + generator.nextIndex(below: limit)
-    generatorState.mutateCodes { words in
-      for (index, word) in generator.stateWords.enumerated() { words[index] = word }
+    return generator.draw { generator in
+      let isDropping = generator.nextUniform() < Double(dropout)
+      let count = 1 + generator.nextIndex(below: limit)
+      return isDropping ? count : limit
     }
-    return isDropping ? count : limit
   }
 
-  /// Columns for the stages that were not used: -1 for codes, 0 for distances.
-  private func padded(_ x: Tensor, to count: Int) throws -> Tensor {
-    let missing = [x.shape[0], count - x.shape[1]]
-    guard missing[1] > 0 else { return x }
-    let rest =
-      x.dtype == .int32
-      ? try Tensor(codes: [Int32](repeating: -1, count: missing[0] * missing[1]), shape: missing)
-      : try Tensor.zeros(missing)
-    return try .concatenate([x, rest], axis: 1)
+  /// With columns for the stages that were not used: -1 for codes, 0 for distances.
+  private func padded(_ rows: QuantizedRows, to count: Int) throws -> QuantizedRows {
+    let missing = [rows.codes.shape[0], count - rows.codes.shape[1]]
+    guard missing[1] > 0 else { return rows }
+    var result = rows
+    let codes = [Int32](repeating: -1, count: missing[0] * missing[1])
+    result.codes = try .concatenate([rows.codes, Tensor(codes: codes, shape: missing)], axis: 1)
+    result.distances = try .concatenate([rows.distances, .zeros(missing)], axis: 1)
+    return result
   }
 }
 
@@ -228,7 +193,7 @@ extension VectorQuantOptions {
   fileprivate func checkStages(
     _ operation: String, stages: Int, isShared: Bool, dropout: Float
   ) throws {
-    try requirePartCount(stages, "stages", operation)
+    try PartLayers.check(count: stages, "stages", operation)
     guard dropout >= 0, dropout <= 1 else {
       throw VQError.value(operation, "quantizer_dropout", "\(dropout)", "must be in 0...1")
     }

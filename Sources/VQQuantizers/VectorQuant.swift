@@ -1,4 +1,3 @@
-import VQKernels
 import VQNN
 import VQTensor
 
@@ -9,53 +8,19 @@ import VQTensor
 /// The effective codebook is `E = norm(scale C + bias)`, or `norm(C W)`, with C the raw codebook; codes are
 /// nearest in E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha. Evaluation changes
 /// no state.
-public final class VectorQuant: Quantizer {
-  public let options: VectorQuantOptions
-  /// The raw codebook C, [k, code size].
-  public let codebook: Tensor
-  /// The learned affine map's s and b, [groups, code size]; nil when its rate is 0.
-  public let affineScale: Tensor?
-  public let affineBias: Tensor?
-  /// W of SimVQ, [code size, code size].
-  public let transform: Tensor?
-  /// Steps C alone in training forwards. C then takes only the gradient of the output from the caller's
-  /// loss, as far as the synchronized update or the directional gradient give one, and is not among
-  /// `ownTrainableParameters`.
-  public var inplaceOptimizer: Optimizer? {
-    didSet {
-      codebook.leaf?.refusal =
-        inplaceOptimizer == nil
-        ? nil
-        : "the in-place optimizer of a \(name) owns it, and no parameter belongs to two optimizers"
-    }
-  }
-
-  let moments: AffineMoments?
-  let statistics: CodeStatistics?
-  let normalizer: VectorNormalizer
-  /// The effective codebook that was last read, and the versions of what it was made of.
-  var readCodebook: (versions: [Int], codebook: Tensor)?
-  private let projectIn: Linear?
-  private let projectOut: Linear?
-
-  /// Training forwards since each code was last used, int32 [k].
-  let unusedSteps: Tensor
-  /// 1 once the codebook has its start, int32.
-  let initialized: Tensor
-  /// Training forwards since the last with in-place steps, int32.
-  let innerPhase: Tensor
-  /// Training forwards since the last k-means, int32; nil when there is none.
-  let kMeansPhase: Tensor?
-  /// tau of stochastic codes, a scalar; nil when codes are nearest.
-  let temperature: Tensor?
-  /// Seed, stream and counter of the generator, low words first, int32 [6].
-  let generatorState: Tensor
+public final class VectorQuant: CodebookQuantizer {
+  let book: Codebook
+  let lookup: Lookup
+  let kMeans: CodebookKMeans
+  let innerSteps: InnerSteps
+  let replacement: Replacement
+  private let pass: CodebookPass
+  private let space: CodeSpace
+  private let generator: StoredGenerator
   /// The codebook before the one that a state is bringing.
   private var replacedCodebook: Tensor?
 
   override var name: String { "vector_quant" }
-  public override var featureSize: Int { options.featureSize }
-  public override var codeCount: Int { options.codeCount }
 
   public convenience init(_ options: VectorQuantOptions) throws {
     try options.check("vector_quant")
@@ -65,35 +30,56 @@ public final class VectorQuant: Quantizer {
   /// - Parameter rowsPerVector: rows that a vector is cut into, where groups share this layer; a norm of
   ///   channels keeps theirs apart.
   init(_ options: VectorQuantOptions, rowsPerVector: Int) throws {
-    self.options = options
-    let (k, d) = (options.codeCount, options.width)
-    let generator = Generator(seed: options.seed, stream: options.stream)
-    codebook = try options.start.codebook(k, d, generator).requiringGrad(.codebook)
-    let isLearned = options.affine == .learned && options.affineLearningRate > 0
-    affineScale = isLearned ? try .zeros([options.affineGroups, d]).requiringGrad(.norm) : nil
-    affineBias = isLearned ? try .zeros([options.affineGroups, d]).requiringGrad(.norm) : nil
-    transform = options.isSimVQ ? try Tensor.identity(d).requiringGrad(.weight) : nil
-    moments =
-      options.affine == .moments
-      ? try AffineMoments(width: d, groups: options.affineGroups, momentum: options.affineMomentum)
-      : nil
-    statistics = options.isEMA ? try CodeStatistics(options, codebook: codebook) : nil
-    normalizer = try VectorNormalizer(options, width: d, rowsPerVector: rowsPerVector)
-    let isProjected = d != options.featureSize
-    projectIn =
-      isProjected
-      ? try Linear(inputs: options.featureSize, outputs: d, generator: generator) : nil
-    projectOut =
-      isProjected
-      ? try Linear(inputs: d, outputs: options.featureSize, generator: generator) : nil
-    unusedSteps = try Tensor(codes: [Int32](repeating: 0, count: k), shape: [k])
-    initialized = try Tensor(codes: [options.start.needsVectors ? 0 : 1], shape: [])
-    innerPhase = try Tensor(codes: [0], shape: [])
-    kMeansPhase = options.kMeansFrequency > 0 ? try Tensor(codes: [0], shape: []) : nil
-    temperature = options.temperature > 0 ? try Tensor(scalar: options.temperature) : nil
-    generatorState = try Tensor(codes: generator.stateWords, shape: [6])
-    super.init()
+    let draws = Generator(seed: options.seed, stream: options.stream)
+    book = try Codebook(options, name: "vector_quant", generator: draws)
+    space = try CodeSpace(
+      options, name: book.name, rowsPerVector: rowsPerVector, generator: draws)
+    generator = try StoredGenerator(draws)
+    let regularizers = CodebookRegularizers(options: options)
+    lookup = try Lookup(options, name: book.name, generator: generator)
+    kMeans = try CodebookKMeans(book, generator: generator)
+    innerSteps = try InnerSteps(book, lookup, regularizers)
+    replacement = try Replacement(book, generator: generator)
+    pass = CodebookPass(
+      book: book, lookup: lookup, kMeans: kMeans, innerSteps: innerSteps,
+      replacement: replacement, regularizers: regularizers)
+    super.init(options: options)
     codebook.observeWrites { [weak self] in try self?.codebookWasWritten($0) }
+  }
+
+  // MARK: The codebook
+
+  /// The raw codebook C, [k, code size].
+  public var codebook: Tensor { book.raw }
+  /// The learned affine map's s and b, [groups, code size]; nil when its rate is 0.
+  public var affineScale: Tensor? { book.map.scale }
+  public var affineBias: Tensor? { book.map.bias }
+  /// W of SimVQ, [code size, code size].
+  public var transform: Tensor? { book.map.transform }
+
+  /// Steps C alone in training forwards. C then takes only the gradient of the output from the caller's
+  /// loss, as far as the synchronized update or the directional gradient give one, and is not among
+  /// `ownTrainableParameters`.
+  public var inplaceOptimizer: Optimizer? {
+    get { innerSteps.optimizer }
+    set { innerSteps.optimizer = newValue }
+  }
+
+  /// Throws unless an in-place optimizer can own this codebook.
+  public func checkInplaceSupport() throws { try innerSteps.checkSupport() }
+
+  /// What an in-place optimizer must own: exactly the raw codebook.
+  public var inplaceParameters: [Tensor] { [codebook] }
+
+  /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map and the
+  /// norm. Its gradient reaches what the caller's loss trains: C unless an in-place optimizer or statistics
+  /// move it, the map unless all is frozen.
+  public func effectiveCodebook() throws -> Tensor { try book.effective(training: trained) }
+
+  /// What the caller's loss trains.
+  private var trained: Codebook.Parts {
+    if isFrozen { return [] }
+    return inplaceOptimizer == nil && book.takesGradients ? [.raw, .map] : .map
   }
 
   private func codebookWasWritten(_ write: TensorWrite) throws {
@@ -101,8 +87,8 @@ public final class VectorQuant: Quantizer {
     case .assigned(let before): begin(after: before, with: [])
     case .loaded(let before): replacedCodebook = before
     case .stepped:
-      if initialized.codes[0] == 0 { initialized.mutateCodes { $0[0] = 1 } }
-      statistics?.restart(Array(0..<codeCount), weights: nil, from: codebook)
+      if kMeans.isWaiting { kMeans.finish() }
+      book.statistics?.restart(Array(0..<codeCount), weights: nil, from: codebook)
     }
   }
 
@@ -111,47 +97,57 @@ public final class VectorQuant: Quantizer {
     replacedCodebook = nil
   }
 
+  /// Goes on as a layer that begins with the codebook as it is now: rows that are not those of `before` have no
+  /// statistics, counters and gradients of their own past, and k-means does not take their place. When no row
+  /// is left of `before`, phases and running moments begin anew too.
+  ///
+  /// - Parameter names: state that came with the codebook, and stays.
+  private func begin(after before: Tensor, with names: Set<String>) {
+    let rows = codebook.rows(differingFrom: before)
+    let isNew = rows.count == codeCount
+    if !names.contains("initialized") { kMeans.finish() }
+    if !names.contains("kmeans_phase") { kMeans.restartPhase() }
+    if isNew, !names.contains("inner_phase") { innerSteps.restartPhase() }
+    if !names.contains("unused_steps") { replacement.forget(rows) }
+    if !names.contains("codebook_gradient") {
+      if isNew { codebook.grad = nil } else { book.forgetGradient(of: rows) }
+    }
+    if let statistics = book.statistics, !names.isSuperset(of: ["ema_counts", "ema_sums"]) {
+      let ones = [Float](repeating: 1, count: rows.count)
+      statistics.restart(rows, weights: names.contains("ema_counts") ? nil : ones, from: codebook)
+    }
+    if isNew, !names.contains("affine_started") { book.map.moments?.restart() }
+  }
+
   // MARK: Module
 
-  public override var children: [(name: String, module: Module)] {
-    var result: [(name: String, module: Module)] = []
-    if let projectIn, let projectOut {
-      result = [("project_in", projectIn), ("project_out", projectOut)]
-    }
-    return result + (options.norm == .batch ? [("norm", normalizer)] : [])
-  }
+  public override var children: [(name: String, module: Module)] { space.children }
 
-  public override var ownParameters: [NamedTensor] { [("codebook", codebook)] + mapParameters }
+  public override var ownParameters: [NamedTensor] {
+    [("codebook", codebook)] + book.map.parameters
+  }
 
   public override var ownTrainableParameters: [NamedTensor] {
-    if isFrozen { return [] }
-    return (trainsCodebook ? [("codebook", codebook)] : []) + mapParameters
+    if trained.isEmpty { return [] }
+    return trained.contains(.raw) ? ownParameters : book.map.parameters
   }
-
-  /// What maps C to E, trained by the outer optimizer in every case.
-  private var mapParameters: [NamedTensor] {
-    if let transform { return [("transform", transform)] }
-    guard let affineScale, let affineBias else { return [] }
-    return [("affine_scale", affineScale), ("affine_bias", affineBias)]
-  }
-
-  /// What an in-place optimizer must own: exactly the raw codebook.
-  public var inplaceParameters: [Tensor] { [codebook] }
 
   public override var ownBuffers: [NamedTensor] { statisticBuffers + pendingGradient }
 
   private var statisticBuffers: [NamedTensor] {
     let always: [NamedTensor] = [
-      ("unused_steps", unusedSteps), ("initialized", initialized), ("inner_phase", innerPhase),
-      ("generator", generatorState),
+      ("unused_steps", replacement.unusedSteps), ("initialized", kMeans.initialized),
+      ("inner_phase", innerSteps.phase), ("generator", generator.state),
     ]
-    let phases = [("kmeans_phase", kMeansPhase), ("temperature", temperature)]
+    let phases = [("kmeans_phase", kMeans.phase), ("temperature", lookup.temperature)]
     return always + phases.compactMap { name, tensor in tensor.map { (name, $0) } }
-      + (moments?.buffers ?? []) + (statistics?.buffers ?? [])
+      + (book.map.moments?.buffers ?? []) + (book.statistics?.buffers ?? [])
   }
 
-  override var writtenTensors: [Tensor] {
-    [codebook] + statisticBuffers.map(\.tensor) + (statistics?.pending ?? [])
+  override var writtenState: WrittenState {
+    WrittenState(
+      tensors: [codebook] + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),
+      leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [])
   }
 
   /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in between.
@@ -179,54 +175,46 @@ public final class VectorQuant: Quantizer {
   func quantizeRows(
     _ rows: Tensor, passing: Tensor?, _ selection: VectorSelection
   ) throws -> QuantizedRows {
-    let vectors = try compared(rows, selection, isUpdating: isQuantizing)
-    let carrier = try passing.map { try compared($0, selection, isUpdating: false) } ?? vectors
+    let vectors = try space.compared(rows, selection, isUpdating: isQuantizing)
+    let carrier =
+      try passing.map { try space.compared($0, selection, isUpdating: false) } ?? vectors
     guard isQuantizing else { return try passed(carrier, comparing: vectors) }
     let isPlain = options.gradient == .straightThrough && passing == nil
-    let pass = try quantizeStages(of: vectors, count: 1, passesThrough: isPlain)
-    let stage = pass.stages[0]
-    let output = isPlain ? stage.output : try estimated(from: carrier, to: stage.output)
-    return QuantizedRows(
-      output: try projected(output), codes: stage.codes, distances: stage.squaredDistances,
-      compared: vectors, loss: pass.loss, commitmentLoss: pass.commitmentLoss,
-      codebookLoss: pass.codebookLoss, regularization: pass.regularization,
-      stageLosses: [stage.loss], perplexities: [stage.perplexity], activeCodes: stage.activeCodes)
+    var result = try quantizeStages(of: vectors, count: 1, passesThrough: isPlain)
+    if !isPlain { result.output = try estimated(from: carrier, to: result.output) }
+    result.output = try space.projected(result.output)
+    return result
+  }
+
+  /// Quantizes `vectors` [m, code size] in `count` stages: see `CodebookPass.quantized`.
+  func quantizeStages(
+    of vectors: Tensor, count: Int, passesThrough: Bool
+  ) throws -> QuantizedRows {
+    let mode = CodebookPass.Mode(
+      isTraining: isTraining, isLearning: isTraining && isQuantizing && !isFrozen,
+      trained: trained)
+    return try pass.quantized(vectors, stages: count, passesThrough: passesThrough, mode)
   }
 
   override func encodeRows(
     _ rows: Tensor, _ selection: VectorSelection, stages: Int
   ) throws -> Tensor {
-    try requireStart()
-    return try nearest(compared(rows, selection, isUpdating: false), codebookToRead())
+    try kMeans.requireStart()
+    let vectors = try space.compared(rows, selection, isUpdating: false)
+    return try lookup.nearest(vectors, in: book.read())
   }
 
   override func decodeRows(_ codes: Tensor) throws -> Tensor {
-    try requireStart()
+    try kMeans.requireStart()
     let selection = try VectorSelection(codes: codes)
-    let effective = try gradientsAreRecorded ? effectiveCodebook() : codebookToRead()
+    let effective = try gradientsAreRecorded ? effectiveCodebook() : book.read()
     let values = try effective.gatherRows(selection.codes(of: codes))
-    return try selection.restore(projected(values))
+    return try selection.restore(space.projected(values))
   }
 
   override func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
-    try setCodebook(
-      byKMeansOf: compared(rows, selection, isUpdating: false), iterations: iterations)
-  }
-
-  /// Rows [m, d] as they are compared with codes, [m, code size]; `isUpdating` moves running moments of a
-  /// batch norm.
-  func compared(
-    _ rows: Tensor, _ selection: VectorSelection, isUpdating: Bool
-  ) throws -> Tensor {
-    let codes = try projectIn?.forward(rows) ?? rows
-    return try normalizer.normalized(codes, selection, isUpdating: isUpdating, name)
-  }
-
-  /// Codes' values [m, code size] as the layer gives them, [m, d].
-  func projected(_ values: Tensor) throws -> Tensor { try projectOut?.forward(values) ?? values }
-
-  func nearest(_ vectors: Tensor, _ effective: Tensor) throws -> Tensor {
-    try assign(vectors, effective, operation: name, names: ("z", "codebook"))
+    try pass.setCodebook(
+      by: space.compared(rows, selection, isUpdating: false), updates: iterations)
   }
 
   /// `values` at the gradient that the options choose for `vectors`.
@@ -234,7 +222,7 @@ public final class VectorQuant: Quantizer {
     switch options.gradient {
     case .rotation: return try rotated(from: vectors, to: values)
     case .directional where isTraining:
-      return try drawing {
+      return try generator.draw {
         try directional(
           from: vectors, to: values, variance: options.directionalVariance, generator: $0)
       }
@@ -245,24 +233,8 @@ public final class VectorQuant: Quantizer {
   /// What passes unchanged, with the codes that `vectors` would have.
   private func passed(_ passing: Tensor, comparing vectors: Tensor) throws -> QuantizedRows {
     let found = try nearestCodes(vectors.detached(), effectiveCodebook().detached())
-    let usage = found.codes.readCodes {
-      codeUsage($0, rows: found.codes.count, codeCount: codeCount)
-    }
-    let nothing = try Tensor(scalar: 0)
     return QuantizedRows(
-      output: try projected(passing), codes: found.codes, distances: found.squaredDistances,
-      compared: vectors, loss: nothing, stageLosses: [nothing], perplexities: [usage.perplexity],
-      activeCodes: usage.active)
-  }
-}
-
-extension CodebookStart {
-  /// The codebook [k, d] before any vector is seen.
-  fileprivate func codebook(_ k: Int, _ d: Int, _ generator: Generator) throws -> Tensor {
-    switch self {
-    case .normal, .kMeans, .plusPlus: return try generator.normal([k, d])
-    case .kaiming: return try Initializer.kaimingNormal().tensor([k, d], generator: generator)
-    case .uniform: return try generator.uniform([k, d], from: -1 / Float(k), to: 1 / Float(k))
-    }
+      output: try space.projected(passing), codes: found.codes, distances: found.squaredDistances,
+      compared: vectors, loss: try Tensor(scalar: 0), codeCount: codeCount)
   }
 }

@@ -87,7 +87,7 @@ public struct VectorQuantOptions: Sendable {
   public var emaDecay: Float = 0
   /// Laplace smoothing of the counts of an EMA codebook.
   public var emaEpsilon: Float = 1e-5
-  /// Whether an EMA codebook waits for `updateCodebook`, as gradient accumulation wants.
+  /// Whether an EMA codebook waits for `update`, as gradient accumulation wants.
   public var emaManual = false
   /// Whether C is frozen and `E = C W` with W learned (SimVQ, Zhu et al. 2024).
   public var isSimVQ = false

@@ -124,14 +124,14 @@ public func vq_quantizer_update(_ handle: Handle!) -> vq_status {
 
 @_cdecl("vq_quantizer_codebook_count") @implementation
 public func vq_quantizer_codebook_count(_ handle: Handle!) -> Int64 {
-  Int64(((try? box(handle))?.content as? Quantizer)?.vectorQuants.count ?? 0)
+  Int64(((try? box(handle))?.content as? CodebookQuantizer)?.vectorQuants.count ?? 0)
 }
 
 /// Codebook `index` of a quantizer.
 private func codebook(
   _ quantizer: Quantizer, _ index: Int64, _ operation: String
 ) throws -> VectorQuant {
-  let all = quantizer.vectorQuants
+  let all = (quantizer as? CodebookQuantizer)?.vectorQuants ?? []
   guard index >= 0, index < all.count else {
     throw VQError.index(operation, value: Int(index), bound: all.count)
   }

@@ -50,7 +50,7 @@ import Testing
         step == 0
         ? new
         : zip(expected, new).map { old, new in zip(old, new).map { (1 - m) * $0 + m * $1 } }
-      let own = try #require(layer.moments)
+      let own = try #require(layer.book.map.moments)
       let running = [own.vectorMean, own.vectorVariance, own.codeMean, own.codeVariance]
       for (tensor, reference) in zip(running, expected) {
         #expect(isClose(tensor.values, reference.map(Float.init), 2e-6))
@@ -93,11 +93,11 @@ import Testing
     let layer = try layer(groups: groups)
     _ = try layer.quantize(sample([50, 3], seed: 2, mean: 2, scale: 3))
     try checkGradient(at: [gridSample([12, 3], seed: 3)]) {
-      try layer.effectiveCodebook($0[0], mapIsTrained: true)
+      try layer.book.effective(of: $0[0], mapIsTrained: true)
     }
     let weights = try sample([12, 3], seed: 4)
     try layer.effectiveCodebook().backward(weights)
-    let scale = try #require(try layer.moments?.map()).factor.values
+    let scale = try #require(try layer.book.map.moments?.map()).factor.values
     let expected = weights.values.indices.map { index in
       weights.values[index] * scale[index / (36 / groups) * 3 + index % 3]
     }
@@ -162,7 +162,7 @@ import Testing
     let z = try Tensor([3, -4, 5], shape: [1, 3])
     let result = try layer.quantize(z)
     #expect(isClose(result.zq.values, z.values, 1e-6))
-    #expect(layer.moments!.vectorVariance.values == [0, 0, 0])
+    #expect(layer.book.map.moments!.vectorVariance.values == [0, 0, 0])
     let next = try layer.quantize(sample([30, 3], seed: 9))
     #expect(next.activeCodes > 1)
     #expect(layer.state.allSatisfy { $0.tensor.values.allSatisfy { $0.isFinite } })

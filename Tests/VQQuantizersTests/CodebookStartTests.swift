@@ -52,13 +52,13 @@ import Testing
     let first = try layer(start, 9, 4)
     #expect(try layer(start, 9, 4).codebook.values == first.codebook.values)
     #expect(try layer(start, 9, 4, seed: 1).codebook.values != first.codebook.values)
-    #expect(first.initialized.codes == [1])
+    #expect(first.kMeans.initialized.codes == [1])
   }
 
   /// Seeds of k-means++ are distinct vectors; nothing moves them.
   @Test func plusPlusSeedsAreVectors() throws {
     let layer = try layer(.plusPlus, 12, 3)
-    #expect(layer.initialized.codes == [0])
+    #expect(layer.kMeans.initialized.codes == [0])
     let z = try sample([80, 3], seed: 1, mean: 4)
     let result = try layer.quantize(z)
     let rows = (0..<80).map { Array(z.values[$0 * 3..<$0 * 3 + 3]) }
@@ -131,11 +131,11 @@ import Testing
     try optimizer.step()
     let moment = try #require(try optimizer.state.first { $0.name.hasSuffix("momentum_buffer") })
     #expect(moment.tensor.values == [Float](repeating: 1, count: 8))
-    #expect(layer.unusedSteps.codes.contains { $0 > 0 })
+    #expect(layer.replacement.unusedSteps.codes.contains { $0 > 0 })
     try layer.fit(sample([20, 2], seed: 4))
     // As before the first step: no moments, no steps.
     #expect(try optimizer.state.isEmpty)
-    #expect(layer.unusedSteps.codes == [0, 0, 0, 0])
+    #expect(layer.replacement.unusedSteps.codes == [0, 0, 0, 0])
     #expect(layer.codebook.grad!.values.allSatisfy { $0 == 0 })
   }
 

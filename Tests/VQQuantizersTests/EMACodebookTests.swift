@@ -12,7 +12,7 @@ import Testing
     #expect(result.q.codes == [0, 1, 0])
     // The values are those before the update.
     #expect(result.zq.values == [1, 1, 2, 0, 1, 1])
-    let statistics = try #require(layer.statistics)
+    let statistics = try #require(layer.book.statistics)
     #expect(isClose(statistics.counts.values, [1.2, 1, 0.8, 0.8], 1e-7))
     #expect(isClose(statistics.sums.values, [1.02, 1.3, 2.2, -0.2, -0.8, 0, 0, 2.4], 1e-7))
     #expect(isClose(Array(layer.codebook.values[..<2]), [0.8500018, 1.0833356], 1e-7))
@@ -47,7 +47,7 @@ import Testing
       // Values up to 20 and a few roundings a step.
       #expect(isClose(averaged.codebook.values, learned.codebook.values, 1e-6))
     }
-    #expect(isClose(averaged.statistics!.counts.values, [1, 1, 1], 1e-6))
+    #expect(isClose(averaged.book.statistics!.counts.values, [1, 1, 1], 1e-6))
   }
 
   @Test func manualUpdateTakesAllBatchesSinceTheLast() throws {
@@ -68,10 +68,11 @@ import Testing
     _ = try resumed.quantize(z.slice(axis: 0, from: 15, to: 40))
     try resumed.update()
     #expect(isClose(resumed.codebook.values, whole.codebook.values, 1e-6))
-    #expect(isClose(resumed.statistics!.counts.values, whole.statistics!.counts.values, 1e-6))
-    #expect(isClose(resumed.statistics!.sums.values, whole.statistics!.sums.values, 1e-6))
-    #expect(resumed.statistics!.pendingCounts.values.allSatisfy { $0 == 0 })
-    #expect(resumed.statistics!.pendingSums.values.allSatisfy { $0 == 0 })
+    let (own, other) = (resumed.book.statistics!, whole.book.statistics!)
+    #expect(isClose(own.counts.values, other.counts.values, 1e-6))
+    #expect(isClose(own.sums.values, other.sums.values, 1e-6))
+    #expect(own.pendingCounts.values.allSatisfy { $0 == 0 })
+    #expect(own.pendingSums.values.allSatisfy { $0 == 0 })
   }
 
   @Test func replacedCodesRestartTheirStatistics() throws {
@@ -81,12 +82,12 @@ import Testing
     }
     let z = try Tensor([1, 9], shape: [2, 1])
     _ = try layer.quantize(z)
-    #expect(layer.statistics!.counts.values[2] == 0.5)
+    #expect(layer.book.statistics!.counts.values[2] == 0.5)
     _ = try layer.quantize(z)
     let replaced = layer.codebook.values[2]
     #expect([1, 9].contains { abs(replaced - $0) <= 0.05 * $0 })
-    #expect(layer.statistics!.counts.values == [1, 1, 1])
-    #expect(layer.statistics!.sums.values[2] == replaced)
+    #expect(layer.book.statistics!.counts.values == [1, 1, 1])
+    #expect(layer.book.statistics!.sums.values[2] == replaced)
   }
 
   @Test func replacementForgetsWhatWaits() throws {
@@ -99,8 +100,8 @@ import Testing
       _ = try layer.quantize(Tensor(batch, shape: [2, 1]))
     }
     // Code 2 waits with one vector when it is replaced.
-    #expect(layer.statistics!.pendingCounts.values == [3, 2, 0])
-    #expect(layer.statistics!.pendingSums.values[2] == 0)
+    #expect(layer.book.statistics!.pendingCounts.values == [3, 2, 0])
+    #expect(layer.book.statistics!.pendingSums.values[2] == 0)
   }
 
   @Test func kMeansStartsWithTheSizesOfItsClusters() throws {
@@ -111,7 +112,7 @@ import Testing
     let layer = try VectorQuant(options)
     let result = try layer.quantize(sample([90, 2], seed: 2))
     let sizes = (0..<6).map { code in Float(result.q.codes.filter { $0 == code }.count) }
-    let statistics = try #require(layer.statistics)
+    let statistics = try #require(layer.book.statistics)
     #expect(statistics.counts.values == sizes)
     let centers = layer.codebook.values
     #expect(
@@ -135,7 +136,7 @@ import Testing
     layer.affineBias?.setValues(Array([1, -1, 0.5, 2].prefix(2 * groups)))
     let z = try sample([60, 2], seed: 3, mean: 4, scale: 2)
     let result = try layer.quantize(z)
-    let map = try #require(try layer.affineMap(isTrained: false))
+    let map = try #require(try layer.book.map.affine())
     let (factor, offset) = (map.factor.values, map.offset.values)
     func effective(_ raw: [Float]) -> [Float] {
       raw.indices.map { index in
@@ -152,7 +153,7 @@ import Testing
     let expected = sums.indices.map { sums[$0] / counts[$0 / 2] }
     #expect(result.activeCodes >= 2)
     #expect(isClose(try layer.effectiveCodebook().values, expected, 2e-5))
-    #expect(isClose(layer.statistics!.counts.values, counts, 1e-6))
+    #expect(isClose(layer.book.statistics!.counts.values, counts, 1e-6))
   }
 
   /// A code that no vector takes has the mean that it had, though its weight vanishes.
@@ -163,7 +164,7 @@ import Testing
     }
     for _ in 0..<400 { _ = try layer.quantize(Tensor([-1], shape: [1, 1])) }
     #expect(Array(layer.codebook.values[1...]) == [0.3, 0.7])
-    let statistics = try #require(layer.statistics)
+    let statistics = try #require(layer.book.statistics)
     for (code, place) in [(1, Float(0.3)), (2, 0.7)] {
       let (count, sum) = (statistics.counts.values[code], statistics.sums.values[code])
       #expect(count > 0 && isClose([sum / count], [place], 1e-6))

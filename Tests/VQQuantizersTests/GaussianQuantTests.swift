@@ -87,11 +87,11 @@ import VQKernels
   @Test(arguments: kinds) func trainingGradients(kind: VarianceKind) throws {
     let layer = try Self.layer(kind) { $0.schedule.temperature = 1.5 }
     layer.logVariance.setValues([0.25])
-    let start = try layer.sampling.generatorState.copied()
+    let start = try layer.sampling.generator.state.copied()
     let temperature = try layer.sampling.temperature.copied()
     let weights = try sample([2, 3, 3], seed: 1)
     func objective(_ z: Tensor, _ logVariance: Tensor) throws -> Tensor {
-      try layer.sampling.generatorState.assign(start)
+      try layer.sampling.generator.state.assign(start)
       try layer.sampling.temperature.assign(temperature)
       let result = try layer.quantize(z, logVariance: kind == .shared ? nil : logVariance)
       return try (result.zq * weights).sum() + result.loss

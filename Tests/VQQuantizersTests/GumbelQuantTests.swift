@@ -57,10 +57,10 @@ import VQKernels
       $0.schedule.temperature = 1.5
       $0.klWeight = 2
     }
-    let start = try layer.sampling.generatorState.copied()
+    let start = try layer.sampling.generator.state.copied()
     let weights = try sample([4, codeSize], seed: 1)
     func objective(_ z: Tensor) throws -> Tensor {
-      try layer.sampling.generatorState.assign(start)
+      try layer.sampling.generator.state.assign(start)
       let result = try layer.quantize(z)
       return try (result.zq * weights).sum() + result.loss
     }
@@ -222,7 +222,7 @@ import VQKernels
   @Test func refusesParametersThatAreNotFinite() throws {
     let layer = try Self.layer()
     let z = try sample([2, 3], seed: 1)
-    let before = layer.sampling.generatorState.codes
+    let before = layer.sampling.generator.state.codes
     layer.codebook.setValues([.nan])
     #expect(
       errorText { try layer.quantize(z) }
@@ -237,6 +237,6 @@ import VQKernels
     #expect(
       errorText { try layer.quantize(z) }
         == "[gumbel_quant] temperature = 0.0: must be finite and at least 1e-06")
-    #expect(layer.sampling.generatorState.codes == before)
+    #expect(layer.sampling.generator.state.codes == before)
   }
 }

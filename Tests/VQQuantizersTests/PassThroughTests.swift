@@ -4,7 +4,7 @@ import Testing
 
 /// `isQuantizing = false`: vectors pass, compared and counted but unchanged.
 @Suite struct PassThroughTests {
-  private func quantizers(_ variant: Variant) throws -> [Quantizer] {
+  private func quantizers(_ variant: Variant) throws -> [CodebookQuantizer] {
     let options = variant.options
     return [
       try VectorQuant(options), try GroupVectorQuant(options, groups: 1),

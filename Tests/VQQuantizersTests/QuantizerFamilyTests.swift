@@ -175,13 +175,8 @@ import Testing
   /// Every tensor that a layer stores is in its state.
   @Test(arguments: FamilyCase.all) func stateIsComplete(_ kind: FamilyCase) throws {
     let layer = try kind.make(3)
-    func stored(_ value: Any) -> [Tensor] {
-      if let tensor = value as? Tensor { return [tensor] }
-      let levels = sequence(first: Mirror(reflecting: value), next: \.superclassMirror)
-      return levels.flatMap(\.children).flatMap { stored($0.value) }
-    }
     let listed = Set(layer.state.map { ObjectIdentifier($0.tensor.storage) })
-    #expect(Set(stored(layer).map { ObjectIdentifier($0.storage) }) == listed)
+    #expect(storedTensors(in: layer) == listed)
     #expect(layer.state.count == listed.count)
   }
 }

@@ -7,7 +7,7 @@ import VQTesting
 @Suite struct QuantizerResumeTests {
   enum Kind: CaseIterable { case group, sharedGroup, residual, sharedResidual }
 
-  private func make(_ kind: Kind, _ variant: Variant, seed: UInt64) throws -> Quantizer? {
+  private func make(_ kind: Kind, _ variant: Variant, seed: UInt64) throws -> CodebookQuantizer? {
     var options = variant.options
     options.seed = seed
     switch kind {

@@ -81,7 +81,7 @@ import Testing
     #expect(again.inertia > 0.99 * reference.inertia)
     let usage = Set(result.q.codes).count
     #expect(usage == 8)
-    if let statistics = layer.statistics {
+    if let statistics = layer.book.statistics {
       #expect(statistics.counts.values.reduce(0, +) == 120)
     }
   }

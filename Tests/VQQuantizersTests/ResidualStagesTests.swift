@@ -53,7 +53,7 @@ import Testing
     let z = try sample([30, 4], seed: 3)
     let result = try layer.quantize(z, stages: 2)
     try result.loss.backward()
-    #expect(layer.layers.map { $0.initialized.codes[0] } == [1, 1, 0, 0])
+    #expect(layer.layers.map { $0.kMeans.initialized.codes[0] } == [1, 1, 0, 0])
     #expect(layer.layers.map { $0.codebook.grad != nil } == [true, true, false, false])
     let before = layer.layers[2].snapshot + layer.layers[3].snapshot
     _ = try layer.quantize(z, stages: 2)
@@ -177,6 +177,6 @@ import Testing
     layer.isTraining = false
     let losses = try layer.quantize(z).stageLosses.values
     #expect(losses[0] < 0.7 && losses == losses.sorted(by: >))
-    #expect(layer.layers.allSatisfy { $0.initialized.codes == [1] })
+    #expect(layer.layers.allSatisfy { $0.kMeans.initialized.codes == [1] })
   }
 }

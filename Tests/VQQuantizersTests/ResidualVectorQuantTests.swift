@@ -242,7 +242,7 @@ import Testing
     }
     let z = try sample([20, 4], seed: 12)
     let result = try layer.quantize(z)
-    let statistics = try #require(layer.layers[0].statistics)
+    let statistics = try #require(layer.layers[0].book.statistics)
     let counts = (0..<6).map { code in Float(result.q.codes.filter { $0 == code }.count) }
     #expect(statistics.pendingCounts.values == counts)
     #expect(statistics.pendingCounts.values.reduce(0, +) == 60)

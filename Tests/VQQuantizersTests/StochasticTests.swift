@@ -33,7 +33,7 @@ import Testing
     let z = try Tensor([0.4], shape: [1, 1])
     var seen: [Float] = []
     for _ in 0..<4 {
-      seen.append(try layer.temperature!.item())
+      seen.append(try layer.lookup.temperature!.item())
       _ = try layer.quantize(z)
     }
     #expect(seen == [8, 4, 2, 1.5])
@@ -46,7 +46,7 @@ import Testing
     layer.isFrozen = false
     layer.isQuantizing = false
     _ = try layer.quantize(z)
-    #expect(layer.temperature!.values == [1.5])
+    #expect(layer.lookup.temperature!.values == [1.5])
   }
 
   /// A temperature that decays without a minimum ends with the nearest codes.
@@ -54,7 +54,7 @@ import Testing
     let layer = try make { ($0.temperature, $0.temperatureDecay) = (1, 1e-9) }
     let z = try sample([50, 1], seed: 1)
     for _ in 0..<7 { _ = try layer.quantize(z) }
-    #expect(layer.temperature!.values == [0])
+    #expect(layer.lookup.temperature!.values == [0])
     #expect(try layer.quantize(z).q.codes == nearestByDefinition(z, layer.codebook).codes)
   }
 

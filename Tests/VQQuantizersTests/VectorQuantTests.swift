@@ -11,7 +11,7 @@ func layer(
   let layer = try VectorQuant(options)
   layer.codebook.setValues(codes)
   let rows = Array(0..<options.codeCount)
-  layer.statistics?.restart(rows, weights: rows.map { _ in 1 }, from: layer.codebook)
+  layer.book.statistics?.restart(rows, weights: rows.map { _ in 1 }, from: layer.codebook)
   return layer
 }
 
@@ -258,12 +258,8 @@ func layer(
   @Test(arguments: [false, true]) func stateIsComplete(isAlternating: Bool) throws {
     let layer = try layer(Self.handCodes, width: 2) { $0.affineLearningRate = 1 }
     if isAlternating { layer.inplaceOptimizer = try SGD([layer.codebook], learningRate: 1) }
-    let stored = Mirror(reflecting: layer).children.compactMap { child in
-      child.value as? Tensor ?? (child.value as? Tensor?).flatMap { $0 }
-    }
-    #expect(stored.count == 7)
-    let listed = layer.state.map { ObjectIdentifier($0.tensor) }
-    #expect(Set(stored.map(ObjectIdentifier.init)) == Set(listed))
+    let listed = Set(layer.state.map { ObjectIdentifier($0.tensor.storage) })
+    #expect(storedTensors(in: layer) == listed)
     #expect(listed.count == 7)
     #expect(
       layer.state.map(\.name) == [

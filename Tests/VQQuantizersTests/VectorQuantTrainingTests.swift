@@ -269,7 +269,7 @@ import Testing
     let codebook = layer.codebook.values
     _ = try layer.quantize(z)
     #expect(layer.codebook.values == codebook)
-    #expect(layer.initialized.codes == [1])
+    #expect(layer.kMeans.initialized.codes == [1])
   }
 
   @Test func kMeansKeepsEveryCodeOfASmallBatch() throws {

@@ -69,7 +69,7 @@ extension Variant {
   }
 }
 
-extension Quantizer {
+extension CodebookQuantizer {
   /// Gives every codebook an in-place optimizer of its own.
   func stepInPlace(learningRate: Double = 0.3, momentum: Double = 0.5) throws {
     for layer in vectorQuants {
@@ -99,7 +99,7 @@ extension Quantized {
 /// Steps of gradient descent on `quantizer` and the vectors before it, [4, 10, 6]: the bits of every output
 /// and of the vectors' gradients.
 @discardableResult func train(
-  _ quantizer: Quantizer, isInplace: Bool, steps: Int = 4, comparesInside: Bool = true
+  _ quantizer: CodebookQuantizer, isInplace: Bool, steps: Int = 4, comparesInside: Bool = true
 ) throws -> [[UInt32]] {
   if isInplace { try quantizer.stepInPlace() }
   let parameters = quantizer.trainableParameters.map(\.tensor)

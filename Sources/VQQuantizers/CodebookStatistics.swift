@@ -6,7 +6,7 @@ import VQTensor
 ///
 /// Counts start at 1, sums at C. Without smoothing and with one vector a code, an update is an SGD step on
 /// the commitment loss at beta = 1 with rate 1 - decay (A.2).
-final class CodeStatistics {
+final class CodebookStatistics {
   /// [k] and [k, d].
   let counts: Tensor
   let sums: Tensor
@@ -32,22 +32,20 @@ final class CodeStatistics {
 
   var pending: [Tensor] { [pendingCounts, pendingSums] }
 
-  /// Adds the vectors [n, d] of known codes; `map` is the affine map of the codebook.
-  func add(
-    _ vectors: Tensor, _ index: CodeIndex, usage: [Int32],
-    map: (factor: Tensor, offset: Tensor)?, codebook: Tensor
-  ) throws {
+  /// Adds vectors with their codes; `map` is the affine map of `codebook`.
+  func add(_ part: AssignedVectors, map: AffineMap?, codebook: Tensor) throws {
     let (k, d) = (options.codeCount, options.width)
+    let groups = CodeIndex(part.codes, codeCount: k).groups
     let batch = try Tensor("ema", shape: [k, d]) { out in
-      vectors.read { sumByCode($0, index.groups, width: d, scale: 1, out) }
+      part.vectors.read { sumByCode($0, groups, width: d, scale: 1, out) }
     }
     pendingCounts.mutate { pendingCounts in
       pendingSums.mutate { pendingSums in
         batch.read { batch in
           codebook.read { codebook in
-            readMap(map) { factor, offset in
+            map.read { factor, offset in
               addCodeStatistics(
-                batch, counts: usage, width: d, factor: factor, offset: offset,
+                batch, counts: part.counts, width: d, factor: factor, offset: offset,
                 groupSize: k / options.affineGroups, codebook: codebook,
                 pendingCounts: pendingCounts, pendingSums: pendingSums)
             }
@@ -96,13 +94,4 @@ final class CodeStatistics {
     pendingCounts.mutate { clearRows($0, rows, columns: 1) }
     pendingSums.mutate { clearRows($0, rows, columns: d) }
   }
-}
-
-/// Calls `body` with the factor and offset of an affine map, nil for the identity.
-func readMap(
-  _ map: (factor: Tensor, offset: Tensor)?,
-  _ body: (UnsafePointer<Float>?, UnsafePointer<Float>?) -> Void
-) {
-  guard let map else { return body(nil, nil) }
-  map.factor.read { factor in map.offset.read { body(factor, $0) } }
 }
