@@ -12,7 +12,7 @@ HEADER = ("work", "measured", "peer's best", "ratio", "bar", "verdict")
 
 
 @dataclass(frozen=True)
-class Row:
+class Comparison:
     """A measurement and its bar.
 
     ``value`` is what the bar speaks of, in ``unit``; None where it was not measured. ``measured``
@@ -42,16 +42,20 @@ class Row:
         return [self.work, self.measured or "-", self.peer or "-", ratio, bar, verdict]
 
 
-def ahead(work: str, ours: Outcome | None, peer: Outcome | None, bar: float, unit: str) -> Row:
+def ahead(
+    work: str, ours: Outcome | None, peer: Outcome | None, bar: float, unit: str
+) -> Comparison:
     """That ours takes at most ``1 / bar`` of the peer's time."""
     value = peer.median / ours.median if ours and peer else None
-    return Row(work, milliseconds(ours), labelled(peer), value, bar, unit)
+    return Comparison(work, milliseconds(ours), labelled(peer), value, bar, unit)
 
 
-def beside(work: str, ours: Outcome | None, other: Outcome | None, bar: float, unit: str) -> Row:
+def beside(
+    work: str, ours: Outcome | None, other: Outcome | None, bar: float, unit: str
+) -> Comparison:
     """That ours takes at most ``bar`` of the time of another of ours."""
     value = ours.median / other.median if ours and other else None
-    return Row(work, milliseconds(ours), labelled(other), value, bar, unit, at_most=True)
+    return Comparison(work, milliseconds(ours), labelled(other), value, bar, unit, at_most=True)
 
 
 def milliseconds(outcome: Outcome | None) -> str:
@@ -64,9 +68,11 @@ def labelled(outcome: Outcome | None) -> str:
     return f"{milliseconds(outcome)}, {outcome.label}" if outcome else ""
 
 
-def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def as_json(rows: Sequence[Comparison]) -> list[dict[str, Any]]:
     return [asdict(row) | {"met": row.met} for row in rows]
 
 
-def from_json(rows: Iterable[dict[str, Any]]) -> list[Row]:
-    return [Row(**{key: value for key, value in row.items() if key != "met"}) for row in rows]
+def from_json(rows: Iterable[dict[str, Any]]) -> list[Comparison]:
+    return [
+        Comparison(**{key: value for key, value in row.items() if key != "met"}) for row in rows
+    ]

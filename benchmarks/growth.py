@@ -20,7 +20,7 @@ from _contest import Contestant, Outcome, contest
 from _results import options_of, save, told
 from _serve import Measure, seconds_of, serve
 from _table import print_table
-from _verdict import HEADER, Row, as_json
+from _verdict import HEADER, Comparison, as_json
 
 OURS, BAR = "vqswift", 0.15
 BASE = {"n": 4096, "k": 1024, "d": 64}
@@ -77,12 +77,12 @@ def growths(medians: Mapping[int, float]) -> dict[int, float]:
     }
 
 
-def row_of(axis: str, steps: Mapping[int, float]) -> Row:
+def row_of(axis: str, steps: Mapping[int, float]) -> Comparison:
     """The growth that is furthest from proportional, and where it is."""
     size, worst = max(steps.items(), key=lambda step: abs(step[1] - 1))
     measured = f"{worst:.3f} of proportional at {axis} {size}"
     work = f"nearest code, {axis} doubled"
-    return Row(work, measured, "", abs(worst - 1), BAR, "from proportional", at_most=True)
+    return Comparison(work, measured, "", abs(worst - 1), BAR, "from proportional", at_most=True)
 
 
 def _prepare(case: str) -> tuple[dict[str, Any], Measure]:

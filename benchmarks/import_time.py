@@ -12,7 +12,7 @@ import sys
 from _contest import clean_environment
 from _results import options_of, save
 from _table import print_table
-from _verdict import HEADER, Row, as_json
+from _verdict import HEADER, Comparison, as_json
 
 BAR = 60.0  # milliseconds
 PROGRAM = """
@@ -33,11 +33,11 @@ def main() -> None:
     print(f"written to {save('import_time', options, {'rows': as_json([row])})}")
 
 
-def row_of(seconds: list[float]) -> Row:
+def row_of(seconds: list[float]) -> Comparison:
     """The median against its bar."""
     value = 1e3 * statistics.median(seconds)
     measured = f"{value:.1f} ms"
-    return Row("import vqswift beyond NumPy", measured, "", value, BAR, "ms", at_most=True)
+    return Comparison("import vqswift beyond NumPy", measured, "", value, BAR, "ms", at_most=True)
 
 
 def _import() -> float:

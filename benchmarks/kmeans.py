@@ -22,7 +22,7 @@ from _contest import Contestant, Outcome, best, contest, core_types
 from _results import options_of, save, told
 from _serve import Measure, seconds_of, serve
 from _table import print_table
-from _verdict import HEADER, Row, ahead, as_json, labelled, milliseconds
+from _verdict import HEADER, Comparison, ahead, as_json, labelled, milliseconds
 
 OURS, FAISS, SCIKIT = "vqswift", "faiss Kmeans", "scikit-learn KMeans"
 SIZES, QUICK, ITERATIONS = (262_144, 1024, 64), (8192, 64, 16), 10
@@ -90,7 +90,7 @@ def _report(
         sys.exit(f"kmeans: the objectives differ by {apart:.2g}: {objectives}")
 
 
-def rows_of(outcomes: list[Outcome], objectives: dict[str, float]) -> list[Row]:
+def rows_of(outcomes: list[Outcome], objectives: dict[str, float]) -> list[Comparison]:
     """What the bars say."""
 
     def first(name: str, case: str, way: str) -> Outcome | None:
@@ -105,8 +105,8 @@ def rows_of(outcomes: list[Outcome], objectives: dict[str, float]) -> list[Row]:
     return [
         ahead(work, ours, faiss, FAISS_BAR, "x faiss"),
         ahead(work, ours, scikit, SCIKIT_BAR, "x scikit-learn"),
-        Row(f"{work}: objectives", "", "", apart, AGREE, "apart, relative", at_most=True),
-        Row(
+        Comparison(f"{work}: objectives", "", "", apart, AGREE, "apart, relative", at_most=True),
+        Comparison(
             "k-means++ seeding",
             "" if seconds is None else f"{1e3 * seconds:.4g} ms",
             labelled(first(SEEDING, SEED, "")),

@@ -22,7 +22,7 @@ from _peak import fma_peak
 from _results import has_cpu_flag, options_of, save, told
 from _serve import Measure, serve, timed, torch_needs_core_types
 from _table import print_table
-from _verdict import HEADER, Row, ahead, as_json, milliseconds
+from _verdict import HEADER, Comparison, ahead, as_json, milliseconds
 
 OURS, FLOAT32 = "vqswift", "vqswift, float32 screen"
 # The best kernels without the half-precision dot product; a lesser CPU takes its own.
@@ -109,7 +109,7 @@ def _report(outcomes: list[Outcome], options: argparse.Namespace) -> None:
 
 def rows_of(
     sizes: tuple[int, int, int], bars: tuple[float, float], outcomes: list[Outcome]
-) -> list[Row]:
+) -> list[Comparison]:
     """What the bars say of one case; the share of the peak is that of float32 arithmetic."""
     n, k, d = sizes
     share, times_faiss = bars
@@ -121,7 +121,7 @@ def rows_of(
         peak = best(o for o in outcomes if o.name == PEAK)
         value = peak.median / float32.median if peak and float32 else None
         rates = [f"{2e-9 * n * k * d / o.median:.0f} GFLOP/s" if o else "" for o in (float32, peak)]
-        rows.append(Row(f"{work}, float32 screen", *rates, value, share, "of the FMA peak"))
+        rows.append(Comparison(f"{work}, float32 screen", *rates, value, share, "of the FMA peak"))
     faiss, torch = (best(o for o in outcomes if o.name == name) for name in (FAISS, TORCH))
     rows.append(ahead(work, ours, faiss, times_faiss, "x faiss"))
     rows.append(ahead(work, ours, torch, TORCH_BAR, "x torch"))

@@ -20,7 +20,7 @@ from _contest import Contestant, Outcome, best, best_cores, contest, core_types
 from _results import options_of, save, told
 from _serve import Measure, serve, timed, torch_needs_core_types
 from _table import print_table
-from _verdict import HEADER, Row, ahead, as_json, milliseconds
+from _verdict import HEADER, Comparison, ahead, as_json, milliseconds
 
 POINTS, WIDTH, CODES, DECAY = 8192, 64, 1024, 0.8
 OURS, PEER = "vqswift", "vector-quantize-pytorch"
@@ -72,7 +72,7 @@ def _report(outcomes: list[Outcome], options: argparse.Namespace) -> None:
         sys.exit("quantizer_step: vqswift could not run")
 
 
-def rows_of(outcomes: list[Outcome]) -> list[Row]:
+def rows_of(outcomes: list[Outcome]) -> list[Comparison]:
     """Each of ours against the best of the peer's, whichever way and core type."""
     peer = best(o for o in outcomes if o.name == PEER)
     return [

@@ -29,7 +29,7 @@ from _contest import Contestant, Outcome, best, best_cores, contest, core_types
 from _results import options_of, save, told
 from _serve import Measure, seconds_of, serve, torch_needs_core_types
 from _table import print_table
-from _verdict import HEADER, Row, ahead, as_json, beside, milliseconds
+from _verdict import HEADER, Comparison, ahead, as_json, beside, milliseconds
 
 WIDTH, CODES, ALPHA, BETA = 64, 1024, 5.0, 0.95
 RATE, BETAS, DECAY = 1e-4, (0.9, 0.95), 1e-4
@@ -128,7 +128,7 @@ def _print_batch(batch: int, condition: str, outcomes: list[Outcome]) -> None:
     print_table(title, header, table)
 
 
-def rows_of(batch: int, outcomes: list[Outcome]) -> list[Row]:
+def rows_of(batch: int, outcomes: list[Outcome]) -> list[Comparison]:
     """What the bars say of one batch."""
 
     def fastest(name: str, way: str | None = None, condition: str = QUIET) -> Outcome | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,6 +60,31 @@ def c_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with building():
         subprocess.run([ROOT / "scripts/build-c-library", folder], check=True, capture_output=True)
     return folder / "libvqswift.so"
+
+
+_WANTING = re.compile(r"could not import|is not installed|no C compiler")
+
+
+def _tell_wanting(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """With VQSWIFT_TESTS=every a test that is skipped for want of a package has failed."""
+    if os.environ.get("VQSWIFT_TESTS") == "every" and report.skipped:
+        reason = str(report.longrepr)
+        if _WANTING.search(reason):
+            report.outcome, report.longrepr = "failed", reason
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _tell_wanting(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _tell_wanting(report)
+    return report
 
 
 def run_python(program: str, *arguments: str) -> str:

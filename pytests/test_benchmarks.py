@@ -23,7 +23,7 @@ import _verdict
 import all as suite
 import pytest
 from _contest import Contestant, Outcome
-from _verdict import Row
+from _verdict import Comparison
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -169,7 +169,7 @@ def test_a_slow_call_is_timed_once(slow: float, calls: int) -> None:
     ],
 )
 def test_verdict(value: float | None, at_most: bool, met: bool | None, word: str) -> None:
-    row = Row("work", "2 ms", "", value, 1.5, "x peer", at_most)
+    row = Comparison("work", "2 ms", "", value, 1.5, "x peer", at_most)
     assert row.met is met
     kind = "most" if at_most else "least"
     ratio = "-" if value is None else f"{value:g}"
@@ -253,7 +253,7 @@ README = f"before\n{_report.START}\nold\n{_report.END}\nafter\n"
 
 
 def document(value: float, date: str = "2026-01-01") -> dict[str, Any]:
-    row = Row("import", f"{value} ms", "", value, 60, "ms", at_most=True)
+    row = Comparison("import", f"{value} ms", "", value, 60, "ms", at_most=True)
     machine = {"cpu": "a CPU", "cpus": 2}
     return {"date": date, "quick": False, "machine": machine, "rows": _verdict.as_json([row])}
 

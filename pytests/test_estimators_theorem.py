@@ -11,6 +11,9 @@ import vqswift as vq
 from vqswift import Tensor, estimators, nn, optim
 from vqswift.estimators import Estimator, quantize_model, quantized_layers, to_ste
 
+# The models below have weights as they were made, or given on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:.*weights beyond the grid:RuntimeWarning")
+
 EPSILON = 2.0**-23
 SKEWED = estimators.from_samples([0.5, 1.0, 2.0, 1.0, 0.7], cyclical=False)
 

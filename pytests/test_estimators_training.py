@@ -11,6 +11,9 @@ from test_estimators_theorem import adam, quantized, sgd, train
 from vqswift import estimators, nn, optim
 from vqswift.estimators import Estimator, WeightedLayer, quantized_layers, to_ste
 
+# The models below have weights as they were made, or given on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:.*weights beyond the grid:RuntimeWarning")
+
 
 def nesterov(model: nn.Module, **options: Any) -> optim.SGD:
     return sgd(model, nesterov=True, **options)

@@ -115,7 +115,7 @@ def test_comparisons_with_other_objects() -> None:
 
 def test_truth() -> None:
     t, u = vq.Tensor([True, False, True]), vq.Tensor([True, True, False])
-    assert t.dtype == np.bool_ and repr(t) == "Tensor([ True, False,  True], dtype=bool)"
+    assert t.dtype == np.bool_ and repr(t) == "Tensor([ True, False,  True], shape=[3], dtype=bool)"
     assert np.asarray(t).dtype == np.bool_ and np.arange(3)[np.asarray(t)].tolist() == [0, 2]
     assert (t & u).numpy().tolist() == [True, False, False]
     assert (t | u).numpy().tolist() == [True, True, True]

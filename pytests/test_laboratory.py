@@ -34,27 +34,27 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> laboratory.Settings:
 
 
 @pytest.fixture(scope="module")
-def rows(small: laboratory.Settings) -> dict[str, laboratory.Row]:
+def rows(small: laboratory.Settings) -> dict[str, laboratory.TrialRow]:
     return {row.row: row for row in laboratory.run(small)}
 
 
-def test_the_default_is_as_close_as_the_yardstick(rows: dict[str, laboratory.Row]) -> None:
+def test_the_default_is_as_close_as_the_yardstick(rows: dict[str, laboratory.TrialRow]) -> None:
     assert rows["default"].seeds == (0, 1, 2)
     assert rows["default"].error <= 1.5 * rows["jitter"].error
     assert max(rows["default"].errors) <= min(rows["no warp"].errors) / 10
 
 
-def test_adam_needs_no_change(rows: dict[str, laboratory.Row]) -> None:
+def test_adam_needs_no_change(rows: dict[str, laboratory.TrialRow]) -> None:
     assert rows["Adam"].seeds == (0, 1, 2)
     assert rows["Adam"].error <= 1.5 * rows["Adam jitter"].error
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_controls_stay_apart(rows: dict[str, laboratory.Row], control: str) -> None:
+def test_controls_stay_apart(rows: dict[str, laboratory.TrialRow], control: str) -> None:
     assert rows[control].error >= 5 * rows["default"].error
 
 
-def test_twins_have_equal_accuracies(rows: dict[str, laboratory.Row]) -> None:
+def test_twins_have_equal_accuracies(rows: dict[str, laboratory.TrialRow]) -> None:
     for name in ("default", "Adam"):
         assert abs(rows[name].accuracy - rows[name].twin_accuracy) <= 0.003
         assert rows[name].accuracy > 0.5
@@ -63,7 +63,7 @@ def test_twins_have_equal_accuracies(rows: dict[str, laboratory.Row]) -> None:
 
 
 def test_everything_promised_is_written(
-    small: laboratory.Settings, rows: dict[str, laboratory.Row]
+    small: laboratory.Settings, rows: dict[str, laboratory.TrialRow]
 ) -> None:
     document = json.loads((small.output / "results.json").read_text())
     assert [row["row"] for row in document["rows"]] == list(rows)
@@ -79,7 +79,7 @@ def test_everything_promised_is_written(
 
 def test_finished_trials_are_not_run_again(
     small: laboratory.Settings,
-    rows: dict[str, laboratory.Row],
+    rows: dict[str, laboratory.TrialRow],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object) -> None:

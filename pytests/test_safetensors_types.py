@@ -159,19 +159,6 @@ def test_files_of_the_safetensors_package(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_files_of_torch_tensors(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    package = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
-    kinds = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
-    kinds += ["int64", "int32", "int16", "int8", "uint8", "bool"]
-    values = torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.5, 1.5]])
-    arrays = {kind: values.to(getattr(torch, kind)) for kind in kinds}
-    package.save_file(arrays, tmp_path / "x")
-    found = vq.load(tmp_path / "x")[0]
-    for kind, array in arrays.items():
-        np.testing.assert_array_equal(found[kind], array.float().numpy(), err_msg=kind)
-
-
 # States from elsewhere.
 
 

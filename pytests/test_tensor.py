@@ -91,8 +91,8 @@ def test_numbers() -> None:
 
 
 def test_repr_shows_values_dtype_and_gradient() -> None:
-    assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.])"
-    assert repr(Tensor([1])) == "Tensor([1], dtype=int32)"
+    assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.], shape=[2], dtype=float32)"
+    assert repr(Tensor([1])) == "Tensor([1], shape=[1], dtype=int32)"
     assert "requires_grad=True" in repr(Tensor([1.0], requires_grad=True))
 
 

@@ -309,22 +309,3 @@ def _instance(owner: str) -> Any:
     if owner in ("Learned", "LSQ", "LSQPlus", "PACT"):
         return vq.estimators.LSQ(2)
     raise AssertionError(f"no instance of {owner}")
-
-
-def test_a_torch_tensor_that_requires_a_gradient_is_named() -> None:
-    torch = pytest.importorskip("torch")
-    theirs = torch.ones(4, 4, requires_grad=True)
-    for call in (
-        lambda: vq.Tensor(theirs),
-        lambda: layer()(theirs),
-        lambda: vq.nn.functional.mse_loss(ROWS, theirs),
-        lambda: vq.VectorQuant(4, 5)(theirs),
-        lambda: vq.kmeans(theirs, 2),
-        lambda: vq.metrics.divergence(ROWS, theirs),
-        lambda: vq.optim.SGD([theirs]),
-        lambda: vq.optim.clip_grad_norm([theirs], 1.0),
-        lambda: vq.estimators.quantize_model(torch.nn.Linear(4, 4)),
-        lambda: vq.nn.Sequential(torch.nn.Linear(4, 4)),
-    ):
-        with pytest.raises(TypeError, match=r"torch\.(Tensor|Linear)"):
-            call()

@@ -88,6 +88,11 @@ CONTRADICTIONS: list[tuple[set[str], set[str], str]] = [
     ({"simvq"}, {"affine", "moments"}, "the linear map of SimVQ takes its place"),
     ({"in-place SGD", "in-place AdamW"}, {"ema", "manual ema"}, "an EMA codebook has no gradient"),
     ({"in-place SGD", "in-place AdamW"}, {"simvq"}, "SimVQ freezes the codebook"),
+    (
+        {"inner_steps", "outer_steps", "reassign"},
+        {"ema", "manual ema", "simvq"},
+        "no inplace_optimizer",
+    ),
 ]
 
 # What residual layers refuse of one option, unless `code_size` projects each stage.

@@ -79,11 +79,19 @@ def _text(value: Any, form: str) -> str:
     return repr(bool(value) if form == "bool" else value)
 
 
-def create(kind: str, /, *, generator: Generator | None = None, **options: Any) -> Made:
-    """A module of `kind`. An option that is None stays as the core has it."""
+def create(
+    kind: str,
+    given: Mapping[str, Any] | None = None,
+    /,
+    *,
+    generator: Generator | None = None,
+    **options: Any,
+) -> Made:
+    """A module of `kind`, by options in a mapping or by name. One that is None stays as the core
+    has it."""
     given = {
         name: bool(value) if isinstance(value, np.bool_) else value
-        for name, value in options.items()
+        for name, value in {**(given or {}), **options}.items()
         if value is not None
     }
     source = None if generator is None else generator._handle

@@ -7,7 +7,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,19 @@ class Quantizer(Native):
     def __init__(self, made: Made, dim: int = -1) -> None:
         super().__init__(made)
         self.dim = dim
+
+    def _options_text(self) -> str:
+        text = super()._options_text()
+        return text if self.dim == -1 else f"{text}, dim={self.dim}"
+
+    def _copied(self) -> dict[str, Any]:
+        quantizing = _core.quantizer_is_quantizing(self._handle)
+        return super()._copied() | {"frozen": self.frozen, "quantizing": quantizing}
+
+    def __setstate__(self, copied: dict[str, Any]) -> None:
+        super().__setstate__(copied)
+        _core.quantizer_set_frozen(self._handle, copied["frozen"])
+        _core.quantizer_set_quantizing(self._handle, copied["quantizing"])
 
     def forward(  # type: ignore[override]
         self,
@@ -132,7 +145,7 @@ class Quantizer(Native):
         return self._info(parts)
 
     def _info(self, parts: _core.Quantized) -> tuple[Tensor, QuantizerInfo]:
-        values = {
+        values: dict[str, Any] = {
             name: Tensor._wrap(value) if isinstance(value, _core.TensorHandle) else value
             for name, value in ((name, getattr(parts, name)) for name in _FIELDS)
         }

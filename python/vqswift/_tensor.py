@@ -110,8 +110,7 @@ class Tensor(Interop):
     def __repr__(self) -> str:
         body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
         grad = ", requires_grad=True" if self.requires_grad else ""
-        kind = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
-        return f"Tensor({body}{kind}{grad})"
+        return f"Tensor({body}, shape={[*self.shape]}, dtype={self.dtype}{grad})"
 
     # Gradients
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
-from ._options import Made, create_seeded, refuse_unknown
+from ._options import Made, create_seeded, described, refuse_unknown
 from ._quantizer import Quantizer, QuantizerInfo
 from ._tensor import Tensor
 from .optim import Optimizer
@@ -54,6 +54,9 @@ class VectorQuantOptions(TypedDict, total=False):
     reassign: bool
 
 
+_OF_INPLACE_OPTIMIZER = ("inner_steps", "outer_steps", "reassign")
+
+
 def _create(
     operation: str,
     feature_size: int,
@@ -64,7 +67,7 @@ def _create(
 ) -> Made:
     refuse_unknown(operation, given, VectorQuantOptions.__annotations__)
     options: dict[str, Any] = {**given}
-    options.pop("inplace_optimizer", None)
+    steps_in_place = options.pop("inplace_optimizer", None) is not None
     start = options.get("init", "normal")
     if options.pop("kmeans_init", False):
         if start not in ("normal", "kmeans"):
@@ -72,9 +75,16 @@ def _create(
                 f"[{operation}] init = {start!r} and kmeans_init: only one may choose the start"
             )
         options["init"] = "kmeans"
-    return create_seeded(
+    made = create_seeded(
         operation, seed, feature_size=feature_size, num_codes=num_codes, **options, **own
     )
+    for name in () if steps_in_place else _OF_INPLACE_OPTIMIZER:
+        if made.every()[name] != described("module", operation)[name].initial:
+            raise ValueError(
+                f"[{operation}] {name} = {made.every()[name]!r} and no inplace_optimizer: "
+                "it has no effect"
+            )
+    return made
 
 
 @checked
@@ -87,6 +97,9 @@ class CodebookQuantizer(Quantizer):
 
     def __init__(self, made: Made, dim: int, inplace_optimizer: InplaceOptimizer | None) -> None:
         super().__init__(made, dim)
+        self._step_in_place(inplace_optimizer)
+
+    def _step_in_place(self, inplace_optimizer: InplaceOptimizer | None) -> None:
         optimizers = []
         if inplace_optimizer is not None:
             for index, codebook in enumerate(self.codebooks):
@@ -96,9 +109,30 @@ class CodebookQuantizer(Quantizer):
                         f"[{self._operation}] inplace_optimizer must return a vqswift.optim "
                         f"optimizer, not {type(optimizer).__name__}"
                     )
-                _core.quantizer_set_inplace_optimizer(made.handle, index, optimizer._handle)
+                _core.quantizer_set_inplace_optimizer(self._handle, index, optimizer._handle)
                 optimizers.append(optimizer)
+        self._inplace_optimizer = inplace_optimizer
         self.inplace_optimizers = tuple(optimizers)
+
+    def _options_text(self) -> str:
+        text = super()._options_text()
+        kinds = {type(optimizer).__name__ for optimizer in self.inplace_optimizers}
+        return f"{text}, inplace_optimizer={kinds.pop()}" if kinds else text
+
+    def _copied(self) -> dict[str, Any]:
+        copied = super()._copied()
+        attributes = copied["attributes"]
+        attributes.pop("inplace_optimizers")
+        children = attributes["_children"].items()
+        attributes["_children"] = {n: v for n, v in children if n != "inplace_optimizers"}
+        copied["optimizers"] = [optimizer.state_dict() for optimizer in self.inplace_optimizers]
+        return copied
+
+    def __setstate__(self, copied: dict[str, Any]) -> None:
+        super().__setstate__(copied)
+        self._step_in_place(copied["attributes"]["_inplace_optimizer"])
+        for optimizer, state in zip(self.inplace_optimizers, copied["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
 
     @property
     def codebooks(self) -> list[Tensor]:

@@ -20,7 +20,7 @@ _INK, _FAINT, _PAPER = "#1b1f24", "#68707a", "#ffffff"
 
 
 @dataclass(frozen=True)
-class Row:
+class PictureRow:
     """A row of pictures: its label, a second line, and ``[n, h, w, 3]`` float32 in [0, 1]."""
 
     label: str
@@ -28,7 +28,9 @@ class Row:
     images: NDArray[np.float32]
 
 
-def save_reconstructions(path: Path, rows: Sequence[Row], *, title: str, credit: str) -> None:
+def save_reconstructions(
+    path: Path, rows: Sequence[PictureRow], *, title: str, credit: str
+) -> None:
     """Draws the rows, each below its label, every pixel as a square of three.
 
     Raises ``ImportError`` without Pillow.

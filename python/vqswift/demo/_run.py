@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import vqswift as vq
-
-from .. import data, train
+from .. import data, models, optim, train
+from .._random import manual_seed
+from .._threads import get_threads, set_threads
+from .._vector_quant import VectorQuant
 from . import _report
-from ._picture import Row, save_curves, save_reconstructions
+from ._picture import PictureRow, save_curves, save_reconstructions
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Method:
 
 
 def _inner_optimizer(parameters: Any) -> Any:
-    return vq.optim.SGD(parameters, lr=50.0, momentum=0.9)
+    return optim.SGD(parameters, lr=50.0, momentum=0.9)
 
 
 METHODS = (
@@ -94,7 +95,7 @@ def run(settings: Settings) -> list[Result]:
         raise ValueError(f"[demo] steps {settings.steps}: must be at least 1")
     started = time.monotonic()
     if settings.threads is not None:
-        vq.set_threads(settings.threads)
+        set_threads(settings.threads)
     training, test = _sets(settings)
     output = settings.output
     output.mkdir(parents=True, exist_ok=True)
@@ -103,15 +104,15 @@ def run(settings: Settings) -> list[Result]:
     print(
         f"{training.name}: {len(training)} images to train on, {len(test)} to test; "
         f"{settings.steps} steps of {settings.batch_size} for each of {len(METHODS)} methods, "
-        f"{vq.get_threads()} threads"
+        f"{get_threads()} threads"
     )
     shown = most_varied(test.images, _report.SHOWN)
-    results, rows, histories = [], [Row("original", "", data.unit_range(shown))], {}
+    results, rows, histories = [], [PictureRow("original", "", data.unit_range(shown))], {}
     for method in METHODS:
         result, history, pictures = _train(settings, method, training, test, shown, metrics)
         results.append(result)
         histories[method.name] = history
-        rows.append(Row(method.name, _report.caption(result), pictures))
+        rows.append(PictureRow(method.name, _report.caption(result), pictures))
     title = f"{test.name}: {settings.steps} steps, {settings.codes} codes, seed {settings.seed}"
     save_reconstructions(output / "reconstructions.png", rows, title=title, credit=test.credit)
     written = ["reconstructions.png"]
@@ -154,15 +155,15 @@ def most_varied(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
 
 def _build(settings: Settings, method: Method) -> Any:
     """A model whose weights depend on the seed alone, not on the method."""
-    vq.manual_seed(settings.seed)
-    quantizer = vq.VectorQuant(
+    manual_seed(settings.seed)
+    quantizer = VectorQuant(
         settings.width,
         settings.codes,
         beta=settings.beta,
         kmeans_init=True,
         **method.options,
     )
-    return vq.models.SQVAE(image_size=32, channels=3, width=settings.width, quantizer=quantizer)
+    return models.SQVAE(image_size=32, channels=3, width=settings.width, quantizer=quantizer)
 
 
 def _train(
@@ -178,7 +179,7 @@ def _train(
     model = _build(settings, method)
     trainer = train.Trainer(
         model,
-        vq.optim.AdamW(
+        optim.AdamW(
             model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=1e-4
         ),
         data.Batches(training.images, batch_size=settings.batch_size, seed=settings.seed),
@@ -198,10 +199,10 @@ def _train(
     return Result(method.name, evaluation, seconds, checkpoint), history, pictures
 
 
-def _schedule(steps: int) -> vq.optim.Schedule:
+def _schedule(steps: int) -> optim.Schedule:
     """A linear warm-up over a twentieth of the steps, then half a cosine down to 0."""
     warmup = max(1, steps // 20)
-    return vq.optim.cosine_schedule(max(1, steps - warmup), warmup_steps=warmup)
+    return optim.cosine_schedule(max(1, steps - warmup), warmup_steps=warmup)
 
 
 def _verify(

@@ -141,6 +141,31 @@ class WeightQuantizer(Native):
         quantizer._set_up(handle, start, scale, range)
         return quantizer
 
+    def _copied(self) -> dict[str, Any]:
+        state = self.state_dict()
+        return {
+            "start": self._start,
+            "scale": self._scale,
+            "range": self._range,
+            "state": state,
+            "slices": self.bounds.shape,
+            "bounds": self.bounds,
+            "training": self.training,
+        }
+
+    def __setstate__(self, copied: dict[str, Any]) -> None:
+        start, scale, range = copied["start"], copied["scale"], copied["range"]
+        if range is None:
+            handle = _core.weight_quantizer_create(start._handle, scale)
+        else:
+            weight = Tensor(np.zeros(copied["slices"] or (1,), np.float32))._handle
+            handle = _core.weight_quantizer_create_ranged(
+                start._handle, scale, range, bool(copied["slices"]), weight
+            )
+        self._set_up(handle, start, scale, range)
+        self.load_state_dict(copied["state"], strict=False)
+        self.train(copied["training"])
+
     @property
     def gradient_scale(self) -> float:
         """The constant factor of the gradient."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from .._command_line import Help
 from . import _resnet
-from ._report import Row
+from ._report import TrialRow
 from ._resnet import ResNetSettings
 from ._run import run
-from ._trials import TRIALS, Recipe, Settings, Trial, Twin, full
+from ._trials import TRIALS, Settings, Training, Trial, Twin, full
 
 __all__ = [
     "TRIALS",
-    "Recipe",
+    "Training",
     "ResNetSettings",
-    "Row",
+    "TrialRow",
     "Settings",
     "Trial",
     "Twin",

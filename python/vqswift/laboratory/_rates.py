@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-import vqswift as vq
-
-from .. import data
+from .. import data, nn, optim
+from .._random import Generator, manual_seed
+from .._threads import get_threads, set_threads
 from ..estimators import TwinTrainer, he_bound, quantize_model, to_ste, weighted_layers
 from ._trials import Settings
 
@@ -33,8 +33,8 @@ def run(
     the edge of its cell.
     """
     start = time.perf_counter()
-    threads = vq.get_threads()
-    vq.set_threads(1)
+    threads = get_threads()
+    set_threads(1)
     try:
         errors = np.array(
             [
@@ -43,7 +43,7 @@ def run(
             ]
         )
     finally:
-        vq.set_threads(threads)
+        set_threads(threads)
     mean = errors.mean(0)  # [momentum, rate]
     return {
         "key": key(settings),
@@ -77,11 +77,11 @@ def _error(training: data.ImageSet, seed: int, rate: float, beta: float) -> floa
         while True:
             yield images, labels
 
-    def member() -> tuple[vq.nn.Module, vq.optim.Optimizer]:
+    def member() -> tuple[nn.Module, optim.Optimizer]:
         model = quantize_model(
             _network(seed), bits=BITS, estimator="dsq", layers="conv", range="he"
         )
-        return model, vq.optim.SGD(model.parameters(), lr=rate * (1 - beta), momentum=beta)
+        return model, optim.SGD(model.parameters(), lr=rate * (1 - beta), momentum=beta)
 
     trainer = TwinTrainer(*member())
     model, optimizer = member()
@@ -92,9 +92,8 @@ def _error(training: data.ImageSet, seed: int, rate: float, beta: float) -> floa
     return trainer.records("ste")[-1].alignment_error
 
 
-def _network(seed: int) -> vq.nn.Module:
-    vq.manual_seed(seed)
-    nn = vq.nn
+def _network(seed: int) -> nn.Module:
+    manual_seed(seed)
     net = nn.Sequential(
         nn.AvgPool2d(2),
         nn.Conv2d(1, 8, 3, padding=1),
@@ -106,7 +105,7 @@ def _network(seed: int) -> vq.nn.Module:
         nn.Flatten(),
         nn.Linear(72, 10),
     )
-    generator = vq.Generator(seed, 1)
+    generator = Generator(seed, 1)
     for layer in weighted_layers(net):
         if layer.weight.ndim == 4:
             bound = he_bound(layer.weight.shape)

@@ -27,7 +27,7 @@ _HEADER = (
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """Means over seeds of the last record of a row; `errors` has the alignment error of each seed.
 
     Attributes:
@@ -79,7 +79,7 @@ class Row:
         )
 
 
-def rows(documents: Sequence[dict[str, Any]]) -> list[Row]:
+def rows(documents: Sequence[dict[str, Any]]) -> list[TrialRow]:
     """One for each twin, in the order of the trials."""
     order = [twin.row for trial in TRIALS for twin in trial.twins]
     found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
@@ -102,12 +102,12 @@ def _known_mean(records: Sequence[dict[str, Any]], key: str) -> float:
     return float(np.mean([record[key] for record in records]))
 
 
-def _row(name: str, found: list[tuple[int, dict[str, Any]]], means: dict[str, Any]) -> Row:
+def _row(name: str, found: list[tuple[int, dict[str, Any]]], means: dict[str, Any]) -> TrialRow:
     last = [report["records"][-1] for _, report in found]
     reports = [report for _, report in found]
     yardstick = means.get("Adam" if name.startswith("Adam") else "default")
     gaps = [abs(r["accuracy"] - r["twin_accuracy"]) for r in last]
-    return Row(
+    return TrialRow(
         row=name,
         note=reports[0]["note"],
         seeds=tuple(seed for seed, _ in found),
@@ -149,13 +149,13 @@ def rates_line(study: dict[str, Any]) -> str:
     )
 
 
-def print_rows(found: Sequence[Row]) -> None:
+def print_rows(found: Sequence[TrialRow]) -> None:
     """Prints one line a row; with rich when it is installed."""
     rows = [row.cells() for row in found]
     print_table(_HEADER, rows, width=130, plain=lambda: markdown(found))
 
 
-def markdown(found: Sequence[Row]) -> str:
+def markdown(found: Sequence[TrialRow]) -> str:
     """The table with a note for each row."""
     header = (*_HEADER, "equal wrong classes", "correlation of accuracies", "what is compared")
     rule = ["---", *["---:"] * (len(header) - 2), "---"]
@@ -163,7 +163,7 @@ def markdown(found: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def save(settings: Settings, found: Sequence[Row], study: dict[str, Any] | None) -> list[str]:
+def save(settings: Settings, found: Sequence[TrialRow], study: dict[str, Any] | None) -> list[str]:
     """Writes results.json and table.md; returns the second's name."""
     kept = {
         k: v

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import vqswift as vq
-
-from .. import data
+from .. import data, estimators, models, nn, optim
 from .._command_line import Help
+from .._random import Generator, manual_seed
+from .._threads import set_threads
 from ..estimators import TwinTrainer, quantize_model, quantized_layers, to_ste
 
 _TWIN, _JITTER = "straight-through", "rate x 1.01"
@@ -76,10 +76,10 @@ def run(settings: ResNetSettings) -> dict[str, Any]:
         )
     start = time.perf_counter()
     if settings.threads is not None:
-        vq.set_threads(settings.threads)
+        set_threads(settings.threads)
     images = _images(settings)
     warmup = max(1, round(settings.steps * settings.warmup))
-    schedule = vq.optim.cosine_schedule(max(1, settings.steps - warmup), warmup_steps=warmup)
+    schedule = optim.cosine_schedule(max(1, settings.steps - warmup), warmup_steps=warmup)
     trainer = TwinTrainer(*_member(settings, images), schedule=schedule)
     model, optimizer = _member(settings, images)
     # The paper's L2 penalty acts on the latent weights: outside the theorem, and small.
@@ -136,19 +136,19 @@ def _lines(trainer: TwinTrainer) -> str:
 
 def _member(
     settings: ResNetSettings, images: _Images, scale: float = 1.0
-) -> tuple[vq.nn.Module, vq.optim.Optimizer]:
-    vq.manual_seed(settings.seed)
+) -> tuple[nn.Module, optim.Optimizer]:
+    manual_seed(settings.seed)
     small = images.validation.shape[1] < 64
-    model = vq.models.ResNet50(images.classes, small_images=small)
+    model = models.ResNet50(images.classes, small_images=small)
     quantize_model(
         model, bits=settings.bits, estimator=settings.estimator, layers="conv", range="he"
     )
-    generator = vq.Generator(settings.seed, 1)
+    generator = Generator(settings.seed, 1)
     for layer in quantized_layers(model):
         # Uniform over the grid: the usual start leaves many weights beyond it.
-        bound = vq.estimators.he_bound(layer.weight.shape)
+        bound = estimators.he_bound(layer.weight.shape)
         layer.weight.assign(generator.uniform(layer.weight.shape, -bound, bound))
-    return model, vq.optim.SGD(
+    return model, optim.SGD(
         model.parameters(),
         lr=scale * settings.rate * settings.batch_size / 256,
         momentum=0.9,

@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import vqswift as vq
-
-from .. import data
+from .. import data, optim
+from .._threads import set_threads
 from ..estimators import TwinTrainer
 from . import _plots, _rates, _report
 from ._trials import RATES, Settings, Trial, build, select
 
 
-def run(settings: Settings) -> list[_report.Row]:
+def run(settings: Settings) -> list[_report.TrialRow]:
     """Runs the trials, prints the table and writes everything below ``settings.output``.
 
     A trial that is there already with the same settings is not run again. Raises
@@ -36,7 +35,7 @@ def run(settings: Settings) -> list[_report.Row]:
         raise ValueError(f"[estimators] net {settings.net!r}: must be 'a' or 'b'")
     started = time.monotonic()
     if settings.threads is not None:
-        vq.set_threads(settings.threads)
+        set_threads(settings.threads)
     training, test = _sets(settings)
     folder = settings.output / "trials"
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +77,7 @@ def _train(
     epochs = settings.epochs * trial.recipe.duration
     steps = epochs * settings.steps_per_epoch
     warmup = max(1, steps // 50)
-    schedule = vq.optim.cosine_schedule(max(1, steps - warmup), warmup_steps=warmup)
+    schedule = optim.cosine_schedule(max(1, steps - warmup), warmup_steps=warmup)
     model, optimizer, _ = build(settings, seed, trial.recipe, None)
     trainer = TwinTrainer(model, optimizer, schedule=schedule)
     twins = trial.twins_of(seed == settings.seeds[0])

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-import vqswift as vq
-from vqswift import estimators
+from .. import estimators, models, nn, optim
+from .._random import manual_seed
 
 OUTSIDE = "outside the theorem"
 RATES = "rates"  # names the study of learning rates
@@ -20,7 +20,7 @@ class Settings:
     """Of one run of the experiment; the defaults are the small one.
 
     Attributes:
-        net: "a" or "b", the networks of `vq.models.mnist_net_a` and `mnist_net_b`.
+        net: "a" or "b", the networks of `models.mnist_net_a` and `mnist_net_b`.
         seeds: of rows that need a spread; the others run with the first.
         rate: scales the learning rates of the paper.
         images: of the test split, that accuracies and agreements are measured on.
@@ -60,7 +60,7 @@ def full(settings: Settings) -> Settings:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Training:
     """How a model is trained: its estimator and its optimizer."""
 
     estimator: estimators.Estimator
@@ -71,15 +71,15 @@ class Recipe:
     beta2: float = 0.95
     weight_decay: float = 0.0
 
-    def optimizer_of(self, model: vq.nn.Module, scale: float) -> vq.optim.Optimizer:
+    def optimizer_of(self, model: nn.Module, scale: float) -> optim.Optimizer:
         """The optimizer at the paper's learning rate times `scale`."""
         rate = self.rate * scale
         parameters = model.parameters()
         if self.optimizer == "sgd":
-            return vq.optim.SGD(
+            return optim.SGD(
                 parameters, lr=1e-3 * rate, momentum=self.momentum, weight_decay=self.weight_decay
             )
-        return vq.optim.Adam(
+        return optim.Adam(
             parameters,
             lr=1e-4 * rate,
             betas=(0.9, self.beta2),
@@ -107,7 +107,7 @@ class Trial:
     """A model and its twins, trained in step."""
 
     name: str
-    recipe: Recipe
+    recipe: Training
     twins: tuple[Twin, ...]
 
     def twins_of(self, first_seed: bool) -> tuple[Twin, ...]:
@@ -126,7 +126,7 @@ _RISING = estimators.from_function(_rising, samples=3, cyclical=False)
 TRIALS = (
     Trial(
         "sgd",
-        Recipe(_DSQ),
+        Training(_DSQ),
         (
             Twin("default", every_seed=True, note="DSQ and STE, alpha and M"),
             Twin("jitter", "same", 1.01, every_seed=True, note="DSQ and DSQ, rate x 1.01"),
@@ -137,26 +137,26 @@ TRIALS = (
     ),
     Trial(
         "adam",
-        Recipe(_DSQ, "adam"),
+        Training(_DSQ, "adam"),
         (
             Twin("Adam", every_seed=True, note="DSQ and STE, nothing changed"),
             Twin("Adam jitter", "same", 1.01, every_seed=True, note="DSQ and DSQ, rate x 1.01"),
         ),
     ),
-    Trial("ewgs", Recipe(_EWGS), (Twin("EWGS", "ste", note=OUTSIDE),)),
-    Trial("non-cyclical", Recipe(_RISING), (Twin("non-cyclical", "ste", note=OUTSIDE),)),
+    Trial("ewgs", Training(_EWGS), (Twin("EWGS", "ste", note=OUTSIDE),)),
+    Trial("non-cyclical", Training(_RISING), (Twin("non-cyclical", "ste", note=OUTSIDE),)),
     Trial(
         "weight decay",
-        Recipe(_DSQ, weight_decay=1e-2),
+        Training(_DSQ, weight_decay=1e-2),
         (Twin("weight decay 1e-2", note=OUTSIDE),),
     ),
-    Trial("cosine", Recipe(estimators.cosine()), (Twin("cosine", note="alpha and M"),)),
-    Trial("adam 0.9", Recipe(_DSQ, "adam", beta2=0.9), (Twin("Adam, b2 0.9"),)),
-    Trial("adam 0.999", Recipe(_DSQ, "adam", beta2=0.999), (Twin("Adam, b2 0.999"),)),
-    Trial("adam ewgs", Recipe(_EWGS, "adam"), (Twin("Adam, EWGS", "ste", note=OUTSIDE),)),
+    Trial("cosine", Training(estimators.cosine()), (Twin("cosine", note="alpha and M"),)),
+    Trial("adam 0.9", Training(_DSQ, "adam", beta2=0.9), (Twin("Adam, b2 0.9"),)),
+    Trial("adam 0.999", Training(_DSQ, "adam", beta2=0.999), (Twin("Adam, b2 0.999"),)),
+    Trial("adam ewgs", Training(_EWGS, "adam"), (Twin("Adam, EWGS", "ste", note=OUTSIDE),)),
     Trial(
         "no momentum",
-        Recipe(_DSQ, rate=10.0, momentum=0.0),
+        Training(_DSQ, rate=10.0, momentum=0.0),
         (
             Twin("no momentum", note="DSQ and STE, rate x 10, momentum 0"),
             Twin("no momentum jitter", "same", 1.01, note="DSQ and DSQ, rate x 1.01"),
@@ -164,7 +164,7 @@ TRIALS = (
     ),
     Trial(
         "scaledown",
-        Recipe(_DSQ, rate=0.1, duration=3),
+        Training(_DSQ, rate=0.1, duration=3),
         (Twin("scaledown", note="rate x 0.1, epochs x 3"),),
     ),
 )
@@ -181,11 +181,11 @@ def select(names: tuple[str, ...]) -> tuple[Trial, ...]:
 
 
 def build(
-    settings: Settings, seed: int, recipe: Recipe, twin: Twin | None
-) -> tuple[vq.nn.Module, vq.optim.Optimizer, bool]:
+    settings: Settings, seed: int, recipe: Training, twin: Twin | None
+) -> tuple[nn.Module, optim.Optimizer, bool]:
     """A model, its optimizer, and whether its weights begin at M(w)."""
-    vq.manual_seed(seed)
-    net = {"a": vq.models.mnist_net_a, "b": vq.models.mnist_net_b}[settings.net]
+    manual_seed(seed)
+    net = {"a": models.mnist_net_a, "b": models.mnist_net_b}[settings.net]
     model = estimators.quantize_model(
         net(), bits=settings.bits, estimator=recipe.estimator, layers="conv", range="he"
     )

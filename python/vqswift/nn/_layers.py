@@ -235,6 +235,9 @@ class _Fused(Module):
         object.__setattr__(self, "_handle", handle)
         object.__setattr__(self, "_parts", parts)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_handle": None, "_parts": []}
+
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         raise NotImplementedError
 

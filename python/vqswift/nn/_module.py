@@ -11,7 +11,6 @@ from .. import _core
 from .._arguments import checked
 from .._arrays import as_array
 from .._fitting import fitted
-from .._interop import not_copied
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
 
@@ -187,9 +186,6 @@ class Module:
         """Drop the gradients of `parameters`."""
         for parameter in self.parameters():
             parameter.grad = None
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        not_copied(type(self).__name__)
 
     def __repr__(self) -> str:
         lines = [

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from .. import _core
 from .._arguments import checked, operation_of
 from .._integers import as_layer_input
-from .._options import Made
+from .._options import Made, create
+from .._random import Generator
 from .._tensor import Tensor
 from ._module import Module
 
@@ -20,6 +21,11 @@ def _positional(layer: Native) -> set[str]:
     """The parameters of a layer's kind that are given without their names."""
     parameters = inspect.signature(type(layer)).parameters.values()
     return {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
+
+
+def blank(kind: type[Native]) -> Native:
+    """A layer that `__setstate__` fills."""
+    return kind.__new__(kind)
 
 
 @checked
@@ -112,6 +118,56 @@ class Native(Module):
     def _load_generators(self, state: dict[str, Any]) -> None:
         pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
         _core.module_load_generators(self._handle, pairs)
+
+    # Copies: from options and state, as if the layer had been made and trained again.
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return blank, (type(self),), self._copied()
+
+    def _copied(self) -> dict[str, Any]:
+        """What `__setstate__` makes the layer anew from."""
+        made = self._made
+        assert made is not None, type(self).__name__
+        own = ("_handle", "_made", "_tensors", "_weight_quantizers")
+        attributes = {name: value for name, value in self.__dict__.items() if name not in own}
+        state = _core.module_parameters(self._handle, True) + _core.module_buffers(self._handle)
+        return {
+            "made": (made.kind, dict(made.options)),
+            "attributes": attributes,
+            "quantizers": self._layer_quantizers(),
+            "state": {name: Tensor._wrap(handle).numpy() for name, handle in state},
+            "generators": {n: Tensor._wrap(h).numpy() for n, h in self._own_generators()},
+            "training": self.training,
+        }
+
+    def __setstate__(self, copied: dict[str, Any]) -> None:
+        words = next(iter(copied["generators"].values()), np.zeros(6, np.int32))
+        seed, stream, _ = (int(word) for word in words.view(np.uint64))
+        self._restore(create(*copied["made"], generator=Generator(seed, stream)), copied)
+
+    def _restore(self, made: Made | _core.ModuleHandle, copied: dict[str, Any]) -> None:
+        Native.__init__(self, made)
+        self.__dict__.update(copied["attributes"])
+        for (name, handle), quantizer in zip(
+            _core.module_weighted_layers(self._handle), copied["quantizers"], strict=True
+        ):
+            if quantizer is not None:
+                _core.module_set_weight_quantizer(handle, quantizer._handle)
+                weight = dict(self._own_parameters(True))[f"{name}.weight".lstrip(".")]
+                self.__dict__.setdefault("_weight_quantizers", {})[id(weight)] = quantizer
+        pairs = [(name, Tensor(value)._handle) for name, value in copied["state"].items()]
+        _core.module_load(self._handle, pairs, False)
+        Native._load_generators(self, copied["generators"])
+        _core.module_set_training(self._handle, copied["training"])
+
+    def _layer_quantizers(self) -> list[Native | None]:
+        """The quantizer of the weight of each linear or convolution layer."""
+        given: dict[int, Native] = self.__dict__.get("_weight_quantizers", {})
+        weights = dict(self._own_parameters(True)) if given else {}
+        return [
+            given.get(id(weights[f"{name}.weight".lstrip(".")])) if given else None
+            for name, _ in _core.module_weighted_layers(self._handle)
+        ]
 
     def __getattr__(self, name: str) -> Tensor:
         if not name.startswith("_"):

@@ -5,8 +5,9 @@ trainer.fit(600)
 print(evaluate(model, test_images))
 """
 
+from .._renamed import renamed
 from ._checkpoint import load_model, load_trainer, save_trainer
-from ._evaluation import Evaluation, evaluate, perplexity, psnr, reconstruct
+from ._evaluation import Evaluation, evaluate, perplexity_of, psnr_of, reconstruct
 from ._progress import track
 from ._trainer import StepMetrics, Trainer
 
@@ -17,9 +18,11 @@ __all__ = [
     "evaluate",
     "load_model",
     "load_trainer",
-    "perplexity",
-    "psnr",
+    "perplexity_of",
+    "psnr_of",
     "reconstruct",
     "save_trainer",
     "track",
 ]
+
+__getattr__ = renamed(__name__, {"psnr": "psnr_of", "perplexity": "perplexity_of"})

@@ -13,11 +13,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-import vqswift as vq
-
+from .. import optim
 from .._arguments import checked, refuse
-from .._checkpoint import Path
+from .._checkpoint import Path, load, save
 from .._fitting import fitted
+from .._tensor import Tensor
 from ._trainer import Trainer
 
 _GRADIENT = "codebook.grad"
@@ -34,7 +34,7 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
             tensors[prefix + _GRADIENT] = codebook.grad.numpy()
     tensors |= _prefixed("rng.", trainer.model.rng_state_dict())
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
-    vq.save(path, tensors, metadata)
+    save(path, tensors, metadata)
 
 
 @checked
@@ -45,7 +45,7 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     ``TypeError`` when the file is no trainer's checkpoint or does not fit, ``OSError`` when it
     cannot be read; the trainer is then as it was.
     """
-    tensors, metadata = vq.load(path)
+    tensors, metadata = load(path)
     if missing := {"step", "batches"} - set(metadata):
         raise ValueError(f"[load_trainer] {path!r}: no {' and no '.join(sorted(missing))} in it")
     step, position = _step(path, metadata["step"]), _position(path, metadata["batches"])
@@ -58,7 +58,7 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
         if given is not None:
             name = prefix + _GRADIENT
             fit = fitted("load_trainer", name, given, codebook.dtype, codebook.shape)
-            gradient = vq.Tensor(fit)
+            gradient = Tensor(fit)
         optimizer._checked_state(state)
         inplace.append((optimizer, state, codebook, gradient))
     outer = _taken("optim.", tensors)
@@ -81,7 +81,7 @@ def load_model(model: Any, path: Path) -> None:
     """Loads the model's part of a checkpoint."""
     if not hasattr(model, "load_state_dict"):
         refuse("load_model", "model", model, "a module")
-    tensors, _ = vq.load(path)
+    tensors, _ = load(path)
     model.load_state_dict(_taken("model.", tensors))
 
 
@@ -101,7 +101,7 @@ def _position(path: Path, text: str) -> dict[str, Any]:
     return position
 
 
-def _inplace(model: Any) -> list[tuple[str, vq.optim.Optimizer, vq.Tensor]]:
+def _inplace(model: Any) -> list[tuple[str, optim.Optimizer, Tensor]]:
     """The prefix of each in-place optimizer's entries, the optimizer and its codebook."""
     found = [
         pair

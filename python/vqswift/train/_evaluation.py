@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import vqswift as vq
-
+from .. import nn
 from .._arguments import checked, refuse
+from .._functions import no_grad
+from .._tensor import Tensor
 from ..data import Batches
 
 
@@ -36,7 +37,7 @@ class Evaluation:
 
 
 @checked
-def evaluate(model: vq.nn.Module, images: NDArray[Any], *, batch_size: int = 256) -> Evaluation:
+def evaluate(model: nn.Module, images: NDArray[Any], *, batch_size: int = 256) -> Evaluation:
     """Evaluates ``model`` on ``[n, h, w, c]`` images, uint8 or float32 in [0, 1].
 
     The model is in evaluation mode meanwhile and changes in nothing.
@@ -51,8 +52,8 @@ def evaluate(model: vq.nn.Module, images: NDArray[Any], *, batch_size: int = 256
     mse = squared_error / images.size
     return Evaluation(
         mse=mse,
-        psnr=psnr(mse),
-        perplexity=perplexity(counts),
+        psnr=psnr_of(mse),
+        perplexity=perplexity_of(counts),
         active_codes=int(np.count_nonzero(counts)),
         images=len(images),
     )
@@ -60,43 +61,43 @@ def evaluate(model: vq.nn.Module, images: NDArray[Any], *, batch_size: int = 256
 
 @checked
 def reconstruct(
-    model: vq.nn.Module, images: NDArray[Any], *, batch_size: int = 256
+    model: nn.Module, images: NDArray[Any], *, batch_size: int = 256
 ) -> NDArray[np.float32]:
     """The reconstructions ``[n, h, w, c]`` of the images, in evaluation mode."""
     return np.concatenate([output for _, output, _ in _passes(model, images, batch_size)])
 
 
 @checked
-def psnr(mse: float) -> float:
+def psnr_of(mse: float) -> float:
     """Peak signal to noise ratio in dB of a mean squared error, data range 1; 0 gives infinity."""
     if mse < 0:
-        raise ValueError(f"[psnr] mse {mse}: must not be negative")
+        raise ValueError(f"[psnr_of] mse {mse}: must not be negative")
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
 @checked
-def perplexity(counts: NDArray[Any]) -> float:
+def perplexity_of(counts: NDArray[Any]) -> float:
     """``2^H``, H the entropy in bits of codes that occur ``counts`` ``[k]`` times."""
     counts = np.asarray(counts)
     if counts.ndim != 1:
-        raise ValueError(f"[perplexity] counts of shape {[*counts.shape]}: [k] is required")
+        raise ValueError(f"[perplexity_of] counts of shape {[*counts.shape]}: [k] is required")
     total = counts.sum()
     if total <= 0 or (counts < 0).any():
-        raise ValueError(f"[perplexity] counts that sum to {total}: must be codes of a set")
+        raise ValueError(f"[perplexity_of] counts that sum to {total}: must be codes of a set")
     shares = counts[counts > 0] / total
     return float(2 ** -(shares * np.log2(shares)).sum())
 
 
 def _passes(
-    model: vq.nn.Module, images: NDArray[Any], batch_size: int
+    model: nn.Module, images: NDArray[Any], batch_size: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]]:
     """Batches of images, their reconstructions and their codes."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with vq.no_grad():
+        with no_grad():
             for x in Batches(images, batch_size=batch_size, shuffle=False):
-                output = model(vq.Tensor(x))
+                output = model(Tensor(x))
                 if not (isinstance(output, tuple) and len(output) == 2):
                     refuse("evaluate", "the model's output", output, "(reconstruction, info)")
                 reconstruction, info = output

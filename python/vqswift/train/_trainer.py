@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import vqswift as vq
-
+from .. import nn, optim
 from .._arguments import checked
+from .._tensor import Tensor
 from .._termination import Termination
 from ..data import Batches
 from ._metrics_file import MetricsFile
@@ -68,8 +68,8 @@ class Trainer:
 
     def __init__(
         self,
-        model: vq.nn.Module,
-        optimizer: vq.optim.Optimizer,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
         batches: Batches,
         *,
         alpha: float = 5.0,
@@ -91,7 +91,7 @@ class Trainer:
         self.schedule = schedule
         self.clip_norm = clip_norm
         self.step = 0
-        self._reconstruction_loss = reconstruction_loss or vq.nn.functional.mse_loss
+        self._reconstruction_loss = reconstruction_loss or nn.functional.mse_loss
         self._metrics = MetricsFile(metrics, tag)
         self._checkpoint = checkpoint
 
@@ -143,7 +143,7 @@ class Trainer:
     def _one_step(self, batch: Any) -> StepMetrics:
         start = time.perf_counter()
         images = batch[0] if isinstance(batch, tuple) else batch
-        x = vq.Tensor(images)
+        x = Tensor(images)
         if self.schedule is not None:
             self.optimizer.scale_lr(float(self.schedule(self.step)))
         rate = float(self.optimizer.lr)
@@ -158,7 +158,7 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         if self.clip_norm is not None:
-            vq.optim.clip_grad_norm(self.model.parameters(), self.clip_norm)
+            optim.clip_grad_norm(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
         self.step += 1
         seconds = time.perf_counter() - start

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import vqswift as vq
 from vqswift import Tensor, nn
 from vqswift.nn import functional as F
@@ -48,7 +49,6 @@ def from_torch(tensor: Any) -> np.ndarray:
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("direction", ["to torch", "from torch"])
 def test_weights_move_to_and_from_torch(name: str, direction: str) -> None:
-    torch = pytest.importorskip("torch")
     make, make_torch, shape = LAYERS[name]
     mine, theirs = make(), make_torch(torch)
     a = images(*shape).numpy()
@@ -71,7 +71,6 @@ def test_weights_move_to_and_from_torch(name: str, direction: str) -> None:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_gradients_equal_torchs(name: str) -> None:
-    torch = pytest.importorskip("torch")
     make, make_torch, shape = LAYERS[name]
     mine, theirs = make(), make_torch(torch)
     theirs.load_state_dict({n: torch.tensor(v) for n, v in mine.state_dict().items()}, strict=False)
@@ -106,14 +105,12 @@ def test_layer_gradients_equal_torchs(name: str) -> None:
     ],
 )
 def test_activations_equal_torchs(mine: Callable[[], nn.Module], theirs: str) -> None:
-    torch = pytest.importorskip("torch")
     a = (images(1000) * 3.0).numpy()
     expected = getattr(torch.nn, theirs)()(torch.tensor(a, dtype=torch.float64)).numpy()
     np.testing.assert_allclose(mine()(Tensor(a)).numpy(), expected, atol=8 * EPSILON)
 
 
 def test_losses_equal_torchs(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
     a, b = (rng.normal(size=(6, 5)).astype(np.float32) for _ in range(2))
     labels = rng.integers(0, 5, 6)
     cases = [

@@ -1,0 +1,127 @@
+"""Copies of layers, by `copy` and `pickle`: equal in state, and alike in all that follows."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import vqswift as vq
+from vqswift import estimators, nn, optim
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+class Own(nn.Module):
+    """A layer under two names, a parameter of its own, layers in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 8)
+        self.again = self.first
+        self.scale = vq.Tensor(np.full(8, 0.5), requires_grad=True)
+        self.register_buffer("shift", vq.Tensor(np.ones(8)))
+        self.layers = [nn.Tanh(), nn.Dropout(0.25)]
+
+    def forward(self, x: vq.Tensor) -> vq.Tensor:
+        x = self.again(self.first(x)) * self.scale + self.shift
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: nn.Linear(8, 3),
+    "network": lambda: nn.Sequential(nn.Linear(8, 4), nn.Dropout(0.3), nn.LayerNorm(4)),
+    "own": Own,
+    "codebook": lambda: vq.VectorQuant(8, 16, affine_lr=0.1, replace_freq=2, temperature=0.5),
+    "in place": lambda: vq.VectorQuant(
+        8, 16, inplace_optimizer=partial(optim.SGD, lr=0.1, momentum=0.9), inner_steps=2
+    ),
+    "group": lambda: vq.GroupVectorQuant(8, 16, groups=2, ema_decay=0.9),
+    "residual": lambda: vq.ResidualVectorQuant(
+        8, 16, stages=3, quantizer_dropout=0.5, kmeans_init=True
+    ),
+    "sampled": lambda: vq.GumbelQuant(8, 16),
+    "signs": lambda: vq.LFQ(8),
+    "weights": lambda: estimators.quantize_model(network(), bits=2),
+    "weights by channel": lambda: estimators.quantize_model(
+        network(), bits=3, estimator="cosine", range="mse", per_channel=True
+    ),
+    "learned steps": lambda: estimators.quantize_model(network(), bits=3, estimator="lsq"),
+    "annealed": lambda: estimators.quantize_model(network(), bits=1, estimator="ede"),
+}
+
+
+def pickled(model: nn.Module) -> Any:
+    return pickle.loads(pickle.dumps(model))
+
+
+def trained(model: nn.Module, steps: int = 3) -> np.ndarray:
+    """The output of the last of so many steps."""
+    x = vq.Tensor(vq.Generator(2).normal((16, 8)).numpy(), requires_grad=True)
+    optimizer = optim.AdamW(model.parameters(), lr=1e-2) if model.parameters() else None
+    for _ in range(steps):
+        out: Any = model(x)
+        y, loss = (out[0], out[1].loss) if isinstance(out, tuple) else (out, 0)
+        ((y * y).mean() + loss).backward()
+        if optimizer is not None:
+            optimizer.step()
+            optimizer.zero_grad()
+    return y.numpy()
+
+
+def assert_same(a: nn.Module, b: nn.Module) -> None:
+    for one, other in (
+        (a.state_dict(), b.state_dict()),
+        (a.rng_state_dict(), b.rng_state_dict()),
+    ):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            np.testing.assert_array_equal(other[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+def test_a_copy_goes_on_as_its_original(
+    name: str, copied: Callable[[nn.Module], nn.Module], no_leak: None
+) -> None:
+    model = MODELS[name]()
+    trained(model)
+    twin = copied(model)
+    assert_same(model, twin)
+    assert repr(twin) == repr(model) and twin.training == model.training
+    before = twin.state_dict()
+    np.testing.assert_array_equal(trained(twin), trained(model))
+    assert_same(model, twin)
+    if model.parameters():
+        assert any((twin.state_dict()[key] != value).any() for key, value in before.items())
+
+
+def test_a_copy_keeps_what_is_shared_and_how_it_stands() -> None:
+    twin = copy.deepcopy(Own().eval())
+    assert twin.first is twin.again and not twin.layers[1].training
+    assert len(twin.parameters()) == 3
+    quantizer = copy.deepcopy(vq.VectorQuant(8, 4, dim=1).freeze())
+    assert quantizer.frozen and quantizer.dim == 1
+    assert repr(quantizer) == "VectorQuant(8, 4, dim=1)"
+
+
+def test_a_model_that_is_copied_before_its_first_batch_starts_alike() -> None:
+    vq.manual_seed(4)
+    model = vq.models.SQVAE(vq.VectorQuant(16, 32, kmeans_init=True), width=16)
+    twin = copy.deepcopy(model)
+    x = vq.Generator(3).uniform((2, 16, 16, 3))
+    np.testing.assert_array_equal(model(x)[0].numpy(), twin(x)[0].numpy())
+    assert_same(model, twin)
+
+
+def test_an_optimizer_is_not_copied() -> None:
+    with pytest.raises(TypeError, match="build another and load the state_dict"):
+        copy.deepcopy(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
