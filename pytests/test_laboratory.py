@@ -213,5 +213,7 @@ class TestImageFolder:
         empty.mkdir()
         with pytest.raises(FileNotFoundError, match="no sub-folder has images"):
             data.ImageFolder(empty, size=14)
+        with pytest.warns(UserWarning, match=r"the classes \['empty'\] have no images"):
+            images = data.ImageFolder(folder, size=14)
         with pytest.raises(ValueError, match="batch_size 9: must be from 1 to 7"):
-            data.ImageFolder(folder, size=14).batches(9)
+            images.batches(9)
