@@ -116,7 +116,7 @@ class Caller:
             }.get(kind, library.vq_module_buffers)
             status = call(owner, ctypes.byref(made))
         elif "gaussian" in function:
-            return self.module("gaussian_quant", feature_size=3, num_codes=4)
+            return self.module("sqvae_quant", feature_size=3, num_codes=4)
         elif "weight_quantizer" in function:
             estimator = ctypes.c_void_p(self.handle("vq_estimator", ""))
             status = library.vq_weight_quantizer_create(

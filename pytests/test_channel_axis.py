@@ -16,7 +16,7 @@ LAYERS: dict[str, Callable[[int], Any]] = {
     "fsq": lambda dim: vq.FSQ([3, 3, 3, 3], dim=dim),
     "lfq": lambda dim: vq.LFQ(4, dim=dim),
     "gumbel_quant": lambda dim: vq.GumbelQuant(4, 8, dim=dim),
-    "gaussian_quant": lambda dim: vq.GaussianQuant(4, 8, dim=dim),
+    "sqvae_quant": lambda dim: vq.SQVAEQuant(4, 8, dim=dim),
 }
 
 
@@ -73,7 +73,7 @@ def test_a_mask_that_does_not_fit_names_its_own_shape() -> None:
 
 
 def test_logvar_tells_its_shape_as_passed() -> None:
-    layer = vq.GaussianQuant(4, 8, kind="IV", dim=1)
+    layer = vq.SQVAEQuant(4, 8, kind="IV", dim=1)
     with pytest.raises(ValueError, match=r"\[2, 4, 5\] and \[2, 4, 3\].*z's shape"):
         layer(np.ones((2, 4, 3), np.float32), np.ones((2, 4, 5), np.float32))
 

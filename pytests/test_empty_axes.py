@@ -271,7 +271,7 @@ QUANTIZERS: dict[str, Callable[[], Any]] = {
     "FSQ": lambda: vq.FSQ([3, 3, 3, 3]),
     "LFQ": lambda: vq.LFQ(4),
     "Gumbel": lambda: vq.GumbelQuant(4, 8),
-    "Gaussian": lambda: vq.GaussianQuant(4, 8),
+    "Gaussian": lambda: vq.SQVAEQuant(4, 8),
 }
 
 

@@ -312,7 +312,7 @@ def test_a_codebook_that_an_optimizer_moved_is_not_overwritten(init: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "make_layer", [lambda: vq.GumbelQuant(D, K, seed=1), lambda: vq.GaussianQuant(D, K, seed=1)]
+    "make_layer", [lambda: vq.GumbelQuant(D, K, seed=1), lambda: vq.SQVAEQuant(D, K, seed=1)]
 )
 @pytest.mark.parametrize("is_loaded", [False, True])
 def test_other_quantizers_forget_the_moments_of_the_codebook_before(

@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "fsq": lambda x: quantized(vq.FSQ([3, 3, 3, 3]), x),
     "lfq": lambda x: quantized(vq.LFQ(4), x),
     "gumbel_quant": lambda x: quantized(vq.GumbelQuant(4, 5), x),
-    "gaussian_quant": lambda x: quantized(vq.GaussianQuant(4, 5), x),
+    "sqvae_quant": lambda x: quantized(vq.SQVAEQuant(4, 5), x),
     "mse_loss": lambda x: F.mse_loss(x, ROWS * 0.5).numpy(),
     "target of l1_loss": lambda x: F.l1_loss(ROWS * 0.5, x).numpy(),
     "logits": lambda x: F.cross_entropy(x, [0, 1, 2]).numpy(),

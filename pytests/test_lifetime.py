@@ -23,8 +23,8 @@ def images(*shape: int) -> vq.Tensor:
     return vq.Generator(1).normal(shape)
 
 
-def gaussian_quantizer() -> object:
-    layer, z = vq.GaussianQuant(4, 8, kind="IV"), images(6, 4)
+def sqvae_quantizer() -> object:
+    layer, z = vq.SQVAEQuant(4, 8, kind="IV"), images(6, 4)
     return layer(z, z), layer.encode(z, z), layer.reconstruction_loss(z, z)
 
 
@@ -50,7 +50,7 @@ KINDS: dict[str, Callable[[], object]] = {
     )(images(6, 4)),
     "scalar quantizers": lambda: (vq.FSQ([3, 5])(images(6, 2)), vq.LFQ(3)(images(6, 3))),
     "Gumbel quantizer": lambda: vq.GumbelQuant(4, 8, code_size=2)(images(6, 4)),
-    "Gaussian quantizer": lambda: gaussian_quantizer(),
+    "Gaussian quantizer": lambda: sqvae_quantizer(),
     "optimizer": lambda: optim.AdamW(small_network().parameters()),
     "schedule": lambda: optim.cosine_schedule(10),
     "state": lambda: small_network().state_dict(),
@@ -85,7 +85,7 @@ ERRORS: dict[str, Callable[[], object]] = {
     "quantizer": lambda: vq.VectorQuant(4, 8)(images(2, 3)),
     "quantizer options": lambda: vq.VectorQuant(4, 8, affine_groups=3),
     "not finite": lambda: vq.VectorQuant(2, 4)(vq.Tensor([[1.0, np.nan]])),
-    "log variance": lambda: vq.GaussianQuant(4, 8, kind="II")(images(2, 4), images(2, 3)),
+    "log variance": lambda: vq.SQVAEQuant(4, 8, kind="II")(images(2, 4), images(2, 3)),
     "levels": lambda: vq.FSQ([3, 0]),
     "k-means": lambda: vq.kmeans(np.ones((4, 2)), 0),
     "optimizer": lambda: optim.Adam([vq.Tensor([1.0])]),

@@ -18,7 +18,7 @@ FAMILY: dict[str, Callable[[], vq.Quantizer]] = {
     "LFQ": lambda: vq.LFQ(4, commitment_weight=0.25, temperature=1.0),
     "Gumbel": lambda: vq.GumbelQuant(4, 9, temperature_decay=0.5),
     "hard Gumbel": lambda: vq.GumbelQuant(4, 9, hard=True),
-    **{f"Gaussian {kind}": lambda kind=kind: vq.GaussianQuant(4, 9, kind=kind) for kind in KINDS},
+    **{f"Gaussian {kind}": lambda kind=kind: vq.SQVAEQuant(4, 9, kind=kind) for kind in KINDS},
 }
 LAYERS = pytest.mark.parametrize("make", FAMILY.values(), ids=FAMILY.keys())
 
@@ -29,7 +29,7 @@ def vectors(*shape: int, seed: int = 1) -> Tensor:
 
 def arguments(layer: vq.Quantizer, z: Tensor) -> tuple[Tensor, ...]:
     """z and, where the layer takes one, a log variance."""
-    needs = isinstance(layer, vq.GaussianQuant) and layer.kind != "I"
+    needs = isinstance(layer, vq.SQVAEQuant) and layer.kind != "I"
     return (z, vectors(*z.shape, seed=2)) if needs else (z,)
 
 
@@ -265,7 +265,7 @@ def test_layers_of_one_seed_differ_and_a_manual_seed_repeats_them() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gaussian_evaluation_equals_its_formulas(kind: str) -> None:
-    layer = vq.GaussianQuant(5, 30, kind=kind).eval()
+    layer = vq.SQVAEQuant(5, 30, kind=kind).eval()
     state = layer.state_dict()
     state["log_variance"] = np.array(-1.0, np.float32)
     layer.load_state_dict(state)
@@ -293,7 +293,7 @@ def test_gaussian_evaluation_equals_its_formulas(kind: str) -> None:
 def test_gaussian_reconstruction_loss() -> None:
     x, y = vectors(4, 6, 5, 3), vectors(4, 6, 5, 3, seed=2)
     squares = ((x.numpy().astype(np.float64) - y.numpy()) ** 2).sum()
-    loss = vq.GaussianQuant.reconstruction_loss(x, y)
+    loss = vq.SQVAEQuant.reconstruction_loss(x, y)
     assert loss.item() == pytest.approx(45 * np.log(squares / 4), rel=8 * EPSILON)
 
 
@@ -339,7 +339,7 @@ def test_an_sq_vae_learns_clusters_and_its_variance_anneals_itself(kind: str) ->
     x = clusters() @ np.random.default_rng(1).normal(size=(4, 64)).astype(np.float32) / 2
     vq.manual_seed(0)
     encoder, variance, decoder = nn.Linear(64, 8), nn.Linear(64, 8), nn.Linear(8, 64)
-    layer = vq.GaussianQuant(8, 32, kind=kind, temperature_decay=0.99, temperature_min=0.1)
+    layer = vq.SQVAEQuant(8, 32, kind=kind, temperature_decay=0.99, temperature_min=0.1)
     parts = (encoder, variance, decoder, layer)
     optimizer = optim.Adam([p for part in parts for p in part.parameters()], lr=0.02)
     for _ in range(200):

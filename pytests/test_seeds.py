@@ -22,7 +22,7 @@ SEEDED: dict[str, Callable[..., Any]] = {
     "group": lambda **s: vq.GroupVectorQuant(4, 8, groups=2, **s),
     "residual": lambda **s: vq.ResidualVectorQuant(4, 8, stages=3, quantizer_dropout=0.5, **s),
     "Gumbel": lambda **s: vq.GumbelQuant(4, 8, **s),
-    "Gaussian": lambda **s: vq.GaussianQuant(4, 8, **s),
+    "Gaussian": lambda **s: vq.SQVAEQuant(4, 8, **s),
     "recipe": lambda **s: vq.recipes.get().build(4, 8, **s),
 }
 

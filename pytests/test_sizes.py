@@ -74,7 +74,7 @@ LAYERS: dict[str, Callable[[int], object]] = {
     "groups": lambda n: vq.GroupVectorQuant(4, 8, groups=n),
     "stages": lambda n: vq.ResidualVectorQuant(4, 8, stages=n),
     "gumbel": lambda n: vq.GumbelQuant(n, n),
-    "gaussian": lambda n: vq.GaussianQuant(n, n),
+    "gaussian": lambda n: vq.SQVAEQuant(n, n),
     "levels": lambda n: vq.FSQ([n, n]),
     "bits": lambda n: vq.LFQ(n),
     "centroids": lambda n: vq.kmeans(np.ones((3, 2**16), np.float32), n),

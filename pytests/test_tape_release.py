@@ -109,7 +109,7 @@ CHAINS: dict[str, tuple[np.ndarray, Step]] = {
     "FSQ": (ROW.reshape(1, 2), quantized(vq.FSQ([3, 4]))),
     "LFQ": (ROW.reshape(1, 2), lambda x: SIGNS(x)[0] + SIGNS(x)[1].loss),
     "Gumbel": (ROW.reshape(1, 2), quantized(vq.GumbelQuant(2, 3))),
-    "Gaussian": (ROW.reshape(1, 2), quantized(vq.GaussianQuant(2, 3))),
+    "Gaussian": (ROW.reshape(1, 2), quantized(vq.SQVAEQuant(2, 3))),
     "reinmax": (ROW.reshape(1, 2), lambda x: estimators.reinmax(x, GENERATOR)),
     "gumbel_softmax": (ROW.reshape(1, 2), lambda x: estimators.gumbel_softmax(x, GENERATOR)),
     "weight quantizer": (ROW, estimators.WeightQuantizer(2, 1.0, "dsq")),

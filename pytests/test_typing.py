@@ -96,7 +96,7 @@ with vq.no_grad():
     perplexity: float = info.perplexity
 nearest: np.ndarray = vq.nearest_codes(np.zeros((4, 2)), np.zeros((3, 2)))
 whole: vq.Tensor = vq.FSQ([8, 5, 5])(np.zeros((2, 3)))[0]
-gaussian = vq.GaussianQuant(8, 16, kind="IV", dim=1)
+gaussian = vq.SQVAEQuant(8, 16, kind="IV", dim=1)
 chosen: vq.Tensor = gaussian.encode(x, logvar=x)
 objective: vq.Tensor = gaussian.reconstruction_loss(x, x) + vq.LFQ(4)(x)[1].loss
 tau: float = vq.GumbelQuant(8, 16, code_size=4, hard=True).temperature

@@ -122,7 +122,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "FSQ": lambda: vq.FSQ([4, 3, 2, 5]),
     "LFQ": lambda: vq.LFQ(4),
     "GumbelQuant": lambda: vq.GumbelQuant(4, 5),
-    "GaussianQuant": lambda: vq.GaussianQuant(4, 5),
+    "SQVAEQuant": lambda: vq.SQVAEQuant(4, 5),
     "CodeUsage": lambda: vq.metrics.CodeUsage(5),
     "Estimator": vq.estimators.dsq,
     "GridEstimator": lambda: vq.estimators.dsq().on(2, 1.0),

@@ -69,7 +69,7 @@ MODULES = (
 QUANTIZERS = (
     *("vq.VectorQuant(4, 5)", "vq.GroupVectorQuant(4, 5, groups=2)", "vq.FSQ([4, 3, 2, 5])"),
     *("vq.ResidualVectorQuant(4, 5, stages=2)", "vq.LFQ(4)", "vq.GumbelQuant(4, 5)"),
-    *("vq.GaussianQuant(4, 5)", "vq.GaussianQuant(4, 5, kind='IV')", "vq.VectorQuant(4, 5, dim=1)"),
+    *("vq.SQVAEQuant(4, 5)", "vq.SQVAEQuant(4, 5, kind='IV')", "vq.VectorQuant(4, 5, dim=1)"),
     *("vq.VectorQuant(4, 5, kmeans_init=True)", "vq.VectorQuant(4, 5, ema_decay=0.9)"),
     "vq.VectorQuant(4, 5, inplace_optimizer=lambda p: vq.optim.SGD(p, 0.1))",
     "vq.VectorQuant(4, 5, ema_decay=0.9, ema_manual=True, replace_freq=1)",

@@ -174,7 +174,7 @@ CALLS: dict[str, Call] = {
     "FSQ": (quantize(lambda *levels: vq.FSQ(levels)), (3, 4, 2, 5)),
     "LFQ": (quantize(vq.LFQ), (4,)),
     "GumbelQuant": (quantize(lambda a, b, c: vq.GumbelQuant(a, b, code_size=c)), (4, 8, 3)),
-    "GaussianQuant": (quantize(vq.GaussianQuant), (4, 8)),
+    "SQVAEQuant": (quantize(vq.SQVAEQuant), (4, 8)),
     "kmeans": (
         lambda a, b: vq.kmeans(X, a, b if b < 100 or b > 2**40 else 1),
         (3, 2),

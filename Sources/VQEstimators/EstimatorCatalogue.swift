@@ -208,7 +208,7 @@ extension EstimatorKind {
     return EstimatorForm(
       derivative: { abs($0) <= bound ? 1 : bound / abs($0) },
       warp: { abs($0) <= bound ? $0 : copysign(($0 * $0 + bound * bound) / (2 * bound), $0) },
-      kernel: .magnitudeAware)
+      kernel: .mad)
   }
 
   struct Strength {

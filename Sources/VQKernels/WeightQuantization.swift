@@ -95,7 +95,7 @@ public enum EstimatorShape {
   /// factor max(|w|, cap)^exponent.
   case power(exponent: Float, cap: Float, factor: Float)
   /// 1 on the grid, bound / |w| beyond it.
-  case magnitudeAware
+  case mad
   /// 1 + 2 strength sign(g) (w - Q(w)) / D; 0 beyond the grid.
   case errorWise(strength: Float)
 }
@@ -139,7 +139,7 @@ public func estimateGradient(
   case .approxSign: map { w, _ in max(0, 2 - 2 * abs(w)) }
   case .power(let exponent, let cap, let factor):
     map { w, _ in factor * exponential(exponent * logarithm(max(abs(w), cap))) }
-  case .magnitudeAware: map { w, _ in grid.holds(w) ? 1 : Float(grid.bound) / abs(w) }
+  case .mad: map { w, _ in grid.holds(w) ? 1 : Float(grid.bound) / abs(w) }
   case .errorWise(let strength):
     map { w, g in
       let position = grid.position(w)

@@ -20,7 +20,7 @@ struct CodebookMap {
     bias = isLearned ? try .zeros([groups, d]).requiringGrad(.norm) : nil
     transform = options.isSimVQ ? try Tensor.identity(d).requiringGrad(.weight) : nil
     moments =
-      options.affine == .moments
+      options.affine == .ema
       ? try AffineMoments(width: d, groups: groups, momentum: options.affineMomentum) : nil
   }
 

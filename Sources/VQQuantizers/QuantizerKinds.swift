@@ -78,8 +78,8 @@ extension GumbelQuant {
   }
 }
 
-extension GaussianQuant {
-  public static let kind = ModuleKind("gaussian_quant", GaussianQuantOptions.table) { options, _ in
-    try GaussianQuant(options)
+extension SQVAEQuant {
+  public static let kind = ModuleKind("sqvae_quant", SQVAEQuantOptions.table) { options, _ in
+    try SQVAEQuant(options)
   }
 }

@@ -203,7 +203,7 @@ extension VectorQuantOptions {
         operation, "code_size", "\(width)",
         "stages that share a codebook share its space: it must be feature_size = \(featureSize)")
     }
-    guard isProjected || codebookNorm == .none || codebookNorm == .clamped else {
+    guard isProjected || codebookNorm == .none || codebookNorm == .l2c else {
       throw VQError.value(
         operation, "cb_norm", codebookNorm.optionName,
         "codes of a fixed scale cannot follow residuals, which shrink from stage to stage: "

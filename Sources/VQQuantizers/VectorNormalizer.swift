@@ -80,7 +80,7 @@ extension Tensor {
     switch norm {
     case .none: return self
     case .l2: return try unitRows()
-    case .clamped: return try clampedRows(maximum: options.maximumNorm)
+    case .l2c: return try clampedRows(maximum: options.maximumNorm)
     case .group: return try standardizedGroups(options.normGroups)
     case .batch, .instance: return try standardizedColumns().values
     }

@@ -7,7 +7,7 @@ public enum VectorNorm: Int32, Sendable, OptionChoice {
   /// To unit length; a zero vector stays zero.
   case l2 = 1
   /// To a length of at most `maximumNorm`.
-  case clamped = 2
+  case l2c = 2
   /// Each channel to mean 0 and variance 1 over the batch, or over the codebook.
   case batch = 3
   /// Each of `normGroups` groups of channels of a vector to mean 0 and variance 1.
@@ -43,7 +43,7 @@ public enum AffineForm: Int32, Sendable, OptionChoice {
   /// `(1 + lr s) C + lr b` with s and b learned; lr = 0 is the identity.
   case learned = 0
   /// The moments of the codebook moved to those of the vectors (eq. 40-45).
-  case moments = 1
+  case ema = 1
 
   public var optionName: String { self == .learned ? "learned" : "ema" }
 }
@@ -100,7 +100,7 @@ public struct VectorQuantOptions: Sendable {
   public var norm = VectorNorm.none
   /// Norm of the effective codebook.
   public var codebookNorm = VectorNorm.none
-  /// The length that `.clamped` allows.
+  /// The length that `.l2c` allows.
   public var maximumNorm: Float = 10
   /// Groups of channels of `.group`.
   public var normGroups = 4
@@ -211,13 +211,16 @@ extension VectorQuantOptions {
     func refuse(_ isBoth: Bool, _ name: String, _ value: Any, _ why: String) throws {
       if isBoth { throw VQError.value(operation, name, "\(value)", why) }
     }
-    let moments = affine == .moments
+    let moments = affine == .ema
     try refuse(
       moments && affineLearningRate > 0, "affine_lr", affineLearningRate,
       "affine by moments learns nothing: it must be 0")
     try refuse(
       moments && codeCount / affineGroups < 2, "affine_groups", affineGroups,
       "affine by moments needs at least two codes in a group to have a variance")
+    try refuse(
+      affineGroups > 1 && !moments && affineLearningRate == 0, "affine_groups", affineGroups,
+      "it needs an affine map: affine_lr above 0, or affine by moments")
     try refuse(
       isEMA && syncNu > 0, "sync_nu", syncNu,
       "no optimizer takes the gradient of an EMA codebook: one of sync_nu and ema_decay must be 0")

@@ -18,7 +18,7 @@ private let modules = Family<ModuleKind>(
     SQVAEOptions.encoder, SQVAEOptions.decoder, ResNet50.kind,
     // Quantizers
     VectorQuant.kind, GroupVectorQuant.kind, ResidualVectorQuant.kind, FSQ.kind, LFQ.kind,
-    GumbelQuant.kind, GaussianQuant.kind,
+    GumbelQuant.kind, SQVAEQuant.kind,
     // Learned quantizers of weights and activations
     PACT.kind, LSQ.kind, LSQPlus.kind,
   ].map { ($0.name, $0.options, $0) })

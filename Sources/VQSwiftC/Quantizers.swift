@@ -89,8 +89,8 @@ public func vq_quantizer_encode(
 }
 
 /// The quantizer that takes log variances; nil for another, which none may be given to.
-private func gaussian(_ quantizer: Quantizer, _ logvar: Tensor?) throws -> GaussianQuant? {
-  if let quantizer = quantizer as? GaussianQuant { return quantizer }
+private func gaussian(_ quantizer: Quantizer, _ logvar: Tensor?) throws -> SQVAEQuant? {
+  if let quantizer = quantizer as? SQVAEQuant { return quantizer }
   guard logvar == nil else {
     throw VQError.misuse("quantizer", "a \(type(of: quantizer)) takes no log variance")
   }

@@ -7,7 +7,7 @@ import Testing
     groups: Int = 1, momentum: Float = 0.1, _ change: (inout VectorQuantOptions) -> Void = { _ in }
   ) throws -> VectorQuant {
     var options = VectorQuantOptions(featureSize: 3, codeCount: 12)
-    options.affine = .moments
+    options.affine = .ema
     options.affineGroups = groups
     options.affineMomentum = momentum
     change(&options)

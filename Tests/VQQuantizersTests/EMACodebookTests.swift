@@ -122,7 +122,7 @@ import Testing
 
   /// In raw space the update is that of the mapped-back vectors; without smoothing E moves to
   /// `(decay E + (1 - decay) sum z) / (decay + (1 - decay) n)`.
-  @Test(arguments: [AffineForm.learned, .moments], [1, 2])
+  @Test(arguments: [AffineForm.learned, .ema], [1, 2])
   func updatesInRawSpaceUnderAffineMaps(form: AffineForm, groups: Int) throws {
     let decay: Float = 0.8
     let layer = try layer(VectorQuantTests.handCodes, width: 2) {

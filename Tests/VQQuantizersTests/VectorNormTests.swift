@@ -134,7 +134,7 @@ import Testing
   }
 
   @Test func clampedNormShortensLongVectors() throws {
-    let layer = try layer(norm: .clamped, codebookNorm: .clamped)
+    let layer = try layer(norm: .l2c, codebookNorm: .l2c)
     let z = try Tensor([3, 0, 0, 4, 0.3, 0, 0, 0.4], shape: [2, 4])
     #expect(isClose(try layer.quantize(z).z.values, [0.9, 0, 0, 1.2, 0.3, 0, 0, 0.4], 1e-6))
     for row in 0..<6 {
@@ -158,7 +158,7 @@ import Testing
 
   // MARK: All
 
-  static let norms: [VectorNorm] = [.none, .l2, .clamped, .batch, .group, .instance]
+  static let norms: [VectorNorm] = [.none, .l2, .l2c, .batch, .group, .instance]
 
   @Test(arguments: norms, norms) func evaluationDecodesItsCodes(norm: VectorNorm, own: VectorNorm)
     throws

@@ -19,7 +19,7 @@ def gumbel(*sizes: Any, **options: Any) -> Callable[[], object]:
 
 
 def gaussian(*sizes: Any, **options: Any) -> Callable[[], object]:
-    return lambda: vq.GaussianQuant(*(sizes or (4, 8)), **options)
+    return lambda: vq.SQVAEQuant(*(sizes or (4, 8)), **options)
 
 
 QUANTIZER_FAMILY: dict[str, Case] = {
@@ -67,42 +67,42 @@ QUANTIZER_FAMILY: dict[str, Case] = {
         RuntimeError,
         ["gumbel_quant", "4 elements", "codes of 2"],
     ),
-    "kind": (gaussian(kind="V"), ValueError, ["gaussian_quant", "kind = 'V'", "IV"]),
-    "codes of gaussian": (gaussian(4, -8), ValueError, ["gaussian_quant", "num_codes = -8"]),
+    "kind": (gaussian(kind="V"), ValueError, ["sqvae_quant", "kind = 'V'", "IV"]),
+    "codes of gaussian": (gaussian(4, -8), ValueError, ["sqvae_quant", "num_codes = -8"]),
     "decay of gaussian": (gaussian(temperature_decay=0.0), ValueError, ["temperature_decay = 0.0"]),
-    "seed of gaussian": (gaussian(seed=1 << 64), ValueError, ["gaussian_quant", "2**64-1"]),
+    "seed of gaussian": (gaussian(seed=1 << 64), ValueError, ["sqvae_quant", "2**64-1"]),
     "missing logvar": (
-        lambda: vq.GaussianQuant(4, 8, kind="III")(ones(2, 4)),
+        lambda: vq.SQVAEQuant(4, 8, kind="III")(ones(2, 4)),
         ValueError,
-        ["gaussian_quant", "logvar = none", "type III"],
+        ["sqvae_quant", "logvar = none", "type III"],
     ),
     "missing logvar in encode": (
-        lambda: vq.GaussianQuant(4, 8, kind="IV").encode(ones(2, 4)),
+        lambda: vq.SQVAEQuant(4, 8, kind="IV").encode(ones(2, 4)),
         ValueError,
-        ["gaussian_quant", "logvar = none", "type IV"],
+        ["sqvae_quant", "logvar = none", "type IV"],
     ),
     "logvar for type I": (
-        lambda: vq.GaussianQuant(4, 8)(ones(2, 4), ones(2, 4)),
+        lambda: vq.SQVAEQuant(4, 8)(ones(2, 4), ones(2, 4)),
         ValueError,
-        ["gaussian_quant", "logvar = [2, 4]", "type I"],
+        ["sqvae_quant", "logvar = [2, 4]", "type I"],
     ),
     "shape of logvar": (
-        lambda: vq.GaussianQuant(4, 8, kind="II")(ones(2, 4), ones(2, 1)),
+        lambda: vq.SQVAEQuant(4, 8, kind="II")(ones(2, 4), ones(2, 1)),
         ValueError,
-        ["gaussian_quant", "[2, 1]", "[2, 4]", "z's shape"],
+        ["sqvae_quant", "[2, 1]", "[2, 4]", "z's shape"],
     ),
     "nan in logvar": (
-        lambda: vq.GaussianQuant(1, 8, kind="IV")([[1.0]], [[NAN]]),
+        lambda: vq.SQVAEQuant(1, 8, kind="IV")([[1.0]], [[NAN]]),
         ValueError,
-        ["gaussian_quant", "logvar holds nan"],
+        ["sqvae_quant", "logvar holds nan"],
     ),
     "shapes of a reconstruction": (
-        lambda: vq.GaussianQuant.reconstruction_loss(ones(2, 3), ones(2, 4)),
+        lambda: vq.SQVAEQuant.reconstruction_loss(ones(2, 3), ones(2, 4)),
         ValueError,
         ["reconstruction_loss", "[2, 3]", "[2, 4]", "equal"],
     ),
     "no images": (
-        lambda: vq.GaussianQuant.reconstruction_loss(ones(0, 3), ones(0, 3)),
+        lambda: vq.SQVAEQuant.reconstruction_loss(ones(0, 3), ones(0, 3)),
         ValueError,
         ["reconstruction_loss", "[0, 3]"],
     ),

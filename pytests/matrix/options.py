@@ -88,6 +88,7 @@ CONTRADICTIONS: list[tuple[set[str], set[str], str]] = [
     ({"simvq"}, {"affine", "moments"}, "the linear map of SimVQ takes its place"),
     ({"in-place SGD", "in-place AdamW"}, {"ema", "manual ema"}, "an EMA codebook has no gradient"),
     ({"in-place SGD", "in-place AdamW"}, {"simvq"}, "SimVQ freezes the codebook"),
+    ({"affine_groups"}, {"simvq"}, "it needs an affine map"),
     (
         {"inner_steps", "outer_steps", "reassign"},
         {"ema", "manual ema", "simvq"},

@@ -82,7 +82,7 @@ def test_gumbel_training(hard: bool, tau: float) -> None:
 @pytest.mark.parametrize("mean", [0.0, 64.0])
 def test_gaussian_training(kind: str, mean: float) -> None:
     batch, time = 4, 6
-    layer = vq.GaussianQuant(D, K, kind=kind, temperature=0.8)
+    layer = vq.SQVAEQuant(D, K, kind=kind, temperature=0.8)
     state = layer.state_dict()
     state["log_variance"] = np.array(0.3, np.float32)
     state["codebook"] += np.float32(mean)
@@ -140,7 +140,7 @@ def test_lfq_loss(bits: int, temperature: float) -> None:
 
 def test_reconstruction_loss() -> None:
     x, y = leaf(1, 4, 3, 7), leaf(2, 4, 3, 7)
-    vq.GaussianQuant.reconstruction_loss(x, y).backward()
+    vq.SQVAEQuant.reconstruction_loss(x, y).backward()
     a, b = double(x.numpy()), double(y.numpy())
     (21 / 2 * (((a - b) ** 2).sum() / 4).log()).backward()
     compare({"x": x, "y": y}, {"x": a, "y": b})

@@ -78,7 +78,7 @@ def test_gumbel_values_and_gradients_equal_autograd(rng: np.random.Generator, ha
 
 @pytest.mark.parametrize("kind", ["I", "II", "III", "IV"])
 def test_gaussian_values_and_gradients_equal_autograd(rng: np.random.Generator, kind: str) -> None:
-    layer = vq.GaussianQuant(D, K, kind=kind, temperature=TAU, seed=1)
+    layer = vq.SQVAEQuant(D, K, kind=kind, temperature=TAU, seed=1)
     state = layer.state_dict()
     state["log_variance"] = np.float32(0.3)
     layer.load_state_dict(state)
@@ -120,7 +120,7 @@ def test_gaussian_values_and_gradients_equal_autograd(rng: np.random.Generator, 
 def test_the_gaussian_reconstruction_loss_equals_autograd(rng: np.random.Generator) -> None:
     x, output = rng.normal(size=(2, 4, 6, 5, 3)).astype(np.float32)
     ours, peer = Tensor(output, requires_grad=True), double(output)
-    loss = vq.GaussianQuant.reconstruction_loss(x, ours)
+    loss = vq.SQVAEQuant.reconstruction_loss(x, ours)
     squared = (torch.tensor(x) - peer).square().flatten(1).sum(1)
     expected = 6 * 5 * 3 / 2 * squared.mean().log()
     assert_close(loss, expected, "loss")

@@ -28,8 +28,9 @@ from ._functions import (  # noqa: E402
     where,
 )
 from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
-from ._quantizer_family import FSQ, LFQ, GaussianQuant, GumbelQuant  # noqa: E402
+from ._quantizer_family import FSQ, LFQ, GumbelQuant, SQVAEQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
+from ._renamed import renamed as _renames  # noqa: E402
 from ._search import KMeansResult, kmeans, nearest_codes  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
@@ -48,7 +49,10 @@ _LAZY = frozenset({"data", "estimators", "metrics", "recipes", "train"})
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         return _importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _renamed(name)
+
+
+_renamed = _renames(__name__, {"GaussianQuant": "SQVAEQuant"})
 
 
 def __dir__() -> list[str]:
@@ -58,7 +62,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "FSQ",
     "LFQ",
-    "GaussianQuant",
+    "SQVAEQuant",
     "Generator",
     "GroupVectorQuant",
     "GumbelQuant",

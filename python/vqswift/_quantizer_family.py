@@ -167,7 +167,7 @@ class GumbelQuant(Quantizer):
 
 
 @checked
-class GaussianQuant(Quantizer):
+class SQVAEQuant(Quantizer):
     """Gaussian stochastic quantization, the quantizer of SQ-VAE, types I to IV.
 
     Takida et al., "SQ-VAE: Variational Bayes on Discrete Representation with Self-annealed
@@ -199,7 +199,7 @@ class GaussianQuant(Quantizer):
         dim: channel axis of z and logvar; 1 for channels-first.
     """
 
-    _operation = "gaussian_quant"
+    _operation = "sqvae_quant"
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class GaussianQuant(Quantizer):
     ) -> None:
         super().__init__(
             create_seeded(
-                "gaussian_quant",
+                "sqvae_quant",
                 seed,
                 feature_size=feature_size,
                 num_codes=num_codes,
@@ -295,7 +295,7 @@ class GaussianQuant(Quantizer):
         mean over the batch stands inside the logarithm, as one variance for all images gives. An
         SSE of 0 counts as the smallest normal float32.
         """
-        operation = "gaussian_quant.reconstruction_loss"
+        operation = "sqvae_quant.reconstruction_loss"
         target = as_floats(operation, "x", x)._handle
         given = as_floats(operation, "x_reconstructed", x_reconstructed)._handle
         return Tensor._wrap(_core.gaussian_reconstruction_loss(target, given))

@@ -398,7 +398,7 @@ typedef struct {
 } vq_quantized;
 
 /// z [..., d]. `mask`, i32 [...], is 0 for vectors to leave out; `stages` of a residual quantizer
-/// are used, 0 for all. `logvar`, z's shape, is the log variance that a "gaussian_quant" of types
+/// are used, 0 for all. `logvar`, z's shape, is the log variance that a "sqvae_quant" of types
 /// II to IV requires, and no other takes.
 VQ_CHECKED vq_status vq_quantizer_forward(vq_module *quantizer, const vq_tensor *z,
     const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, int64_t stages,

@@ -16,14 +16,14 @@ struct FamilyCase: CustomTestStringConvertible, Sendable {
     _ layer: Quantizer, _ z: Tensor, logVariance: Tensor, mask: Tensor? = nil
   ) throws -> Quantized {
     guard takesLogVariance else { return try layer.quantize(z, mask: mask) }
-    return try (layer as! GaussianQuant).quantize(z, logVariance: logVariance, mask: mask)
+    return try (layer as! SQVAEQuant).quantize(z, logVariance: logVariance, mask: mask)
   }
 
   func encode(
     _ layer: Quantizer, _ z: Tensor, logVariance: Tensor, mask: Tensor? = nil
   ) throws -> Tensor {
     guard takesLogVariance else { return try layer.encode(z, mask: mask) }
-    return try (layer as! GaussianQuant).encode(z, logVariance: logVariance, mask: mask)
+    return try (layer as! SQVAEQuant).encode(z, logVariance: logVariance, mask: mask)
   }
 
   static let all: [FamilyCase] =
@@ -57,10 +57,10 @@ struct FamilyCase: CustomTestStringConvertible, Sendable {
     FamilyCase(
       name: "Gaussian \(kind.optionName)", width: 4,
       make: { seed in
-        var options = GaussianQuantOptions(featureSize: 4, codeCount: 11)
+        var options = SQVAEQuantOptions(featureSize: 4, codeCount: 11)
         options.kind = kind
         options.seed = seed
-        return try GaussianQuant(options)
+        return try SQVAEQuant(options)
       }, takesLogVariance: kind != .shared)
   }
 }

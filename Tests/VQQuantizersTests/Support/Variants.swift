@@ -28,7 +28,7 @@ struct Variant: CustomTestStringConvertible, Sendable {
   static let all: [Variant] = [
     Variant("plain"),
     Variant("learned affine") { ($0.affineLearningRate, $0.affineGroups) = (2, 2) },
-    Variant("moments") { ($0.affine, $0.affineGroups) = (.moments, 2) },
+    Variant("moments") { ($0.affine, $0.affineGroups) = (.ema, 2) },
     Variant("synchronized") { $0.syncNu = 0.5 },
     Variant("in-place", isInplace: true) { $0.innerSteps = 2 },
     Variant("in-place, synchronized, affine, regularized", isInplace: true) {
@@ -36,11 +36,11 @@ struct Variant: CustomTestStringConvertible, Sendable {
       ($0.orthogonalWeight, $0.entropyWeight) = (0.3, 0.2)
     },
     Variant("in-place, reassigned, moments", isInplace: true) {
-      ($0.affine, $0.reassign) = (.moments, true)
+      ($0.affine, $0.reassign) = (.ema, true)
     },
     Variant("EMA") { $0.emaDecay = 0.8 },
     Variant("EMA, moments, replaced") {
-      ($0.emaDecay, $0.affine, $0.replaceFrequency) = (0.8, .moments, 1)
+      ($0.emaDecay, $0.affine, $0.replaceFrequency) = (0.8, .ema, 1)
     },
     Variant("replaced") { $0.replaceFrequency = 2 },
     Variant("k-means, again") { ($0.start, $0.kMeansFrequency) = (.kMeans, 2) },
@@ -49,7 +49,7 @@ struct Variant: CustomTestStringConvertible, Sendable {
     Variant("directional") { $0.gradient = .directional },
     Variant("SimVQ") { ($0.isSimVQ, $0.syncNu, $0.replaceFrequency) = (true, 0.5, 2) },
     Variant("l2") { $0.norm = .l2 },
-    Variant("clamped") { ($0.norm, $0.codebookNorm, $0.maximumNorm) = (.clamped, .clamped, 1) },
+    Variant("clamped") { ($0.norm, $0.codebookNorm, $0.maximumNorm) = (.l2c, .l2c, 1) },
     Variant("batch norm") { $0.norm = .batch },
     Variant("group norm") { ($0.norm, $0.normGroups) = (.group, 1) },
     Variant("instance norm") { $0.norm = .instance },

@@ -4,17 +4,17 @@ import VQKernels
 
 @testable import VQQuantizers
 
-@Suite struct GaussianQuantTests {
+@Suite struct SQVAEQuantTests {
   static let kinds: [VarianceKind] = [.shared, .sample, .vector, .element]
 
   static func layer(
     _ kind: VarianceKind, width: Int = 3, codes: Int = 6,
-    _ change: (inout GaussianQuantOptions) -> Void = { _ in }
-  ) throws -> GaussianQuant {
-    var options = GaussianQuantOptions(featureSize: width, codeCount: codes)
+    _ change: (inout SQVAEQuantOptions) -> Void = { _ in }
+  ) throws -> SQVAEQuant {
+    var options = SQVAEQuantOptions(featureSize: width, codeCount: codes)
     options.kind = kind
     change(&options)
-    return try GaussianQuant(options)
+    return try SQVAEQuant(options)
   }
 
   @Test func handValues() throws {
@@ -35,7 +35,7 @@ import VQKernels
 
   /// Variances, loss terms and codes in Float64 of `z` [b, t, d].
   private static func reference(
-    _ layer: GaussianQuant, _ z: Tensor, _ logVariance: Tensor
+    _ layer: SQVAEQuant, _ z: Tensor, _ logVariance: Tensor
   ) -> (entropy: Double, error: Double, codes: [Int]) {
     let (batch, time, d) = (z.shape[0], z.shape[1], z.shape[2])
     let (x, v) = (z.values.map(Double.init), logVariance.values.map(Double.init))
@@ -241,7 +241,7 @@ import VQKernels
     #expect(one != (try layer.encode(z, logVariance: .zeros([40, 3])).codes))
     #expect(
       errorText { try layer.encode(z) }
-        == "[gaussian_quant] logvar = none: type IV needs the encoder's log variance, of z's shape")
+        == "[sqvae_quant] logvar = none: type IV needs the encoder's log variance, of z's shape")
   }
 
   @Test func refusesLogVariancesThatDoNotFit() throws {
@@ -249,25 +249,25 @@ import VQKernels
     let z = try sample([2, 3], seed: 16)
     #expect(
       errorText { try one.quantize(z, logVariance: z) }
-        == "[gaussian_quant] logvar = [2, 3]: type I has one learned variance and takes none")
+        == "[sqvae_quant] logvar = [2, 3]: type I has one learned variance and takes none")
     #expect(
       errorText { try three.quantize(z) }
-        == "[gaussian_quant] logvar = none: type III needs the encoder's log variance, of z's shape"
+        == "[sqvae_quant] logvar = none: type III needs the encoder's log variance, of z's shape"
     )
     #expect(
       errorText { try three.quantize(z, logVariance: nil) }
-        == "[gaussian_quant] logvar = none: type III needs the encoder's log variance, of z's shape"
+        == "[sqvae_quant] logvar = none: type III needs the encoder's log variance, of z's shape"
     )
     #expect(
       errorText { try three.quantize(z, logVariance: .ones([2, 1])) }
-        == "[gaussian_quant] shapes [2, 1] and [2, 3]: logvar must have z's shape")
+        == "[sqvae_quant] shapes [2, 1] and [2, 3]: logvar must have z's shape")
     #expect(
       errorText { try three.quantize(z, logVariance: Tensor(codes: [1], shape: [1])) }
-        == "[gaussian_quant] dtype int32: float32 is required")
+        == "[sqvae_quant] dtype int32: float32 is required")
     #expect(
       errorText {
         try three.quantize(z, logVariance: Tensor([0, 0, 0, .infinity, 0, 0], shape: [2, 3]))
-      } == "[gaussian_quant] logvar holds inf at flat index 3: every element must be finite")
+      } == "[sqvae_quant] logvar holds inf at flat index 3: every element must be finite")
     #expect(errorText { try three.encode(z) } == "")
   }
 
@@ -287,26 +287,26 @@ import VQKernels
     #expect(equal.grad!.values.allSatisfy { $0 == 0 })
     #expect(
       errorText { try gaussianReconstructionLoss(x, .ones([4, 2])) }
-        == "[gaussian_quant.reconstruction_loss] shapes [4, 2, 3] and [4, 2]: images [batch, ...] of "
+        == "[sqvae_quant.reconstruction_loss] shapes [4, 2, 3] and [4, 2]: images [batch, ...] of "
         + "equal shapes are required")
     #expect(
       errorText { try gaussianReconstructionLoss(.ones([0, 2]), .ones([0, 2])) }
-        == "[gaussian_quant.reconstruction_loss] shape [0, 2] has no elements: the mean needs at "
+        == "[sqvae_quant.reconstruction_loss] shape [0, 2] has no elements: the mean needs at "
         + "least one value")
   }
 
   @Test func refusesBadOptions() {
     #expect(
       errorText { try Self.layer(.shared, width: 0) }
-        == "[gaussian_quant] feature_size = 0: must be at least 1")
+        == "[sqvae_quant] feature_size = 0: must be at least 1")
     #expect(
       errorText { try Self.layer(.shared, codes: 0) }
-        == "[gaussian_quant] num_codes = 0: must be at least 1")
+        == "[sqvae_quant] num_codes = 0: must be at least 1")
     #expect(
       errorText { try Self.layer(.shared, width: 1 << 31) }
-        == "[gaussian_quant] sizes [2147483648, 6]: their product does not fit in memory")
+        == "[sqvae_quant] sizes [2147483648, 6]: their product does not fit in memory")
     #expect(
       errorText { try Self.layer(.shared) { $0.schedule.decay = 0 } }
-        == "[gaussian_quant] temperature_decay = 0.0: must be above 0 and at most 1")
+        == "[sqvae_quant] temperature_decay = 0.0: must be above 0 and at most 1")
   }
 }

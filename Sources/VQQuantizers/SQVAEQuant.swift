@@ -16,8 +16,8 @@ import VQTensor
 ///   the batch, the samples of z's first axis that have a vector. The second term is `commitmentLoss`, the
 ///   first `regularization`. The reconstruction's term is `gaussianReconstructionLoss`.
 /// - `Quantized.d` is the plain squared distance of the vector to its code.
-public final class GaussianQuant: Quantizer {
-  public let options: GaussianQuantOptions
+public final class SQVAEQuant: Quantizer {
+  public let options: SQVAEQuantOptions
   /// C, [k, d].
   public let codebook: Tensor
   /// s, a scalar.
@@ -26,12 +26,12 @@ public final class GaussianQuant: Quantizer {
 
   private static let logVarianceLimit: Float = 23
 
-  override var name: String { "gaussian_quant" }
+  override var name: String { "sqvae_quant" }
   public override var featureSize: Int { options.featureSize }
   public override var codeCount: Int { options.codeCount }
 
-  public init(_ options: GaussianQuantOptions) throws {
-    try options.check("gaussian_quant")
+  public init(_ options: SQVAEQuantOptions) throws {
+    try options.check("sqvae_quant")
     self.options = options
     let generator = Generator(seed: options.seed, stream: options.stream)
     codebook = try generator.normal([options.codeCount, options.featureSize])
@@ -155,7 +155,7 @@ public final class GaussianQuant: Quantizer {
   /// `1 / s2`: [m, 1], or [m, d] for type IV.
   private func precision(_ logVariance: Tensor?, _ samples: SampleIndex) throws -> Tensor {
     func exponential(_ x: Tensor) throws -> Tensor {
-      let limit = GaussianQuant.logVarianceLimit
+      let limit = SQVAEQuant.logVarianceLimit
       return try x.clamp(minimum: -limit, maximum: limit).exp()
     }
     try self.logVariance.requireFinite(name, "log_variance")
@@ -242,7 +242,7 @@ private struct SampleIndex {
 /// squared error, the mean over the batch, x's first axis, taken inside the logarithm as one variance for all
 /// images gives. An SSE of 0 counts as the smallest normal float, without gradient.
 public func gaussianReconstructionLoss(_ x: Tensor, _ reconstruction: Tensor) throws -> Tensor {
-  let operation = "gaussian_quant.reconstruction_loss"
+  let operation = "sqvae_quant.reconstruction_loss"
   guard x.rank >= 1, x.shape == reconstruction.shape else {
     throw VQError.shape(
       operation, [x.shape, reconstruction.shape], "images [batch, ...] of equal shapes are required"

@@ -14,8 +14,8 @@ public enum VarianceKind: Int32, OptionChoice {
   public var optionName: String { ["I", "II", "III", "IV"][Int(rawValue) - 1] }
 }
 
-/// The options of a `GaussianQuant`.
-public struct GaussianQuantOptions {
+/// The options of a `SQVAEQuant`.
+public struct SQVAEQuantOptions {
   /// Elements of a vector, d.
   public var featureSize: Int
   /// Codes in the codebook, k.
@@ -38,7 +38,7 @@ public struct GaussianQuantOptions {
   }
 
   public static let table = GumbelSchedule.table.extended(
-    GaussianQuantOptions(featureSize: 0, codeCount: 0), at: \.schedule
+    SQVAEQuantOptions(featureSize: 0, codeCount: 0), at: \.schedule
   ) {
     Option("feature_size", \.featureSize, .size, isRequired: true)
     Option("num_codes", \.codeCount, .size, isRequired: true)
