@@ -46,7 +46,9 @@ let package = Package(
   products: [
     .library(
       name: "VQSwift",
-      targets: ["VQSwift", "VQTensor", "VQNN", "VQQuantizers", "VQModels", "VQEstimators"]),
+      targets: [
+        "VQSwift", "VQTensor", "VQNN", "VQQuantizers", "VQMetrics", "VQModels", "VQEstimators",
+      ]),
     .library(name: "VQSwiftC", type: .static, targets: ["VQSwiftC"]),
   ],
   targets: [
@@ -66,16 +68,19 @@ let package = Package(
     .target(
       name: "VQQuantizers", dependencies: ["VQNN", "VQTensor", "VQKernels"],
       swiftSettings: conditions),
+    .target(
+      name: "VQMetrics", dependencies: ["VQQuantizers", "VQTensor", "VQKernels"],
+      swiftSettings: conditions),
     .target(name: "VQModels", dependencies: ["VQNN", "VQQuantizers"], swiftSettings: conditions),
     .target(
       name: "VQEstimators", dependencies: ["VQNN", "VQTensor", "VQKernels"],
       swiftSettings: conditions),
     .target(
       name: "VQSwift",
-      dependencies: ["VQEstimators", "VQModels", "VQNN", "VQQuantizers", "VQTensor"]),
+      dependencies: ["VQEstimators", "VQMetrics", "VQModels", "VQNN", "VQQuantizers", "VQTensor"]),
     .target(name: "CVQSwift"),
     .target(
-      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQModels"],
+      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQMetrics", "VQModels"],
       swiftSettings: conditions),
     .target(name: "VQTesting", dependencies: ["VQKernels"], path: "Tests/VQTesting"),
     .testTarget(
@@ -83,7 +88,7 @@ let package = Package(
     .testTarget(
       name: "VQNNTests", dependencies: ["VQNN", "VQTesting"], swiftSettings: conditions),
     .testTarget(
-      name: "VQQuantizersTests", dependencies: ["VQQuantizers", "VQTesting"],
+      name: "VQQuantizersTests", dependencies: ["VQMetrics", "VQQuantizers", "VQTesting"],
       swiftSettings: conditions),
     .testTarget(name: "VQModelsTests", dependencies: ["VQModels"], swiftSettings: conditions),
     .testTarget(

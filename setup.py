@@ -73,7 +73,7 @@ class BuildCore(build_ext):
         build = ["swift", "build", "-c", "release", "--product", "VQSwiftC"]
         build += ["--package-path", str(ROOT), "--scratch-path", str(scratch)]
         library = scratch / "release" / "libVQSwiftC.a"
-        # An archive that exists is updated by file name, and names repeat between the targets.
+        # An archive that exists would keep the objects of files that are gone.
         library.unlink(missing_ok=True)
         self.run_tool(build, environment)
 

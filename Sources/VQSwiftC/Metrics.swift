@@ -1,4 +1,5 @@
 import CVQSwift
+import VQMetrics
 import VQQuantizers
 import VQTensor
 

@@ -2,6 +2,7 @@ import Testing
 import VQKernels
 import VQTesting
 
+@testable import VQMetrics
 @testable import VQQuantizers
 
 /// SSIM as Wang et al. define it, one window at a time: means, biased variances and covariance under the

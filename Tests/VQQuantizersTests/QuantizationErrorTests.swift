@@ -1,5 +1,6 @@
 import Testing
 
+@testable import VQMetrics
 @testable import VQQuantizers
 
 @Suite struct QuantizationErrorTests {

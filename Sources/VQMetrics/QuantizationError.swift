@@ -1,4 +1,5 @@
 import VQKernels
+import VQQuantizers
 import VQTensor
 
 /// The mean of `(z - z_q)^2` over all elements of the vectors that `mask` keeps: what the commitment loss

@@ -1,4 +1,5 @@
 import VQKernels
+import VQQuantizers
 import VQTensor
 
 /// `D(P, C) = 1/|P| sum over z in P of min over c in C of d(z, c)`, `d(z, c) = 1/2 |z - c|^2`: the

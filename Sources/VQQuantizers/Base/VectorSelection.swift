@@ -2,16 +2,16 @@ import VQKernels
 import VQTensor
 
 /// The vectors of `z` [..., d] that a mask keeps, as the rows of a matrix.
-struct VectorSelection {
+package struct VectorSelection {
   /// The shape of z without the channel axis.
   let lead: [Int]
   /// Positions that the mask keeps, ascending, int32 [m]; nil for all.
   let kept: Tensor?
   /// Vectors kept, m.
-  let count: Int
+  package let count: Int
 
   /// - Parameter mask: int32 of shape `lead`, 0 for a vector that is left out; nil for none.
-  init(lead: [Int], mask: Tensor?, _ operation: String) throws {
+  package init(lead: [Int], mask: Tensor?, _ operation: String) throws {
     self.lead = lead
     let total = lead.reduce(1, *)
     guard let mask else {
@@ -44,7 +44,7 @@ struct VectorSelection {
   private var total: Int { lead.reduce(1, *) }
 
   /// The kept rows of `x` [lead..., c]: [m, c].
-  func rows(of x: Tensor) throws -> Tensor {
+  package func rows(of x: Tensor) throws -> Tensor {
     let width = x.shape[x.rank - 1]
     let matrix = try x.reshape([total, width])
     return try kept.map { try matrix.gatherRows($0) } ?? matrix

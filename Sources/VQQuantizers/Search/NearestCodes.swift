@@ -86,7 +86,7 @@ func requireSearch(_ operation: String, _ x: [Int], count m: Int, of k: Int) thr
 }
 
 /// Codes of the rows of `x` [n, d], int32 [n]. The shapes must fit; `names` are those of the caller's arguments.
-func assign(
+package func assign(
   _ x: Tensor, _ codebook: Tensor, operation: String, names: (x: String, codebook: String)
 ) throws -> Tensor {
   let (n, d, k) = (x.shape[0], x.shape[1], codebook.shape[0])
@@ -121,7 +121,7 @@ func packed(_ codebook: Tensor) -> PackedCodebook {
 }
 
 /// The squared distance of each row of `x` [n, d] to its code, float32 [n].
-func squaredDistances(
+package func squaredDistances(
   _ x: Tensor, to codebook: Tensor, codes: Tensor, operation: String
 ) throws -> Tensor {
   try Tensor(operation, shape: [x.shape[0]]) { target in
