@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,14 @@ def test_hooks_are_the_tools_of_lint() -> None:
     lint = lint.replace("$(PYTHON)", ".venv/bin/python").replace("$(VENV)", ".venv")
     assert len(entries) == 5
     assert not [entry for entry in entries if entry not in lint]
+
+
+def test_no_two_files_of_the_core_have_one_name() -> None:
+    """The object files of all targets stand in one archive."""
+    counted = Counter(path.name for path in (ROOT / "Sources").rglob("*.swift"))
+    assert not [name for name, count in counted.items() if count > 1]
+
+
+def test_no_file_of_the_package_comes_in_through_its_front_door() -> None:
+    for path in (ROOT / "python/vqswift").rglob("*.py"):
+        assert not re.search(r"^\s*(?:import|from) vqswift\b", path.read_text(), re.M), path

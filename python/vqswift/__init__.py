@@ -27,14 +27,25 @@ from ._functions import (  # noqa: E402
     stack,
     where,
 )
-from ._quantizer import Quantizer, QuantizerInfo, no_quantization  # noqa: E402
-from ._quantizer_family import FSQ, LFQ, GumbelQuant, SQVAEQuant  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._renamed import renamed as _renames  # noqa: E402
-from ._search import KMeansResult, kmeans, nearest_codes  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
-from ._vector_quant import GroupVectorQuant, ResidualVectorQuant, VectorQuant  # noqa: E402
+from .quantizers import (  # noqa: E402
+    FSQ,
+    LFQ,
+    GroupVectorQuant,
+    GumbelQuant,
+    KMeansResult,
+    Quantizer,
+    QuantizerInfo,
+    ResidualVectorQuant,
+    SQVAEQuant,
+    VectorQuant,
+    kmeans,
+    nearest_codes,
+    no_quantization,
+)
 
 if _TYPE_CHECKING:
     from . import data, estimators, metrics, recipes, train

@@ -7,12 +7,12 @@ import numpy.typing as npt
 from ._arguments import checked
 from ._integers import as_layer_input
 from ._options import create
-from ._quantizer import Quantizer, QuantizerInfo
 from ._random import Generator, layer_generator
 from ._tensor import Tensor
 from .nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from .nn._module import Module
 from .nn._native import Native
+from .quantizers import Quantizer, QuantizerInfo
 
 
 @checked

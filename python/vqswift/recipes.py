@@ -19,8 +19,8 @@ from typing import Any
 
 from ._arguments import checked
 from ._tensor import Tensor
-from ._vector_quant import VectorQuant, VectorQuantOptions
 from .optim import SGD, Optimizer
+from .quantizers import VectorQuant, VectorQuantOptions
 
 __all__ = ["Measured", "Recipe", "get", "names"]
 

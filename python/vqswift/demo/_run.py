@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import data, models, optim, train
 from .._random import manual_seed
 from .._threads import get_threads, set_threads
-from .._vector_quant import VectorQuant
+from ..quantizers import VectorQuant
 from . import _report
 from ._picture import PictureRow, save_curves, save_reconstructions
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import _core
 from .._arguments import checked
-from .._quantizer import Quantizer, no_quantization
 from .._tensor import Tensor
 from ..nn._module import Module
+from ..quantizers import Quantizer, no_quantization
 
 
 class Usage(Protocol):

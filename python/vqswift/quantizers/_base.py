@@ -12,14 +12,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
-from ._arguments import checked
-from ._arrays import as_array
-from ._integers import as_floats
-from ._options import Made
-from ._tensor import Tensor, as_tensor
-from .nn._module import Module
-from .nn._native import Native
+from .. import _core
+from .._arguments import checked
+from .._arrays import as_array
+from .._integers import as_floats
+from .._options import Made
+from .._tensor import Tensor, as_tensor
+from ..nn._module import Module
+from ..nn._native import Native
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
-from ._arguments import checked
-from ._arrays import exact_points
-from ._random import checked_word
-from ._tensor import Tensor
+from .. import _core
+from .._arguments import checked
+from .._arrays import exact_points
+from .._random import checked_word
+from .._tensor import Tensor
 
 
 @overload

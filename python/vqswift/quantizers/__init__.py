@@ -1,0 +1,28 @@
+"""Quantizers and the search for nearest codes."""
+
+from ._base import Quantizer, QuantizerInfo, no_quantization
+from ._fsq import FSQ
+from ._group import GroupVectorQuant
+from ._gumbel import GumbelQuant
+from ._lfq import LFQ
+from ._residual import ResidualVectorQuant
+from ._search import KMeansResult, kmeans, nearest_codes
+from ._sqvae import SQVAEQuant
+from ._vector import VectorQuant, VectorQuantOptions
+
+__all__ = [
+    "FSQ",
+    "GroupVectorQuant",
+    "GumbelQuant",
+    "KMeansResult",
+    "LFQ",
+    "Quantizer",
+    "QuantizerInfo",
+    "ResidualVectorQuant",
+    "SQVAEQuant",
+    "VectorQuant",
+    "VectorQuantOptions",
+    "kmeans",
+    "nearest_codes",
+    "no_quantization",
+]
