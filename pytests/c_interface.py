@@ -120,7 +120,7 @@ class Caller:
         elif "weight_quantizer" in function:
             estimator = ctypes.c_void_p(self.handle("vq_estimator", ""))
             status = library.vq_weight_quantizer_create(
-                estimator, ctypes.c_double(1), ctypes.byref(made)
+                estimator, ctypes.c_double(1), None, False, None, ctypes.byref(made)
             )
         elif "quantizer" in function:
             return self.module("vector_quant", feature_size=3, num_codes=4)

@@ -80,17 +80,12 @@ public func vq_estimator_partner(_ handle: Handle!) -> Text! {
 
 @_cdecl("vq_weight_quantizer_create") @implementation
 public func vq_weight_quantizer_create(
-  _ handle: Handle!, _ gradientScale: Double, _ out: Out!
-) -> vq_status {
-  produceModule(out) { try WeightQuantizer(estimator(handle), gradientScale: gradientScale) }
-}
-
-@_cdecl("vq_weight_quantizer_create_ranged") @implementation
-public func vq_weight_quantizer_create_ranged(
   _ handle: Handle!, _ gradientScale: Double, _ range: Text!, _ perSlice: Bool, _ weight: Handle!,
   _ out: Out!
 ) -> vq_status {
   produceModule(out) {
+    let estimator = try estimator(handle)
+    guard let range else { return try WeightQuantizer(estimator, gradientScale: gradientScale) }
     let name = try string(range)
     guard let range = WeightRange(rawValue: name) else {
       throw VQError.value(
@@ -98,7 +93,7 @@ public func vq_weight_quantizer_create_ranged(
         "it must be one of \(WeightRange.allCases.map(\.rawValue))")
     }
     return try WeightQuantizer(
-      estimator(handle), gradientScale: gradientScale, range: range, of: tensor(weight),
+      estimator, gradientScale: gradientScale, range: range, of: tensor(weight),
       isPerSlice: perSlice)
   }
 }

@@ -1,8 +1,6 @@
 import CPlatform
 import CVQSwift
-import VQModels
 import VQNN
-import VQQuantizers
 import VQTensor
 
 public typealias Handle = OpaquePointer

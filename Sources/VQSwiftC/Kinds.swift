@@ -6,48 +6,51 @@ import VQQuantizers
 import VQTensor
 
 /// Every kind of module that is made by name.
-private let modules = Family<ModuleKind>(
-  "module",
-  [
-    // Layers
-    Linear.kind, Conv2d.kind, ConvTranspose2d.kind, BatchNorm.kind, LayerNorm.kind,
-    Embedding.kind, ReLU.kind, GELU.kind, SiLU.kind, Tanh.kind, Sigmoid.kind, Identity.kind,
-    Flatten.kind, Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, UpsampleNearest2d.kind,
-    Sequential.kind, Residual.kind,
-    // Networks
-    SQVAEOptions.encoder, SQVAEOptions.decoder, ResNet50.kind,
-    // Quantizers
-    VectorQuant.kind, GroupVectorQuant.kind, ResidualVectorQuant.kind, FSQ.kind, LFQ.kind,
-    GumbelQuant.kind, SQVAEQuant.kind,
-    // Learned quantizers of weights and activations
-    PACT.kind, LSQ.kind, LSQPlus.kind,
-  ].map { ($0.name, $0.options, $0) })
+private let moduleKinds: [ModuleKind] = [
+  // Layers
+  Linear.kind, Conv2d.kind, ConvTranspose2d.kind, BatchNorm.kind, LayerNorm.kind, Embedding.kind,
+  ReLU.kind, GELU.kind, SiLU.kind, Tanh.kind, Sigmoid.kind, Identity.kind, Flatten.kind,
+  Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, UpsampleNearest2d.kind, Sequential.kind,
+  Residual.kind,
+  // Networks
+  SQVAEOptions.encoder, SQVAEOptions.decoder, ResNet50.kind,
+  // Quantizers
+  VectorQuant.kind, GroupVectorQuant.kind, ResidualVectorQuant.kind, FSQ.kind, LFQ.kind,
+  GumbelQuant.kind, SQVAEQuant.kind,
+  // Learned quantizers of weights and activations
+  PACT.kind, LSQ.kind, LSQPlus.kind,
+]
+private let optimizerKinds = [SGD.kind, Adam.kind, AdamW.decoupledKind]
 
-private let optimizers = Family<OptimizerKind>(
-  "optimizer",
-  [SGD.kind, Adam.kind, AdamW.decoupledKind].map { ($0.name, $0.options, $0) })
+private let families = [
+  Family("module", moduleKinds.map { ($0.name, $0.options) }),
+  Family("optimizer", optimizerKinds.map { ($0.name, $0.options) }),
+  Family("schedule", Schedule.kinds.map { ($0.name, $0.options) }),
+  Family("estimator", WeightEstimator.kinds),
+]
 
-private let schedules = Family<ScheduleKind>(
-  "schedule", Schedule.kinds.map { ($0.name, $0.options, $0) })
-
-private let estimators = Family<Void>(
-  "estimator", WeightEstimator.kinds.map { ($0.name, $0.options, ()) })
-
-private func family(_ name: Text?) throws -> any DescribedFamily {
-  switch try string(name) {
-  case modules.name: return modules
-  case optimizers.name: return optimizers
-  case schedules.name: return schedules
-  case estimators.name: return estimators
-  case let other:
+private func find<Item>(
+  _ name: Text?, in items: [Item], _ operation: String, _ what: String, _ nameOf: (Item) -> String
+) throws -> Item {
+  let given = try string(name)
+  guard let item = items.first(where: { nameOf($0) == given }) else {
     throw VQError.value(
-      "kinds", "family", "'\(other)'",
-      "it must be 'module', 'optimizer', 'schedule' or 'estimator'")
+      operation, what, "'\(given)'", "it must be one of \(items.map(nameOf))")
   }
+  return item
 }
 
-func optimizerKind(_ name: Text?) throws -> OptimizerKind { try optimizers.kind(name) }
-func scheduleKind(_ name: Text?) throws -> ScheduleKind { try schedules.kind(name) }
+func optimizerKind(_ name: Text?) throws -> OptimizerKind {
+  try find(name, in: optimizerKinds, "optimizer", "kind", \.name)
+}
+
+func scheduleKind(_ name: Text?) throws -> ScheduleKind {
+  try find(name, in: Schedule.kinds, "schedule", "kind", \.name)
+}
+
+private func family(_ name: Text?) throws -> Family {
+  try find(name, in: families, "kinds", "family", \.name)
+}
 
 @_cdecl("vq_module_create") @implementation
 public func vq_module_create(
@@ -55,7 +58,7 @@ public func vq_module_create(
   _ source: Handle!, _ out: Out!
 ) -> vq_status {
   produceModule(out) {
-    let kind = try modules.kind(kind)
+    let kind = try find(kind, in: moduleKinds, "module", "kind", \.name)
     return try kind.make(
       given(options, count, kind.name),
       children: list(children, childCount).map { try box($0).content },
@@ -85,47 +88,25 @@ func given(_ options: Options?, _ count: Int64, _ operation: String) throws -> G
 
 // MARK: - Descriptions, kept for good
 
-private protocol DescribedFamily {
-  var summary: [(name: String, text: String)] { get }
-  func description(_ name: Text?) throws -> UnsafeBufferPointer<vq_option_description>
-}
-
-/// Kinds by name, and their descriptions as the header has them.
-private struct Family<Value>: DescribedFamily {
+/// Kinds by name, with their descriptions as the header has them.
+private struct Family {
+  typealias Described = (name: String, rows: UnsafeBufferPointer<vq_option_description>)
   let name: String
   let summary: [(name: String, text: String)]
-  private let values: [String: Value]
-  private let descriptions: [String: UnsafeBufferPointer<vq_option_description>]
+  let descriptions: [Described]
 
-  init(_ name: String, _ kinds: [(name: String, options: [OptionDescription], value: Value)]) {
+  init(_ name: String, _ kinds: [(name: String, options: [OptionDescription])]) {
     self.name = name
     summary = kinds.map { ($0.name, $0.options.map(\.name).joined(separator: " ")) }
-    values = Dictionary(uniqueKeysWithValues: kinds.map { ($0.name, $0.value) })
-    descriptions = Dictionary(
-      uniqueKeysWithValues: kinds.map { kind in
-        let rows = kind.options.map { option in
-          vq_option_description(
-            name: permanent(option.name), type: vq_option_type(UInt32(option.form.rawValue)),
-            required: option.isRequired, initial: permanent(option.start.map { "\($0)" } ?? ""),
-            choices: permanent(option.choices.joined(separator: " ")), rule: permanent(option.rule))
-        }
-        return (kind.name, UnsafeBufferPointer(start: allocated(rows), count: rows.count))
-      })
-  }
-
-  private func found<Item>(_ name: Text?, in items: [String: Item]) throws -> Item {
-    let given = try string(name)
-    guard let item = items[given] else {
-      throw VQError.value(
-        self.name, "kind", "'\(given)'", "it must be one of \(summary.map(\.name))")
+    descriptions = kinds.map { kind in
+      let rows = kind.options.map { option in
+        vq_option_description(
+          name: permanent(option.name), type: vq_option_type(UInt32(option.form.rawValue)),
+          required: option.isRequired, initial: permanent(option.start.map { "\($0)" } ?? ""),
+          choices: permanent(option.choices.joined(separator: " ")), rule: permanent(option.rule))
+      }
+      return (kind.name, UnsafeBufferPointer(start: allocated(rows), count: rows.count))
     }
-    return item
-  }
-
-  func kind(_ name: Text?) throws -> Value { try found(name, in: values) }
-
-  func description(_ name: Text?) throws -> UnsafeBufferPointer<vq_option_description> {
-    try found(name, in: descriptions)
   }
 }
 
@@ -141,9 +122,10 @@ public func vq_kind_options(
 ) -> vq_status {
   catching {
     let (out, count) = (try target(out), try target(count))
-    let description = try family(name).description(kind)
-    out.pointee = description.baseAddress
-    count.pointee = Int64(description.count)
+    let family = try family(name)
+    let rows = try find(kind, in: family.descriptions, family.name, "kind", \.name).rows
+    out.pointee = rows.baseAddress
+    count.pointee = Int64(rows.count)
   }
 }
 

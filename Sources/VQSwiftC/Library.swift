@@ -34,16 +34,14 @@ public func vq_get_threads() -> Int64 { Int64(vq_thread_count()) }
 
 @_cdecl("vq_set_flush_denormal") @implementation
 public func vq_set_flush_denormal(_ flush: Bool) -> Bool {
-  let before = vq_flushes_denormals()
-  vq_set_flushes_denormals(flush)
-  return before
+  defer { vq_set_flushes_denormals(flush) }
+  return vq_flushes_denormals()
 }
 
 @_cdecl("vq_set_exact_convolutions") @implementation
 public func vq_set_exact_convolutions(_ exact: Bool) -> Bool {
-  let before = exactConvolutions
-  exactConvolutions = exact
-  return before
+  defer { exactConvolutions = exact }
+  return exactConvolutions
 }
 
 @_cdecl("vq_shut_down") @implementation
@@ -56,9 +54,8 @@ public func vq_set_interrupt_check(_ check: (@convention(c) () -> Bool)!) {
 
 @_cdecl("vq_set_grad_enabled") @implementation
 public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
-  let before = vq_gradients_enabled()
-  vq_set_gradients_enabled(enabled)
-  return before
+  defer { vq_set_gradients_enabled(enabled) }
+  return vq_gradients_enabled()
 }
 
 @_cdecl("vq_grad_enabled") @implementation

@@ -1,8 +1,6 @@
 import CPlatform
 import CVQSwift
-import VQModels
 import VQNN
-import VQQuantizers
 import VQTensor
 
 typealias ModuleBox = Box<Module>

@@ -4,31 +4,18 @@ import VQTensor
 
 @_cdecl("vq_nearest_codes") @implementation
 public func vq_nearest_codes(
-  _ x: Handle!, _ codebook: Handle!, _ codes: Out!, _ distances: Out!
-) -> vq_status {
-  codes?.pointee = nil
-  distances?.pointee = nil
-  return catching {
-    let codes = try target(codes)
-    guard let distances else {
-      codes.pointee = handle(try VQQuantizers.codes(nearestTo: tensor(x), in: tensor(codebook)))
-      return
-    }
-    let found = try nearestCodes(tensor(x), tensor(codebook))
-    codes.pointee = handle(found.codes)
-    distances.pointee = handle(found.squaredDistances)
-  }
-}
-
-@_cdecl("vq_nearest_codes_ranked") @implementation
-public func vq_nearest_codes_ranked(
   _ x: Handle!, _ codebook: Handle!, _ count: Int64, _ codes: Out!, _ distances: Out!
 ) -> vq_status {
-  codes?.pointee = nil
-  distances?.pointee = nil
+  for out in [codes, distances] { out?.pointee = nil }
   return catching {
-    let codes = try target(codes)
-    let found = try nearestCodes(tensor(x), tensor(codebook), count: Int(count))
+    let (x, codebook, codes) = (try tensor(x), try tensor(codebook), try target(codes))
+    guard count != 0 || distances != nil else {
+      codes.pointee = handle(try VQQuantizers.codes(nearestTo: x, in: codebook))
+      return
+    }
+    let found =
+      count == 0
+      ? try nearestCodes(x, codebook) : try nearestCodes(x, codebook, count: Int(count))
     codes.pointee = handle(found.codes)
     distances?.pointee = handle(found.squaredDistances)
   }
@@ -40,8 +27,7 @@ public func vq_kmeans(
   _ seed: UInt64, _ centroids: Out!, _ codes: Out!, _ inertia: DoublesOut!,
   _ iterations: UnsafeMutablePointer<Int64>!
 ) -> vq_status {
-  centroids?.pointee = nil
-  codes?.pointee = nil
+  for out in [centroids, codes] { out?.pointee = nil }
   return catching {
     let (centroids, codes) = (try target(centroids), try target(codes))
     let begin: KMeansStart =

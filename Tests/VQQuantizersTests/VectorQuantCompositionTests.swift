@@ -21,7 +21,7 @@ struct Options: CustomTestStringConvertible, Sendable {
     options.seed = seed
     options.beta = 0.8
     if has("affine") { options.affineLearningRate = 2 }
-    if has("groups") { options.affineGroups = 3 }
+    if has("groups") { (options.affineGroups, options.affineLearningRate) = (3, 2) }
     if has("sync") { options.syncNu = 0.5 }
     if has("replace") { options.replaceFrequency = 2 }
     if has("kmeans") { options.start = .kMeans }

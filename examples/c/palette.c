@@ -55,7 +55,7 @@ int main(void) {
   int32_t code;
   float rgb[COLORS][3];
   require(vq_tensor_create(VQ_FLOAT32, (const int64_t[2]){1, 3}, 2, orange, &point));
-  require(vq_nearest_codes(point, palette, &nearest, NULL));
+  require(vq_nearest_codes(point, palette, 0, &nearest, NULL));
   require(vq_tensor_copy_out(nearest, &code, sizeof code));
   require(vq_tensor_copy_out(palette, rgb, sizeof rgb));
   printf(

@@ -95,8 +95,7 @@ static void errors(void) {
   CHECK(vq_module_create("linear", NULL, -1, NULL, 0, NULL, &module) == VQ_ERROR_RUNTIME);
   CHECK(vq_module_create("nothing", NULL, 0, NULL, 0, NULL, &module) == VQ_ERROR_VALUE);
   CHECK(vq_module_create(NULL, NULL, 0, NULL, 0, NULL, &module) == VQ_ERROR_RUNTIME);
-  CHECK(vq_nearest_codes(x, x, NULL, NULL) == VQ_ERROR_RUNTIME);
-  CHECK(vq_nearest_codes_ranked(x, x, 1, NULL, NULL) == VQ_ERROR_RUNTIME);
+  CHECK(vq_nearest_codes(x, x, 1, NULL, NULL) == VQ_ERROR_RUNTIME);
   CHECK(vq_schedule_factor("cosine", NULL, 0, 0, NULL) == VQ_ERROR_RUNTIME);
   vq_list *tensors, *metadata, *unread;
   CHECK(vq_archive_load("/nonexistent/file", &tensors, &metadata, &unread) == VQ_ERROR_IO);

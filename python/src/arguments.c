@@ -7,8 +7,8 @@ bool refuse(place at, PyObject *object, const char *required) {
   PyErr_Clear();
   PyObject *name = PyType_GetName(Py_TYPE(object));
   if (name)
-    PyErr_Format(PyExc_TypeError, "[%s] %s has type %S: %s is required", at.operation, at.name, name,
-        required);
+    PyErr_Format(PyExc_TypeError, "[%s] %s has type %S: %s is required", at.operation, at.name,
+        name, required);
   Py_XDECREF(name);
   return false;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,20 +19,10 @@ BY_HAND = {
     " -> list[tuple[str, str, bool, str, str, str]]: ...",
 }
 # What Python reaches another way, or never needs; what releases is called by the handles.
-C_ONLY = {
-    "vq_abi_version",
-    "vq_last_error",
-    "vq_last_error_code",
-    "vq_list_count",
-    "vq_list_module",
-    "vq_list_name",
-    "vq_list_tensor",
-    "vq_list_text",
-    "vq_set_interrupt_check",
-    "vq_shut_down",
-    "vq_tensor_create_borrowed",
-    "vq_tensor_rank",
-}
+C_ONLY = re.compile(
+    r"vq_(abi_version|last_error\w*|list_\w+|set_interrupt_check|shut_down|"
+    r"tensor_create_borrowed|tensor_rank|\w+_release)"
+)
 HANDLES = ("tensor", "generator", "module", "optimizer", "estimator")
 SCALARS = {  # C type: how it is taken, Python type, how it is given
     "bool": ("boolean", "bool", "PyBool_FromLong"),
@@ -139,12 +130,11 @@ def argument(p: Parameter, before: Parameter | None, function: Function) -> Argu
         take = f'take_boolean(args[i], AT("{name}"), &{name})'
         return Argument(name, f"bool {name};", take, "bool") if p.is_nullable else None
     how, python, _ = SCALARS[p.type]
-    kind = (
-        "const char *"
-        if p.type == "char*"
-        else ("int32_t " if p.type == "vq_comparison" else p.type + " ")
-    )
-    return Argument(p.name, f"{kind}{p.name};", f"take_{how}(args[i], {at}, &{p.name})", python)
+    take, kind = f"take_{how}(args[i], {at}, &{p.name})", p.type.replace("vq_comparison", "int32_t")
+    if p.is_nullable:
+        take, python = f"(args[i] == Py_None || {take})", python + " | None"
+    zero = "const char *{} = NULL;" if p.type == "char*" else kind + " {};"
+    return Argument(p.name, zero.format(p.name), take, python)
 
 
 def passed(p: Parameter, arguments: dict[str, Argument]) -> str:
@@ -305,7 +295,7 @@ def generated() -> tuple[str, str]:
     for function in functions:
         if function.name in BY_HAND:
             stub.append(BY_HAND[function.name])
-        elif function.name not in C_ONLY and not function.name.endswith("_release"):
+        elif not C_ONLY.fullmatch(function.name):
             text, hints = call(function)
             c.append(text)
             stub.append(hints)

@@ -2,14 +2,9 @@
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
-    "vqswift._core",
-    "The native calls behind vqswift.",
-    -1,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
+    .m_name = "vqswift._core",
+    .m_doc = "The native calls behind vqswift.",
+    .m_size = -1,
 };
 
 PyMODINIT_FUNC PyInit__core(void) {

@@ -110,8 +110,8 @@ VQ_CHECKED vq_status vq_tensor_create(int32_t dtype, const int64_t *shape VQ_LIS
 /// once after a failure. `data` must be aligned to 64 bytes and stay unchanged until then.
 VQ_CHECKED vq_status vq_tensor_create_borrowed(int32_t dtype, const int64_t *shape VQ_LIST(rank),
     int64_t rank, void *data, void (*release)(void *context), void *context, vq_tensor **out);
-/// The same of f32 points [n, d] at any address, for `vq_nearest_codes`, its ranked form and
-/// `vq_kmeans` alone.
+/// The same of f32 points [n, d] at any address, for `vq_nearest_codes` and `vq_kmeans`
+/// alone.
 VQ_CHECKED vq_status vq_points_create_borrowed(const float *data, int64_t n, int64_t d,
     void (*release)(void *context), void *context, vq_tensor **out);
 void vq_tensor_release(vq_tensor *tensor);
@@ -435,13 +435,11 @@ VQ_QUICK vq_status vq_quantizer_set_inplace_optimizer(
 VQ_CHECKED vq_status vq_gaussian_reconstruction_loss(
     const vq_tensor *x, const vq_tensor *reconstruction, vq_tensor **out);
 
-/// x [n, d], codebook [k, d] -> codes i32 [n] and, unless NULL, squared distances f32 [n]. The code
-/// is the arg-min in Float64, the lowest index on equality.
-VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook,
+/// x [n, d], codebook [k, d] -> codes and squared distances of the `count` nearest, nearest first,
+/// i32 and f32 [n, count]; of the nearest alone, [n], for a count of 0. The order is that of exact
+/// distances in Float64, the lowest index first on equality.
+VQ_CHECKED vq_status vq_nearest_codes(const vq_tensor *x, const vq_tensor *codebook, int64_t count,
     vq_tensor **codes, vq_tensor **VQ_NULLABLE distances);
-/// The same for the `count` nearest codes, nearest first: codes and distances [n, count].
-VQ_CHECKED vq_status vq_nearest_codes_ranked(const vq_tensor *x, const vq_tensor *codebook,
-    int64_t count, vq_tensor **codes, vq_tensor **VQ_NULLABLE distances);
 /// The same of Float64 matrices in the caller's memory, compared as they are: codes and, unless
 /// NULL, squared distances [n, count].
 VQ_CHECKED vq_status vq_nearest_codes_f64(const double *x VQ_ARRAY(n, d), int64_t n,
@@ -479,16 +477,13 @@ const char *VQ_NULLABLE vq_estimator_obstacle(const vq_estimator *estimator);
 /// The kind of that model's estimator: "ste" or "clipped_ste".
 const char *vq_estimator_partner(const vq_estimator *estimator);
 
-/// A module w -> Q(w) with the gradient gradient_scale h(w) g.
-VQ_QUICK vq_status vq_weight_quantizer_create(
-    const vq_estimator *estimator, double gradient_scale, vq_module **out);
-/// A grid that follows from `weight`; `estimator` has He's bound. `range` is "max", the largest
-/// absolute weight, "mse", the least mean squared error, or "auto", He's bound unless weights that
-/// were given or trained are better served by the largest. `per_slice`: a bound for each slice
-/// along the first axis.
-VQ_CHECKED vq_status vq_weight_quantizer_create_ranged(const vq_estimator *estimator,
-    double gradient_scale, const char *range, bool per_slice, const vq_tensor *weight,
-    vq_module **out);
+/// A module w -> Q(w) with the gradient gradient_scale h(w) g. With a `range` its grid follows from
+/// `weight`, and `estimator` has He's bound: "max" is the largest absolute weight, "mse" the least
+/// mean squared error, "auto" He's bound unless weights that were given or trained are better
+/// served by the largest. `per_slice`: a bound for each slice along the first axis.
+VQ_CHECKED vq_status vq_weight_quantizer_create(const vq_estimator *estimator,
+    double gradient_scale, const char *VQ_NULLABLE range, bool per_slice,
+    const vq_tensor *VQ_NULLABLE weight, vq_module **out);
 /// Takes the bounds of a grid with a range from `w` again; others stay as they are.
 VQ_CHECKED vq_status vq_weight_quantizer_fit(const vq_module *quantizer, const vq_tensor *w);
 /// The share of the elements of `w` beyond the grid.

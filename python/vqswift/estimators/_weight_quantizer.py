@@ -111,7 +111,12 @@ class WeightQuantizer(Native):
     ) -> None:
         on_grid = get(estimator).on(bits, bound)
         scale = number("weight_quantizer", "gradient_scale", gradient_scale)
-        self._set_up(_core.weight_quantizer_create(on_grid._handle, scale), on_grid, scale, None)
+        self._set_up(
+            _core.weight_quantizer_create(on_grid._handle, scale, None, False, None),
+            on_grid,
+            scale,
+            None,
+        )
 
     def _set_up(
         self, handle: _core.ModuleHandle, start: GridEstimator, scale: float, range: Range | None
@@ -135,7 +140,7 @@ class WeightQuantizer(Native):
         start = get(estimator).on(bits, he_bound(weight.shape))
         scale = number("weight_quantizer", "gradient_scale", gradient_scale)
         quantizer = cls.__new__(cls)
-        handle = _core.weight_quantizer_create_ranged(
+        handle = _core.weight_quantizer_create(
             start._handle, scale, range, per_channel, weight._handle
         )
         quantizer._set_up(handle, start, scale, range)
@@ -156,10 +161,10 @@ class WeightQuantizer(Native):
     def __setstate__(self, copied: dict[str, Any]) -> None:
         start, scale, range = copied["start"], copied["scale"], copied["range"]
         if range is None:
-            handle = _core.weight_quantizer_create(start._handle, scale)
+            handle = _core.weight_quantizer_create(start._handle, scale, None, False, None)
         else:
             weight = Tensor(np.zeros(copied["slices"] or (1,), np.float32))._handle
-            handle = _core.weight_quantizer_create_ranged(
+            handle = _core.weight_quantizer_create(
                 start._handle, scale, range, bool(copied["slices"]), weight
             )
         self._set_up(handle, start, scale, range)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, NoReturn, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -51,11 +51,9 @@ def nearest_codes(
     if _is_float64(points, rows):
         return _nearest_in_float64(_float64(points), _float64(rows), return_distances, topk)
     first, second = _handle(points), _handle(rows)
-    codes, distances = (
-        _core.nearest_codes(first, second, return_distances)
-        if topk is None
-        else _core.nearest_codes_ranked(first, second, topk, return_distances)
-    )
+    if topk == 0:  # which the core takes for the nearest alone
+        _refuse_topk(topk, len(rows))
+    codes, distances = _core.nearest_codes(first, second, topk or 0, return_distances)
     found = Tensor._wrap(codes).numpy()
     return found if distances is None else (found, Tensor._wrap(distances).numpy())
 
@@ -83,6 +81,12 @@ def _handle(value: _Points) -> _core.TensorHandle:
     return _core.points(value) if value.ndim == 2 else Tensor(value)._handle
 
 
+def _refuse_topk(topk: int, codes: int) -> NoReturn:
+    raise ValueError(
+        f"[nearest_codes] topk = {topk}: must be at least 1 and at most the {codes} codes"
+    )
+
+
 def _nearest_in_float64(
     x: np.ndarray, codebook: np.ndarray, return_distances: bool, topk: int | None
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -93,10 +97,7 @@ def _nearest_in_float64(
         )
     count = 1 if topk is None else topk
     if not 1 <= count <= max(len(codebook), 1):
-        raise ValueError(
-            f"[nearest_codes] topk = {count}: must be at least 1 and at most the {len(codebook)} "
-            "codes"
-        )
+        _refuse_topk(count, len(codebook))
     codes = np.empty((len(x), count), np.int32)
     distances = np.empty(codes.shape) if return_distances else None
     _core.nearest_codes_f64(x, codebook, codes, distances)
