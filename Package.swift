@@ -1,4 +1,4 @@
-// swift-tools-version: 6.0
+// swift-tools-version: 6.2
 import PackageDescription
 
 #if canImport(Glibc)
@@ -12,7 +12,9 @@ let hasOneDNN: Bool = {
 }()
 
 let oneDNN: [Target.Dependency] = hasOneDNN ? ["COneDNN"] : []
-let conditions: [SwiftSetting] = hasOneDNN ? [.define("VQ_ONEDNN")] : []
+/// Warnings are errors where this is the package that is built.
+let conditions: [SwiftSetting] =
+  [.treatAllWarnings(as: .error)] + (hasOneDNN ? [.define("VQ_ONEDNN")] : [])
 
 /// The loops over elements are optimized in debug builds too, so that tests train real networks.
 /// Without errno a square root is an instruction, so that loops around it vectorise.
@@ -80,7 +82,8 @@ let package = Package(
       dependencies: ["VQEstimators", "VQMetrics", "VQModels", "VQNN", "VQQuantizers", "VQTensor"]),
     .target(name: "CVQSwift"),
     .target(
-      name: "VQSwiftC", dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQMetrics", "VQModels"],
+      name: "VQSwiftC",
+      dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQMetrics", "VQModels"],
       swiftSettings: conditions),
     .target(name: "VQTesting", dependencies: ["VQKernels"], path: "Tests/VQTesting"),
     .testTarget(

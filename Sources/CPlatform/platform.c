@@ -93,8 +93,8 @@ void vq_atomic_store(vq_atomic *counter, int64_t value) {
 
 bool vq_atomic_try_take(vq_atomic *flag) {
   int64_t expected = 0;
-  return __atomic_compare_exchange_n(&flag->value, &expected, 1, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST);
+  return __atomic_compare_exchange_n(
+      &flag->value, &expected, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 void vq_atomic_release(vq_atomic *flag) { __atomic_store_n(&flag->value, 0, __ATOMIC_SEQ_CST); }
 

@@ -16,12 +16,12 @@ typedef VQ_VECTOR(int, 16) vq_int16;
   VQ_INLINE vq_float##n vq_larger##n(vq_float##n a, vq_float##n b) { return a > b ? a : b; } \
   VQ_INLINE float vq_largest_lane##n(vq_float##n a) { return __builtin_reduce_max(a); }      \
   VQ_INLINE vq_float##n vq_root##n(vq_float##n a) { return __builtin_elementwise_sqrt(a); }  \
-  VQ_INLINE vq_float##n vq_where_less##n(vq_float##n a, vq_float##n b, vq_float##n yes,      \
-                                         vq_float##n no) {                                   \
+  VQ_INLINE vq_float##n vq_where_less##n(                                                    \
+      vq_float##n a, vq_float##n b, vq_float##n yes, vq_float##n no) {                       \
     return a < b ? yes : no;                                                                 \
   }                                                                                          \
-  VQ_INLINE vq_int##n vq_where_reached##n(vq_float##n a, vq_float##n b, vq_int##n yes,       \
-                                          vq_int##n no) {                                    \
+  VQ_INLINE vq_int##n vq_where_reached##n(                                                   \
+      vq_float##n a, vq_float##n b, vq_int##n yes, vq_int##n no) {                           \
     return a >= b ? yes : no;                                                                \
   }
 VQ_LANES(4)
