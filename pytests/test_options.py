@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import vqswift as vq
 from vqswift import _core
-from vqswift.quantizers import VectorQuantOptions
+from vqswift.quantizers._vector import VectorQuantOptions
 
 KINDS: dict[str, Any] = {
     "linear": vq.nn.Linear,

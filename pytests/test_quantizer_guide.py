@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
-from vqswift.quantizers import VectorQuantOptions
+from vqswift.quantizers._vector import VectorQuantOptions
 
 GUIDE = (Path(__file__).resolve().parents[1] / "docs" / "quantizers.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)

@@ -17,7 +17,7 @@ import pytest
 import vqswift as vq
 from test_typing import MODULES
 from vqswift import recipes
-from vqswift.quantizers import VectorQuantOptions
+from vqswift.quantizers._vector import VectorQuantOptions
 
 ROWS = np.ones((4, 4), np.float32)
 IMAGES = np.ones((2, 4, 4, 4), np.float32)

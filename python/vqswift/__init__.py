@@ -16,7 +16,7 @@ from . import _loading  # noqa: E402
 
 _loading.load_core()
 
-from . import models, nn, optim  # noqa: E402
+from . import models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import (  # noqa: E402
@@ -31,21 +31,7 @@ from ._random import Generator, manual_seed  # noqa: E402
 from ._renamed import renamed as _renames  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
-from .quantizers import (  # noqa: E402
-    FSQ,
-    LFQ,
-    GroupVectorQuant,
-    GumbelQuant,
-    KMeansResult,
-    Quantizer,
-    QuantizerInfo,
-    ResidualVectorQuant,
-    SQVAEQuant,
-    VectorQuant,
-    kmeans,
-    nearest_codes,
-    no_quantization,
-)
+from .quantizers import *  # noqa: E402, F403
 
 if _TYPE_CHECKING:
     from . import data, estimators, metrics, recipes, train
@@ -71,23 +57,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "FSQ",
-    "LFQ",
-    "SQVAEQuant",
     "Generator",
-    "GroupVectorQuant",
-    "GumbelQuant",
-    "KMeansResult",
-    "Quantizer",
-    "QuantizerInfo",
-    "ResidualVectorQuant",
     "Tensor",
-    "VectorQuant",
     "concatenate",
     "data",
     "estimators",
     "get_threads",
-    "kmeans",
     "libraries",
     "load",
     "manual_seed",
@@ -95,11 +70,10 @@ __all__ = [
     "metrics",
     "minimum",
     "models",
-    "nearest_codes",
     "nn",
     "no_grad",
-    "no_quantization",
     "optim",
+    "quantizers",
     "recipes",
     "save",
     "set_exact_convolutions",
@@ -109,3 +83,4 @@ __all__ = [
     "train",
     "where",
 ]
+__all__ += quantizers.__all__

@@ -1,4 +1,4 @@
-"""The command ``vqswift``, also ``python -m vqswift``: its sub-commands train and compare."""
+"""The command `vqswift`, also `python -m vqswift`: its sub-commands train and compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._termination import STATUS, leaving
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns the process's exit status."""
+    """Run a command and returns the process's exit status."""
     parser = argparse.ArgumentParser(
         prog="vqswift",
         description="Vector-quantized neural networks on the CPU: the experiments of the package.",

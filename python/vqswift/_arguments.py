@@ -43,7 +43,7 @@ def described(value: object) -> str:
 
 
 def refuse(operation: str, name: str, value: object, required: str) -> NoReturn:
-    """Raises the TypeError of a value that is of the wrong kind."""
+    """Raise the TypeError of a value that is of the wrong kind."""
     link = " =" if isinstance(value, _PLAIN) else " is"
     raise TypeError(f"[{operation}] {name}{link} {described(value)}: {required} is required")
 

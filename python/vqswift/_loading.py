@@ -22,7 +22,7 @@ _OPENBLAS_BUFFER = 128
 
 
 def load_core() -> None:
-    """Imports `vqswift._core`; ImportError or MemoryError where that cannot be."""
+    """Import `vqswift._core`; ImportError or MemoryError where that cannot be."""
     _require_address_space()
     try:
         importlib.import_module("vqswift._core")

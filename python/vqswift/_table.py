@@ -13,7 +13,7 @@ def print_table(
     width: int,
     plain: Callable[[], str],
 ) -> None:
-    """Prints the rows, the first column to the left, with rich when it is installed; else `plain`.
+    """Print the rows, the first column to the left, with rich when it is installed; else `plain`.
 
     `width` holds in a file or a pipe.
     """

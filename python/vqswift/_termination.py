@@ -12,19 +12,19 @@ STATUS = 128 + signal.SIGTERM
 
 
 def leave(_: int, __: FrameType | None) -> None:
-    """Handles SIGTERM by an exit that runs what exits run."""
+    """Handle SIGTERM by an exit that runs what exits run."""
     raise SystemExit(STATUS)
 
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """While it lasts SIGTERM is handled by ``leave``, in the main thread."""
+    """While it lasts SIGTERM is handled by `leave`, in the main thread."""
     with _handler(leave):
         yield
 
 
 class Termination:
-    """Turns SIGTERM into ``SystemExit`` outside of steps, and puts it off within them.
+    """Turns SIGTERM into `SystemExit` outside of steps, and puts it off within them.
 
     It answers in the main thread, and where the program does not handle the signal itself.
 
@@ -54,7 +54,7 @@ class Termination:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """A step, which is not broken off; raises ``SystemExit`` behind it where that was asked."""
+        """A step, which is not broken off; raises `SystemExit` behind it where that was asked."""
         self._in_step, self._is_whole = True, False
         try:
             yield

@@ -20,7 +20,7 @@ from typing import Any
 from ._arguments import checked
 from ._tensor import Tensor
 from .optim import SGD, Optimizer
-from .quantizers import VectorQuant, VectorQuantOptions
+from .quantizers._vector import VectorQuant, VectorQuantOptions
 
 __all__ = ["Measured", "Recipe", "get", "names"]
 

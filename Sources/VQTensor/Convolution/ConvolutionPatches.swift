@@ -3,7 +3,7 @@ import CPlatform
 import VQKernels
 
 /// Buffers that threads borrow for the length of a chunk.
-private final class ScratchSlots {
+private final class PatchBuffers {
   private let storage: Storage
   private let size: Int
   private let slots: Int
@@ -37,9 +37,9 @@ extension ConvolutionGeometry {
   fileprivate var chunkPixels: Int { max(16, min(4096, patchBudget / window.patchCount)) }
 
   /// One slot a thread, none needed where the input itself is the matrix of patches.
-  fileprivate func slots() throws -> ScratchSlots {
+  fileprivate func slots() throws -> PatchBuffers {
     let size = isPointwise ? 1 : min(chunkPixels, outputPixels) * window.patchCount
-    return try ScratchSlots(slots: threadCount, floats: size)
+    return try PatchBuffers(slots: threadCount, floats: size)
   }
 
   /// The weight as `[outChannels, kernel height, kernel width, channels]`.

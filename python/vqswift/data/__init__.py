@@ -1,7 +1,7 @@
 """Image sets from their original files, crops of two photographs, and batches of them.
 
-Sets are read from the first folder that has them: the ``root`` argument or, without one,
-``VQSWIFT_DATA``, then ``../shared/data`` beside the current directory and beside the checkout.
+Sets are read from the first folder that has them: the `root` argument or, without one,
+`VQSWIFT_DATA`, then `../shared/data` beside the current directory and beside the checkout.
 Nothing is downloaded.
 """
 

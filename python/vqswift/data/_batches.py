@@ -14,27 +14,27 @@ from .._arrays import as_array
 
 @checked
 class Batches:
-    """Float32 batches ``[b, h, w, c]`` in [0, 1], in an order that the seed and the epoch give.
+    """Float32 batches `[b, h, w, c]` in [0, 1], in an order that the seed and the epoch give.
 
-    Iterating yields the rest of the current epoch and moves to the next one; ``forever()`` goes on
-    without end. With labels, each item is a pair ``(images, labels)``. The position is two
-    numbers, so that ``state_dict`` resumes exactly where an iterator stood::
+    Iterating yields the rest of the current epoch and moves to the next one; `forever()` goes on
+    without end. With labels, each item is a pair `(images, labels)`. The position is two
+    numbers, so that `state_dict` resumes exactly where an iterator stood::
 
         for x in Batches(photos("train").images, batch_size=128, seed=0):
             ...
 
     Args:
-        images: ``[n, h, w, c]``, uint8 (divided by 255) or float32 in [0, 1].
-        labels: ``[n]`` integers, or none.
+        images: `[n, h, w, c]`, uint8 (divided by 255) or float32 in [0, 1].
+        labels: `[n]` integers, or none.
         batch_size: images in a batch.
         seed: of the order.
         shuffle: a new order every epoch; otherwise as given.
-        drop_last: leave out an incomplete last batch; by default as ``shuffle``.
+        drop_last: leave out an incomplete last batch; by default as `shuffle`.
 
     Raises:
         TypeError: for another dtype.
         ValueError: for another rank, no images, values outside [0, 1] or not finite, labels of
-            another length, a negative seed, or a batch size below 1 or (with ``drop_last``)
+            another length, a negative seed, or a batch size below 1 or (with `drop_last`)
             above n.
     """
 
@@ -96,9 +96,9 @@ class Batches:
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continues where ``state_dict`` was taken.
+        """Continues where `state_dict` was taken.
 
-        Raises ``ValueError`` when a key is missing, no integer or negative, or the position lies
+        Raises `ValueError` when a key is missing, no integer or negative, or the position lies
         beyond an epoch.
         """
         keys = ("seed", "epoch", "position")

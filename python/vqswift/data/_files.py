@@ -55,16 +55,16 @@ def search_roots(root: str | os.PathLike[str] | None = None) -> list[Path]:
 
 @checked
 def has(name: str, root: str | os.PathLike[str] | None = None) -> bool:
-    """Whether the set ``name`` ("mnist", "fashion-mnist" or "cifar10") can be found."""
+    """Whether the set `name` ("mnist", "fashion-mnist" or "cifar10") can be found."""
     if name not in FOLDERS:
         raise ValueError(f"[data] set {name!r}: must be one of {', '.join(map(repr, FOLDERS))}")
     return _find(_candidates(name, _WITNESS[name], search_roots(root))) is not None
 
 
 def read(name: str, source: Source, root: str | os.PathLike[str] | None) -> tuple[Path, bytes]:
-    """The path of a file of the set ``name`` and its uncompressed, verified content.
+    """The path of a file of the set `name` and its uncompressed, verified content.
 
-    Raises ``FileNotFoundError`` with every path that was tried, and ``ValueError`` for a content
+    Raises `FileNotFoundError` with every path that was tried, and `ValueError` for a content
     of another size or checksum.
     """
     tried = _candidates(name, source.name, search_roots(root))
@@ -85,7 +85,7 @@ def read(name: str, source: Source, root: str | os.PathLike[str] | None) -> tupl
 
 
 def verify(name: str, path: Path, source: Source, content: bytes) -> None:
-    """Raises ``ValueError`` unless the content's md5 is the original's."""
+    """Raise `ValueError` unless the content's md5 is the original's."""
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != source.md5:
         raise ValueError(
@@ -107,7 +107,7 @@ def _find(paths: Sequence[Path]) -> Path | None:
 
 
 def _content(path: Path, size: int) -> bytes:
-    """At most ``size + 1`` bytes of uncompressed content; fewer than ``size`` when cut short."""
+    """At most `size + 1` bytes of uncompressed content; fewer than `size` when cut short."""
     with path.open("rb") as file:
         if path.suffix not in (".gz", ".xz"):
             return file.read(size + 1)

@@ -29,9 +29,9 @@ _Batch = tuple[NDArray[np.float32], NDArray[np.int32]]
 class ImageFolder:
     """Images below a folder with a sub-folder for each class, read when a batch needs them.
 
-    ``labels`` are the positions of the sub-folders' names in order: ImageNet's layout. Left out are
+    `labels` are the positions of the sub-folders' names in order: ImageNet's layout. Left out are
     files that are no images by their suffix, and what begins with a dot or stands in a folder that
-    a system made for itself (``.ipynb_checkpoints``, ``._a.jpg``, ``__MACOSX``, ``@eaDir``).
+    a system made for itself (`.ipynb_checkpoints`, `._a.jpg`, `__MACOSX`, `@eaDir`).
 
     Grey, palettes and transparency are converted exactly, 16-bit grey with all its bits; CMYK and
     colours of 16 bits a channel with a warning.
@@ -41,11 +41,11 @@ class ImageFolder:
         size: of the square images that batches hold.
         classes: names of the sub-folders, in the order of the labels; all of them by default.
         upright: turn photographs as their EXIF orientation says; Pillow always turns TIFF files.
-        background: red, green and blue, 0 to 255, that show through transparent pixels; ``None``
+        background: red, green and blue, 0 to 255, that show through transparent pixels; `None`
             leaves transparency out and shows the colours beneath.
 
-    Raises ``FileNotFoundError`` without a sub-folder that has images, ``ImportError`` without
-    Pillow, and ``ValueError`` for a size below 1 or a background that is no colour. Warns of
+    Raises `FileNotFoundError` without a sub-folder that has images, `ImportError` without
+    Pillow, and `ValueError` for a size below 1 or a background that is no colour. Warns of
     sub-folders without images: they are classes too.
     """
 
@@ -94,7 +94,7 @@ class ImageFolder:
         """An image, float32 [size, size, 3] in [0, 1]: its middle, or with `random` a crop of it.
 
         The shorter side is scaled to 8/7 of the size before; random crops may be mirrored. Raises
-        ``ValueError`` with the path of a file that cannot be read.
+        `ValueError` with the path of a file that cannot be read.
         """
         picture = Picture(self.paths[index], upright=self.upright, background=self.background)
         scaled = -(-self.size * 8 // 7)
@@ -117,7 +117,7 @@ class ImageFolder:
     def batches(self, batch_size: int, *, seed: int = 0) -> Iterator[_Batch]:
         """Random crops in random order, epoch after epoch, the next batch read ahead.
 
-        Pairs of float32 [batch_size, size, size, 3] and int32 [batch_size]. Raises ``ValueError``
+        Pairs of float32 [batch_size, size, size, 3] and int32 [batch_size]. Raises `ValueError`
         for a batch size below 1 or above the number of images, or a negative seed.
         """
         if seed < 0:

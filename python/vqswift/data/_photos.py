@@ -24,11 +24,11 @@ _BORDER = 400  # column at which the test part begins; the photographs are 640 w
 def photos(
     split: Split = "train", count: int | None = None, *, size: int = 32, seed: int = 0
 ) -> ImageSet:
-    """Random square crops of ``china.jpg`` and ``flower.jpg`` (scikit-learn's sample images).
+    """Random square crops of `china.jpg` and `flower.jpg` (scikit-learn's sample images).
 
     The left 400 columns of each photograph are for training and the right 240 for test; no crop
     crosses the border. Every position of both photographs is equally likely, and the
-    label tells the photograph. Show ``PHOTO_CREDITS`` beside any picture of them.
+    label tells the photograph. Show `PHOTO_CREDITS` beside any picture of them.
 
     Args:
         split: "train" or "test".
@@ -37,7 +37,7 @@ def photos(
         seed: of the positions; the splits draw independently.
 
     Returns:
-        images ``[count, size, size, 3]`` uint8, labels 0 (china) and 1 (flower).
+        images `[count, size, size, 3]` uint8, labels 0 (china) and 1 (flower).
 
     Raises:
         ImportError: without scikit-learn and Pillow.
@@ -75,7 +75,7 @@ def _part(picture: NDArray[np.uint8], split: str) -> NDArray[np.uint8]:
 
 
 def _load() -> list[NDArray[np.uint8]]:
-    """china and flower, ``[427, 640, 3]`` each."""
+    """china and flower, `[427, 640, 3]` each."""
     try:
         import PIL  # noqa: F401
         from sklearn.datasets import load_sample_images  # type: ignore[import-untyped]

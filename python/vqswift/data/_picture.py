@@ -27,7 +27,7 @@ class Picture:
         upright: turn it as its EXIF orientation says.
         background: shows through where the picture is transparent; none leaves transparency out.
 
-    Raises ``ValueError`` with the path for a file that cannot be read, or holds numbers of which
+    Raises `ValueError` with the path for a file that cannot be read, or holds numbers of which
     it is not known which are black and white. Warns where a conversion loses something: colour
     spaces other than RGB and grey, and colours of 16 bits a channel.
     """
@@ -56,7 +56,7 @@ class Picture:
         self.size: tuple[int, int] = self._planes.size
 
     def cropped(self, size: tuple[int, int], rows: slice, columns: slice) -> NDArray[np.float32]:
-        """Of the picture scaled to ``size``, width and height, a part ``[h, w, 3]``."""
+        """Of the picture scaled to `size`, width and height, a part `[h, w, 3]`."""
         if size[0] * size[1] > _LARGEST:
             width, height = self.size
             raise self._unreadable(f"{width} x {height} pixels: one side is too long for the other")

@@ -23,9 +23,9 @@ class ImageSet:
     """Images and labels, both read-only.
 
     Attributes:
-        name: the set and the split, for example ``"cifar10 test"``.
-        images: ``[n, h, w, c]`` uint8.
-        labels: ``[n]`` int32.
+        name: the set and the split, for example `"cifar10 test"`.
+        images: `[n, h, w, c]` uint8.
+        labels: `[n]` int32.
         credit: what to print beside a picture of them.
     """
 
@@ -41,7 +41,7 @@ class ImageSet:
 def frozen_set(
     name: str, images: NDArray[np.uint8], labels: NDArray[np.integer], credit: str
 ) -> ImageSet:
-    """An ``ImageSet`` of contiguous arrays that can no longer be written."""
+    """An `ImageSet` of contiguous arrays that can no longer be written."""
     images = np.ascontiguousarray(images)
     codes = np.ascontiguousarray(labels, dtype=np.int32)
     images.flags.writeable = False
@@ -50,7 +50,7 @@ def frozen_set(
 
 
 def check_split(operation: str, split: str) -> None:
-    """Raises ``ValueError`` unless ``split`` is "train" or "test"."""
+    """Raise `ValueError` unless `split` is "train" or "test"."""
     if split not in ("train", "test"):
         raise ValueError(f"[{operation}] split {split!r}: must be 'train' or 'test'")
 
@@ -100,9 +100,9 @@ _CIFAR = {
 
 @checked
 def mnist(split: Split = "train", root: Root = None) -> ImageSet:
-    """MNIST (LeCun, Cortes, Burges): ``[60000 or 10000, 28, 28, 1]``, labels 0 to 9.
+    """MNIST (LeCun, Cortes, Burges): `[60000 or 10000, 28, 28, 1]`, labels 0 to 9.
 
-    Raises ``FileNotFoundError`` with the places it looked in, and ``ValueError`` for a file of
+    Raises `FileNotFoundError` with the places it looked in, and `ValueError` for a file of
     another length, magic number or checksum.
     """
     return _idx_set("mnist", split, root, "MNIST, LeCun, Cortes and Burges")
@@ -110,19 +110,19 @@ def mnist(split: Split = "train", root: Root = None) -> ImageSet:
 
 @checked
 def fashion_mnist(split: Split = "train", root: Root = None) -> ImageSet:
-    """Fashion-MNIST (Xiao et al. 2017): ``[60000 or 10000, 28, 28, 1]``, labels 0 to 9.
+    """Fashion-MNIST (Xiao et al. 2017): `[60000 or 10000, 28, 28, 1]`, labels 0 to 9.
 
-    Raises as ``mnist`` does.
+    Raises as `mnist` does.
     """
     return _idx_set("fashion-mnist", split, root, "Fashion-MNIST, Zalando SE, MIT licence")
 
 
 @checked
 def cifar10(split: Split = "train", root: Root = None) -> ImageSet:
-    """CIFAR-10 (Krizhevsky 2009): ``[50000 or 10000, 32, 32, 3]``, labels 0 to 9.
+    """CIFAR-10 (Krizhevsky 2009): `[50000 or 10000, 32, 32, 3]`, labels 0 to 9.
 
-    Reads the binary version (``data_batch_1.bin`` ... ``test_batch.bin``), plain, gz or xz.
-    Raises as ``mnist`` does.
+    Reads the binary version (`data_batch_1.bin` ... `test_batch.bin`), plain, gz or xz.
+    Raises as `mnist` does.
     """
     check_split("cifar10", split)
 

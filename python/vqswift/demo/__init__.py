@@ -13,7 +13,7 @@ __all__ = ["METHODS", "Result", "Settings", "add_parser", "run"]
 
 
 def add_parser(commands: Any) -> None:
-    """Adds ``demo`` to the sub-commands of an ``argparse`` parser."""
+    """Add `demo` to the sub-commands of an `argparse` parser."""
     default = Settings()
     parser = commands.add_parser(
         "demo",

@@ -21,7 +21,7 @@ _INK, _FAINT, _PAPER = "#1b1f24", "#68707a", "#ffffff"
 
 @dataclass(frozen=True)
 class PictureRow:
-    """A row of pictures: its label, a second line, and ``[n, h, w, 3]`` float32 in [0, 1]."""
+    """A row of pictures: its label, a second line, and `[n, h, w, 3]` float32 in [0, 1]."""
 
     label: str
     caption: str
@@ -31,9 +31,9 @@ class PictureRow:
 def save_reconstructions(
     path: Path, rows: Sequence[PictureRow], *, title: str, credit: str
 ) -> None:
-    """Draws the rows, each below its label, every pixel as a square of three.
+    """Draw the rows, each below its label, every pixel as a square of three.
 
-    Raises ``ImportError`` without Pillow.
+    Raises `ImportError` without Pillow.
     """
     image, draw, text = _pillow()
     strips = [_strip(row.images) for row in rows]
@@ -67,7 +67,7 @@ def save_reconstructions(
 
 
 def save_curves(path: Path, histories: Mapping[str, Sequence[StepMetrics]]) -> bool:
-    """Plots reconstruction error and perplexity of every step; False without matplotlib."""
+    """Plot reconstruction error and perplexity of every step; False without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ def save_curves(path: Path, histories: Mapping[str, Sequence[StepMetrics]]) -> b
 
 
 def _strip(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The images side by side, upscaled: ``[scale * h, n * (scale * w + gap) - gap, 3]``."""
+    """The images side by side, upscaled: `[scale * h, n * (scale * w + gap) - gap, 3]`."""
     pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
     pixels = pixels.repeat(_SCALE, axis=1).repeat(_SCALE, axis=2)
     padded = np.pad(pixels, ((0, 0), (0, 0), (0, _GAP), (0, 0)), constant_values=255)
@@ -103,7 +103,7 @@ def _strip(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _wrapped(words: str, font: Any, width: int) -> list[str]:
-    """Lines of text no wider than ``width`` pixels."""
+    """Lines of text no wider than `width` pixels."""
     lines: list[str] = []
     for word in words.split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:

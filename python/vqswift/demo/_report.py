@@ -26,13 +26,13 @@ def caption(result: Result) -> str:
 
 
 def print_results(results: Sequence[Result]) -> None:
-    """Prints one line a method; with rich when it is installed."""
+    """Print one line a method; with rich when it is installed."""
     rows = [_cells(result) for result in results]
     print_table(_HEADER, rows, width=_WIDTH, plain=lambda: _plain_table(rows))
 
 
 def save_results(path: Path, settings: dict[str, Any], results: Sequence[Result]) -> None:
-    """Writes settings and every method's numbers as JSON."""
+    """Write settings and every method's numbers as JSON."""
     document = {
         "settings": settings,
         "results": [

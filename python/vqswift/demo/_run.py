@@ -86,10 +86,10 @@ class Result:
 
 
 def run(settings: Settings) -> list[Result]:
-    """Trains every method, writes everything below ``settings.output`` and prints the table.
+    """Trains every method, writes everything below `settings.output` and prints the table.
 
-    Raises ``FileNotFoundError`` when the chosen set is absent, ``ImportError`` when an extra is
-    missing, ``ValueError`` for a setting out of range.
+    Raises `FileNotFoundError` when the chosen set is absent, `ImportError` when an extra is
+    missing, `ValueError` for a setting out of range.
     """
     if settings.steps < 1:
         raise ValueError(f"[demo] steps {settings.steps}: must be at least 1")
@@ -146,7 +146,7 @@ def _sets(settings: Settings) -> tuple[data.ImageSet, data.ImageSet]:
 
 
 def most_varied(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """``count`` images at even steps through the quarter of highest contrast."""
+    """`count` images at even steps through the quarter of highest contrast."""
     contrast = images.std(axis=(1, 2), dtype=np.float32).mean(axis=-1)
     order = np.argsort(contrast, kind="stable")
     ranks = np.linspace(3 * len(images) // 4, len(images) - 1, count).astype(int)
@@ -212,7 +212,7 @@ def _verify(
     shown: NDArray[np.uint8],
     expected: NDArray[np.float32],
 ) -> None:
-    """Raises ``OSError`` unless the checkpoint, loaded back, reconstructs the same bits."""
+    """Raise `OSError` unless the checkpoint, loaded back, reconstructs the same bits."""
     model = _build(dataclasses.replace(settings, seed=settings.seed + 1), method)
     train.load_model(model, checkpoint)
     if not np.array_equal(train.reconstruct(model, shown), expected):

@@ -20,7 +20,7 @@ _SAMPLED = "sampled"
 
 
 def _catalogued(factory: _Factory) -> _Factory:
-    """Lets `get` find what the function makes by its name."""
+    """Let `get` find what the function makes by its name."""
     _FACTORIES[factory.__name__] = factory
     return factory
 

@@ -142,7 +142,7 @@ class _Member:
         self.optimizer.step()
 
     def observe(self) -> None:
-        """Adds the step that was made to the distance and the change points."""
+        """Add the step that was made to the distance and the change points."""
         for i, (quantizer, codes) in enumerate(zip(self.quantizers(), self.codes(), strict=True)):
             weight = self.layers[i].weight.numpy()
             moved = float(np.abs(weight - self.weights[i]).sum(dtype=np.float64))

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def add_parser(commands: Any) -> None:
-    """Adds ``estimators`` and ``resnet50`` to the sub-commands of an ``argparse`` parser."""
+    """Add `estimators` and `resnet50` to the sub-commands of an `argparse` parser."""
     default = Settings()
     parser = commands.add_parser(
         "estimators",

@@ -17,7 +17,7 @@ def save(
     documents: Sequence[dict[str, Any]],
     study: dict[str, Any] | None,
 ) -> list[str]:
-    """Writes the pictures that the documents have data for; returns their names.
+    """Write the pictures that the documents have data for; returns their names.
 
     None without matplotlib.
     """

@@ -150,7 +150,7 @@ def rates_line(study: dict[str, Any]) -> str:
 
 
 def print_rows(found: Sequence[TrialRow]) -> None:
-    """Prints one line a row; with rich when it is installed."""
+    """Print one line a row; with rich when it is installed."""
     rows = [row.cells() for row in found]
     print_table(_HEADER, rows, width=130, plain=lambda: markdown(found))
 
@@ -164,7 +164,7 @@ def markdown(found: Sequence[TrialRow]) -> str:
 
 
 def save(settings: Settings, found: Sequence[TrialRow], study: dict[str, Any] | None) -> list[str]:
-    """Writes results.json and table.md; returns the second's name."""
+    """Write results.json and table.md; returns the second's name."""
     kept = {
         k: v
         for k, v in dataclasses.asdict(settings).items()

@@ -67,7 +67,7 @@ def run(settings: ResNetSettings) -> dict[str, Any]:
 
     Prints lines at each evaluation and writes results.json.
 
-    Raises ``FileNotFoundError`` and ``ValueError`` for images that are not there or do not fit.
+    Raises `FileNotFoundError` and `ValueError` for images that are not there or do not fit.
     """
     if settings.steps < settings.evaluations or settings.evaluations < 1:
         raise ValueError(
@@ -215,7 +215,7 @@ def _folder(settings: ResNetSettings, folder: Path) -> _Images:
 
 
 def add_parser(commands: Any) -> None:
-    """Adds ``resnet50`` to the sub-commands of an ``argparse`` parser."""
+    """Add `resnet50` to the sub-commands of an `argparse` parser."""
     default = ResNetSettings()
     parser = commands.add_parser(
         "resnet50",

@@ -23,10 +23,10 @@ from ._trials import RATES, Settings, Trial, build, select
 
 
 def run(settings: Settings) -> list[_report.TrialRow]:
-    """Runs the trials, prints the table and writes everything below ``settings.output``.
+    """Run the trials, prints the table and writes everything below `settings.output`.
 
     A trial that is there already with the same settings is not run again. Raises
-    ``FileNotFoundError`` when the chosen set is absent and ``ValueError`` for a setting out of
+    `FileNotFoundError` when the chosen set is absent and `ValueError` for a setting out of
     range.
     """
     if min(settings.epochs, settings.steps_per_epoch, len(settings.seeds)) < 1:

@@ -100,7 +100,7 @@ def _gradients(
 
 @contextlib.contextmanager
 def _unchanged(model: Module) -> Iterator[Callable[[], None]]:
-    """Puts all state of `model` back at the end; the function given does so at once."""
+    """Put all state of `model` back at the end; the function given does so at once."""
     state, draws = model.state_dict(), model.rng_state_dict()
     leaves = [tensor for _, tensor in model._walk_parameters(True)]
     gradients = [leaf.grad for leaf in leaves]

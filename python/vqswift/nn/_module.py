@@ -211,7 +211,7 @@ class Module:
     # State
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and buffers by name."""
+        """Copy of all parameters and buffers by name."""
         state = {name: tensor.numpy() for name, tensor in self._walk_parameters(True)}
         state.update((name, tensor.numpy()) for name, tensor in self.named_buffers())
         return state

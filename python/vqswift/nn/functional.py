@@ -131,7 +131,7 @@ def batch_norm(
 
 @checked
 def dropout(x: Array, p: float, generator: Generator) -> Tensor:
-    """Zeroes elements with probability `p`, the others times 1 / (1 - p)."""
+    """Zero elements with probability `p`, the others times 1 / (1 - p)."""
     return Tensor._wrap(
         _core.tensor_dropout(as_layer_input("dropout", x)._handle, p, generator._handle)
     )

@@ -8,7 +8,7 @@ from ._lfq import LFQ
 from ._residual import ResidualVectorQuant
 from ._search import KMeansResult, kmeans, nearest_codes
 from ._sqvae import SQVAEQuant
-from ._vector import VectorQuant, VectorQuantOptions
+from ._vector import VectorQuant
 
 __all__ = [
     "FSQ",
@@ -21,7 +21,6 @@ __all__ = [
     "ResidualVectorQuant",
     "SQVAEQuant",
     "VectorQuant",
-    "VectorQuantOptions",
     "kmeans",
     "nearest_codes",
     "no_quantization",

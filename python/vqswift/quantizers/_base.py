@@ -197,7 +197,7 @@ class Quantizer(Native):
 
     @contextlib.contextmanager
     def _shapes_as_passed(self, *rows: Tensor | None) -> Iterator[None]:
-        """Lets errors of the core, which sees channels last, tell shapes as passed."""
+        """Let errors of the core, which sees channels last, tell shapes as passed."""
         try:
             yield
         except ValueError as error:

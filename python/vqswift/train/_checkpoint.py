@@ -1,8 +1,8 @@
 """Checkpoints from which a run continues bit for bit.
 
-One safetensors file: ``model.*`` (parameters and buffers), ``optim.*`` (``optim.inplace.<i>.*`` for
+One safetensors file: `model.*` (parameters and buffers), `optim.*` (`optim.inplace.<i>.*` for
 the in-place optimizer of the i-th quantizer, with the gradient that the last backward left for its
-next step), ``rng.*`` (generators of layers), and as metadata the step and the position in the
+next step), `rng.*` (generators of layers), and as metadata the step and the position in the
 batches.
 """
 
@@ -25,7 +25,7 @@ _GRADIENT = "codebook.grad"
 
 @checked
 def save_trainer(trainer: Trainer, path: Path) -> None:
-    """Writes model, optimizers, step and position of ``trainer`` to ``path``."""
+    """Write model, optimizers, step and position of `trainer` to `path`."""
     tensors = _prefixed("model.", trainer.model.state_dict())
     tensors |= _prefixed("optim.", trainer.optimizer.state_dict())
     for prefix, optimizer, codebook in _inplace(trainer.model):
@@ -39,10 +39,10 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
 
 @checked
 def load_trainer(trainer: Trainer, path: Path) -> None:
-    """Puts ``trainer``, built as the saved one was, where that one stood.
+    """Put `trainer`, built as the saved one was, where that one stood.
 
-    Lines of its metrics file that it will write again are dropped then. Raises ``ValueError`` or
-    ``TypeError`` when the file is no trainer's checkpoint or does not fit, ``OSError`` when it
+    Lines of its metrics file that it will write again are dropped then. Raises `ValueError` or
+    `TypeError` when the file is no trainer's checkpoint or does not fit, `OSError` when it
     cannot be read; the trainer is then as it was.
     """
     tensors, metadata = load(path)
@@ -78,7 +78,7 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
 
 @checked
 def load_model(model: Any, path: Path) -> None:
-    """Loads the model's part of a checkpoint."""
+    """Load the model's part of a checkpoint."""
     if not hasattr(model, "load_state_dict"):
         refuse("load_model", "model", model, "a module")
     tensors, _ = load(path)
@@ -120,6 +120,6 @@ def _prefixed(prefix: str, state: dict[str, NDArray[Any]]) -> dict[str, NDArray[
 
 
 def _taken(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Removes the entries below ``prefix`` and returns them by the rest of their names."""
+    """Remove the entries below `prefix` and returns them by the rest of their names."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}

@@ -23,8 +23,8 @@ class Evaluation:
 
     Attributes:
         mse: mean squared error over all elements, images in [0, 1].
-        psnr: ``10 log10(1 / mse)`` in dB.
-        perplexity: ``2^H`` of the codes of all images together.
+        psnr: `10 log10(1 / mse)` in dB.
+        perplexity: `2^H` of the codes of all images together.
         active_codes: codes used at least once.
         images: how many were evaluated.
     """
@@ -38,7 +38,7 @@ class Evaluation:
 
 @checked
 def evaluate(model: nn.Module, images: NDArray[Any], *, batch_size: int = 256) -> Evaluation:
-    """Evaluates ``model`` on ``[n, h, w, c]`` images, uint8 or float32 in [0, 1].
+    """Evaluate `model` on `[n, h, w, c]` images, uint8 or float32 in [0, 1].
 
     The model is in evaluation mode meanwhile and changes in nothing.
     """
@@ -63,7 +63,7 @@ def evaluate(model: nn.Module, images: NDArray[Any], *, batch_size: int = 256) -
 def reconstruct(
     model: nn.Module, images: NDArray[Any], *, batch_size: int = 256
 ) -> NDArray[np.float32]:
-    """The reconstructions ``[n, h, w, c]`` of the images, in evaluation mode."""
+    """The reconstructions `[n, h, w, c]` of the images, in evaluation mode."""
     return np.concatenate([output for _, output, _ in _passes(model, images, batch_size)])
 
 
@@ -77,7 +77,7 @@ def psnr_of(mse: float) -> float:
 
 @checked
 def perplexity_of(counts: NDArray[Any]) -> float:
-    """``2^H``, H the entropy in bits of codes that occur ``counts`` ``[k]`` times."""
+    """`2^H`, H the entropy in bits of codes that occur `counts` `[k]` times."""
     counts = np.asarray(counts)
     if counts.ndim != 1:
         raise ValueError(f"[perplexity_of] counts of shape {[*counts.shape]}: [k] is required")

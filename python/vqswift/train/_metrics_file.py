@@ -14,7 +14,7 @@ class MetricsFile:
 
     Args:
         path: of the file; none for no file.
-        tag: written as ``"run"`` into every line; lines of other runs are never dropped.
+        tag: written as `"run"` into every line; lines of other runs are never dropped.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, tag: str | None) -> None:
@@ -33,7 +33,7 @@ class MetricsFile:
         return self
 
     def write(self, metrics: dict[str, Any]) -> None:
-        """Appends a line."""
+        """Append a line."""
         if self._path is None:
             return
         if self._file is None:
@@ -50,7 +50,7 @@ class MetricsFile:
             self._file = None
 
     def _drop_after(self, path: Path, step: int) -> None:
-        """Removes this run's lines of later steps, and a last line that was not finished."""
+        """Remove this run's lines of later steps, and a last line that was not finished."""
         if not path.is_file():
             return
         lines = path.read_bytes().splitlines(keepends=True)

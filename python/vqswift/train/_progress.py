@@ -17,7 +17,7 @@ _LINE_SECONDS = 5.0
 
 @checked
 def track(steps: Iterable[StepMetrics], *, total: int, label: str) -> Iterator[StepMetrics]:
-    """Passes the metrics through and shows loss, perplexity and images per second meanwhile."""
+    """Pass the metrics through and shows loss, perplexity and images per second meanwhile."""
     if sys.stdout.isatty():
         try:
             import rich.progress  # noqa: F401

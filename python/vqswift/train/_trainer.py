@@ -24,10 +24,10 @@ class StepMetrics:
 
     Attributes:
         step: the number of the step, from 1.
-        loss: ``reconstruction + alpha * quantizer_loss``.
+        loss: `reconstruction + alpha * quantizer_loss`.
         mse: the reconstruction loss, mean over all elements.
         quantizer_loss: the quantizer's loss, without alpha.
-        perplexity: ``2^H`` of the code usage in the batch.
+        perplexity: `2^H` of the code usage in the batch.
         active_codes: codes used in the batch.
         learning_rate: of this step.
         seconds: from the batch to the updated parameters.
@@ -47,22 +47,22 @@ class StepMetrics:
 
 @checked
 class Trainer:
-    """Minimises ``reconstruction_loss(model(x), x) + alpha * info.loss`` over batches.
+    """Minimises `reconstruction_loss(model(x), x) + alpha * info.loss` over batches.
 
     Args:
-        model: called with ``[n, h, w, c]`` images, gives ``(reconstruction, info)``.
+        model: called with `[n, h, w, c]` images, gives `(reconstruction, info)`.
         optimizer: over the model's parameters; a step's rate is its base rate (what `lr` was set
             to, at any time) times the schedule's factor, which ends with the steps.
         batches: yields images, or pairs whose first entry is the images.
         alpha: the weight of the quantizer's loss.
-        reconstruction_loss: of ``(reconstruction, x)``; the mean squared error by default.
+        reconstruction_loss: of `(reconstruction, x)`; the mean squared error by default.
         schedule: the factor of the learning rate, called with the number of steps done.
         clip_norm: the largest norm of all gradients together; none by default.
         metrics: a JSON-lines file that every step is appended to; steps after the one that
             `load_trainer` goes back to are dropped from it before they are done again.
-        tag: written as ``"run"`` into every line of that file.
+        tag: written as `"run"` into every line of that file.
         checkpoint: where SIGTERM, while steps run in the main thread and unless the program handles
-            it itself, writes what ``load_trainer`` resumes from, bit for bit; the process then ends
+            it itself, writes what `load_trainer` resumes from, bit for bit; the process then ends
             with status 143. Without it SIGTERM ends the process at once.
     """
 
@@ -96,10 +96,10 @@ class Trainer:
         self._checkpoint = checkpoint
 
     def steps(self, count: int) -> Iterator[StepMetrics]:
-        """Runs ``count`` more steps and yields the metrics of each as it is done.
+        """Run `count` more steps and yields the metrics of each as it is done.
 
-        Raises ``ValueError`` for a negative count or an encoder's output that is not finite, and
-        ``FloatingPointError`` for such a loss; the optimizer's parameters are then those before the
+        Raises `ValueError` for a negative count or an encoder's output that is not finite, and
+        `FloatingPointError` for such a loss; the optimizer's parameters are then those before the
         step. A step that was interrupted takes its batch again. RuntimeWarning when a schedule has
         come to 0 and steps change nothing.
         """
@@ -131,12 +131,12 @@ class Trainer:
         save_trainer(self, self._checkpoint)
 
     def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
-        """Runs ``count`` more steps and returns their metrics."""
+        """Run `count` more steps and returns their metrics."""
         steps = self.steps(count)
         return list(track(steps, total=count, label=label) if progress else steps)
 
     def _resume(self, step: int) -> None:
-        """Stands at ``step``: what the metrics file has of later ones is done again."""
+        """Stands at `step`: what the metrics file has of later ones is done again."""
         self.step = step
         self._metrics.resume(step)
 
