@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import vqswift as vq
 from vqswift import __main__ as command
-from vqswift import demo, laboratory
+from vqswift.experiments import COMMANDS
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser(prog="vqswift")
     commands = parser.add_subparsers()
-    demo.add_parser(commands)
-    laboratory.add_parser(commands)
+    for experiment in COMMANDS:
+        experiment.add_to(commands)
     return dict(commands.choices)
 
 

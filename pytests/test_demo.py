@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import vqswift as vq
 from vqswift import __main__ as command
-from vqswift import data, demo, train
-from vqswift.demo import _picture, _report, _run
+from vqswift import data, train
+from vqswift.experiments import demo
+from vqswift.experiments.demo import _picture, _report, _run
 
 pytest.importorskip("PIL", reason="Pillow is not installed")
 

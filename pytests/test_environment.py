@@ -23,7 +23,8 @@ def environment():
     return dict(os.environ), names
 before = environment()
 import vqswift as vq
-from vqswift import data, estimators, metrics, recipes, train, laboratory
+from vqswift import data, estimators, metrics, recipes, train
+from vqswift.experiments import laboratory
 layer = vq.nn.Conv2d(16, 16, 3, stride=2)
 layer(vq.Generator(0).normal((2, 8, 8, 16)))
 print(environment() == before)

@@ -9,9 +9,9 @@ from conftest import run_python
 # Of the package, and of the standard library and extras what NumPy does not load by itself.
 LATER = [
     *("vqswift.data", "vqswift.estimators", "vqswift.metrics", "vqswift.recipes"),
-    *("vqswift.train", "vqswift.demo"),
+    *("vqswift.train", "vqswift.experiments"),
     *("concurrent.futures.thread", "hashlib", "json", "logging", "lzma", "multiprocessing"),
-    *("PIL", "matplotlib", "rich", "sklearn", "torch", "typer"),
+    *("PIL", "matplotlib", "rich", "sklearn", "torch"),
 ]
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import vqswift as vq
 from vqswift import __main__ as command
-from vqswift import data, laboratory
-from vqswift.laboratory import _rates, _run, _trials
+from vqswift import data
+from vqswift.experiments import laboratory
+from vqswift.experiments.laboratory import _rates, _run, _trials
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 

@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import __version__, demo, laboratory
+from . import __version__
 from ._termination import STATUS, leaving
+from .experiments import COMMANDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     version = f"vqswift {__version__}"
     parser.add_argument("--version", action="version", version=version, help="tell the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    demo.add_parser(commands)
-    laboratory.add_parser(commands)
+    for experiment in COMMANDS:
+        experiment.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         with leaving():

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import data, estimators, models, nn, optim
-from .._command_line import Help
-from .._random import Generator, manual_seed
-from .._threads import set_threads
-from ..estimators import TwinTrainer, quantize_model, quantized_layers, to_ste
+from ... import data, estimators, models, nn, optim
+from ..._random import Generator, manual_seed
+from ...estimators import TwinTrainer, quantize_model, quantized_layers, to_ste
+from .._harness import Command, begin, output_setting, root_setting, setting, threads_setting
 
 _TWIN, _JITTER = "straight-through", "rate x 1.01"
 
@@ -36,21 +35,25 @@ class ResNetSettings:
         warmup: share of the steps; the paper's 5 epochs of 90.
     """
 
-    images: Path | None = None
-    root: Path | None = None
-    size: int = 64
-    steps: int = 300
-    batch_size: int = 32
-    bits: int = 2
-    estimator: str = "dsq"
-    rate: float = 0.1
-    weight_decay: float = 1e-4
+    images: Path | None = setting(
+        None,
+        "folder with a sub-folder for each class, or with train and val of such; or an .npz; "
+        "CIFAR-10, else crops of two photographs by default",
+    )
+    root: Path | None = root_setting()
+    size: int = setting(64, "side of the images that are read from a folder")
+    steps: int = setting(300, "training steps of each model")
+    batch_size: int = setting(32, "images of a step")
+    bits: int = setting(2, "of a weight")
+    estimator: str = setting("dsq", "of the weights' gradients")
+    rate: float = setting(0.1, "of a batch of 256")
+    weight_decay: float = setting(1e-4, "of SGD")
     warmup: float = 5 / 90
-    evaluations: int = 10
-    validation: int = 500
-    seed: int = 0
-    threads: int | None = None
-    output: Path = Path("runs/resnet50")
+    evaluations: int = setting(10, "how often accuracy and agreement are measured")
+    validation: int = setting(500, "images that they are measured on")
+    seed: int = setting(0, "of weights and batches")
+    threads: int | None = threads_setting()
+    output: Path = output_setting("runs/resnet50")
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,7 @@ def run(settings: ResNetSettings) -> dict[str, Any]:
             "there must be a step for each"
         )
     start = time.perf_counter()
-    if settings.threads is not None:
-        set_threads(settings.threads)
+    begin(settings)
     images = _images(settings)
     warmup = max(1, round(settings.steps * settings.warmup))
     schedule = optim.cosine_schedule(max(1, settings.steps - warmup), warmup_steps=warmup)
@@ -214,42 +216,10 @@ def _folder(settings: ResNetSettings, folder: Path) -> _Images:
     )
 
 
-def add_parser(commands: Any) -> None:
-    """Add `resnet50` to the sub-commands of an `argparse` parser."""
-    default = ResNetSettings()
-    parser = commands.add_parser(
-        "resnet50",
-        help="train ResNet-50 with quantized convolutions and its straight-through twin",
-        description=__doc__,
-        formatter_class=Help,
-    )
-    parser.add_argument(
-        "--images",
-        type=Path,
-        help="folder with a sub-folder for each class, or with train and val of such; or an .npz; "
-        "CIFAR-10, else crops of two photographs by default",
-    )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        help="folder of the data sets; VQSWIFT_DATA, then ../shared/data by default",
-    )
-    for name, text in (
-        ("size", "side of the images that are read from a folder"),
-        ("steps", "training steps of each model"),
-        ("batch_size", "images of a step"),
-        ("bits", "of a weight"),
-        ("evaluations", "how often accuracy and agreement are measured"),
-        ("validation", "images that they are measured on"),
-        ("seed", "of weights and batches"),
-    ):
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=int, default=getattr(default, name), help=text)
-    parser.add_argument("--estimator", default=default.estimator, help="of the weights' gradients")
-    parser.add_argument("--rate", type=float, default=default.rate, help="of a batch of 256")
-    parser.add_argument("--weight-decay", type=float, default=default.weight_decay, help="of SGD")
-    parser.add_argument("--threads", type=int, help="of the core; all CPUs by default")
-    parser.add_argument("--output", type=Path, default=default.output, help="folder of all results")
-    parser.set_defaults(
-        run=lambda o: run(ResNetSettings(**{k: v for k, v in vars(o).items() if k != "run"}))
-    )
+COMMAND = Command(
+    "resnet50",
+    "train ResNet-50 with quantized convolutions and its straight-through twin",
+    __doc__,
+    ResNetSettings,
+    run,
+)

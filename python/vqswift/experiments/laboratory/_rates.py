@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, nn, optim
-from .._random import Generator, manual_seed
-from .._threads import get_threads, set_threads
-from ..estimators import TwinTrainer, he_bound, quantize_model, to_ste, weighted_layers
+from ... import data, nn, optim
+from ..._random import Generator, manual_seed
+from ..._threads import get_threads, set_threads
+from ...estimators import TwinTrainer, he_bound, quantize_model, to_ste, weighted_layers
 from ._trials import Settings
 
 TIME = 4.0  # learning rate / (1 - momentum) times steps

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ..train import StepMetrics
+    from ...train import StepMetrics
 
 _SCALE = 3
 _GAP = 6

@@ -8,55 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from .. import estimators, models, nn, optim
-from .._random import manual_seed
+from ... import estimators, models, nn, optim
+from ..._random import manual_seed
+from .._harness import output_setting, root_setting, setting, threads_setting
 
 OUTSIDE = "outside the theorem"
 RATES = "rates"  # names the study of learning rates
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Of one run of the experiment; the defaults are the small one.
-
-    Attributes:
-        net: "a" or "b", the networks of `models.mnist_net_a` and `mnist_net_b`.
-        seeds: of rows that need a spread; the others run with the first.
-        rate: scales the learning rates of the paper.
-        images: of the test split, that accuracies and agreements are measured on.
-        trials: some of `TRIALS` and "rates" by name; all when there is none.
-        finished: train nothing; report what is there.
-    """
-
-    data: str = "auto"
-    root: Path | None = None
-    net: str = "b"
-    bits: int = 2
-    seeds: tuple[int, ...] = (0,)
-    epochs: int = 10
-    steps_per_epoch: int = 60
-    batch_size: int = 64
-    rate: float = 0.5
-    images: int = 2000
-    trials: tuple[str, ...] = ()
-    finished: bool = False
-    threads: int | None = None
-    output: Path = Path("runs/estimators")
-
-
-def full(settings: Settings) -> Settings:
-    """`settings` at the size of the paper: 50 epochs of 100 steps, three seeds."""
-    from dataclasses import replace
-
-    return replace(
-        settings,
-        seeds=(0, 1, 2),
-        epochs=50,
-        steps_per_epoch=100,
-        batch_size=128 if settings.net == "a" else 600,
-        rate=1.0,
-        images=10_000,
-    )
 
 
 @dataclass(frozen=True)
@@ -168,6 +125,59 @@ TRIALS = (
         (Twin("scaledown", note="rate x 0.1, epochs x 3"),),
     ),
 )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one run of the experiment; the defaults are the small one.
+
+    Attributes:
+        net: "a" or "b", the networks of `models.mnist_net_a` and `mnist_net_b`.
+        seeds: of rows that need a spread; the others run with the first.
+        rate: scales the learning rates of the paper.
+        images: of the test split, that accuracies and agreements are measured on.
+        trials: some of `TRIALS` and "rates" by name; all when there is none.
+    """
+
+    data: str = setting(
+        "auto",
+        "auto: MNIST when its files are found, else scikit-learn's digits",
+        choices=("auto", "mnist", "fashion-mnist", "digits"),
+    )
+    root: Path | None = root_setting()
+    net: str = setting("b", "network", choices=("a", "b"))
+    bits: int = setting(2, "of a weight")
+    seeds: tuple[int, ...] = setting(
+        (0,), "of the repetitions; 0 by default, with --full 0 1 2", is_open=True
+    )
+    epochs: int = setting(10, "of each training; 10 by default, with --full 50", is_open=True)
+    steps_per_epoch: int = 60
+    batch_size: int = 64
+    rate: float = 0.5
+    images: int = 2000
+    trials: tuple[str, ...] = setting(
+        (),
+        "all by default, or some of: rates, " + ", ".join(repr(trial.name) for trial in TRIALS),
+        is_open=True,
+    )
+    finished: bool = setting(False, "train nothing; report the trials that are there")
+    threads: int | None = threads_setting()
+    output: Path = output_setting("runs/estimators")
+
+
+def full(settings: Settings) -> Settings:
+    """`settings` at the size of the paper: 50 epochs of 100 steps, three seeds."""
+    from dataclasses import replace
+
+    return replace(
+        settings,
+        seeds=(0, 1, 2),
+        epochs=50,
+        steps_per_epoch=100,
+        batch_size=128 if settings.net == "a" else 600,
+        rate=1.0,
+        images=10_000,
+    )
 
 
 def select(names: tuple[str, ...]) -> tuple[Trial, ...]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import data, optim
-from .._threads import set_threads
-from ..estimators import TwinTrainer
+from ... import data, optim
+from ...estimators import TwinTrainer
+from .._harness import begin, kept
 from . import _plots, _rates, _report
 from ._trials import RATES, Settings, Trial, build, select
 
@@ -34,8 +32,7 @@ def run(settings: Settings) -> list[_report.TrialRow]:
     if settings.net not in ("a", "b"):
         raise ValueError(f"[estimators] net {settings.net!r}: must be 'a' or 'b'")
     started = time.monotonic()
-    if settings.threads is not None:
-        set_threads(settings.threads)
+    begin(settings)
     training, test = _sets(settings)
     folder = settings.output / "trials"
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +47,7 @@ def run(settings: Settings) -> list[_report.TrialRow]:
                 continue
             path = folder / f"{trial.name.replace(' ', '-')}-seed{seed}.json"
             train = partial(_train, settings, trial, seed, training, test)
-            document = _kept(settings, path, _key(settings, trial, seed), train)
+            document = kept(path, _key(settings, trial, seed), train, finished=settings.finished)
             if document is not None:
                 documents.append(document)
                 print(_report.trial_line(document), flush=True)
@@ -58,7 +55,7 @@ def run(settings: Settings) -> list[_report.TrialRow]:
     if not settings.trials or RATES in settings.trials:
         path = settings.output / "rates.json"
         train = partial(_rates.run, settings, training)
-        study = _kept(settings, path, _rates.key(settings), train)
+        study = kept(path, _rates.key(settings), train, finished=settings.finished)
         if study is not None:
             print(_report.rates_line(study), flush=True)
     rows = _report.rows(documents)
@@ -138,32 +135,6 @@ def _key(settings: Settings, trial: Trial, seed: int) -> str:
         del kept[name]
     twins = [repr(twin) for twin in trial.twins_of(seed == settings.seeds[0])]
     return json.dumps([kept, seed, repr(trial.recipe), twins])
-
-
-def _kept(
-    settings: Settings, path: Path, key: str, train: Callable[[], dict[str, Any]]
-) -> dict[str, Any] | None:
-    """What `path` has under `key`, else what `train` gives, written there; None if that is off."""
-    if path.is_file():
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if document["key"] == key:
-            return document
-    if settings.finished:
-        return None
-    document = _rounded(train())
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-    return document
-
-
-def _rounded(value: Any) -> Any:
-    """With six significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    return [_rounded(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _sets(settings: Settings) -> tuple[data.ImageSet, data.ImageSet]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._table import print_table
+from ..._table import print_table
 
 if TYPE_CHECKING:
     from ._run import Result

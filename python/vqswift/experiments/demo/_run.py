@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import data, models, optim, train
-from .._random import manual_seed
-from .._threads import get_threads, set_threads
-from ..quantizers import VectorQuant
+from ... import data, models, optim, train
+from ..._random import manual_seed
+from ..._threads import get_threads
+from ...quantizers import VectorQuant
+from .._harness import begin, output_setting, root_setting, setting, threads_setting
 from . import _report
 from ._picture import PictureRow, save_curves, save_reconstructions
 
@@ -27,19 +28,23 @@ class Settings:
     for every method.
     """
 
-    data: str = "auto"
-    root: Path | None = None
-    steps: int = 500
-    batch_size: int = 128
-    codes: int = 1024
-    width: int = 64
-    learning_rate: float = 3e-3
+    data: str = setting(
+        "auto",
+        "auto: CIFAR-10 when its files are found, else crops of two photographs",
+        choices=("auto", "photos", "cifar10"),
+    )
+    root: Path | None = root_setting()
+    steps: int = setting(500, "training steps of each")
+    batch_size: int = setting(128, "images of a step")
+    codes: int = setting(1024, "codebook size")
+    width: int = setting(64, "channels of the network")
+    learning_rate: float = setting(3e-3, "of AdamW")
     alpha: float = 5.0
     beta: float = 0.9
-    seed: int = 0
-    threads: int | None = None
+    seed: int = setting(0, "of data, weights and batches")
+    threads: int | None = threads_setting()
     test_images: int = 10_000
-    output: Path = Path("runs/demo")
+    output: Path = output_setting("runs/demo")
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,7 @@ def run(settings: Settings) -> list[Result]:
     if settings.steps < 1:
         raise ValueError(f"[demo] steps {settings.steps}: must be at least 1")
     started = time.monotonic()
-    if settings.threads is not None:
-        set_threads(settings.threads)
+    begin(settings)
     training, test = _sets(settings)
     output = settings.output
     output.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._table import print_table
+from ..._table import print_table
 from ._trials import TRIALS, Settings
 
 _HEADER = (

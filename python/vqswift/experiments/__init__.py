@@ -1,0 +1,5 @@
+"""The experiments of the package: applications of one harness, each a command of `vqswift`."""
+
+from . import demo, laboratory
+
+COMMANDS = (demo.COMMAND, *laboratory.COMMANDS)

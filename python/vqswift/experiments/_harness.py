@@ -1,0 +1,153 @@
+"""What experiments share: settings that are a command's options, results that are kept."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from .._threads import set_threads
+
+
+def setting(
+    default: Any, help: str, *, choices: tuple[str, ...] | None = None, is_open: bool = False
+) -> Any:
+    """Return a field of settings that is an option of the command too.
+
+    `is_open`: the option's own default is none, as `help` says; a preset may fill it then.
+    """
+    about = {"help": help, "choices": choices, "is_open": is_open}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def root_setting() -> Any:
+    """Return the folder of the data sets."""
+    return setting(None, "folder of the data sets; VQSWIFT_DATA, then ../shared/data by default")
+
+
+def threads_setting() -> Any:
+    """Return the number of threads."""
+    return setting(None, "of the core; all CPUs by default")
+
+
+def output_setting(folder: str) -> Any:
+    """Return the folder that is written to."""
+    return setting(Path(folder), "folder of all results")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A switch that gives all settings other values, save those that are given beside it."""
+
+    name: str
+    help: str
+    change: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Command:
+    """An experiment as a command: `run` takes the settings, a dataclass of `setting`s."""
+
+    name: str
+    help: str
+    description: str | None
+    settings: type[Any]
+    run: Callable[[Any], Any]
+    preset: Preset | None = None
+
+    def add_to(self, commands: Any) -> None:
+        """Add the command to the sub-commands of an `argparse` parser."""
+        parser = commands.add_parser(
+            self.name, help=self.help, description=self.description, formatter_class=_Help
+        )
+        if self.preset is not None:
+            parser.add_argument(f"--{self.preset.name}", action="store_true", help=self.preset.help)
+        hints = get_type_hints(self.settings)
+        for field in dataclasses.fields(self.settings):
+            if field.metadata:
+                option = "--" + field.name.replace("_", "-")
+                parser.add_argument(option, **_argument(field, hints[field.name]))
+        parser.set_defaults(run=lambda options: self.run(self._read(options)))
+
+    def _read(self, options: argparse.Namespace) -> Any:
+        given = {
+            field.name: getattr(options, field.name)
+            for field in dataclasses.fields(self.settings)
+            if field.metadata and getattr(options, field.name) is not None
+        }
+        given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+        chosen = self.settings(**given)
+        if self.preset is None or not getattr(options, self.preset.name):
+            return chosen
+        fields = dataclasses.fields(self.settings)
+        kept = {f.name for f in fields if f.metadata and f.metadata["is_open"]}
+        return dataclasses.replace(
+            self.preset.change(chosen), **{k: v for k, v in given.items() if k in kept}
+        )
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds defaults, save to switches and where the text already says what holds without."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        if action.default is None or action.default is False or "by default" in text:
+            return text
+        return super()._get_help_string(action)
+
+
+def _argument(field: Any, hint: Any) -> dict[str, Any]:
+    """What argparse wants to know of a setting."""
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    about: dict[str, Any] = {"help": field.metadata["help"]}
+    if hint is bool:
+        return about | {"action": "store_true"}
+    if get_origin(hint) is tuple:
+        about |= {"nargs": "+", "metavar": field.name.removesuffix("s").upper()}
+        hint = get_args(hint)[0]
+    if field.metadata["choices"]:
+        about["choices"] = field.metadata["choices"]
+    default = None if field.metadata["is_open"] else field.default
+    return about | {"type": hint, "default": default}
+
+
+def begin(settings: Any) -> None:
+    """Set what holds for the whole process: the threads."""
+    if settings.threads is not None:
+        set_threads(settings.threads)
+
+
+def kept(
+    path: Path, key: str, make: Callable[[], dict[str, Any]], *, finished: bool = False
+) -> dict[str, Any] | None:
+    """Return what `path` has under `key`, else what `make` gives, which is written there.
+
+    Numbers have six significant digits. `finished`: nothing is made; None where nothing is there.
+    """
+    if path.is_file():
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if document["key"] == key:
+            return document
+    if finished:
+        return None
+    document = rounded(make())
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return document
+
+
+def rounded(value: Any) -> Any:
+    """Return `value` with six significant digits in every float."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: rounded(entry) for key, entry in value.items()}
+    return [rounded(entry) for entry in value] if isinstance(value, (list, tuple)) else value
