@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vqswift as vq
+from conftest import ROOT
 from vqswift import __main__ as command
 from vqswift import data
 from vqswift.experiments import laboratory
@@ -218,3 +219,14 @@ class TestImageFolder:
             images = data.ImageFolder(folder, size=14)
         with pytest.raises(ValueError, match="batch_size 9: must be from 1 to 7"):
             images.batches(9)
+
+
+def test_the_results_of_the_project_are_known_by_their_keys() -> None:
+    settings = laboratory.full(laboratory.Settings())
+    trials = {trial.name: trial for trial in laboratory.TRIALS}
+    found = sorted((ROOT / "results/estimators/trials").glob("*.json"))
+    assert len(found) >= len(trials)
+    for path in found:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        trial = trials[document["trial"]]
+        assert _run._key(settings, trial, document["seed"]) == document["key"], path.name

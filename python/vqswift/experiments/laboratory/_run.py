@@ -134,7 +134,9 @@ def _key(settings: Settings, trial: Trial, seed: int) -> str:
     for name in ("seeds", "trials", "finished", "threads", "output", "root"):
         del kept[name]
     twins = [repr(twin) for twin in trial.twins_of(seed == settings.seeds[0])]
-    return json.dumps([kept, seed, repr(trial.recipe), twins])
+    # "Recipe" is what kept results call it.
+    training = "Recipe" + repr(trial.recipe).removeprefix("Training")
+    return json.dumps([kept, seed, training, twins])
 
 
 def _sets(settings: Settings) -> tuple[data.ImageSet, data.ImageSet]:
