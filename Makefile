@@ -23,7 +23,7 @@ ALONE := $(addprefix pytests/test_,$(addsuffix .py,benchmarks few_vectors interr
   search_extremes termination threads))
 
 py-test: install
-	$(PYTHON) -m pytest -q -n 2 pytests $(addprefix --ignore=,$(ALONE))
+	$(PYTHON) -m pytest -q -n 2 pytests --ignore=pytests/peers $(addprefix --ignore=,$(ALONE))
 	$(PYTHON) -m pytest -q $(ALONE)
 
 # The same core without oneDNN.
