@@ -129,18 +129,17 @@ _Entry = tuple[Contestant, "subprocess.Popen[str]"]
 
 @contextmanager
 def _started(contestant: Contestant) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         contestant.command,
         env=clean_environment(contestant.variables),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _of_case(
