@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,17 +129,23 @@ _Entry = tuple[Contestant, "subprocess.Popen[str]"]
 
 @contextmanager
 def _started(contestant: Contestant) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
+    process = subprocess.Popen(
         contestant.command,
         env=clean_environment(contestant.variables),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            # A line that nobody read is still in the buffer.
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
 
 
 def _of_case(
