@@ -203,13 +203,9 @@ class Expressions:
         count = self.random.choice((0, 1, 2, 3))
         return "[" + ", ".join(self.module() for _ in range(count)) + "]"
 
-    def groups(self, name: str = "") -> str:
-        return f"[([*leaves()], {self.floating()}, {self.floating()})]"
-
     def native_estimator(self, name: str = "") -> str:
-        samples = self._one(("None", "None", "np.ones(5)", "np.array([1.0, 2.0, 1.0])"))
-        parts = [str(self.random.choice(range(15))), self.integer(), self.floating()]
-        return f"({', '.join([*parts, self.floating(), self.floating(), samples])})"
+        bits, bound = self._one(("1", "2", "3")), self._one(("0.5", "1.0", "1e-30"))
+        return f"{self._one(_ESTIMATORS)}.on({bits}, {bound})._handle"
 
     def native_options(self, name: str = "") -> str:
         kind = self.kind()
@@ -217,7 +213,8 @@ class Expressions:
         return self._one((f"options({kind})", f"options({kind}, {place}, {self.any()})"))
 
     def kind(self, name: str = "") -> str:
-        return repr(self._one(("vector_quant", "vector_quant", "vector_quant", "fsq", "conv2d")))
+        kinds = ("vector_quant", "vector_quant", "vector_quant", "fsq", "conv2d")
+        return repr(self._one((*kinds, "adam", "sgd", "cosine", "step", "dsq", "tanh", "sampled")))
 
     def words(self, name: str = "") -> str:
         dtype = self._one(("np.int64", "np.float64", "np.float64", "object", "np.float32"))
@@ -250,12 +247,11 @@ class Expressions:
         "kind": "kind",
     }
     _BY_TYPE: tuple[tuple[str, str], ...] = (
-        ("_Estimator", "native_estimator"),
-        ("dict[str, object]", "native_options"),
+        ("EstimatorHandle", "native_estimator"),
+        ("Mapping[str, object]", "native_options"),
         ("Sequence[TensorHandle]", "tensors"),
         ("Sequence[ModuleHandle]", "handles"),
-        ("Iterable[tuple[Sequence", "groups"),
-        ("Iterable[tuple[str", "state"),
+        ("Sequence[tuple[str", "state"),
         ("TensorHandle", "tensor"),
         ("GeneratorHandle", "generator"),
         ("ModuleHandle", "module"),

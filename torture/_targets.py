@@ -11,6 +11,7 @@ from pathlib import Path
 
 import vqswift as vq
 from _expressions import MODULES, QUANTIZERS, annotation_text
+from vqswift.quantizers._vector import VectorQuantOptions
 
 _PUBLIC = ("", "nn", "nn.functional", "optim", "models", "metrics", "estimators", "data", "train")
 # Networks of torch and photographs: their libraries take longer to import than thousands of calls.
@@ -91,7 +92,7 @@ def _of_object(text: str, value: object, objects: tuple[str, ...] = ()) -> Itera
             continue
         annotation = annotation_text(parameter.annotation)
         if parameter.kind is parameter.VAR_KEYWORD:
-            options = getattr(vq._vector_quant.VectorQuantOptions, "__annotations__", {})
+            options = VectorQuantOptions.__annotations__
             if "VectorQuantOptions" in annotation:
                 for name, kind in options.items():
                     parameters.append((name, annotation_text(kind.__forward_arg__), False, True))

@@ -124,9 +124,11 @@ def handle(module: Any) -> Any:
 
 
 def options(kind: str, position: int = -1, value: object = None) -> dict[str, object]:
-    """The required options of a kind of module, small, and one more or replaced."""
-    small = {"int": 4, "ints": (4,), "pair": (1, 1)}
-    rows = vq._core.kind_options("module", kind)
+    """The required options of a kind, small, and one more or replaced."""
+    small = {"int": 4, "ints": (4,), "pair": (1, 1), "floats": (1.0, 0.5)}
+    families = ("module", "optimizer", "schedule", "estimator")
+    family = next(name for name in families if kind in dict(_core.kinds(name)))
+    rows = _core.kind_options(family, kind)
     made: dict[str, object] = {row[0]: small[row[1]] for row in rows if row[2]}
     if position >= 0 and rows:
         made[rows[position % len(rows)][0]] = value
