@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import difflib
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -60,6 +58,8 @@ class Option(NamedTuple):
 @cache
 def described(family: str, kind: str) -> dict[str, Option]:
     """The options of a kind by name."""
+    import ast
+
     options = {}
     for name, form, is_required, initial, *_ in _core.kind_options(family, kind):
         # The core writes True and False in lower case.
@@ -108,6 +108,8 @@ def refuse_unknown(operation: str, given: Iterable[str], known: Collection[str])
     """TypeError with the nearest name unless all of `given` are `known`."""
     for name in given:
         if name not in known:
+            import difflib
+
             names = list(known)
             near = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {near[0]!r}? " if near else ""

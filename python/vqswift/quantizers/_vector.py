@@ -77,11 +77,13 @@ def created(
     made = create_seeded(
         operation, seed, feature_size=feature_size, num_codes=num_codes, **options, **own
     )
-    for name in () if steps_in_place else _OF_INPLACE_OPTIMIZER:
-        if made.every()[name] != described("module", operation)[name].initial:
+    for name in _OF_INPLACE_OPTIMIZER:
+        value = options.get(name)
+        if steps_in_place or value is None:
+            continue
+        if value != described("module", operation)[name].initial:
             raise ValueError(
-                f"[{operation}] {name} = {made.every()[name]!r} and no inplace_optimizer: "
-                "it has no effect"
+                f"[{operation}] {name} = {value!r} and no inplace_optimizer: it has no effect"
             )
     return made
 
