@@ -43,6 +43,15 @@ def handle_class(kind: str) -> str:
     return f"{kind.removeprefix('vq_').rstrip('*').capitalize()}Handle"
 
 
+def handle_kind(kind: str) -> str:
+    return f"{kind.removeprefix('vq_').rstrip('*').upper()}_HANDLE"
+
+
+def sizes_of(function: Function) -> set[str]:
+    """The parameters that are numbers of items of others."""
+    return {size for p in function.parameters for size in (p.list, *p.array) if size}
+
+
 @dataclass
 class Argument:
     """What Python gives for a parameter, or for two that go together.
@@ -60,9 +69,8 @@ class Argument:
 
 def argument(p: Parameter, before: Parameter | None, function: Function) -> Argument | None:
     """None for the number of items of another, the first of a pair, and what a call gives."""
-    sizes = {size for other in function.parameters for size in (other.list, *other.array)}
     at = f'AT("{p.name}")'
-    if p.name in sizes or p.type == "char**" and p.name in ("names", "keys"):
+    if p.name in sizes_of(function) or p.type == "char**" and p.name in ("names", "keys"):
         return None
     if p.array:
         count, flags = len(p.array), "0" if p.is_const else "PyBUF_WRITABLE"
@@ -90,11 +98,7 @@ def argument(p: Parameter, before: Parameter | None, function: Function) -> Argu
             named = (
                 "true" if before and before.type == "char**" and before.list == p.list else "false"
             )
-            of = (
-                p.type.rstrip("*").removeprefix("vq_").upper() + "_HANDLE"
-                if p.type != "char**"
-                else "TEXT"
-            )
+            of = "TEXT" if p.type == "char**" else handle_kind(p.type)
             take = f"take_list(args[i], {at}, {of}, {named}, &{p.name})"
             item = "str" if of == "TEXT" else handle_class(p.type)
             python, kind = (
@@ -112,8 +116,8 @@ def argument(p: Parameter, before: Parameter | None, function: Function) -> Argu
             "tuple[int, int]",
         )
     if p.is_handle:
-        kind = p.type.removeprefix("vq_").rstrip("*").upper()
-        take = f"take_handle(args[i], {at}, {kind}_HANDLE, {str(p.is_nullable).lower()}, &{p.name})"
+        kind, null = handle_kind(p.type), str(p.is_nullable).lower()
+        take = f"take_handle(args[i], {at}, {kind}, {null}, &{p.name})"
         return Argument(
             p.name, f"void *{p.name};", take, handle_class(p.type) + " | None" * p.is_nullable
         )
@@ -137,7 +141,7 @@ def argument(p: Parameter, before: Parameter | None, function: Function) -> Argu
     return Argument(p.name, zero.format(p.name), take, python)
 
 
-def passed(p: Parameter, arguments: dict[str, Argument]) -> str:
+def passed(p: Parameter) -> str:
     """The C argument for a parameter."""
     if p.array:
         return f"{p.name}.buf"
@@ -164,7 +168,7 @@ def given(p: Parameter) -> tuple[str, str]:
     if kind == "vq_quantized":
         return f"give_{kind}(&{p.name})", "Quantized"
     if kind.startswith("vq_"):
-        what = f"give_handle({kind.removeprefix('vq_').upper()}_HANDLE, {p.name})"
+        what = f"give_handle({handle_kind(kind)}, {p.name})"
         if p.is_nullable or p.gives_null:
             return f"{p.name} ? {what} : Py_NewRef(Py_None)", handle_class(kind) + " | None"
         return what, handle_class(kind)
@@ -175,25 +179,15 @@ def given(p: Parameter) -> tuple[str, str]:
 def call(function: Function) -> tuple[str, str]:
     """A function of the extension in C, and its signature."""
     name = function.name.removeprefix("vq_")
-    arguments: dict[str, Argument] = {}
-    before = None
-    for p in function.parameters:
-        if a := argument(p, before, function):
-            arguments[a.name] = a
-        before = p
-    listed = list(arguments.values())
-    outs = [
-        p
-        for p in function.parameters
-        if p.is_out and not p.array and not p.list and p.name != "path"
-    ]
-    sizes = {size for p in function.parameters for size in (p.list, *p.array) if size}
+    pairs = zip(function.parameters, (None, *function.parameters), strict=False)
+    listed = [a for p, before in pairs if (a := argument(p, before, function))]
+    outs = [p for p in function.parameters if p.is_out and not p.array and not p.list]
     lines = [
         f"static PyObject *call_{name}(PyObject *self, PyObject *const *args, Py_ssize_t given) {{"
     ]
     lines += [f'  static const char operation[] = "{name}";', "  PyObject *result = NULL;"]
     lines += [f"  {a.declaration}" for a in listed] + [
-        f"  int64_t {size} = -1;" for size in sorted(sizes)
+        f"  int64_t {size} = -1;" for size in sorted(sizes_of(function))
     ]
     for p in outs:
         kind = p.type.removesuffix("*")
@@ -202,7 +196,7 @@ def call(function: Function) -> tuple[str, str]:
     checks = [f"takes(operation, given, {len(listed)})"]
     checks += [a.take.replace("args[i]", f"args[{i}]") for i, a in enumerate(listed)]
     lines.append(f"  if (!({' && '.join(checks)})) goto end;")
-    values = ", ".join(passed(p, arguments) for p in function.parameters)
+    values = ", ".join(passed(p) for p in function.parameters)
     results = [given(p) for p in outs]
     failure = (
         "raise_file_status(status, args[0])"
@@ -287,10 +281,9 @@ def generated() -> tuple[str, str]:
     c = ['#include "core.h"', "#define AT(parameter) ((place){operation, parameter})", ""]
     stub = [STUB]
     stub += [f"@final\nclass {handle_class(kind)}: ..." for kind in HANDLES]
-    for name in ("vq_quantized",):
-        text, hints = structure(name, structs[name])
-        c.append(text)
-        stub.append(hints)
+    text, hints = structure("vq_quantized", structs["vq_quantized"])
+    c.append(text)
+    stub.append(hints)
     table = []
     for function in functions:
         if function.name in BY_HAND:

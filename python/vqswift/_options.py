@@ -23,20 +23,20 @@ class Made:
 
     def has(self, name: str) -> bool:
         """Whether the kind has such an option, given or not."""
-        return name in self._described()
+        return name in self._known()
 
     def every(self) -> dict[str, Any]:
         """All options, as they were given or as the core has them."""
-        initial = {name: option.initial for name, option in self._described().items()}
+        initial = {name: option.initial for name, option in self._known().items()}
         return initial | dict(self.options)
 
-    def _described(self) -> dict[str, Option]:
-        return described("module", self.kind)
+    def _known(self) -> dict[str, Option]:
+        return options_of("module", self.kind)
 
     def shown(self, positional: Container[str]) -> str:
         """Required options, then those that differ from the core's, as a call has them."""
         texts = []
-        for name, option in self._described().items():
+        for name, option in self._known().items():
             if name not in self.options or name in ("seed", "stream"):
                 continue
             text = _text(self.options[name], option.form)
@@ -56,7 +56,7 @@ class Option(NamedTuple):
 
 
 @cache
-def described(family: str, kind: str) -> dict[str, Option]:
+def options_of(family: str, kind: str) -> dict[str, Option]:
     """The options of a kind by name."""
     import ast
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .. import _core
 from .._arguments import checked, described, is_array
 from .._arrays import as_array
+from .._options import options_of
 
 _Factory = TypeVar("_Factory", bound="Callable[..., Estimator]")
 _FACTORIES: dict[str, Callable[[], Estimator]] = {}
@@ -52,7 +53,7 @@ class Estimator:
         """The options that are given, as the core names them; the grid decides the others."""
         if self.name == _SAMPLED:
             return {"samples": self.samples, "cyclical": self.cyclical}
-        known = [row[0] for row in _core.kind_options("estimator", self.name)]
+        known = options_of("estimator", self.name)
         given = zip(known, (self.parameter, self.cap), strict=False)
         return {k: number(self.name, k, value) for k, value in given if value is not None}
 

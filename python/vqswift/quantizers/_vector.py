@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked
-from .._options import Made, create_seeded, described, refuse_unknown
+from .._options import Made, create_seeded, options_of, refuse_unknown
 from .._tensor import Tensor
 from ..optim import Optimizer
 from ._base import Quantizer
@@ -81,7 +81,7 @@ def created(
         value = options.get(name)
         if steps_in_place or value is None:
             continue
-        if value != described("module", operation)[name].initial:
+        if value != options_of("module", operation)[name].initial:
             raise ValueError(
                 f"[{operation}] {name} = {value!r} and no inplace_optimizer: it has no effect"
             )
