@@ -19,8 +19,9 @@ swift-test: system
 	swift test
 
 # Tests that time something, or fill the machine, run alone.
-ALONE := $(addprefix pytests/test_,$(addsuffix .py,benchmarks few_vectors interrupts process_end \
-  search_extremes termination threads))
+ALONE := $(addprefix pytests/,$(addsuffix .py,processes/test_interrupts processes/test_process_end \
+  processes/test_termination processes/test_threads project/test_benchmarks \
+  quantizers/test_few_vectors quantizers/test_search_extremes))
 
 py-test: install
 	$(PYTHON) -m pytest -q -n 2 pytests --ignore=pytests/peers $(addprefix --ignore=,$(ALONE))
@@ -72,7 +73,7 @@ lint: install
 	  examples/swift/Package.swift Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --strict python/vqswift
-	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/c/*.c examples/c/*.c \
+	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/boundary/c/*.c examples/c/*.c \
 	  Sources/CPlatform/*.c Sources/CPlatform/include/*.h Sources/CVQSwift/include/*.h
 
 clean:

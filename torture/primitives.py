@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from _campaign import main
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "pytests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "pytests/nn"))
 
 import vqswift as vq  # noqa: E402
 from image_reference import Convolution  # noqa: E402

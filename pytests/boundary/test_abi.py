@@ -55,7 +55,14 @@ def test_smoke_program_runs_and_releases_everything(
     program = tmp_path / "smoke"
     strict = ["-std=c99", "-D_ISOC11_SOURCE", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
     subprocess.run(
-        [compiler, *strict, f"-I{HEADER.parent}", ROOT / "pytests/c/smoke.c", "-o", program]
+        [
+            compiler,
+            *strict,
+            f"-I{HEADER.parent}",
+            ROOT / "pytests/boundary/c/smoke.c",
+            "-o",
+            program,
+        ]
         + [f"-L{c_library.parent}", "-lvqswift", "-lm", f"-Wl,-rpath,{c_library.parent}"],
         check=True,
     )

@@ -24,8 +24,9 @@ import all as suite
 import pytest
 from _contest import Contestant, Outcome
 from _verdict import Comparison
+from conftest import ROOT
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 
 # All contestants count their measurements in one file; the count is given as the seconds.
 CONTESTANT = f"""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import vqswift as vq
+from conftest import ROOT
 from vqswift.quantizers._vector import VectorQuantOptions
 
-GUIDE = (Path(__file__).resolve().parents[1] / "docs" / "quantizers.md").read_text()
+GUIDE = (ROOT / "docs/quantizers.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 OPTIONS = VectorQuantOptions.__annotations__
 

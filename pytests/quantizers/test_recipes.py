@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import vqswift as vq
+from conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 CONTEST = json.loads((ROOT / "results/recipes/recipes.json").read_text(encoding="utf-8"))
 OURS = {s["setting"]: s for s in CONTEST["settings"] if s["side"] == "vqswift"}
 PEERS = [s for s in CONTEST["settings"] if s["side"] != "vqswift"]

@@ -7,14 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import vqswift as vq
+from conftest import ROOT
 
 SETS = ("portable", "avx2", "avx512", "avx512bf16")
-OBJECTS = Path(__file__).parents[1] / "build" / "swift" / "release"
+OBJECTS = ROOT / "build/swift/release"
 
 PROGRAM = """
 import json, hashlib, numpy as np, vqswift as vq
