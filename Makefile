@@ -49,7 +49,7 @@ torture-short: peers
 
 # All benchmarks and the table of benchmarks/README.md; BENCH has further arguments.
 bench: peers
-	$(PYTHON) benchmarks/all.py $(BENCH)
+	$(PYTHON) -m benchmarks.all $(BENCH)
 
 install: $(INSTALLED)
 

@@ -1,6 +1,6 @@
 """A neighbour: a process that keeps one core busy until it is stopped or its parent has ended.
 
-python benchmarks/_busy.py CORE PARENT
+python -m benchmarks._busy CORE PARENT
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ._contest import ROOT
+
 
 @contextmanager
 def busy_core(core: int | None = None) -> Iterator[int]:
     """Holds the core, by default the last that this process may use; yields the process's id."""
     if core is None:
         core = max(os.sched_getaffinity(0))
-    command = [sys.executable, __file__, str(core), str(os.getpid())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "benchmarks._busy", str(core), str(os.getpid())]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             process.stdout.readline()

@@ -17,8 +17,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+# Where `python -m benchmarks.NAME` finds its module.
+ROOT = Path(__file__).resolve().parent.parent
 # OpenBLAS chooses its kernels itself, or is told to take those of a core type.
 CORE_TYPES = ("", "Haswell", "SkylakeX")
 # Variables that pin a library to another CPU's kernels.
@@ -131,6 +134,7 @@ _Entry = tuple[Contestant, "subprocess.Popen[str]"]
 def _started(contestant: Contestant) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         contestant.command,
+        cwd=ROOT,
         env=clean_environment(contestant.variables),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _recipes_task import ALPHA, CODES, CONVOLUTIONS, RATE, WIDTH, Evaluate, Outcome, Task, run
 from torch import nn
 from torch.nn import functional
 from vector_quantize_pytorch import VectorQuantize
+
+from ._recipes_task import ALPHA, CODES, CONVOLUTIONS, RATE, WIDTH, Evaluate, Outcome, Task, run
 
 # Arguments of VectorQuantize by setting; none is a network without a quantizer.
 SETTINGS: dict[str, dict[str, Any] | None] = {

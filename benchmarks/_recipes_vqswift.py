@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import vqswift as vq
-from _recipes_task import CODES, CONVOLUTIONS, RATE, WIDTH, Evaluate, Outcome, Task, run
 from vqswift.nn import functional
+
+from ._recipes_task import CODES, CONVOLUTIONS, RATE, WIDTH, Evaluate, Outcome, Task, run
 
 # Recipes by name; none is a network without a quantizer.
 SETTINGS: dict[str, vq.recipes.Recipe | None] = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from _verdict import HEADER, from_json
+from ._verdict import HEADER, from_json
 
 START, END = "<!-- table -->", "<!-- end of table -->"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from _contest import Outcome
+from ._contest import Outcome
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -69,7 +69,7 @@ def command_line(arguments: Sequence[str]) -> str:
             skips = True
         elif not argument.startswith(("--peer-python=", "--results=")):
             kept.append(argument)
-    return " ".join(["python", f"benchmarks/{Path(script).name}", *kept])
+    return " ".join(["python", "-m", f"benchmarks.{Path(script).stem}", *kept])
 
 
 def told(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from _contest import Outcome
+from ._contest import Outcome
 
 HEADER = ("work", "measured", "peer's best", "ratio", "bar", "verdict")
 

@@ -1,6 +1,6 @@
 """Runs the benchmarks, refreshes the table in ``benchmarks/README.md``, keeps the measurements.
 
-    python benchmarks/all.py [--only NAME ...] [--quick] [--peer-python PYTHON]
+    python -m benchmarks.all [--only NAME ...] [--quick] [--peer-python PYTHON]
 
 What is not named by ``--only`` is taken from an earlier run; ``--only`` alone runs nothing and
 makes the table anew. The JSON files that the table is made of are copied to results/benchmarks. A
@@ -15,12 +15,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from _contest import clean_environment
-from _report import documents, publish
-from _results import RESULTS
+from ._contest import ROOT, clean_environment
+from ._report import documents, publish
+from ._results import RESULTS
 
-HERE = Path(__file__).parent
-COMMITTED = HERE.parent / "results" / "benchmarks"
+COMMITTED = ROOT / "results/benchmarks"
 # Arguments beside the common ones.
 BENCHMARKS: dict[str, list[str]] = {
     "nearest_code": [],
@@ -33,7 +32,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "matmul": [],
     "quantizer_memory": [],
 }
-SCRIPTS = {"nearest_code_far": "nearest_code"}
+MODULES = {"nearest_code_far": "nearest_code"}
 PEERS = ("numpy", "torch", "faiss-cpu", "scikit-learn", "vector-quantize-pytorch")
 OUR_VERSIONS = """
 import json, platform
@@ -71,11 +70,11 @@ def main() -> None:
     failed = []
     for name in BENCHMARKS if options.only is None else options.only:
         print(f"== {name}", flush=True)
-        command = [sys.executable, str(HERE / f"{SCRIPTS.get(name, name)}.py"), *BENCHMARKS[name]]
+        command = [sys.executable, "-m", f"benchmarks.{MODULES.get(name, name)}", *BENCHMARKS[name]]
         command += ["--peer-python", options.peer_python, "--results", str(options.results)]
         if options.quick:
             command.append("--quick")
-        if subprocess.run(command).returncode:
+        if subprocess.run(command, cwd=ROOT).returncode:
             failed.append(name)
     if not options.quick:
         found = documents(options.results, BENCHMARKS)
@@ -83,7 +82,7 @@ def main() -> None:
         if not found:
             sys.exit("all: no benchmark has been run")
         made = versions(options.peer_python)
-        publish(found, made, HERE / "README.md", COMMITTED, missing)
+        publish(found, made, ROOT / "benchmarks/README.md", COMMITTED, missing)
         print(f"table refreshed{'; not measured: ' + ', '.join(missing) if missing else ''}")
     if failed:
         sys.exit(f"all: failed: {', '.join(failed)}")

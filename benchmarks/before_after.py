@@ -1,6 +1,6 @@
 """Two builds of vqswift side by side: training step, nearest codes, k-means, few vectors.
 
-    python benchmarks/before_after.py BEFORE [AFTER] [--rounds 7]
+    python -m benchmarks.before_after BEFORE [AFTER] [--rounds 7]
 
 BEFORE and AFTER are folders with a built package `vqswift` in them (the `python` folder of a
 checkout); AFTER is this one by default. Children of both take turns, each case is timed once a
@@ -20,7 +20,9 @@ from statistics import median
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent.parent / "python"
+from ._contest import ROOT
+
+HERE = ROOT / "python"
 
 
 def measured() -> None:
@@ -92,10 +94,15 @@ def main() -> None:
     for folder in (arguments.before, arguments.after):
         settings = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
         settings["PYTHONPATH"] = str(folder.resolve())
-        command = [sys.executable, __file__, "--child"]
+        command = [sys.executable, "-m", "benchmarks.before_after", "--child"]
         children.append(
             subprocess.Popen(
-                command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command,
+                cwd=ROOT,
+                env=settings,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
         )
 

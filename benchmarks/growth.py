@@ -1,6 +1,6 @@
 """How the time of the nearest codes grows: n, k and d are each doubled, time after time.
 
-    python benchmarks/growth.py [--rounds 9] [--quick]
+    python -m benchmarks.growth [--rounds 9] [--quick]
 
 From (n, k, d) = (4096, 1024, 64), one of them grows from its start. Each doubling's time is divided
 by twice that of the size before: proportional growth gives 1, and what is furthest from it counts.
@@ -16,11 +16,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from _contest import Contestant, Outcome, contest
-from _results import options_of, save, told
-from _serve import Measure, seconds_of, serve
-from _table import print_table
-from _verdict import HEADER, Comparison, as_json
+
+from ._contest import Contestant, Outcome, contest
+from ._results import options_of, save, told
+from ._serve import Measure, seconds_of, serve
+from ._table import print_table
+from ._verdict import HEADER, Comparison, as_json
 
 OURS, BAR = "vqswift", 0.15
 BASE = {"n": 4096, "k": 1024, "d": 64}
@@ -37,7 +38,7 @@ def main() -> None:
         return
     if options.quick:
         options.rounds = min(options.rounds, 2)
-    command = [sys.executable, __file__, "--contestant", OURS]
+    command = [sys.executable, "-m", "benchmarks.growth", "--contestant", OURS]
     cases = [f"{axis} {1 if options.quick else doublings}" for axis, (_, doublings) in AXES.items()]
     _report(contest([Contestant(OURS, command)], options.rounds, cases), options)
 

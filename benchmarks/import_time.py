@@ -1,6 +1,6 @@
 """The time of ``import vqswift`` beyond that of NumPy, each in a fresh process.
 
-python benchmarks/import_time.py [--rounds 15] [--quick]
+python -m benchmarks.import_time [--rounds 15] [--quick]
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import statistics
 import subprocess
 import sys
 
-from _contest import clean_environment
-from _results import options_of, save
-from _table import print_table
-from _verdict import HEADER, Comparison, as_json
+from ._contest import clean_environment
+from ._results import options_of, save
+from ._table import print_table
+from ._verdict import HEADER, Comparison, as_json
 
 BAR = 60.0  # milliseconds
 PROGRAM = """

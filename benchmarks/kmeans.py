@@ -1,6 +1,6 @@
 """k-means: vqswift against faiss and scikit-learn, from the same centroids.
 
-    python benchmarks/kmeans.py [--rounds 7] [--quick] [--peer-python PYTHON]
+    python -m benchmarks.kmeans [--rounds 7] [--quick] [--peer-python PYTHON]
 
 262,144 standard normal vectors of 64 elements, 1024 centroids, 10 iterations of Lloyd's algorithm
 on all vectors. The objectives of the centroids that come out, computed in Float64, must agree to
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import Contestant, Outcome, best, contest, core_types
-from _results import options_of, save, told
-from _serve import Measure, seconds_of, serve
-from _table import print_table
-from _verdict import HEADER, Comparison, ahead, as_json, labelled, milliseconds
+
+from ._contest import Contestant, Outcome, best, contest, core_types
+from ._results import options_of, save, told
+from ._serve import Measure, seconds_of, serve
+from ._table import print_table
+from ._verdict import HEADER, Comparison, ahead, as_json, labelled, milliseconds
 
 OURS, FAISS, SCIKIT = "vqswift", "faiss Kmeans", "scikit-learn KMeans"
 SIZES, QUICK, ITERATIONS = (262_144, 1024, 64), (8192, 64, 16), 10
@@ -48,7 +49,16 @@ def main() -> None:
         def command(name: str) -> list[str]:
             python = sys.executable if name == OURS else options.peer_python
             smoke = ["--quick"] if options.quick else []
-            return [python, __file__, "--folder", folder, "--contestant", name, *smoke]
+            return [
+                python,
+                "-m",
+                "benchmarks.kmeans",
+                "--folder",
+                folder,
+                "--contestant",
+                name,
+                *smoke,
+            ]
 
         ours = Contestant(OURS, command(OURS))
         peers = [each for name in (FAISS, SCIKIT) for each in core_types(name, command(name))]

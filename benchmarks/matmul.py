@@ -1,6 +1,6 @@
 """Matrix product: vqswift against oneDNN and OpenBLAS called directly.
 
-    python benchmarks/matmul.py [--size 4096] [--rounds 7] [--quick] [--peer-python PYTHON]
+    python -m benchmarks.matmul [--size 4096] [--rounds 7] [--quick] [--peer-python PYTHON]
 
 OpenBLAS runs once as it chooses its kernels itself and once for each named core type; every
 contestant has a process of its own. Prints GFLOP/s and the ratio to the best peer.
@@ -16,10 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _contest import Contestant, Outcome, best, contest, core_types
-from _results import options_of, save, told
-from _serve import Measure, serve, timed
-from _table import print_table
+
+from ._contest import Contestant, Outcome, best, contest, core_types
+from ._results import options_of, save, told
+from ._serve import Measure, serve, timed
+from ._table import print_table
 
 _ONEDNN = ("libdnnl.so.3", "libdnnl.so.2", "libdnnl.so")
 _OPENBLAS = ("libopenblas.so.0", "libopenblas.so")
@@ -37,7 +38,7 @@ def main() -> None:
         return
 
     def command(name: str) -> list[str]:
-        return [sys.executable, __file__, "--contestant", name]
+        return [sys.executable, "-m", "benchmarks.matmul", "--contestant", name]
 
     outcomes = contest(
         [

@@ -1,6 +1,6 @@
 """Nearest code: vqswift against faiss and every way that torch has.
 
-    python benchmarks/nearest_code.py [--data far] [--rounds 7] [--quick] [--peer-python PYTHON]
+    python -m benchmarks.nearest_code [--data far] [--rounds 7] [--quick] [--peer-python PYTHON]
 
 Vectors and codebook are standard normal, or with ``--data far`` that plus 1000 in every element.
 All get their inputs in their own form (tensors, an index that is built) before the timing; vqswift
@@ -17,12 +17,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from _contest import Contestant, Outcome, best, best_cores, contest, core_types
-from _peak import fma_peak
-from _results import has_cpu_flag, options_of, save, told
-from _serve import Measure, serve, timed, torch_needs_core_types
-from _table import print_table
-from _verdict import HEADER, Comparison, ahead, as_json, milliseconds
+
+from ._contest import Contestant, Outcome, best, best_cores, contest, core_types
+from ._peak import fma_peak
+from ._results import has_cpu_flag, options_of, save, told
+from ._serve import Measure, serve, timed, torch_needs_core_types
+from ._table import print_table
+from ._verdict import HEADER, Comparison, ahead, as_json, milliseconds
 
 OURS, FLOAT32 = "vqswift", "vqswift, float32 screen"
 # The best kernels without the half-precision dot product; a lesser CPU takes its own.
@@ -57,7 +58,15 @@ def main() -> None:
         options.rounds = min(options.rounds, 2)
 
     def command(python: str, name: str) -> list[str]:
-        return [python, __file__, "--data", options.data, "--contestant", name]
+        return [
+            python,
+            "-m",
+            "benchmarks.nearest_code",
+            "--data",
+            options.data,
+            "--contestant",
+            name,
+        ]
 
     contestants = [
         Contestant(PEAK, command(sys.executable, PEAK)),

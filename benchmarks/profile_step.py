@@ -1,6 +1,6 @@
 """Where the time of a training step goes, by kind of work.
 
-    python benchmarks/profile_step.py [--batches 128 32] [--steps 60] [--top 0]
+    python -m benchmarks.profile_step [--batches 128 32] [--steps 60] [--top 0]
 
 The network and the step are those of ``train_step.py``. Linux ``perf`` samples the running process
 at 2 kHz of CPU time; a row is the CPU time of a step, summed over threads, in which the innermost
@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _contest import clean_environment
+
+from ._contest import ROOT, clean_environment
 
 RATE = 2000
 
@@ -89,11 +90,20 @@ def _serve(batch: int, steps: int) -> None:
 
 def _profile(batch: int, steps: int) -> tuple[float, dict[tuple[str, str], float]]:
     """The median seconds of a step, and CPU seconds a step by (library, function)."""
-    command = [sys.executable, __file__, "--serve", str(batch), "--steps", str(steps)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.profile_step",
+        "--serve",
+        str(batch),
+        "--steps",
+        str(steps),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder) / "perf.data")
         child = subprocess.Popen(
             command,
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """Memory that a training forward and backward of a quantizer add to their inputs and outputs.
 
-    python benchmarks/quantizer_memory.py [--points 1000000] [--quick] [--peer-python PYTHON]
+    python -m benchmarks.quantizer_memory [--points 1000000] [--quick] [--peer-python PYTHON]
 
 64-dimensional vectors, 8192 codes. Added is the peak resident size less what was resident before,
 less the outputs: the quantized vectors, codes and distances (where there are any), and for backward
@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import clean_environment
-from _results import options_of, save
-from _table import print_table
+
+from ._contest import ROOT, clean_environment
+from ._results import options_of, save
+from ._table import print_table
 
 WIDTH, CODES, WARM_UP = 64, 8192, 256
 MEGABYTE = 1 << 20
@@ -54,14 +55,24 @@ def main() -> None:
         python = sys.executable if name == OURS else options.peer_python
         points = options.points if is_linear else min(options.few, options.points)
         for phase in PHASES:
-            command = [python, __file__, "--contestant", name, "--phase", phase]
+            command = [
+                python,
+                "-m",
+                "benchmarks.quantizer_memory",
+                "--contestant",
+                name,
+                "--phase",
+                phase,
+            ]
             results.append(_run([*command, "--points", str(points)], name, phase, points))
     _report(results, options)
 
 
 def _run(command: list[str], name: str, phase: str, points: int) -> dict[str, Any]:
     result = {"name": name, "phase": phase, "points": points}
-    done = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=clean_environment({}), capture_output=True, text=True
+    )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         return result | {"skip": lines[-1][:200]}

@@ -1,6 +1,6 @@
 """A training forward and backward of a quantizer: vqswift against vector-quantize-pytorch.
 
-    python benchmarks/quantizer_step.py [--rounds 9] [--quick] [--peer-python PYTHON]
+    python -m benchmarks.quantizer_step [--rounds 9] [--quick] [--peer-python PYTHON]
 
 8192 vectors of 64 elements, 1024 codes; the backward takes the commitment loss and an inner product
 of the output, the stand-in for a decoder. A codebook that an optimizer moves gets its gradient, one
@@ -16,11 +16,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from _contest import Contestant, Outcome, best, best_cores, contest, core_types
-from _results import options_of, save, told
-from _serve import Measure, serve, timed, torch_needs_core_types
-from _table import print_table
-from _verdict import HEADER, Comparison, ahead, as_json, milliseconds
+
+from ._contest import Contestant, Outcome, best, best_cores, contest, core_types
+from ._results import options_of, save, told
+from ._serve import Measure, serve, timed, torch_needs_core_types
+from ._table import print_table
+from ._verdict import HEADER, Comparison, ahead, as_json, milliseconds
 
 POINTS, WIDTH, CODES, DECAY = 8192, 64, 1024, 0.8
 OURS, PEER = "vqswift", "vector-quantize-pytorch"
@@ -48,8 +49,12 @@ def main() -> None:
         options.rounds = min(options.rounds, 2)
     outcomes = contest(
         [
-            Contestant(OURS, [sys.executable, __file__, "--contestant", OURS]),
-            *core_types(PEER, [options.peer_python, __file__, "--contestant", PEER]),
+            Contestant(
+                OURS, [sys.executable, "-m", "benchmarks.quantizer_step", "--contestant", OURS]
+            ),
+            *core_types(
+                PEER, [options.peer_python, "-m", "benchmarks.quantizer_step", "--contestant", PEER]
+            ),
         ],
         options.rounds,
         [str(POINTS // 8 if options.quick else POINTS)],

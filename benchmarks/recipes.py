@@ -1,6 +1,6 @@
 """The recipes' contest: one small autoencoder, trained with vqswift's recipes and with its peer's.
 
-    python benchmarks/recipes.py [--seeds 0 1 2] [--holdout] [--only NAME ...]
+    python -m benchmarks.recipes [--seeds 0 1 2] [--holdout] [--only NAME ...]
 
 CIFAR-10, 8,000 training and 2,000 test images in [-1, 1]: conv 3->16, max-pool 2, GELU,
 conv 16->32, max-pool 2, quantizer (256 codes of 32 elements), upsample 2, conv 32->16, GELU,
@@ -22,10 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import _recipes_task as task
-from _contest import clean_environment
-from _results import machine
-from _table import print_table
+from . import _recipes_task as task
+from ._contest import ROOT, clean_environment
+from ._results import machine
+from ._table import print_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "recipes"
 SIDES = ("vqswift", "vector-quantize-pytorch")
@@ -49,7 +49,15 @@ def main() -> None:
     runs = []
     for side in SIDES:
         python = sys.executable if side == SIDES[0] else options.peer_python
-        command = [python, __file__, "--iterations", str(options.iterations), "--side", side]
+        command = [
+            python,
+            "-m",
+            "benchmarks.recipes",
+            "--iterations",
+            str(options.iterations),
+            "--side",
+            side,
+        ]
         if options.holdout:
             command.append("--holdout")
         names = _output([*command, "--setting", ""])
@@ -71,9 +79,9 @@ def main() -> None:
 def _one(options: argparse.Namespace) -> dict[str, Any]:
     """What a child tells: its settings, or the outcome of the one that is named."""
     if options.side == SIDES[0]:
-        import _recipes_vqswift as half
+        from . import _recipes_vqswift as half
     else:
-        import _recipes_torch as half  # type: ignore[no-redef]
+        from . import _recipes_torch as half  # type: ignore[no-redef]
     if not options.setting:
         return {"settings": [*half.SETTINGS]}
     (seed,) = options.seeds
@@ -82,7 +90,9 @@ def _one(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _output(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=clean_environment({}), capture_output=True, text=True
+    )
     if done.returncode:
         return {"skip": (done.stderr.strip().splitlines() or ["no message"])[-1][:300]}
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,6 @@
 """A training step of the CIFAR-10 autoencoder: vqswift against the same network in PyTorch.
 
-    python benchmarks/train_step.py [--batch 128 32] [--busy] [--rounds 8] [--steps 5] [--quick]
+    python -m benchmarks.train_step [--batch 128 32] [--busy] [--rounds 8] [--steps 5] [--quick]
                                     [--peer-python PYTHON]
 
 SQ-VAE backbone, 64 channels, 1024 codes, plain quantizer, beta 0.95, alpha 5, AdamW (1e-4, betas
@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _busy import busy_core
-from _contest import Contestant, Outcome, best, best_cores, contest, core_types
-from _results import options_of, save, told
-from _serve import Measure, seconds_of, serve, torch_needs_core_types
-from _table import print_table
-from _verdict import HEADER, Comparison, ahead, as_json, beside, milliseconds
+
+from ._busy import busy_core
+from ._contest import Contestant, Outcome, best, best_cores, contest, core_types
+from ._results import options_of, save, told
+from ._serve import Measure, seconds_of, serve, torch_needs_core_types
+from ._table import print_table
+from ._verdict import HEADER, Comparison, ahead, as_json, beside, milliseconds
 
 WIDTH, CODES, ALPHA, BETA = 64, 1024, 5.0, 0.95
 RATE, BETAS, DECAY = 1e-4, (0.9, 0.95), 1e-4
@@ -72,7 +73,7 @@ def main() -> None:
         def command(python: str, name: str) -> list[str]:
             smoke = ["--quick"] if options.quick else []
             arguments = ["--steps", str(options.steps), "--weights", weights, *smoke]
-            return [python, __file__, *arguments, "--contestant", name]
+            return [python, "-m", "benchmarks.train_step", *arguments, "--contestant", name]
 
         # Ours is ready first and leaves the weights for the others.
         outcomes = contest(

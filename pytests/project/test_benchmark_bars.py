@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import growth
-import import_time
-import kmeans
-import nearest_code
 import numpy as np
 import pytest
-import quantizer_step
-import train_step
-from _contest import Outcome
+
+from benchmarks import growth, import_time, kmeans, nearest_code, quantizer_step, train_step
+from benchmarks._contest import Outcome
 
 
 def outcome(name: str, seconds: float, **given: Any) -> Outcome:

@@ -14,26 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import _busy
-import _contest
-import _report
-import _results
-import _serve
-import _verdict
-import all as suite
 import pytest
-from _contest import Contestant, Outcome
-from _verdict import Comparison
 from conftest import ROOT
+
+from benchmarks import _busy, _contest, _report, _results, _serve, _verdict
+from benchmarks import all as suite
+from benchmarks._contest import Contestant, Outcome
+from benchmarks._verdict import Comparison
 
 FOLDER = ROOT / "benchmarks"
 
 # All contestants count their measurements in one file; the count is given as the seconds.
-CONTESTANT = f"""
+CONTESTANT = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, {str(FOLDER)!r})
-from _serve import serve
+from benchmarks._serve import serve
 counter, reject = Path(sys.argv[1]), sys.argv[2]
 
 def prepare(case):
@@ -41,9 +36,9 @@ def prepare(case):
         raise ValueError("not this case")
     def measure():
         counter.write_text(counter.read_text() + "x")
-        return {{"way": [float(len(counter.read_text()))]}}
+        return {"way": [float(len(counter.read_text()))]}
     core = os.environ.get("OPENBLAS_CORETYPE")
-    return {{"case": case, "core": core, "pid": os.getpid()}}, measure
+    return {"case": case, "core": core, "pid": os.getpid()}, measure
 
 print("not an answer")
 serve(prepare)
@@ -202,8 +197,8 @@ def test_the_busy_process_ends_with_its_parent() -> None:
     program = f"""
 import os, subprocess, sys
 core = min(os.sched_getaffinity(0))
-busy = [sys.executable, {str(FOLDER / "_busy.py")!r}, str(core), str(os.getpid())]
-child = subprocess.Popen(busy, stdout=subprocess.PIPE, pass_fds=[{writing}])
+busy = [sys.executable, "-m", "benchmarks._busy", str(core), str(os.getpid())]
+child = subprocess.Popen(busy, cwd={str(ROOT)!r}, stdout=subprocess.PIPE, pass_fds=[{writing}])
 child.stdout.readline()
 print(child.pid, flush=True)
 sys.stdin.read()
@@ -224,7 +219,7 @@ sys.stdin.read()
 
 def test_command_lines_name_no_place_of_this_machine() -> None:
     given = ["/a/b/growth.py", "--peer-python", "/c/python", "--rounds", "3", "--results=/d"]
-    assert _results.command_line(given) == "python benchmarks/growth.py --rounds 3"
+    assert _results.command_line(given) == "python -m benchmarks.growth --rounds 3"
 
 
 def test_smoke_runs_do_not_replace_measurements(tmp_path: Path) -> None:
@@ -293,26 +288,34 @@ def test_the_readme_has_markers_and_names_what_exists() -> None:
     assert _report.refreshed(text, "table").count("table\n") >= 1
     named = set(re.findall(r"`(\w+\.py)`", text))
     assert all((FOLDER / name).is_file() for name in named)
-    assert {f"{suite.SCRIPTS.get(name, name)}.py" for name in suite.BENCHMARKS} <= named
+    assert {f"{suite.MODULES.get(name, name)}.py" for name in suite.BENCHMARKS} <= named
 
 
 @pytest.mark.parametrize("script", sorted(FOLDER.glob("[!_]*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_says_how_to_run_it(script: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(script), "--help"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", f"benchmarks.{script.stem}", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert f"python benchmarks/{script.name}" in script.read_text(encoding="utf-8")
+    assert f"python -m benchmarks.{script.stem} " in script.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["import_time", "growth", "quantizer_step"])
 def test_a_smoke_run_leaves_rows(name: str, tmp_path: Path) -> None:
     """Without peers, too: what is absent is skipped."""
-    command = [sys.executable, str(FOLDER / f"{name}.py"), "--quick", "--rounds", "1"]
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--rounds", "1"]
     done = subprocess.run(
-        [*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=300
+        [*command, "--results", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     left = json.loads((tmp_path / "quick" / f"{name}.json").read_text(encoding="utf-8"))
-    assert left["quick"] and left["command"] == f"python benchmarks/{name}.py --quick --rounds 1"
+    assert left["quick"] and left["command"] == f"python -m benchmarks.{name} --quick --rounds 1"
     assert _verdict.from_json(left["rows"])

@@ -7,7 +7,7 @@
 
 Each was measured on one task, where `docs/quantizers.md` compares them: a small autoencoder of
 CIFAR-10 images in [-1, 1], 64 vectors an image, 256 codes of 32 elements, L1 loss, AdamW at 3e-4,
-600 steps of 128 images. `python benchmarks/recipes.py` trains them all; `measured` is what it wrote
+600 steps of 128 images. `python -m benchmarks.recipes` trains them all; `measured` is what it wrote
 to results/recipes/recipes.json.
 """
 

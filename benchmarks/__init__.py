@@ -1,0 +1,1 @@
+"""The benchmarks beside their peers, a module each: `python -m benchmarks.kmeans`."""
