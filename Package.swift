@@ -85,7 +85,7 @@ let package = Package(
       name: "VQSwiftC",
       dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQMetrics", "VQModels"],
       swiftSettings: conditions),
-    .target(name: "VQTesting", dependencies: ["VQKernels"], path: "Tests/VQTesting"),
+    .target(name: "VQTesting", dependencies: ["VQTensor"], path: "Tests/VQTesting"),
     .testTarget(
       name: "VQTensorTests", dependencies: ["VQTensor", "VQTesting"], swiftSettings: conditions),
     .testTarget(
@@ -93,7 +93,8 @@ let package = Package(
     .testTarget(
       name: "VQQuantizersTests", dependencies: ["VQMetrics", "VQQuantizers", "VQTesting"],
       swiftSettings: conditions),
-    .testTarget(name: "VQModelsTests", dependencies: ["VQModels"], swiftSettings: conditions),
+    .testTarget(
+      name: "VQModelsTests", dependencies: ["VQModels", "VQTesting"], swiftSettings: conditions),
     .testTarget(
       name: "VQEstimatorsTests", dependencies: ["VQEstimators", "VQTesting"],
       swiftSettings: conditions),

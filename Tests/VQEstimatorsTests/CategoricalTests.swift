@@ -109,22 +109,16 @@ import VQTesting
   }
 
   @Test func errors() throws {
-    func text(_ body: () throws -> Void) -> String {
-      do {
-        try body()
-        return "nothing was thrown"
-      } catch { return "\(error)" }
-    }
     let generator = Generator(seed: 1)
     #expect(
-      text { _ = try Tensor.zeros([2, 0]).reinMax(generator: generator) }
+      errorText { _ = try Tensor.zeros([2, 0]).reinMax(generator: generator) }
         == "[reinmax] shape [2, 0]: logits [..., k] with k at least 1 are required")
     #expect(
-      text { _ = try Tensor([.nan], shape: [1]).straightThroughSoftmax(generator: generator) }
+      errorText { _ = try Tensor([.nan], shape: [1]).straightThroughSoftmax(generator: generator) }
         == "[straight_through_softmax] logits holds nan at flat index 0: every element must be "
         + "finite")
     #expect(
-      text {
+      errorText {
         _ = try Tensor.zeros([2]).gumbelSoftmax(temperature: 0, isHard: true, generator: generator)
       } == "[gumbel_softmax] temperature = 0.0: must be finite and at least 1e-06")
   }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 import VQEstimators
 import VQNN
 import VQTensor
@@ -139,33 +140,32 @@ import VQTensor
   }
 
   @Test func errors() throws {
-    func text(_ body: () throws -> Void) -> String {
-      do {
-        try body()
-        return "nothing was thrown"
-      } catch { return "\(error)" }
-    }
     #expect(
-      text { _ = try UniformGrid(bits: 0, bound: 1) }.contains("bits = 0: must be from 1 to 16"))
-    #expect(text { _ = try UniformGrid(bits: 17, bound: 1) }.contains("bits = 17"))
-    #expect(text { _ = try UniformGrid(bits: 2, bound: .nan) }.contains("bound = nan"))
+      errorText { _ = try UniformGrid(bits: 0, bound: 1) }.contains(
+        "bits = 0: must be from 1 to 16"))
+    #expect(errorText { _ = try UniformGrid(bits: 17, bound: 1) }.contains("bits = 17"))
+    #expect(errorText { _ = try UniformGrid(bits: 2, bound: .nan) }.contains("bound = nan"))
     let grid = try UniformGrid(bits: 2, bound: 1)
     #expect(
-      text { _ = try GridEstimator(.cosine(amplitude: 1), on: grid) }.contains(
+      errorText { _ = try GridEstimator(.cosine(amplitude: 1), on: grid) }.contains(
         "[cosine] amplitude = 1.0"))
     #expect(
-      text { _ = try GridEstimator(.dsq(sharpness: 0), on: grid) }.contains("[dsq] sharpness = 0.0")
+      errorText { _ = try GridEstimator(.dsq(sharpness: 0), on: grid) }.contains(
+        "[dsq] sharpness = 0.0")
     )
     #expect(
-      text { _ = try GridEstimator(.arctan, on: grid) }.contains("[arctan] bits = 2: must be 1"))
+      errorText { _ = try GridEstimator(.arctan, on: grid) }.contains(
+        "[arctan] bits = 2: must be 1"))
     #expect(
-      text { _ = try GridEstimator(.sampled([1, -0.5], cyclical: true), on: grid) }.contains(
+      errorText { _ = try GridEstimator(.sampled([1, -0.5], cyclical: true), on: grid) }.contains(
         "[sampled] samples[1] = -0.5: every sample must be positive and finite"))
     #expect(
-      text { _ = try GridEstimator(.sampled([1], cyclical: true), on: grid) }.contains(
+      errorText { _ = try GridEstimator(.sampled([1], cyclical: true), on: grid) }.contains(
         "samples = 1"))
     #expect(
-      text { _ = try GridEstimator(.reste(power: 0.5, cap: 1), on: UniformGrid(bits: 1, bound: 1)) }
-        .contains("[reste] power = 0.5"))
+      errorText {
+        _ = try GridEstimator(.reste(power: 0.5, cap: 1), on: UniformGrid(bits: 1, bound: 1))
+      }
+      .contains("[reste] power = 0.5"))
   }
 }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 import VQNN
 import VQQuantizers
 import VQTensor
@@ -87,19 +88,10 @@ import VQTensor
 
   @Test func widthsThatDoNotFit() {
     #expect(
-      message { _ = try sqvaeEncoder(channels: 3, width: 7, generator: Generator(seed: 1)) }
+      errorText { _ = try sqvaeEncoder(channels: 3, width: 7, generator: Generator(seed: 1)) }
         == "[sqvae_encoder] width = 7: must be even and at least 2")
     #expect(
-      message { _ = try sqvaeDecoder(channels: 0, generator: Generator(seed: 1)) }
+      errorText { _ = try sqvaeDecoder(channels: 0, generator: Generator(seed: 1)) }
         == "[sqvae_decoder] channels = 0: must be at least 1")
-  }
-
-  private func message(_ body: () throws -> Void) -> String {
-    do {
-      try body()
-      return ""
-    } catch {
-      return "\(error)"
-    }
   }
 }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 import VQNN
 import VQTensor
 
@@ -149,9 +150,9 @@ import VQTensor
 
   @Test func sizesThatDoNotFit() {
     #expect(
-      message { _ = try model(channels: 0) } == "[resnet50] channels = 0: must be at least 1")
+      errorText { _ = try model(channels: 0) } == "[resnet50] channels = 0: must be at least 1")
     #expect(
-      message { _ = try model(classes: -1) } == "[resnet50] classes = -1: must be at least 1")
+      errorText { _ = try model(classes: -1) } == "[resnet50] classes = -1: must be at least 1")
   }
 
   @Test(arguments: [
@@ -162,7 +163,7 @@ import VQTensor
   func imagesThatDoNotFit(_ shape: [Int], _ operation: String) throws {
     let model = try model()
     let before = model.bn1.runningMean.values
-    let text = message { _ = try model(Tensor.zeros(shape)) }
+    let text = errorText { _ = try model(Tensor.zeros(shape)) }
     #expect(text.hasPrefix(operation), "\(text)")
     #expect(text.contains("\(shape[0]), "), "\(text)")
     #expect(model.bn1.runningMean.values == before)
@@ -170,17 +171,8 @@ import VQTensor
 
   @Test func oneImageOfOneVectorCannotTrain() {
     #expect(
-      message { _ = try model(smallImages: true)(Tensor.zeros([1, 8, 8, 3])) }
+      errorText { _ = try model(smallImages: true)(Tensor.zeros([1, 8, 8, 3])) }
         == "[resnet50] shape [1, 8, 8, 3]: training with one image needs a side above 8: "
         + "batch norm needs two values a channel")
-  }
-
-  private func message(_ body: () throws -> Void) -> String {
-    do {
-      try body()
-      return ""
-    } catch {
-      return "\(error)"
-    }
   }
 }

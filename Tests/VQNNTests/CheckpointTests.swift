@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQNN
 @testable import VQTensor
@@ -58,30 +59,31 @@ import Testing
     let x = try Tensor([1], shape: [1])
     let rule = "every name must be given once, and none may be __metadata__"
     #expect(
-      message { try Checkpoint.save([("x", x), ("x", x)], to: path) } == "[save] name = x: \(rule)")
+      errorText { try Checkpoint.save([("x", x), ("x", x)], to: path) }
+        == "[save] name = x: \(rule)")
     #expect(
-      message { try Checkpoint.save([("__metadata__", x)], to: path) }
+      errorText { try Checkpoint.save([("__metadata__", x)], to: path) }
         == "[save] name = __metadata__: \(rule)")
     #expect(directory.names.isEmpty)
   }
 
   @Test func systemErrorsNameThePath() throws {
     #expect(
-      message { _ = try Checkpoint.load("/nowhere/x") }
+      errorText { _ = try Checkpoint.load("/nowhere/x") }
         == "[load] /nowhere/x: No such file or directory")
     #expect(
-      message { _ = try Checkpoint.load(directory.path) }
+      errorText { _ = try Checkpoint.load(directory.path) }
         == "[load] \(directory.path): Is a directory")
-    let failed = message { try Checkpoint.save([], to: "/nowhere/x") }
+    let failed = errorText { try Checkpoint.save([], to: "/nowhere/x") }
     #expect(failed.hasPrefix("[save] /nowhere/x") && failed.hasSuffix("No such file or directory"))
     #expect(
-      message { _ = try Checkpoint.load("a\0b") }
+      errorText { _ = try Checkpoint.load("a\0b") }
         == "[load] a\0b: a path must hold no null")
   }
 
   @Test func failedRenameLeavesNothingBehind() throws {
     // A directory cannot be replaced by a file.
-    let failed = message { try Checkpoint.save([], to: "\(directory.path)/.") }
+    let failed = errorText { try Checkpoint.save([], to: "\(directory.path)/.") }
     #expect(failed != "")
     #expect(directory.names.isEmpty)
   }
@@ -151,7 +153,7 @@ import Testing
   ])
   func malformedFileIsRefused(_ header: String, data: Int, rule: String) {
     let path = file(header, data: data)
-    #expect(message { _ = try Checkpoint.load(path) } == "[load] \(path): \(rule)")
+    #expect(errorText { _ = try Checkpoint.load(path) } == "[load] \(path): \(rule)")
   }
 
   @Test func otherTypesAreConvertedOrListed() throws {
@@ -180,20 +182,21 @@ import Testing
 
   @Test func textsWithNullCannotBeSaved() throws {
     let x = try Tensor([1], shape: [1])
-    #expect(message { try Checkpoint.save([("a\0", x)], to: path) }.contains("U+0000"))
-    #expect(message { try Checkpoint.save([], metadata: ["a": "\0"], to: path) }.contains("U+0000"))
+    #expect(errorText { try Checkpoint.save([("a\0", x)], to: path) }.contains("U+0000"))
+    #expect(
+      errorText { try Checkpoint.save([], metadata: ["a": "\0"], to: path) }.contains("U+0000"))
     #expect(directory.names.isEmpty)
   }
 
   @Test func truncatedFileIsRefused() throws {
     let short = directory.write([1, 2, 3])
     #expect(
-      message { _ = try Checkpoint.load(short) }
+      errorText { _ = try Checkpoint.load(short) }
         == "[load] \(short): 3 bytes are too few for a header")
     for length in [3, UInt64.max] {
       let path = file("{}", length: length)
       #expect(
-        message { _ = try Checkpoint.load(path) }
+        errorText { _ = try Checkpoint.load(path) }
           == "[load] \(path): a header of \(length) bytes does not fit into a file of 10 bytes")
     }
   }

@@ -54,7 +54,7 @@ import VQTesting
   @Test func infiniteGradientIsRefusedAndKept() throws {
     let a = try leaf([.infinity, 1])
     #expect(
-      message { try clipGradientNorm([a], maximum: 1) }
+      errorText { try clipGradientNorm([a], maximum: 1) }
         == "[clip_grad_norm] norm = inf: the gradients must be finite")
     #expect(a.grad!.values == [.infinity, 1])
   }
@@ -67,10 +67,10 @@ import VQTesting
 
   @Test func maximumOutOfRange() throws {
     #expect(
-      message { try clipGradientNorm([], maximum: -1) }
+      errorText { try clipGradientNorm([], maximum: -1) }
         == "[clip_grad_norm] max_norm = -1.0: must be at least 0")
     #expect(
-      message { try clipGradientValue([], maximum: .nan) }
+      errorText { try clipGradientValue([], maximum: .nan) }
         == "[clip_grad_value] clip_value = nan: must be at least 0")
   }
 }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQNN
 @testable import VQTensor
@@ -73,7 +74,7 @@ import Testing
 
   @Test func vectorHasNoFan() {
     #expect(
-      message { _ = try Initializer.kaimingNormal().tensor([3], generator: Generator(seed: 1)) }
+      errorText { _ = try Initializer.kaimingNormal().tensor([3], generator: Generator(seed: 1)) }
         == "[kaiming_normal] shape [3]: a weight must have at least two axes")
   }
 }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQNN
 @testable import VQTensor
@@ -27,24 +28,24 @@ import Testing
   @Test func linearErrors() throws {
     let layer = try Linear(inputs: 2, outputs: 3, generator: generator)
     #expect(
-      message { _ = try layer(.zeros([4, 5])) }
+      errorText { _ = try layer(.zeros([4, 5])) }
         == "[linear] shapes [4, 5] and [3, 2]: the input's last axis must have the 2 features that the weight expects"
     )
     #expect(
-      message { _ = try Linear(inputs: 0, outputs: 3, generator: generator) }
+      errorText { _ = try Linear(inputs: 0, outputs: 3, generator: generator) }
         == "[linear] in_features = 0: must be at least 1")
     #expect(
-      message { _ = try Linear(weight: .ones([3, 2]), bias: .ones([2])) }
+      errorText { _ = try Linear(weight: .ones([3, 2]), bias: .ones([2])) }
         == "[linear] shapes [3, 2] and [2]: the bias must be [out]")
   }
 
   @Test func convolutionErrors() throws {
     #expect(
-      message {
+      errorText {
         _ = try Conv2d(inputs: 3, outputs: 0, kernel: (3, 3), generator: generator)
       } == "[conv2d] out_channels = 0: must be at least 1")
     #expect(
-      message {
+      errorText {
         _ = try ConvTranspose2d(
           inputs: 3, outputs: 1, kernel: (3, 3), stride: (0, 1), generator: generator)
       } == "[conv_transpose2d] stride = (0, 1): both must be at least 1")
@@ -78,7 +79,7 @@ import Testing
     let y = try layer(Tensor([1, 1, 3, 3, 0, 4, 0, 4], shape: [2, 2, 2]))
     #expect(y.values == [-1, -1, 1, 1, -1, 1, -1, 1])
     #expect(
-      message { _ = try layer(.zeros([2, 3])) }
+      errorText { _ = try layer(.zeros([2, 3])) }
         == "[layer_norm] shapes [2, 3] and [2, 2]: the input must end with the axes that are normalized over"
     )
   }
@@ -120,7 +121,7 @@ import Testing
     layer.isTraining = false
     #expect(try layer(x) === x)
     #expect(
-      message { _ = try Dropout(1.5, generator: generator) }
+      errorText { _ = try Dropout(1.5, generator: generator) }
         == "[dropout] p = 1.5: must be from 0 to 1")
   }
 
@@ -143,13 +144,13 @@ import Testing
     #expect(try AveragePool2d(kernel: (2, 2), stride: (1, 1))(x).shape == [2, 3, 5, 3])
     #expect(try UpsampleNearest2d(scale: (2, 1))(x).shape == [2, 8, 6, 3])
     #expect(
-      message { _ = try Flatten()(.zeros([3])) } == "[flatten] shape [3]: an axis 1 is required")
+      errorText { _ = try Flatten()(.zeros([3])) } == "[flatten] shape [3]: an axis 1 is required")
   }
 
   @Test func residualAddsAndKeepsTheShape() throws {
     #expect(try Residual(ReLU())(Tensor([-1, 2], shape: [2])).values == [-1, 4])
     #expect(
-      message { _ = try Residual(Flatten())(.zeros([1, 2, 1])) }
+      errorText { _ = try Residual(Flatten())(.zeros([1, 2, 1])) }
         == "[residual] shapes [1, 2, 1] and [1, 2]: the body must keep the shape")
   }
 }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQNN
 @testable import VQTensor
@@ -71,7 +72,7 @@ import Testing
       )
     }
     func load(_ change: (inout [NamedTensor]) throws -> Void, strict: Bool = true) -> String {
-      message {
+      errorText {
         var state = zeros
         try change(&state)
         try network.load(state: state, strict: strict)
@@ -107,7 +108,7 @@ import Testing
 
   @Test func moduleWithoutForwardSaysSo() throws {
     #expect(
-      message { _ = try Module()(.zeros([1])) }
+      errorText { _ = try Module()(.zeros([1])) }
         == "[forward] Module defines no forward of one tensor")
   }
 
@@ -123,11 +124,11 @@ import Testing
     try target.load(generatorStates: state)
     #expect(try source(x).values == target(x).values)
     #expect(
-      message { try target.load(generatorStates: []) }
+      errorText { try target.load(generatorStates: []) }
         == "[load_generators] names = : must be 0.generator")
     let other = try Tensor(codes: Generator(seed: 4).stateWords, shape: [6])
     #expect(
-      message { try target.load(generatorStates: [("0.generator", other)]) }
+      errorText { try target.load(generatorStates: [("0.generator", other)]) }
         == "[load_generators] state = 0.generator: must come from the same seed and stream")
   }
 

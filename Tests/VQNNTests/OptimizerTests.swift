@@ -209,7 +209,7 @@ import VQTesting
   @Test func parameterTwice() throws {
     let p = try leaf()
     #expect(
-      message { _ = try SGD([p, p]) }
+      errorText { _ = try SGD([p, p]) }
         == "[sgd] parameters[1] = a tensor of shape [2]: a parameter may be given only once")
   }
 
@@ -217,20 +217,20 @@ import VQTesting
     let p = try leaf()
     let groups = [ParameterGroup([p], learningRate: 1), ParameterGroup([p], learningRate: 2)]
     #expect(
-      message { _ = try Adam(groups: groups) }
+      errorText { _ = try Adam(groups: groups) }
         == "[adam] parameters[1] = a tensor of shape [2]: a parameter may be given only once")
   }
 
   @Test func noParameters() {
     #expect(
-      message { _ = try AdamW([]) }
+      errorText { _ = try AdamW([]) }
         == "[adamw] parameters = []: at least one parameter is required")
   }
 
   @Test func notALeaf() throws {
     let x = try Tensor([1, 2], shape: [2])
     #expect(
-      message { _ = try AdamW([x]) }
+      errorText { _ = try AdamW([x]) }
         == "[adamw] parameters[0] = a tensor of shape [2]: only leaves that require a gradient can be optimized"
     )
   }
@@ -239,36 +239,36 @@ import VQTesting
   func learningRateOutOfRange(_ rate: Double) throws {
     let p = try leaf()
     let text = "[adamw] learning_rate = \(rate): must be finite and at least 0"
-    #expect(message { _ = try AdamW([p], learningRate: rate) } == text)
+    #expect(errorText { _ = try AdamW([p], learningRate: rate) } == text)
     let optimizer = try AdamW([try leaf()])
     optimizer.learningRate = rate
-    #expect(message { try optimizer.step() } == text)
-    #expect(message { try optimizer.setGroup(0, learningRate: rate, weightDecay: 0) } == text)
+    #expect(errorText { try optimizer.step() } == text)
+    #expect(errorText { try optimizer.setGroup(0, learningRate: rate, weightDecay: 0) } == text)
   }
 
   @Test func otherOptionsOutOfRange() throws {
     let p = try leaf()
     #expect(
-      message { _ = try Adam([p], betas: (1, 0.9)) }
+      errorText { _ = try Adam([p], betas: (1, 0.9)) }
         == "[adam] betas = [1.0, 0.9]: both must be in 0..<1")
     #expect(
-      message { _ = try Adam([p], betas: (0.9, .nan)) }
+      errorText { _ = try Adam([p], betas: (0.9, .nan)) }
         == "[adam] betas = [0.9, nan]: both must be in 0..<1")
     #expect(
-      message { _ = try Adam([p], epsilon: -1) }
+      errorText { _ = try Adam([p], epsilon: -1) }
         == "[adam] eps = -1.0: must be finite and at least 1e-20: it divides where squares of gradients "
         + "vanish")
     #expect(
-      message { _ = try SGD([p], momentum: .infinity) }
+      errorText { _ = try SGD([p], momentum: .infinity) }
         == "[sgd] momentum = inf: must be finite and at least 0")
     #expect(
-      message { _ = try SGD([p], nesterov: true) }
+      errorText { _ = try SGD([p], nesterov: true) }
         == "[sgd] momentum = 0.0: nesterov needs a momentum above 0")
     #expect(
-      message { _ = try SGD([p], weightDecay: -1) }
+      errorText { _ = try SGD([p], weightDecay: -1) }
         == "[sgd] weight_decay = -1.0: must be finite and at least 0")
     #expect(
-      message { try SGD([p]).setGroup(2, learningRate: 1, weightDecay: 0) }
+      errorText { try SGD([p]).setGroup(2, learningRate: 1, weightDecay: 0) }
         == "[sgd] index 2 is outside 0..<1")
   }
 
@@ -277,7 +277,7 @@ import VQTesting
     let optimizer = try SGD([p, q], learningRate: 1)
     (p.grad, q.grad) = (try Tensor.ones([2]), try Tensor.ones([3]))
     #expect(
-      message { try optimizer.step() }
+      errorText { try optimizer.step() }
         == "[sgd] shapes [3] and [2]: a gradient must have its parameter's shape")
     #expect(p.values == [1, 2])
   }
@@ -288,19 +288,19 @@ import VQTesting
     let step = try Tensor(codes: [1], shape: [])
     let moment = try Tensor.ones([2])
     #expect(
-      message { try optimizer.load(state: [("0.step", step), ("0.exp_avg", moment)]) }
+      errorText { try optimizer.load(state: [("0.step", step), ("0.exp_avg", moment)]) }
         == "[load_state_dict] missing = 0.exp_avg_sq: every moment must be given")
     #expect(
-      message {
+      errorText {
         try optimizer.load(state: [
           ("0.step", step), ("0.exp_avg", moment), ("0.exp_avg_sq", Tensor.ones([3])),
         ])
       } == "[load_state_dict] shapes [3] and [2]: 0.exp_avg_sq must keep its shape")
     #expect(
-      message { try optimizer.load(state: [("1.step", step)]) }
+      errorText { try optimizer.load(state: [("1.step", step)]) }
         == "[load_state_dict] unexpected = 1.step: every name must be that of a moment or step")
     #expect(
-      message { try optimizer.load(state: [("0.step", moment)]) }
+      errorText { try optimizer.load(state: [("0.step", moment)]) }
         == "[load_state_dict] 0.step = float32 of shape [2]: must be one int32 of at least 1")
     #expect(try optimizer.state.isEmpty)
   }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQNN
 
@@ -46,17 +47,18 @@ import Testing
 
   @Test func optionsOutOfRange() {
     #expect(
-      message { _ = try Schedule(warmUp: -1) } == "[schedule] warm_up = -1: must be at least 0")
+      errorText { _ = try Schedule(warmUp: -1) } == "[schedule] warm_up = -1: must be at least 0")
     #expect(
-      message { _ = try Schedule(.step(every: 0, gamma: 0.5)) }
+      errorText { _ = try Schedule(.step(every: 0, gamma: 0.5)) }
         == "[schedule] every = 0: must be at least 1")
     #expect(
-      message { _ = try Schedule(.step(every: 1, gamma: .nan)) }
+      errorText { _ = try Schedule(.step(every: 1, gamma: .nan)) }
         == "[schedule] gamma = nan: must be finite and above 0")
     #expect(
-      message { _ = try Schedule(.cosine(total: 0)) } == "[schedule] total = 0: must be at least 1")
+      errorText { _ = try Schedule(.cosine(total: 0)) }
+        == "[schedule] total = 0: must be at least 1")
     #expect(
-      message { _ = try Schedule(.cosine(total: 1, minimumFactor: 1.5)) }
+      errorText { _ = try Schedule(.cosine(total: 1, minimumFactor: 1.5)) }
         == "[schedule] minimum_factor = 1.5: must be from 0 to 1")
   }
 }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQQuantizers
 
@@ -92,9 +93,10 @@ import Testing
   @Test(arguments: [1, 3]) func gradientGoesThroughTheScale(groups: Int) throws {
     let layer = try layer(groups: groups)
     _ = try layer.quantize(sample([50, 3], seed: 2, mean: 2, scale: 3))
-    try checkGradient(at: [gridSample([12, 3], seed: 3)]) {
-      try layer.book.effective(of: $0[0], mapIsTrained: true)
-    }
+    try checkGradient(
+      of: {
+        try layer.book.effective(of: $0[0], mapIsTrained: true)
+      }, at: [gridSample([12, 3], seed: 3)])
     let weights = try sample([12, 3], seed: 4)
     try layer.effectiveCodebook().backward(weights)
     let scale = try #require(try layer.book.map.moments?.map()).factor.values

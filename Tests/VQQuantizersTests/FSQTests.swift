@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import VQTesting
 
 @testable import VQQuantizers
 
@@ -94,7 +95,7 @@ import Testing
   @Test func gradientIsThatOfTheBound() throws {
     let layer = try FSQ(levels: [3, 8, 5])
     let z = try gridSample([5, 3], seed: 4)
-    try checkGradient(at: [z]) { try layer.quantize($0[0]).z }
+    try checkGradient(of: { try layer.quantize($0[0]).z }, at: [z])
     let cotangent = try sample([5, 3], seed: 5)
     let through = try pullback([z], cotangent) { try layer.quantize($0[0]).zq }
     let bound = try pullback([z], cotangent) { try layer.quantize($0[0]).z }

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQQuantizers
 
@@ -109,14 +110,15 @@ import Testing
       return try $0[0] + distance * direction
     }
     for (left, right) in zip(found, expected) { #expect(isClose(left.values, right.values, 1e-6)) }
-    try checkGradient(at: [z, zq]) {
-      let distance = try ($0[1] - $0[0]).square().sum(axes: [1], keepDims: true).sqrt()
-      let value = try $0[0] + distance * direction
-      // The operator's gradients, the fixed direction's values.
-      let fused = try directional(
-        from: $0[0], to: $0[1], variance: 0.3, generator: Generator(seed: 1))
-      return try fused + (value - fused).detached()
-    }
+    try checkGradient(
+      of: {
+        let distance = try ($0[1] - $0[0]).square().sum(axes: [1], keepDims: true).sqrt()
+        let value = try $0[0] + distance * direction
+        // The operator's gradients, the fixed direction's values.
+        let fused = try directional(
+          from: $0[0], to: $0[1], variance: 0.3, generator: Generator(seed: 1))
+        return try fused + (value - fused).detached()
+      }, at: [z, zq])
   }
 
   @Test func directionalWithoutNoiseIsTheCode() throws {

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import VQTesting
 
 @testable import VQQuantizers
 
@@ -97,7 +98,7 @@ import Testing
     // No element within a step of 0, where the sign of the commitment term turns.
     let z = try gridSample([4, bits], seed: 2)
     let away = try Tensor(z.values.map { abs($0) < 0.1 ? 0.25 : $0 }, shape: z.shape)
-    try checkGradient(at: [away]) { try layer.quantize($0[0]).loss }
+    try checkGradient(of: { try layer.quantize($0[0]).loss }, at: [away])
   }
 
   @Test func outputGradientGoesStraightThrough() throws {

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQQuantizers
 
@@ -82,10 +83,11 @@ import Testing
     layer.isTraining = false
     let z = try gridSample([4, 6], seed: 4)
     let codes = try layer.encode(z).codes
-    try checkGradient(at: [z], step: 0x1p-7) { inputs in
-      #expect(try layer.encode(inputs[0]).codes == codes)
-      return try layer.quantize(inputs[0]).loss
-    }
+    try checkGradient(
+      of: { inputs in
+        #expect(try layer.encode(inputs[0]).codes == codes)
+        return try layer.quantize(inputs[0]).loss
+      }, at: [z], step: 0x1p-7)
   }
 
   @Test func decodesItsCodesUnderMasks() throws {
@@ -139,7 +141,7 @@ import Testing
     let passing = try make()
     passing.isQuantizing = false
     let z = try gridSample([3, 6], seed: 8)
-    try checkGradient(at: [z]) { try passing.quantize($0[0]).zq }
+    try checkGradient(of: { try passing.quantize($0[0]).zq }, at: [z])
     let (quantizing, leaf, same) = (try make(), try z.requiringGrad(), try z.requiringGrad())
     let g = try sample([3, 6], seed: 9)
     try quantizing.quantize(leaf).zq.backward(g)

@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQQuantizers
 
@@ -19,7 +20,7 @@ import Testing
     let near = try gridSample([3, width], seed: 1, scale: 0.3 / Float(width).squareRoot())
     let far = try gridSample([3, width], seed: 2, mean: 4, scale: 0.1)
     let x = try Tensor(near.values + far.values, shape: [2, 3, width])
-    try checkGradient(at: [x]) { try $0[0].clampedRows(maximum: 2) }
+    try checkGradient(of: { try $0[0].clampedRows(maximum: 2) }, at: [x])
   }
 
   @Test func clampedRowsGradientByHand() throws {
@@ -82,9 +83,10 @@ import Testing
 
   @Test(arguments: [[0, 6], [0, 2, 6], [0, 0, 3, 6], [0, 1, 6]])
   func columnsGradient(offsets: [Int]) throws {
-    try checkGradient(at: [gridSample([6, 3], seed: 4, mean: 2, scale: 2)], step: 0x1p-6) {
-      try $0[0].standardizedColumns(segments: offsets, epsilon: 0.5).values
-    }
+    try checkGradient(
+      of: {
+        try $0[0].standardizedColumns(segments: offsets, epsilon: 0.5).values
+      }, at: [gridSample([6, 3], seed: 4, mean: 2, scale: 2)], step: 0x1p-6)
   }
 
   @Test func columnsGradientEqualsTheComposition() throws {
@@ -117,9 +119,10 @@ import Testing
   }
 
   @Test(arguments: [1, 2, 6]) func groupsGradient(groups: Int) throws {
-    try checkGradient(at: [gridSample([3, 6], seed: 8, mean: 1, scale: 2)], step: 0x1p-6) {
-      try $0[0].standardizedGroups(groups, epsilon: 0.5)
-    }
+    try checkGradient(
+      of: {
+        try $0[0].standardizedGroups(groups, epsilon: 0.5)
+      }, at: [gridSample([3, 6], seed: 8, mean: 1, scale: 2)], step: 0x1p-6)
   }
 
   // MARK: All

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import VQTesting
 import VQKernels
 
 @testable import VQQuantizers
@@ -277,9 +278,10 @@ import VQKernels
     let squares = zip(x.values, y.values).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
     let loss = try gaussianReconstructionLoss(x, y)
     #expect(isClose([try loss.item()], [Float(3 * log(squares / 4))], 0x1p-21))
-    try checkGradient(at: [gridSample([2, 3], seed: 19), gridSample([2, 3], seed: 20)]) {
-      try gaussianReconstructionLoss($0[0], $0[1])
-    }
+    try checkGradient(
+      of: {
+        try gaussianReconstructionLoss($0[0], $0[1])
+      }, at: [gridSample([2, 3], seed: 19), gridSample([2, 3], seed: 20)])
     let equal = try x.requiringGrad()
     let floor = try gaussianReconstructionLoss(equal, x)
     #expect(isClose([try floor.item()], [3 * -87.33654], 1e-5))

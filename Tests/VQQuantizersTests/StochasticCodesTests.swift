@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import VQTesting
 
 @testable import VQKernels
 @testable import VQQuantizers

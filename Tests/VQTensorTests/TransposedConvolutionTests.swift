@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 import VQKernels
 
 @testable import VQTensor

@@ -3,16 +3,6 @@ import Testing
 @testable import VQNN
 @testable import VQTensor
 
-/// The text of the error that `body` throws; empty when it throws none.
-func message(_ body: () throws -> Void) -> String {
-  do {
-    try body()
-    return ""
-  } catch {
-    return "\(error)"
-  }
-}
-
 /// Expects `found` within `tolerance` times the larger of 1 and the expected magnitude.
 func expectClose(
   _ found: [Float], _ expected: [Float], tolerance: Float,

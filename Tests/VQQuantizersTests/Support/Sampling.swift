@@ -38,14 +38,6 @@ func isClose(_ a: [Float], _ b: [Float], _ tolerance: Float) -> Bool {
   a.count == b.count && zip(a, b).allSatisfy { abs($0 - $1) <= tolerance * (1 + abs($1)) }
 }
 
-/// The text of the error that `body` throws; empty when it throws none.
-func errorText<Result>(_ body: () throws -> Result) -> String {
-  do {
-    _ = try body()
-    return ""
-  } catch { return "\(error)" }
-}
-
 extension Tensor {
   func setValues(_ values: [Float]) {
     mutate { target in for (index, value) in values.enumerated() { target[index] = value } }

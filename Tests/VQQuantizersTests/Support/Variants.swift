@@ -1,4 +1,5 @@
 import Testing
+import VQTesting
 
 @testable import VQQuantizers
 

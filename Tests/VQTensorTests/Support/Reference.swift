@@ -1,5 +1,4 @@
 import Testing
-import VQTesting
 
 @testable import VQTensor
 
@@ -93,21 +92,5 @@ func expectError(
     Issue.record("no error was thrown", sourceLocation: sourceLocation)
   } catch {
     #expect("\(error)" == text, sourceLocation: sourceLocation)
-  }
-}
-
-/// Runs `body` on one thread and on four, and expects the same bits.
-func expectThreadIndependent(
-  sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Tensor
-) throws {
-  let single = try withThreads(1) { try body().bits }
-  let team = try withThreads(4) { try body().bits }
-  #expect(team == single, sourceLocation: sourceLocation)
-}
-
-extension Tensor {
-  /// The elements' bit patterns.
-  var bits: [UInt32] {
-    dtype == .float32 ? values.map(\.bitPattern) : codes.map(UInt32.init(bitPattern:))
   }
 }

@@ -1,9 +1,8 @@
 import Testing
-
-@testable import VQTensor
+import VQTensor
 
 /// Random multiples of 2^-10, so that steps of a power of two are exact.
-func randomTensor(_ shape: [Int], seed: UInt64 = 1, from: Float = -2, to: Float = 2) throws
+public func randomTensor(_ shape: [Int], seed: UInt64 = 1, from: Float = -2, to: Float = 2) throws
   -> Tensor
 {
   let draw = try Generator(seed: seed).uniform(shape, from: from, to: to)
@@ -15,7 +14,7 @@ func randomTensor(_ shape: [Int], seed: UInt64 = 1, from: Float = -2, to: Float 
 /// With results of relative error `4 * 2^-24` the quotient is off by at most
 /// `1.5 * 4 * 2^-24 / step * sum(|c f|)`, and by `step^4 / 30` times the fifth derivative; the functions
 /// checked have fifth derivatives below 30 times the sum, or a step of their own.
-func checkGradient(
+public func checkGradient(
   of function: ([Tensor]) throws -> Tensor, at inputs: [Tensor], step: Float = 0x1p-5,
   sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
@@ -31,7 +30,7 @@ func checkGradient(
     values[index] += change
     changed[position] = try Tensor(values, shape: inputs[position].shape)
     let terms = zip(try function(changed).values, cotangent.values).map { Double($0) * Double($1) }
-    magnitude = Swift.max(magnitude, terms.reduce(0) { $0 + Swift.abs($1) })
+    magnitude = max(magnitude, terms.reduce(0) { $0 + abs($1) })
     return terms.reduce(0, +)
   }
   for (position, leaf) in leaves.enumerated() {
@@ -43,9 +42,9 @@ func checkGradient(
       let expected = (8 * near - far) / (12 * Double(step))
       let fourth = Double(step * step * step * step)
       let tolerance =
-        magnitude * (6 * 0x1p-24 / Double(step) + fourth) + 1e-5 * Swift.abs(expected) + 1e-7
+        magnitude * (6 * 0x1p-24 / Double(step) + fourth) + 1e-5 * abs(expected) + 1e-7
       #expect(
-        Swift.abs(Double(value) - expected) <= tolerance,
+        abs(Double(value) - expected) <= tolerance,
         "input \(position), element \(index): \(value) against \(expected)",
         sourceLocation: sourceLocation)
     }
