@@ -19,6 +19,12 @@ from vqswift import _core, get_threads, set_threads
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_finish() -> None:
+    """Tests that collect garbage look at what they made, not at twenty thousand tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Numbers that are the same in every run."""

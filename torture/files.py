@@ -142,6 +142,8 @@ def change(layout: dict[str, Any], name: str, random: np.random.Generator) -> No
         position = json.loads(entry["batches"])
         position[("seed", "epoch", "position")[random.integers(3)]] = number
         entry[key] = json.dumps(position if key == "batches" else number)
+    elif "shape" not in entry:  # of the metadata, which an earlier change put there
+        return
     elif kind == 2:
         entry["dtype"] = WORDS[random.integers(6)].decode()
     elif kind == 3:

@@ -11,7 +11,7 @@ func catching(_ body: () throws -> Void) -> vq_status {
     return vq_status(VQ_ERROR_RUNTIME)
   }
   defer { vq_leave_call() }
-  guard vq_has_memory(0) else {
+  guard hasMemory() else {
     // Without memory for a text that would have to be made.
     vq_set_error("[allocate] the process has no memory left for a call", 0)
     return vq_status(VQ_ERROR_MEMORY)

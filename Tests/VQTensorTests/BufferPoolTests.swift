@@ -28,4 +28,15 @@ import Testing
     for buffer in buffers { pool.give(buffer, 512) }
     #expect(pool.idleBytes == 1024)
   }
+  @Test func nothingIsKeptAfterAShortage() throws {
+    let pool = BufferPool()
+    let buffer = try pool.take(1024)
+    #expect(throws: VQError.self) { try pool.take(1 << 46) }
+    pool.give(buffer, 1024)
+    #expect(pool.idleBytes == 0)
+    pool.give(try pool.take(1024), 1024)
+    #expect(pool.idleBytes == 1024)
+    #expect(pool.freeIdle())
+    #expect(pool.idleBytes == 0 && !pool.freeIdle())
+  }
 }

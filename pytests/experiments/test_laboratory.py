@@ -28,7 +28,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> laboratory.Settings:
         epochs=3,
         steps_per_epoch=100,
         batch_size=32,
-        seeds=(0, 1, 2),
+        seeds=(0, 1),
         images=500,
         trials=("sgd", "adam", "ewgs", "non-cyclical", "weight decay"),
         output=tmp_path_factory.mktemp("estimators"),
@@ -41,13 +41,13 @@ def rows(small: laboratory.Settings) -> dict[str, laboratory.TrialRow]:
 
 
 def test_the_default_is_as_close_as_the_yardstick(rows: dict[str, laboratory.TrialRow]) -> None:
-    assert rows["default"].seeds == (0, 1, 2)
+    assert rows["default"].seeds == (0, 1)
     assert rows["default"].error <= 1.5 * rows["jitter"].error
     assert max(rows["default"].errors) <= min(rows["no warp"].errors) / 10
 
 
 def test_adam_needs_no_change(rows: dict[str, laboratory.TrialRow]) -> None:
-    assert rows["Adam"].seeds == (0, 1, 2)
+    assert rows["Adam"].seeds == (0, 1)
     assert rows["Adam"].error <= 1.5 * rows["Adam jitter"].error
 
 
@@ -69,7 +69,7 @@ def test_everything_promised_is_written(
 ) -> None:
     document = json.loads((small.output / "results.json").read_text())
     assert [row["row"] for row in document["rows"]] == list(rows)
-    assert document["settings"]["seeds"] == [0, 1, 2]
+    assert document["settings"]["seeds"] == [0, 1]
     assert "/" not in json.dumps(document["settings"])
     table = (small.output / "table.md").read_text()
     assert all(f"| {name} |" in table for name in rows)

@@ -14,13 +14,13 @@ from vqswift import nn
 
 
 def write(path: Path, entries: dict[str, tuple[str, list[int], bytes]]) -> Path:
-    header, data = {}, b""
+    header, end = {}, 0
     for name, (dtype, shape, content) in entries.items():
-        ends = [len(data), len(data) + len(content)]
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": ends}
-        data += content
+        begin, end = end, end + len(content)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    contents = (content for _, _, content in entries.values())
+    path.write_bytes(b"".join([struct.pack("<Q", len(text)), text, *contents]))
     return path
 
 

@@ -22,6 +22,7 @@ public enum DType: Int32, CustomStringConvertible {
 ///
 /// A step of training takes what the last one gave, all of its activations: fresh pages, which the system clears,
 /// cost as much as the arithmetic on them. In use and idle together are at most the largest use so far and `slack`.
+/// After a shortage nothing is kept until there is memory for a new buffer.
 final class BufferPool: @unchecked Sendable {
   static let shared = BufferPool()
 
@@ -29,6 +30,7 @@ final class BufferPool: @unchecked Sendable {
   private(set) var idleBytes = 0
   private var usedBytes = 0
   private var mostUsedBytes = 0
+  private var isShort = false
   private var lock = pthread_mutex_t()
   private let slack: Int
   private let idleLimit: Int
@@ -60,6 +62,7 @@ final class BufferPool: @unchecked Sendable {
         trim(to: 0)
         pointer = Self.allocate(bytes)
       }
+      isShort = pointer == nil
     }
     guard let pointer else { throw VQError.memory(bytes: bytes) }
     usedBytes = used
@@ -77,12 +80,20 @@ final class BufferPool: @unchecked Sendable {
     pthread_mutex_lock(&lock)
     defer { pthread_mutex_unlock(&lock) }
     usedBytes -= bytes
-    guard idleBytes + bytes <= idleLimit else {
+    guard !isShort, idleBytes + bytes <= idleLimit else {
       Glibc.free(pointer)
       return
     }
     idleBytes += bytes
     free[bytes, default: []].append(pointer)
+  }
+
+  /// Frees all idle buffers; whether there were any.
+  func freeIdle() -> Bool {
+    pthread_mutex_lock(&lock)
+    defer { pthread_mutex_unlock(&lock) }
+    defer { trim(to: 0) }
+    return idleBytes > 0
   }
 
   /// Frees idle buffers, the largest first, until `bytes` are left.
