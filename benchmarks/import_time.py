@@ -43,7 +43,7 @@ def row_of(seconds: list[float]) -> Comparison:
 def _import() -> float:
     command = [sys.executable, "-c", PROGRAM]
     environment = clean_environment({})
-    # Where it is set, every import compiles the sources anew, which an installed package never does.
+    # With it every import compiles the sources anew, which one of an installed package does not.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:

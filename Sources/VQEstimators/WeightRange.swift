@@ -10,6 +10,15 @@ public enum WeightRange: String, CaseIterable, Sendable {
   /// He's bound for weights as they were made; of weights that were given or trained, the largest absolute
   /// value where its mean squared error is below three quarters of that of He's bound.
   case automatic = "auto"
+
+  public init(named name: String) throws {
+    guard let range = Self(rawValue: name) else {
+      throw VQError.value(
+        "weight_quantizer", "range", "'\(name)'",
+        "it must be one of \(Self.allCases.map(\.rawValue))")
+    }
+    self = range
+  }
 }
 
 extension WeightRange {

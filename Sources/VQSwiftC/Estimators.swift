@@ -26,13 +26,16 @@ private func estimator(_ handle: Handle?) throws -> GridEstimator {
 public func vq_estimator_create(
   _ kind: Text!, _ options: Options!, _ count: Int64, _ bits: Int64, _ bound: Double, _ out: Out!
 ) -> vq_status {
-  produce(out) {
-    let name = try string(kind)
-    return EstimatorBox(
-      try GridEstimator(
-        WeightEstimator(named: name, given(options, count, name)),
-        on: UniformGrid(bits: Int(bits), bound: bound)))
-  }
+  produce(out) { EstimatorBox(try estimator(kind, options, count, bits, bound)) }
+}
+
+private func estimator(
+  _ kind: Text!, _ options: Options!, _ count: Int64, _ bits: Int64, _ bound: Double
+) throws -> GridEstimator {
+  let name = try string(kind)
+  return try GridEstimator(
+    WeightEstimator(named: name, given(options, count, name)),
+    on: UniformGrid(bits: Int(bits), bound: bound))
 }
 
 @_cdecl("vq_estimator_release") @implementation
@@ -80,21 +83,22 @@ public func vq_estimator_partner(_ handle: Handle!) -> Text! {
 
 @_cdecl("vq_weight_quantizer_create") @implementation
 public func vq_weight_quantizer_create(
-  _ handle: Handle!, _ gradientScale: Double, _ range: Text!, _ perSlice: Bool, _ weight: Handle!,
+  _ kind: Text!, _ options: Options!, _ count: Int64, _ bits: Int64, _ bound: Double,
+  _ gradientScale: Double, _ range: Text!, _ perSlice: Bool, _ weight: Handle!, _ layer: Handle!,
   _ out: Out!
 ) -> vq_status {
   produceModule(out) {
-    let estimator = try estimator(handle)
-    guard let range else { return try WeightQuantizer(estimator, gradientScale: gradientScale) }
-    let name = try string(range)
-    guard let range = WeightRange(rawValue: name) else {
-      throw VQError.value(
-        "weight_quantizer", "range", "'\(name)'",
-        "it must be one of \(WeightRange.allCases.map(\.rawValue))")
-    }
-    return try WeightQuantizer(
-      estimator, gradientScale: gradientScale, range: range, of: tensor(weight),
-      isPerSlice: perSlice)
+    let estimator = try estimator(kind, options, count, bits, bound)
+    let quantizer =
+      if let range {
+        try WeightQuantizer(
+          estimator, gradientScale: gradientScale, range: WeightRange(named: string(range)),
+          of: tensor(weight), isPerSlice: perSlice)
+      } else {
+        try WeightQuantizer(estimator, gradientScale: gradientScale)
+      }
+    if layer != nil { try give(layer, quantizer) }
+    return quantizer
   }
 }
 
@@ -137,18 +141,19 @@ public func vq_module_weighted_layers(_ handle: Handle!, _ out: Out!) -> vq_stat
 
 @_cdecl("vq_module_set_weight_quantizer") @implementation
 public func vq_module_set_weight_quantizer(_ handle: Handle!, _ quantizer: Handle!) -> vq_status {
-  catching {
-    let quantizer = quantizer == nil ? nil : try box(quantizer).content
-    try box(handle).enter("set_weight_quantizer") { module in
-      guard let layer = module as? WeightedLayer else {
-        throw VQError.misuse(
-          "set_weight_quantizer", "a \(type(of: module)) is no linear or convolution layer")
-      }
-      guard quantizer.map({ !$0.contains(layer) }) ?? true else {
-        throw VQError.misuse("set_weight_quantizer", "the quantizer contains the layer itself")
-      }
-      layer.weightQuantizer = quantizer
-      (quantizer as? WeightQuantizer)?.follow(layer.weight)
+  catching { try give(handle, quantizer == nil ? nil : box(quantizer).content) }
+}
+
+private func give(_ handle: Handle!, _ quantizer: Module?) throws {
+  try box(handle).enter("set_weight_quantizer") { module in
+    guard let layer = module as? WeightedLayer else {
+      throw VQError.misuse(
+        "set_weight_quantizer", "a \(type(of: module)) is no linear or convolution layer")
     }
+    guard quantizer.map({ !$0.contains(layer) }) ?? true else {
+      throw VQError.misuse("set_weight_quantizer", "the quantizer contains the layer itself")
+    }
+    layer.weightQuantizer = quantizer
+    (quantizer as? WeightQuantizer)?.follow(layer.weight)
   }
 }

@@ -56,7 +56,7 @@ class Caller:
             return ctypes.CFUNCTYPE(ctypes.c_bool)(0)
         if p.type == "char*":
             kinds = {"vq_optimizer_create": b"adam", "vq_estimator_create": b"ste"}
-            kinds["vq_schedule_factor"] = b"constant"
+            kinds |= {"vq_schedule_factor": b"constant", "vq_weight_quantizer_create": b"ste"}
             texts = {"path": self.path, "kind": kinds.get(function.name, b"linear")}
             texts |= {"family": b"module", "init": b"random", "range": b"max"}
             return texts.get(p.name) or self.keep(ctypes.create_string_buffer(64))
@@ -118,9 +118,10 @@ class Caller:
         elif "gaussian" in function:
             return self.module("sqvae_quant", feature_size=3, num_codes=4)
         elif "weight_quantizer" in function:
-            estimator = ctypes.c_void_p(self.handle("vq_estimator", ""))
+            zero, bits, one = ctypes.c_int64(0), ctypes.c_int64(2), ctypes.c_double(1)
             status = library.vq_weight_quantizer_create(
-                estimator, ctypes.c_double(1), None, False, None, ctypes.byref(made)
+                *(b"ste", None, zero, bits, one, one),
+                *(None, False, None, None, ctypes.byref(made)),
             )
         elif "quantizer" in function:
             return self.module("vector_quant", feature_size=3, num_codes=4)

@@ -15,7 +15,7 @@ LEFT_OUT = {"vq_shut_down"}
 PROGRAM = """
 import ctypes, itertools, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/boundary"]
 from c_interface import Caller, is_pointer
 
 caller = Caller(Path(sys.argv[2]), Path(sys.argv[3]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import vqswift as vq
 from test_estimators import boundary, rounded, spacing
-from vqswift import Tensor, estimators, nn, optim
+from vqswift import Tensor, _core, estimators, nn, optim
 from vqswift.estimators import WeightedLayer, quantize_model, quantized_layers, weighted_layers
 
 EPSILON = 2.0**-23
@@ -342,3 +345,31 @@ def test_learned_steps_of_a_model_train() -> None:
     assert len(set(steps)) == 20
     with pytest.raises(ValueError, match=r"bound 0.3: lsq learns its own"):
         quantize_model(model, estimator="lsq", bound=0.3)
+
+
+def test_a_quantizer_takes_one_call_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def call(name: str, function: Callable[..., Any], *given: Any) -> Any:
+        called.append(name)
+        return function(*given)
+
+    for name in dir(_core):
+        if re.match(r"estimator_|weight_quantizer_|module_set_weight_quantizer", name):
+            monkeypatch.setattr(_core, name, partial(call, name, getattr(_core, name)))
+    quantize_model(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), bits=2)
+    assert called == ["weight_quantizer_create"] * 2
+
+
+def test_a_layer_that_is_refused_leaves_those_before_it_as_they_were() -> None:
+    model = quantize_model(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), bits=4, estimator="ste")
+    first, second = weighted_layers(model)
+    before = first.quantizer, second.quantizer
+    second.weight.assign(np.full((2, 3), np.nan, np.float32))
+    with pytest.raises(ValueError, match="finite|NaN|nan"):
+        quantize_model(model, bits=2, range="max")
+    assert (first.quantizer, second.quantizer) == before
+    given = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+    quantized = first.quantizer.estimator.quantize(first.weight.numpy())
+    found = list(model.children())[0](given).numpy() - first._owner.bias.numpy()
+    np.testing.assert_allclose(found, given @ quantized.T, atol=1e-6)

@@ -286,6 +286,20 @@ static void create_estimator(input *in) {
   keep(ESTIMATOR, out);
 }
 
+static void create_weight_quantizer(input *in) {
+  static const char *const ranges[] = {"he", "max", "mse", "auto", "x", NULL, NULL, NULL};
+  vq_option options[MOST_OPTIONS];
+  const char *kind = take_kind(in, "estimator"), *range = ranges[take_byte(in) % 8];
+  int64_t count = fill_options(in, "estimator", kind, options), bits = take_int(in);
+  double bound = take_float(in), scale = take_float(in);
+  bool per_slice = take_byte(in) & 1;
+  const vq_tensor *weight = pick(in, TENSOR);
+  vq_module *layer = pick(in, MODULE), *out = NULL;
+  sink += vq_weight_quantizer_create(optional(in, kind), optional(in, options), count, bits, bound,
+      scale, range, per_slice, weight, layer, optional(in, &out));
+  keep(MODULE, out);
+}
+
 static void factor(input *in) {
   vq_option options[MOST_OPTIONS];
   const char *kind = take_kind(in, "schedule");
@@ -295,7 +309,7 @@ static void factor(input *in) {
 }
 
 static void call(input *in) {
-  unsigned which = take_byte(in) % (GENERATED + 14);
+  unsigned which = take_byte(in) % (GENERATED + 15);
   switch (which) {
 #include "calls.inc"
     case GENERATED: copy_out(in); break;
@@ -307,10 +321,11 @@ static void call(input *in) {
     case GENERATED + 6: sink += vq_set_threads(1 + take_byte(in) % 4); break;
     case GENERATED + 7: create_optimizer(in); break;
     case GENERATED + 8: create_estimator(in); break;
-    case GENERATED + 9:
+    case GENERATED + 9: create_weight_quantizer(in); break;
     case GENERATED + 10:
     case GENERATED + 11:
-    case GENERATED + 12: create_module(in); break;
+    case GENERATED + 12:
+    case GENERATED + 13: create_module(in); break;
     default: create(in); break;
   }
 }

@@ -21,6 +21,7 @@ BY_HAND = {
     "vq_module_create",
     "vq_optimizer_create",
     "vq_estimator_create",
+    "vq_weight_quantizer_create",
     "vq_schedule_factor",
     "vq_kind_options",
     "vq_set_threads",

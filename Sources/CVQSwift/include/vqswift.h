@@ -477,13 +477,15 @@ const char *VQ_NULLABLE vq_estimator_obstacle(const vq_estimator *estimator);
 /// The kind of that model's estimator: "ste" or "clipped_ste".
 const char *vq_estimator_partner(const vq_estimator *estimator);
 
-/// A module w -> Q(w) with the gradient gradient_scale h(w) g. With a `range` its grid follows from
-/// `weight`, and `estimator` has He's bound: "max" is the largest absolute weight, "mse" the least
-/// mean squared error, "auto" He's bound unless weights that were given or trained are better
-/// served by the largest. `per_slice`: a bound for each slice along the first axis.
-VQ_CHECKED vq_status vq_weight_quantizer_create(const vq_estimator *estimator,
+/// A module w -> Q(w) with the gradient gradient_scale h(w) g of an estimator. With a `range` its
+/// grid follows from `weight`, and `bound` is He's: "max" is the largest absolute weight, "mse" the
+/// least mean squared error, "auto" He's bound unless weights that were given or trained are better
+/// served by the largest. `per_slice`: a bound for each slice along the first axis. A `layer` has
+/// it at once, as by `vq_module_set_weight_quantizer`.
+VQ_CHECKED vq_status vq_weight_quantizer_create(const char *kind,
+    const vq_option *options VQ_LIST(count), int64_t count, int64_t bits, double bound,
     double gradient_scale, const char *VQ_NULLABLE range, bool per_slice,
-    const vq_tensor *VQ_NULLABLE weight, vq_module **out);
+    const vq_tensor *VQ_NULLABLE weight, vq_module *VQ_NULLABLE layer, vq_module **out);
 /// Takes the bounds of a grid with a range from `w` again; others stay as they are.
 VQ_CHECKED vq_status vq_weight_quantizer_fit(const vq_module *quantizer, const vq_tensor *w);
 /// The share of the elements of `w` beyond the grid.

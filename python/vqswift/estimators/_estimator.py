@@ -229,6 +229,16 @@ def get(name: str | Estimator) -> Estimator:
     return _FACTORIES[name]()
 
 
+def grid_of(estimator: Estimator, bits: int, bound: float) -> tuple[int, float]:
+    """Bits and bound as numbers; TypeError for what is none."""
+    try:
+        return index(bits), number(estimator.name, "bound", bound)
+    except TypeError as error:
+        if str(error).startswith("["):
+            raise
+        raise TypeError(f"[{estimator.name}] bits = {bits!r}: an integer is required") from None
+
+
 @checked
 class GridEstimator:
     """An estimator on the grid of 2^bits values from -bound to bound, D apart. All in Float64.
@@ -240,11 +250,7 @@ class GridEstimator:
 
     def __init__(self, estimator: Estimator, bits: int, bound: float) -> None:
         self.estimator = estimator
-        try:
-            self.bits = index(bits)
-        except TypeError:
-            raise TypeError(f"[{estimator.name}] bits = {bits!r}: an integer is required") from None
-        self.bound = number(estimator.name, "bound", bound)
+        self.bits, self.bound = grid_of(estimator, bits, bound)
         self._handle = _core.estimator_create(
             estimator.name, estimator._options(), self.bits, self.bound
         )

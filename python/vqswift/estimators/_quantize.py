@@ -12,8 +12,8 @@ from .._arguments import checked
 from .._tensor import Tensor
 from .._warning import warn
 from ..nn._module import Module
-from ..nn._native import Native
-from ._estimator import Estimator
+from ..nn._native import Native, blank
+from ._estimator import Estimator, get
 from ._learned import LSQ, Learned
 from ._weight_quantizer import Range, WeightQuantizer, he_bound
 
@@ -52,6 +52,10 @@ class WeightedLayer:
         _core.module_set_weight_quantizer(
             self._handle, None if quantizer is None else quantizer._handle
         )
+        self._keep(quantizer)
+
+    def _keep(self, quantizer: Native | None) -> None:
+        """Know the quantizer that the core has for the layer."""
         if quantizer is None:
             _quantizers(self._owner).pop(self._key, None)
         else:
@@ -178,19 +182,24 @@ def quantize_model(
     if bound is not None and range != "auto":
         raise ValueError(f"[quantize_model] bound {bound} and range {range!r}: only one may be")
 
-    def quantizer_of(layer: WeightedLayer) -> Native:
-        if estimator == "lsq":
-            return LSQ(bits)
-        if bound is not None or range == "he":
+    before = [layer.quantizer for layer in chosen]
+    try:
+        for layer in chosen:
+            if estimator == "lsq":
+                layer.quantizer = LSQ(bits)
+                continue
             limit = he_bound(layer.weight.shape) if bound is None else bound
-            return WeightQuantizer(bits, limit, estimator)
-        return WeightQuantizer.of(
-            layer.weight, bits, estimator, range=range, per_channel=per_channel
-        )
-
-    made = [quantizer_of(layer) for layer in chosen]
-    for layer, quantizer in zip(chosen, made, strict=True):
-        layer.quantizer = quantizer
+            source = None if bound is not None or range == "he" else range
+            quantizer = blank(WeightQuantizer)
+            quantizer._make(
+                *(get(estimator), bits, limit, 1.0, source, per_channel),
+                *(layer.weight, layer._handle),
+            )
+            layer._keep(quantizer)
+    except BaseException:
+        for layer, quantizer_before in zip(chosen, before, strict=True):
+            layer.quantizer = quantizer_before
+        raise
     _tell_clipped(chosen)
     return model
 

@@ -13,7 +13,7 @@ from .._arguments import checked, refuse
 from .._integers import as_floats
 from .._tensor import Tensor
 from ..nn._native import Native
-from ._estimator import Estimator, GridEstimator, ede, get, number
+from ._estimator import Estimator, GridEstimator, ede, get, grid_of, number
 
 Range = Literal["auto", "he", "max", "mse"]
 
@@ -109,20 +109,31 @@ class WeightQuantizer(Native):
         *,
         gradient_scale: float = 1.0,
     ) -> None:
-        on_grid = get(estimator).on(bits, bound)
-        scale = number("weight_quantizer", "gradient_scale", gradient_scale)
-        self._set_up(
-            _core.weight_quantizer_create(on_grid._handle, scale, None, False, None),
-            on_grid,
-            scale,
-            None,
-        )
+        self._make(get(estimator), bits, bound, gradient_scale)
 
-    def _set_up(
-        self, handle: _core.ModuleHandle, start: GridEstimator, scale: float, range: Range | None
+    def _make(
+        self,
+        estimator: Estimator,
+        bits: int,
+        bound: float,
+        scale: float,
+        range: Range | None = None,
+        per_channel: bool = False,
+        weight: Tensor | None = None,
+        layer: _core.ModuleHandle | None = None,
     ) -> None:
-        super().__init__(handle)
-        self._start, self._scale, self._range = start, scale, range
+        """In one call of the core, which gives it to the layer too."""
+        bits, bound = grid_of(estimator, bits, bound)
+        scale = number("weight_quantizer", "gradient_scale", scale)
+        given = None if weight is None else weight._handle
+        super().__init__(
+            _core.weight_quantizer_create(
+                *(estimator.name, estimator._options(), bits, bound, scale),
+                *(range, per_channel, given, layer),
+            )
+        )
+        self._estimator, self._bits, self._bound = estimator, bits, bound
+        self._scale, self._range = scale, range
 
     @classmethod
     def of(
@@ -137,37 +148,24 @@ class WeightQuantizer(Native):
     ) -> WeightQuantizer:
         """A quantizer whose bound, or a bound for each slice along the first axis, follows from
         `weight`: `quantize_model` says how. It is in the state as "bound"."""
-        start = get(estimator).on(bits, he_bound(weight.shape))
-        scale = number("weight_quantizer", "gradient_scale", gradient_scale)
         quantizer = cls.__new__(cls)
-        handle = _core.weight_quantizer_create(
-            start._handle, scale, range, per_channel, weight._handle
-        )
-        quantizer._set_up(handle, start, scale, range)
+        bound = he_bound(weight.shape)
+        quantizer._make(get(estimator), bits, bound, gradient_scale, range, per_channel, weight)
         return quantizer
 
     def _copied(self) -> dict[str, Any]:
         state = self.state_dict()
         return {
-            "start": self._start,
-            "scale": self._scale,
-            "range": self._range,
+            "made": (self._estimator, self._bits, self._bound, self._scale, self._range),
             "state": state,
             "slices": self.bounds.shape,
-            "bounds": self.bounds,
             "training": self.training,
         }
 
     def __setstate__(self, copied: dict[str, Any]) -> None:
-        start, scale, range = copied["start"], copied["scale"], copied["range"]
-        if range is None:
-            handle = _core.weight_quantizer_create(start._handle, scale, None, False, None)
-        else:
-            weight = Tensor(np.zeros(copied["slices"] or (1,), np.float32))._handle
-            handle = _core.weight_quantizer_create(
-                start._handle, scale, range, bool(copied["slices"]), weight
-            )
-        self._set_up(handle, start, scale, range)
+        weight = Tensor(np.zeros(copied["slices"] or (1,), np.float32))
+        estimator, bits, bound, scale, range = copied["made"]
+        self._make(estimator, bits, bound, scale, range, bool(copied["slices"]), weight)
         self.load_state_dict(copied["state"], strict=False)
         self.train(copied["training"])
 
@@ -184,7 +182,7 @@ class WeightQuantizer(Native):
     @property
     def bounds(self) -> np.ndarray:
         """The grid's outermost value, float64 [] or [slices]."""
-        start = np.array(self._start.bound)
+        start = np.array(self._bound)
         if self.range is None:
             return start
         given = Tensor._wrap(dict(_core.module_optional_buffers(self._handle))["bound"]).numpy()
@@ -200,20 +198,18 @@ class WeightQuantizer(Native):
         return self._on(float(bounds))
 
     def _on(self, bound: float) -> GridEstimator:
-        estimator = self._start.estimator
+        estimator = self._estimator
         if estimator.name == "ede":
             estimator = ede(self._progress().item())
-        elif bound == self._start.bound:
-            return self._start
-        return estimator.on(self._start.bits, bound)
+        return estimator.on(self._bits, bound)
 
     def straight_through(self, alpha: float, weight: Tensor) -> WeightQuantizer:
         """The same grids, of `weight`, with the straight-through estimator that trains alike, its
         gradient times `alpha`."""
-        partner, scale = self._start.partner.estimator, alpha * self.gradient_scale
-        bits, bounds = self._start.bits, self.bounds
+        bits, bounds, scale = self._bits, self.bounds, alpha * self.gradient_scale
+        partner = self._estimator.on(bits, self._bound).partner.estimator
         if self.range is None:
-            return WeightQuantizer(bits, self._start.bound, partner, gradient_scale=scale)
+            return WeightQuantizer(bits, self._bound, partner, gradient_scale=scale)
         quantizer = WeightQuantizer.of(
             weight,
             bits,
@@ -253,7 +249,7 @@ class WeightQuantizer(Native):
         progress = number("weight_quantizer", "progress", progress)
         if not 0 <= progress <= 1:
             raise ValueError(f"[weight_quantizer] progress = {progress}: must be in 0...1")
-        if self._start.estimator.name == "ede":
+        if self._estimator.name == "ede":
             self._progress().assign(np.float32(progress))
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from .._random import Generator
 from .._tensor import Tensor
 from ._module import Module
 
+_Layer = TypeVar("_Layer", bound="Native")
+
 
 def _positional(layer: Native) -> set[str]:
     """The parameters of a layer's kind that are given without their names."""
@@ -23,8 +25,8 @@ def _positional(layer: Native) -> set[str]:
     return {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
 
 
-def blank(kind: type[Native]) -> Native:
-    """A layer that `__setstate__` fills."""
+def blank(kind: type[_Layer]) -> _Layer:
+    """A layer of the class that is filled without `__init__`."""
     return kind.__new__(kind)
 
 
