@@ -10,6 +10,7 @@ import pytest
 import vqswift as vq
 from vqswift import __main__ as command
 from vqswift import data, train
+from vqswift._table import plain
 from vqswift.experiments import demo
 from vqswift.experiments.demo import _picture, _report, _run
 
@@ -105,7 +106,7 @@ def test_a_strip_scales_every_pixel_to_a_square():
 
 def test_table_without_rich_lines_up():
     rows = [("plain", "0.02000", "17.0", "12.0", "20", "60.0")]
-    lines = _report._plain_table(rows).splitlines()
+    lines = plain(_report._HEADER, rows).splitlines()
     assert len(lines) == 3 and len(set(map(len, lines))) == 1
     assert lines[2].split() == list(rows[0])
 

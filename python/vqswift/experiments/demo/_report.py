@@ -27,8 +27,7 @@ def caption(result: Result) -> str:
 
 def print_results(results: Sequence[Result]) -> None:
     """Print one line a method; with rich when it is installed."""
-    rows = [_cells(result) for result in results]
-    print_table(_HEADER, rows, width=_WIDTH, plain=lambda: _plain_table(rows))
+    print_table(_HEADER, [_cells(result) for result in results], width=_WIDTH)
 
 
 def save_results(path: Path, settings: dict[str, Any], results: Sequence[Result]) -> None:
@@ -58,16 +57,3 @@ def _cells(result: Result) -> tuple[str, ...]:
         str(found.active_codes),
         f"{result.seconds:.1f}",
     )
-
-
-def _plain_table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in (_HEADER, *rows)) for column in range(len(_HEADER))]
-    lines = []
-    for row in (_HEADER, *rows):
-        first, *rest = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join((first, *rest)))
-    lines.insert(1, "-" * len(lines[0]))
-    return "\n".join(lines)

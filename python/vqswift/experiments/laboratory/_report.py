@@ -151,8 +151,7 @@ def rates_line(study: dict[str, Any]) -> str:
 
 def print_rows(found: Sequence[TrialRow]) -> None:
     """Print one line a row; with rich when it is installed."""
-    rows = [row.cells() for row in found]
-    print_table(_HEADER, rows, width=130, plain=lambda: markdown(found))
+    print_table(_HEADER, [row.cells() for row in found], width=130)
 
 
 def markdown(found: Sequence[TrialRow]) -> str:
