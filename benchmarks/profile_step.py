@@ -70,7 +70,7 @@ def main() -> None:
 
 def _serve(batch: int, steps: int) -> None:
     """Warms up, waits for a line, then runs and says how long the steps took."""
-    import train_step
+    from . import train_step
 
     with tempfile.TemporaryDirectory() as folder:
         step = train_step._ours(Path(folder) / "weights.npz")[1][""]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
 import re
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import vqswift as vq
-from vqswift import _core
+from vqswift import _core, nn, optim
 from vqswift.quantizers._vector import VectorQuantOptions
 
 KINDS: dict[str, Any] = {
@@ -177,3 +180,61 @@ def test_options_are_read_and_not_written() -> None:
     assert layer.note == "mine"
     with pytest.raises(AttributeError, match="has no attribute 'bias'"):
         _ = vq.nn.Linear(2, 2, bias=False).bias
+
+
+@pytest.mark.parametrize(
+    "kind", [vq.VectorQuant, vq.GroupVectorQuant, vq.ResidualVectorQuant], ids=lambda k: k.__name__
+)
+def test_help_has_every_option_with_its_default(kind: type) -> None:
+    text, known = pydoc.plain(pydoc.render_doc(kind)), _core.kind_options("module", kind._operation)
+    initial = {name: value for name, _, _, value, *_ in known} | {"kmeans_init": "false"}
+    for name in VectorQuantOptions.__annotations__:
+        value = initial.get(name, "")
+        default = {"true": "True", "false": "False", "": "None"}.get(value, value)
+        assert re.search(rf"\b{name}: [^=]*= {re.escape(default)}[,)]", text), (name, default)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: nn.Linear(3, 4, biass=True),
+            "[linear] unknown option 'biass': did you mean 'bias'?",
+        ),
+        (
+            lambda: vq.GroupVectorQuant(8, 4, groups=2, share=True),
+            "[group_vector_quant] unknown option 'share': did you mean 'shared'?",
+        ),
+        (
+            lambda: vq.kmeans(np.ones((3, 1)), 1, iteration=3),
+            "[kmeans] unknown option 'iteration': did you mean 'iterations'?",
+        ),
+        (
+            lambda: optim.SGD([], lr=1.0, momentun=0.9),
+            "[sgd] unknown option 'momentun': did you mean 'momentum'?",
+        ),
+        (
+            lambda: nn.functional.mse_loss(vq.Tensor([1.0]), targets=1),
+            "[mse_loss] unknown option 'targets': did you mean 'target'?",
+        ),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_nearest(call: Callable[[], object], text: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(text)):
+        call()
+
+
+def test_what_is_shown_can_be_called() -> None:
+    for shown in (
+        nn.LayerNorm(4),
+        vq.SQVAEQuant(3, 4, temperature=0.3),
+        vq.GumbelQuant(4, 8, temperature_min=0.5),
+        vq.VectorQuant(4, 8, replace_freq=np.int64(3)),
+        vq.Generator(3),
+    ):
+        text = repr(shown)
+        names = {**vars(nn), **vars(vq)}
+        assert repr(eval(text.replace(", counter=0", ""), names)) == text
+    optimizer = optim.AdamW(nn.Linear(2, 2).parameters(), lr=0.5)
+    assert repr(optimizer).startswith("AdamW(lr=0.5, betas=(0.9, 0.999), ")
+    assert repr(optim.cosine_schedule(10)).startswith("cosine_schedule(total_steps=10, ")

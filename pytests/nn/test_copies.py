@@ -49,6 +49,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
         8, 16, stages=3, quantizer_dropout=0.5, kmeans_init=True
     ),
     "sampled": lambda: vq.GumbelQuant(8, 16),
+    "recipe": lambda: vq.recipes.get("alternating").build(8, 16),
     "signs": lambda: vq.LFQ(8),
     "weights": lambda: estimators.quantize_model(network(), bits=2),
     "weights by channel": lambda: estimators.quantize_model(
@@ -125,3 +126,56 @@ def test_a_model_that_is_copied_before_its_first_batch_starts_alike() -> None:
 def test_an_optimizer_is_not_copied() -> None:
     with pytest.raises(TypeError, match="build another and load the state_dict"):
         copy.deepcopy(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
+
+
+def in_place(**options: Any) -> vq.VectorQuant:
+    step = partial(optim.AdamW, lr=0.25, weight_decay=0.0)
+    return vq.VectorQuant(8, 16, sync_nu=1.0, inplace_optimizer=step, **options)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+@pytest.mark.parametrize(
+    "make",
+    [
+        in_place,
+        lambda: vq.GroupVectorQuant(
+            8, 16, groups=2, sync_nu=1.0, inplace_optimizer=partial(optim.SGD, lr=0.1)
+        ),
+        lambda: vq.recipes.get("synchronized").build(8, 16),
+    ],
+    ids=["plain", "group", "synchronized"],
+)
+def test_a_gradient_that_waits_for_the_optimizer_is_copied(
+    make: Callable[[], vq.VectorQuant], copied: Callable[[nn.Module], nn.Module]
+) -> None:
+    layer = make()
+    trained(layer, 2)
+    waiting = {n: v for n, v in layer.state_dict().items() if n.endswith("codebook_gradient")}
+    assert waiting and all(value.any() for value in waiting.values())
+    twin = copied(layer)
+    assert_same(layer, twin)
+    np.testing.assert_array_equal(trained(twin), trained(layer))
+    assert_same(layer, twin)
+
+
+def test_a_copy_has_the_rates_and_decays_that_were_written() -> None:
+    layer = in_place()
+    assert layer.inplace_optimizer is not None
+    layer.inplace_optimizer.weight_decay = 0.1
+    layer.inplace_optimizer.lr = 0.125
+    layer.inplace_optimizer.scale_lr(0.5)
+    twin = copy.deepcopy(layer)
+    assert twin.inplace_optimizer is not None
+    assert twin.inplace_optimizer.lr == 0.0625 and twin.inplace_optimizer.base_lrs == (0.125,)
+    assert twin.inplace_optimizer.weight_decay == 0.1
+    np.testing.assert_array_equal(trained(twin), trained(layer))
+    twin.inplace_optimizer.scale_lr(1)
+    assert twin.inplace_optimizer.lr == 0.125
+
+
+def test_a_copy_that_is_made_without_quantization_quantizes() -> None:
+    layer = vq.VectorQuant(8, 4, seed=1)
+    with vq.no_quantization(layer):
+        twin = copy.deepcopy(layer)
+    z = vq.Generator(1).normal((5, 8))
+    np.testing.assert_array_equal(twin(z)[0].numpy(), layer(z)[0].numpy())

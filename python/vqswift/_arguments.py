@@ -12,7 +12,7 @@ import inspect
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -200,6 +200,18 @@ def _kind(annotation: str) -> tuple[bool, Callable[[Any], bool], str] | None:
     return cheap, lambda value: any(accepts(value) for accepts in checks), required
 
 
+def refuse_unknown(operation: str, given: Iterable[str], known: Collection[str]) -> None:
+    """TypeError with the nearest name unless all of `given` are `known`."""
+    for name in given:
+        if name not in known:
+            import difflib
+
+            names = list(known)
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise TypeError(f"[{operation}] unknown option {name!r}: {hint}the known are {names}")
+
+
 class _Checks:
     """What the parameters of a function take."""
 
@@ -243,6 +255,11 @@ class _Checks:
                 refuse(operation, name, value, required)
 
     def after(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        parameters = self.signature.parameters.values()
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            unnamed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+            named = [p.name for p in parameters if p.kind not in unnamed and p.name != "self"]
+            refuse_unknown(operation, kwargs, named)
         given = self.signature.bind(*args, **kwargs).arguments
         for name, accepts, required in self.later:
             if name not in given:

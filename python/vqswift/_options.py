@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ class Made:
     def shown(self, positional: Container[str]) -> str:
         """Required options, then those that differ from the core's, as a call has them."""
         texts = []
-        for name, option in self._known().items():
+        for name, option in sorted(self._known().items(), key=lambda item: not item[1].is_required):
             if name not in self.options or name in ("seed", "stream"):
                 continue
             text = _text(self.options[name], option.form)
@@ -71,6 +71,8 @@ def options_of(family: str, kind: str) -> dict[str, Option]:
 def _text(value: Any, form: str) -> str:
     if value is None:
         return ""
+    if isinstance(value, np.generic):
+        value = value.item()
     if form == "float":
         return repr(float(value))
     if form == "pair":
@@ -102,15 +104,3 @@ def create_seeded(kind: str, seed: int | None, /, **options: Any) -> Made:
     """A quantizer of `kind` that draws from `seed`, or as `quantizer_seed` says without one."""
     seed, stream = quantizer_seed(kind, seed)
     return create(kind, **options, seed=seed, stream=stream)
-
-
-def refuse_unknown(operation: str, given: Iterable[str], known: Collection[str]) -> None:
-    """TypeError with the nearest name unless all of `given` are `known`."""
-    for name in given:
-        if name not in known:
-            import difflib
-
-            names = list(known)
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise TypeError(f"[{operation}] unknown option {name!r}: {hint}the known are {names}")

@@ -40,6 +40,9 @@ class Generator:
     def counter(self, value: int) -> None:
         _core.generator_set_counter(self._handle, checked_word("generator", "counter", value))
 
+    def __repr__(self) -> str:
+        return f"Generator(seed={self.seed}, stream={self.stream}, counter={self.counter})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.seed, self.stream, self.counter)
 

@@ -203,8 +203,24 @@ class Optimizer:
         state = {n: Tensor._wrap(h).numpy() for n, h in _core.optimizer_state(self._handle)}
         return state | {_RATES: np.array(self._base_lrs, np.float64).view(np.int32)}
 
+    def __repr__(self) -> str:
+        named = {"lr": self.lr, **self._settings, "weight_decay": self.weight_decay}
+        text = ", ".join(f"{name}={value!r}" for name, value in named.items())
+        groups = f", {len(self._groups)} groups" if len(self._groups) > 1 else ""
+        return f"{type(self).__name__}({text}{groups})"
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         not_copied(type(self).__name__)
+
+    def _position(self) -> tuple[dict[str, np.ndarray], list[Any]]:
+        """All that a second optimizer of the same kind needs to go on as this one."""
+        return self.state_dict(), [[*self._lrs], [*self._base_lrs], [*self._decays], self._is_idle]
+
+    def _go_on(self, state: Mapping[str, Any], rates: list[Any]) -> None:
+        self.load_state_dict(state)
+        for group, (rate, decay) in enumerate(zip(rates[0], rates[2], strict=True)):
+            self._write(group, rate, decay)
+        self._base_lrs, self._is_idle = [*rates[1]], rates[3]
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken, bit for bit.
@@ -326,6 +342,10 @@ class Schedule:
     def __init__(self, kind: str, **options: Any) -> None:
         self._kind, self._options = kind, options
         self(0)
+
+    def __repr__(self) -> str:
+        text = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"{self._kind}_schedule({text})"
 
     def __call__(self, step: int) -> float:
         """The factor at `step`, counted from 0."""

@@ -56,12 +56,17 @@ class Recipe:
         return VectorQuant(feature_size, num_codes, **(arguments | changes))
 
 
-def _inplace(rate: float) -> Callable[[list[Tensor]], Optimizer]:
+@dataclass(frozen=True)
+class _Inplace:
     """SGD that moves a code by `rate` of the way to its vectors' mean, when it has 1/k of them.
 
     The gradient of the mean squared error is 2 / (k d) times that way, for codes [k, d].
     """
-    return lambda codes: SGD(codes, lr=rate * codes[0].size / 2)
+
+    rate: float
+
+    def __call__(self, codes: list[Tensor]) -> Optimizer:
+        return SGD(codes, lr=self.rate * codes[0].size / 2)
 
 
 def _plain(d: int, k: int) -> VectorQuantOptions:
@@ -81,7 +86,7 @@ def _alternating(d: int, k: int) -> VectorQuantOptions:
         "init": "kmeans",
         "beta": 0.5,
         "replace_freq": 20,
-        "inplace_optimizer": _inplace(0.25),
+        "inplace_optimizer": _Inplace(0.25),
     }
 
 

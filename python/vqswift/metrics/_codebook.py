@@ -30,6 +30,9 @@ class CodeUsage:
             )
         self._counts = np.zeros(size, np.int64)
 
+    def __repr__(self) -> str:
+        return f"CodeUsage({len(self._counts)}, total={self._counts.sum()})"
+
     def update(self, codes: Array) -> None:
         """Add a batch's codes; IndexError for one that is neither -1 nor in 0..num_codes-1."""
         _core.count_codes(as_tensor(codes)._handle, self._counts)

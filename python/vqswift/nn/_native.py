@@ -150,6 +150,7 @@ class Native(Module):
     def _restore(self, made: Made | _core.ModuleHandle, copied: dict[str, Any]) -> None:
         Native.__init__(self, made)
         self.__dict__.update(copied["attributes"])
+        self._before_state()
         for (name, handle), quantizer in zip(
             _core.module_weighted_layers(self._handle), copied["quantizers"], strict=True
         ):
@@ -161,6 +162,9 @@ class Native(Module):
         _core.module_load(self._handle, pairs, False)
         Native._load_generators(self, copied["generators"])
         _core.module_set_training(self._handle, copied["training"])
+
+    def _before_state(self) -> None:
+        """Give a copy what its state depends on."""
 
     def _layer_quantizers(self) -> list[Native | None]:
         """The quantizer of the weight of each linear or convolution layer."""

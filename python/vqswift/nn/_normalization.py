@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .._arguments import checked
 from .._options import create
 from ._native import Native
@@ -21,3 +23,7 @@ class LayerNorm(Native):
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
         super().__init__(create("layer_norm", normalized_shape=(features,), eps=eps))
+
+    def _options_text(self) -> str:
+        # The kind takes a shape, the layer its one size.
+        return re.sub(r"normalized_shape=\((\d+),\)", r"\1", super()._options_text())

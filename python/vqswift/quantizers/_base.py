@@ -73,13 +73,11 @@ class Quantizer(Native):
         return text if self.dim == -1 else f"{text}, dim={self.dim}"
 
     def _copied(self) -> dict[str, Any]:
-        quantizing = _core.quantizer_is_quantizing(self._handle)
-        return super()._copied() | {"frozen": self.frozen, "quantizing": quantizing}
+        return super()._copied() | {"frozen": self.frozen}
 
     def __setstate__(self, copied: dict[str, Any]) -> None:
         super().__setstate__(copied)
         _core.quantizer_set_frozen(self._handle, copied["frozen"])
-        _core.quantizer_set_quantizing(self._handle, copied["quantizing"])
 
     def forward(  # type: ignore[override]
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypedDict, Unpack
 
 import numpy.typing as npt
 
 from .. import _core
-from .._arguments import checked
-from .._options import Made, create_seeded, options_of, refuse_unknown
+from .._arguments import checked, refuse_unknown
+from .._options import Made, create_seeded, options_of
 from .._tensor import Tensor
 from ..optim import Optimizer
 from ._base import Quantizer
@@ -64,7 +65,8 @@ def created(
     given: VectorQuantOptions,
     **own: Any,
 ) -> Made:
-    refuse_unknown(operation, given, VectorQuantOptions.__annotations__)
+    known = [*VectorQuantOptions.__annotations__, *own, "seed", "dim"]
+    refuse_unknown(operation, given, known)
     options: dict[str, Any] = {**given}
     steps_in_place = options.pop("inplace_optimizer", None) is not None
     start = options.get("init", "normal")
@@ -88,6 +90,29 @@ def created(
     return made
 
 
+class _EveryOption:
+    """The signature of a layer that takes the options of `VectorQuant`, with what they are at
+    first, for `help` and `inspect`."""
+
+    def __get__(self, layer: CodebookQuantizer | None, kind: type) -> inspect.Signature:
+        given = inspect.signature(kind.__init__)  # type: ignore[misc]
+        own = [p for p in given.parameters.values() if p.name not in ("self", "options")]
+        if "options" not in given.parameters:
+            return inspect.Signature(own)
+        known = options_of("module", kind._operation)  # type: ignore[attr-defined]
+        further = {"kmeans_init": False, "inplace_optimizer": None}
+        every = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=further[name] if name in further else known[name].initial,
+                annotation=getattr(annotation, "__forward_arg__", annotation),
+            )
+            for name, annotation in VectorQuantOptions.__annotations__.items()
+        ]
+        return inspect.Signature(own + every)
+
+
 @checked
 class CodebookQuantizer(Quantizer):
     """A quantizer with one or several codebooks: the base of `VectorQuant`, `GroupVectorQuant`
@@ -95,6 +120,8 @@ class CodebookQuantizer(Quantizer):
 
     #: The optimizers that step codebooks in place, one a codebook; empty without.
     inplace_optimizers: tuple[Optimizer, ...]
+
+    __signature__ = _EveryOption()
 
     def __init__(self, made: Made, dim: int, inplace_optimizer: InplaceOptimizer | None) -> None:
         super().__init__(made, dim)
@@ -126,14 +153,17 @@ class CodebookQuantizer(Quantizer):
         attributes.pop("inplace_optimizers")
         children = attributes["_children"].items()
         attributes["_children"] = {n: v for n, v in children if n != "inplace_optimizers"}
-        copied["optimizers"] = [optimizer.state_dict() for optimizer in self.inplace_optimizers]
+        copied["optimizers"] = [optimizer._position() for optimizer in self.inplace_optimizers]
         return copied
 
     def __setstate__(self, copied: dict[str, Any]) -> None:
         super().__setstate__(copied)
-        self._step_in_place(copied["attributes"]["_inplace_optimizer"])
-        for optimizer, state in zip(self.inplace_optimizers, copied["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+        for optimizer, position in zip(self.inplace_optimizers, copied["optimizers"], strict=True):
+            optimizer._go_on(*position)
+
+    def _before_state(self) -> None:
+        # A gradient that waits for the optimizer is in the state of a layer that has one.
+        self._step_in_place(self._inplace_optimizer)
 
     @property
     def codebooks(self) -> list[Tensor]:
@@ -213,7 +243,8 @@ class VectorQuant(CodebookQuantizer):
             plus noise; 0 is off.
         inplace_optimizer: a callable `parameters -> optimizer`: alternating optimization. The
             optimizer it gives owns the raw codebook and steps inside training forwards; the
-            codebook is then not in `parameters()`.
+            codebook is then not in `parameters()`. A layer can be pickled if the callable can:
+            `functools.partial(SGD, lr=0.1)`, no lambda.
         init: "normal" N(0,1), "kaiming", "uniform" in +-1/k, "kmeans" (10 Lloyd updates after
             k-means++) or "kmeans++" of the first training batch. `kmeans_init=True` is "kmeans".
             Looking codes up before that batch or a `fit` raises RuntimeError.
