@@ -124,18 +124,18 @@ public func vq_quantizer_update(_ handle: Handle!) -> vq_status {
 
 @_cdecl("vq_quantizer_codebook_count") @implementation
 public func vq_quantizer_codebook_count(_ handle: Handle!) -> Int64 {
-  Int64(((try? box(handle))?.content as? CodebookQuantizer)?.vectorQuants.count ?? 0)
+  Int64(((try? box(handle))?.content as? CodebookQuantizer)?.codebookCount ?? 0)
 }
 
-/// Codebook `index` of a quantizer.
-private func codebook(
-  _ quantizer: Quantizer, _ index: Int64, _ operation: String
-) throws -> VectorQuant {
-  let all = (quantizer as? CodebookQuantizer)?.vectorQuants ?? []
-  guard index >= 0, index < all.count else {
-    throw VQError.index(operation, value: Int(index), bound: all.count)
+/// A quantizer that has codebook `index`.
+private func holder(
+  of index: Int64, _ quantizer: Quantizer, _ operation: String
+) throws -> CodebookQuantizer {
+  let holder = quantizer as? CodebookQuantizer, count = holder?.codebookCount ?? 0
+  guard let holder, index >= 0, index < count else {
+    throw VQError.index(operation, value: Int(index), bound: count)
   }
-  return all[Int(index)]
+  return holder
 }
 
 @_cdecl("vq_quantizer_effective_codebook") @implementation
@@ -144,7 +144,7 @@ public func vq_quantizer_effective_codebook(
 ) -> vq_status {
   produce(out) {
     try enter(handle, "effective_codebook") {
-      try codebook($0, index, "effective_codebook").effectiveCodebook()
+      try holder(of: index, $0, "effective_codebook").effectiveCodebook(at: Int(index))
     }
   }
 }
@@ -176,9 +176,8 @@ public func vq_quantizer_set_inplace_optimizer(
   catching {
     let optimizer = try optimizer.map { try object($0, OptimizerBox.self).content }
     try enter(handle, "inplace_optimizer") { quantizer in
-      let layer = try codebook(quantizer, index, "inplace_optimizer")
-      if optimizer != nil { try layer.checkInplaceSupport() }
-      layer.inplaceOptimizer = optimizer
+      try holder(of: index, quantizer, "inplace_optimizer")
+        .step(Int(index), inPlaceBy: optimizer)
     }
   }
 }

@@ -115,12 +115,6 @@ public var threadCount: Int {
   set { vq_set_thread_count(Int32(newValue)) }
 }
 
-/// Whether kernels take denormal numbers for zero, save those that decide codes.
-public var flushesDenormals: Bool {
-  get { vq_flushes_denormals() }
-  set { vq_set_flushes_denormals(newValue) }
-}
-
 /// A scope in which kernels of the calling thread keep denormal numbers, since they decide codes.
 public struct GradualUnderflow {
   public init() { vq_begin_gradual_underflow() }

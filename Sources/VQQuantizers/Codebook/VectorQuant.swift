@@ -65,16 +65,17 @@ public final class VectorQuant: CodebookQuantizer {
     set { innerSteps.optimizer = newValue }
   }
 
-  /// Throws unless an in-place optimizer can own this codebook.
-  public func checkInplaceSupport() throws { try innerSteps.checkSupport() }
-
-  /// What an in-place optimizer must own: exactly the raw codebook.
-  public var inplaceParameters: [Tensor] { [codebook] }
+  public override func step(_ index: Int, inPlaceBy optimizer: Optimizer?) throws {
+    if optimizer != nil { try innerSteps.checkSupport() }
+    inplaceOptimizer = optimizer
+  }
 
   /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map and the
   /// norm. Its gradient reaches what the caller's loss trains: C unless an in-place optimizer or statistics
   /// move it, the map unless all is frozen.
   public func effectiveCodebook() throws -> Tensor { try book.effective(training: trained) }
+
+  public override func effectiveCodebook(at index: Int) throws -> Tensor { try effectiveCodebook() }
 
   /// What the caller's loss trains.
   private var trained: Codebook.Parts {
@@ -157,7 +158,7 @@ public final class VectorQuant: CodebookQuantizer {
     return codebook.grad.map { [("codebook_gradient", $0)] } ?? []
   }
 
-  public override var vectorQuants: [VectorQuant] { [self] }
+  override var books: [Codebook] { [book] }
   override var comparedSize: Int { options.width }
 
   // MARK: Quantizing

@@ -214,13 +214,13 @@ extension VectorQuantOptions {
     let moments = affine == .ema
     try refuse(
       moments && affineLearningRate > 0, "affine_lr", affineLearningRate,
-      "affine by moments learns nothing: it must be 0")
+      "affine = ema learns nothing: it must be 0")
     try refuse(
       moments && codeCount / affineGroups < 2, "affine_groups", affineGroups,
-      "affine by moments needs at least two codes in a group to have a variance")
+      "affine = ema needs at least two codes in a group to have a variance")
     try refuse(
       affineGroups > 1 && !moments && affineLearningRate == 0, "affine_groups", affineGroups,
-      "it needs an affine map: affine_lr above 0, or affine by moments")
+      "it needs an affine map: affine_lr above 0, or affine = ema")
     try refuse(
       isEMA && syncNu > 0, "sync_nu", syncNu,
       "no optimizer takes the gradient of an EMA codebook: one of sync_nu and ema_decay must be 0")

@@ -41,6 +41,11 @@ final class BufferPool: @unchecked Sendable {
     pthread_mutex_init(&lock, nil)
   }
 
+  deinit {
+    trim(to: 0)
+    pthread_mutex_destroy(&lock)
+  }
+
   /// Rounds up to an eighth of the next lower power of two, so that sizes close to each other share.
   static func sizeClass(_ bytes: Int) -> Int {
     let bytes = max(bytes, 64)

@@ -71,11 +71,17 @@ extension Variant {
 }
 
 extension CodebookQuantizer {
+  /// The layers whose codebooks vectors are assigned to.
+  var vectorQuants: [VectorQuant] {
+    (self as? GroupVectorQuant)?.layers ?? (self as? ResidualVectorQuant)?.layers
+      ?? [self as! VectorQuant]
+  }
+
   /// Gives every codebook an in-place optimizer of its own.
   func stepInPlace(learningRate: Double = 0.3, momentum: Double = 0.5) throws {
     for layer in vectorQuants {
       layer.inplaceOptimizer = try SGD(
-        layer.inplaceParameters, learningRate: learningRate, momentum: momentum)
+        [layer.codebook], learningRate: learningRate, momentum: momentum)
     }
   }
 
