@@ -7,15 +7,15 @@ import VQTensor
 struct EstimatorForm {
   /// h(w); of one that depends on the gradient too, that of a gradient of 0.
   var derivative: (Double) -> Double
-  /// What the rate of the straight-through model is multiplied by, the harmonic mean of h over a cell; 1 for
-  /// one-bit estimators, which the warp alone describes.
+  /// What the rate of the straight-through model is multiplied by, the harmonic mean of h over a
+  /// cell; 1 for one-bit estimators, which the warp alone describes.
   var alpha = 1.0
   /// M(w), increasing.
   var warp: (Double) -> Double
   /// h as the kernels take it.
   var kernel: EstimatorShape
-  /// Why no start and rate make the straight-through estimator train like this one under SGD; without a warp
-  /// there is no alpha either.
+  /// Why no start and rate make the straight-through estimator train like this one under SGD;
+  /// without a warp there is no alpha either.
   var obstacle: String?
   var hasWarp = true
 }

@@ -8,8 +8,8 @@ public struct GridEstimator: Equatable {
   public let grid: UniformGrid
   private let form: EstimatorForm
 
-  /// - Throws: `VQError` for parameters that make h negative, zero or infinite on the grid, and for one-bit
-  ///   estimators on other grids.
+  /// - Throws: `VQError` for parameters that make h negative, zero or infinite on the grid, and for
+  ///   one-bit estimators on other grids.
   public init(_ estimator: WeightEstimator, on grid: UniformGrid) throws {
     (self.estimator, self.grid) = (estimator, grid)
     form = try estimator.kind.form(estimator.options, on: grid)
@@ -22,15 +22,15 @@ public struct GridEstimator: Equatable {
   /// h(w); of EWGS, whose h depends on the gradient too, that of a gradient of 0.
   public func derivative(_ w: Double) -> Double { form.derivative(w) }
 
-  /// Why no start and rate make the straight-through estimator train like this one under SGD; nil when
-  /// they do.
+  /// Why no start and rate make the straight-through estimator train like this one under SGD; nil
+  /// when they do.
   public var obstacle: String? { form.obstacle }
 
   /// Whether it has alpha and M at all.
   public var hasWarp: Bool { form.hasWarp }
 
-  /// What the rate of the straight-through model is multiplied by, the harmonic mean of h over a cell; 1 for
-  /// one-bit estimators, which the warp alone describes.
+  /// What the rate of the straight-through model is multiplied by, the harmonic mean of h over a
+  /// cell; 1 for one-bit estimators, which the warp alone describes.
   ///
   /// - Throws: `.misuse` for EWGS and error decay.
   public var alpha: Double {

@@ -1,10 +1,12 @@
 import VQTensor
 
-/// Learned step size quantization (Esser et al., "Learned Step Size Quantization", 2020): `round(clip(x / s, n, p))
-/// s`, with n = -2^(b-1) and p = 2^(b-1) - 1, or 0 and 2^b - 1 without a sign.
+/// Learned step size quantization (Esser et al., "Learned Step Size Quantization", 2020):
+/// `round(clip(x / s, n, p)) s`, with n = -2^(b-1) and p = 2^(b-1) - 1, or 0 and 2^b - 1 without a
+/// sign.
 ///
-/// s starts at `2 mean|x| / sqrt(p)` of the first weights or training batch; its gradient (`LearnedStep`) is
-/// scaled by `1 / sqrt(N p)`, N the number of weights, or of features of one sample.
+/// s starts at `2 mean|x| / sqrt(p)` of the first weights or training batch; its gradient
+/// (`LearnedStep`) is scaled by `1 / sqrt(N p)`, N the number of weights, or of features of one
+/// sample.
 public final class LSQ: LearnedStep {
   /// What is quantized, and so what N counts.
   public enum Values: Equatable, Sendable {

@@ -1,11 +1,13 @@
 import VQTensor
 
-/// LSQ with a learned offset, for activations (Bhalgat et al., "LSQ+: Improving low-bit quantization through
-/// learnable offsets and better initialization", 2020): `round(clip((x - o) / s, n, p)) s + o` of
-/// x [samples, ...], with n = 0 and p = 2^b - 1, or -2^(b-1) and 2^(b-1) - 1 with a sign.
+/// LSQ with a learned offset, for activations (Bhalgat et al., "LSQ+: Improving low-bit
+/// quantization through learnable offsets and better initialization", 2020):
+/// `round(clip((x - o) / s, n, p)) s + o` of x [samples, ...], with n = 0 and p = 2^b - 1, or
+/// -2^(b-1) and 2^(b-1) - 1 with a sign.
 ///
-/// The grid starts on the range of the first training batch: `s = (max - min) / (p - n)`, `o = min - n s`. The
-/// gradients of s and o (`LearnedStep`) are scaled by `1 / sqrt(N p)`, N the features of one sample.
+/// The grid starts on the range of the first training batch: `s = (max - min) / (p - n)`,
+/// `o = min - n s`. The gradients of s and o (`LearnedStep`) are scaled by `1 / sqrt(N p)`, N the
+/// features of one sample.
 public final class LSQPlus: LearnedStep {
   override var name: String { "lsq_plus" }
 

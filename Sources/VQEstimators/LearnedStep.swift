@@ -2,13 +2,13 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// A quantizer whose step, and offset if it has one, are learned and start from the first training batch, unless
-/// they were given before. A batch that gives no start, of zeros say, leaves it to the next; a step that an
-/// update left at 0 or below starts anew.
+/// A quantizer whose step, and offset if it has one, are learned and start from the first training
+/// batch, unless they were given before. A batch that gives no start, of zeros say, leaves it to
+/// the next; a step that an update left at 0 or below starts anew.
 ///
-/// `out = round(clip((x - o) / s, n, p)) s + o`. With v = (x - o) / s, gradients for n < v < p: `dx = g`,
-/// `ds = sum g (round(v) - v)`; elsewhere 0, `ds = sum g n` or `sum g p`, and `do = sum g`; ds and do are
-/// multiplied by `1 / sqrt(N p)`.
+/// `out = round(clip((x - o) / s, n, p)) s + o`. With v = (x - o) / s, gradients for n < v < p:
+/// `dx = g`, `ds = sum g (round(v) - v)`; elsewhere 0, `ds = sum g n` or `sum g p`, and
+/// `do = sum g`; ds and do are multiplied by `1 / sqrt(N p)`.
 public class LearnedStep: Module {
   public let bits: Int
   public let isSigned: Bool
@@ -65,7 +65,8 @@ public class LearnedStep: Module {
   /// N: what shares the step in one sample.
   func features(of x: Tensor) -> Int { x.shape.dropFirst().reduce(1, *) }
 
-  /// Evaluation before the first training forward takes the start of its own input and keeps nothing.
+  /// Evaluation before the first training forward takes the start of its own input and keeps
+  /// nothing.
   public override func forward(_ x: Tensor) throws -> Tensor {
     try x.requireQuantizable(name, isTraining: isTraining)
     if try needsStart() {

@@ -2,11 +2,12 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// Parameterized clipping activation (Choi et al., "PACT: Parameterized Clipping Activation for Quantized
-/// Neural Networks", 2018): `y = clip(x, 0, c)` in L = 2^bits - 1 steps, `round(y L / c) c / L`.
+/// Parameterized clipping activation (Choi et al., "PACT: Parameterized Clipping Activation for
+/// Quantized Neural Networks", 2018): `y = clip(x, 0, c)` in L = 2^bits - 1 steps,
+/// `round(y L / c) c / L`.
 ///
-/// Gradients: `dx = g` for 0 <= x < c, else 0; `dc = sum of g where x >= c`. The clip c decays as weights do. A clip
-/// that an update left at 0 or below starts anew at its first value.
+/// Gradients: `dx = g` for 0 <= x < c, else 0; `dc = sum of g where x >= c`. The clip c decays as
+/// weights do. A clip that an update left at 0 or below starts anew at its first value.
 public final class PACT: Module {
   public let bits: Int
   /// c, a scalar.

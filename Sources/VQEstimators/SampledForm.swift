@@ -2,8 +2,8 @@ import Glibc
 import VQKernels
 import VQTensor
 
-/// An estimator by its values at equally spaced points of a cell or of the grid, ends included, linear between
-/// them: alpha and M by the exact integral of 1 / h.
+/// An estimator by its values at equally spaced points of a cell or of the grid, ends included,
+/// linear between them: alpha and M by the exact integral of 1 / h.
 struct SampledForm {
   private let samples: ReciprocalSamples
   private let isCyclical: Bool

@@ -1,7 +1,7 @@
 import VQTensor
 
-/// The whole numbers `lowest...highest` that `bits` bits hold: 0 to 2^b - 1, or -2^(b-1) to 2^(b-1) - 1 with a
-/// sign.
+/// The whole numbers `lowest...highest` that `bits` bits hold: 0 to 2^b - 1, or -2^(b-1) to
+/// 2^(b-1) - 1 with a sign.
 struct StepLevels: Equatable {
   let lowest: Int
   let highest: Int

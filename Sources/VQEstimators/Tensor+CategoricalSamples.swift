@@ -5,7 +5,8 @@ import VQTensor
 extension Tensor {
   /// A one-hot sample D with ReinMax's gradient (Liu, Dong, Liu, Yu and Gao, "Bridging Discrete and
   /// Backpropagation: Straight-Through and Beyond", 2023): `2 J(p1) g - 1/2 J(p0) g`,
-  /// `J(p) g = p (g - p . g)`, with `p0 = softmax(logits)` and `p1 = (D + softmax(logits / temperature)) / 2`.
+  /// `J(p) g = p (g - p . g)`, with `p0 = softmax(logits)` and
+  /// `p1 = (D + softmax(logits / temperature)) / 2`.
   ///
   /// At temperature 1 its mean over D is the gradient of the mean for a quadratic function of D.
   ///
@@ -39,9 +40,9 @@ extension Tensor {
     }
   }
 
-  /// `softmax((logits + g) / temperature)`, g Gumbel numbers (Jang et al., "Categorical Reparameterization with
-  /// Gumbel-Softmax", 2017; Maddison et al. 2017); hard: the one-hot row of its largest element, with its
-  /// gradient.
+  /// `softmax((logits + g) / temperature)`, g Gumbel numbers (Jang et al., "Categorical
+  /// Reparameterization with Gumbel-Softmax", 2017; Maddison et al. 2017); hard: the one-hot row of
+  /// its largest element, with its gradient.
   ///
   /// - Throws: as `reinMax`.
   public func gumbelSoftmax(
@@ -54,8 +55,8 @@ extension Tensor {
     return isHard ? try soft.argmax(axis: -1).oneHot(straightThrough: soft) : soft
   }
 
-  /// A one-hot sample with the gradient of softmax(logits) (Bengio et al., "Estimating or Propagating Gradients
-  /// Through Stochastic Neurons for Conditional Computation", 2013).
+  /// A one-hot sample with the gradient of softmax(logits) (Bengio et al., "Estimating or
+  /// Propagating Gradients Through Stochastic Neurons for Conditional Computation", 2013).
   ///
   /// - Throws: `VQError` for logits without a category or not finite.
   public func straightThroughSoftmax(generator: Generator) throws -> Tensor {

@@ -5,13 +5,14 @@ import VQTensor
 
 /// The uniform weight quantizer: forward Q(w), backward `gradientScale` h(w) g.
 ///
-/// Its grid is fixed, or follows from the weights that it was made for (`WeightRange`): one bound, or one for each
-/// slice along the weight's first axis, the buffer "bound". It is taken again when the caller gives weights beyond
-/// it, or a state has them and no bound; optimizers leave it as it is. An automatic
-/// range is no part of the state while it is He's, of weights as they were when the quantizer was set.
+/// Its grid is fixed, or follows from the weights that it was made for (`WeightRange`): one bound,
+/// or one for each slice along the weight's first axis, the buffer "bound". It is taken again when
+/// the caller gives weights beyond it, or a state has them and no bound; optimizers leave it as it
+/// is. An automatic range is no part of the state while it is He's, of weights as they were when
+/// the quantizer was set.
 ///
-/// Set as a layer's `weightQuantizer` it quantizes the layer's weight in every forward; the layer's own
-/// weight stays the one that the optimizer trains.
+/// Set as a layer's `weightQuantizer` it quantizes the layer's weight in every forward; the layer's
+/// own weight stays the one that the optimizer trains.
 public final class WeightQuantizer: Module {
   /// The constant factor of the backward, where alpha of the theorem goes.
   public let gradientScale: Double

@@ -7,8 +7,8 @@ public enum WeightRange: String, CaseIterable, Sendable {
   case largest = "max"
   /// The least mean squared error of Q(w), of 40 bounds up to the largest absolute weight.
   case leastError = "mse"
-  /// He's bound for weights as they were made; of weights that were given or trained, the largest absolute
-  /// value where its mean squared error is below three quarters of that of He's bound.
+  /// He's bound for weights as they were made; of weights that were given or trained, the largest
+  /// absolute value where its mean squared error is below three quarters of that of He's bound.
   case automatic = "auto"
 
   public init(named name: String) throws {

@@ -1,15 +1,15 @@
 import Glibc
 import VQTensor
 
-/// The probability that a code is chosen at least `atLeast` times in a batch when each of the k codes is
-/// as likely as the others (Huh et al. 2023, eq. 29):
+/// The probability that a code is chosen at least `atLeast` times in a batch when each of the k
+/// codes is as likely as the others (Huh et al. 2023, eq. 29):
 /// `1 - sum over j < atLeast of C(N, j) (1/k)^j (1 - 1/k)^(N - j)`.
 ///
-/// N is the number of vectors, `b floor(h / 2^p) floor(w / 2^p)` after p poolings of 2 x 2: the paper's
-/// b h w / 2^p is a misprint of b h w / 4^p. The relative error is about `2^-52 N log N`.
+/// N is the number of vectors, `b floor(h / 2^p) floor(w / 2^p)` after p poolings of 2 x 2: the
+/// paper's b h w / 2^p is a misprint of b h w / 4^p. The relative error is about `2^-52 N log N`.
 ///
-/// - Throws: `value` for sizes below 1, negative counts, poolings that leave no vector, and more than 2^40
-///   vectors; `overflow`.
+/// - Throws: `value` for sizes below 1, negative counts, poolings that leave no vector, and more
+///   than 2^40 vectors; `overflow`.
 public func activationProbability(
   codeCount: Int, batchSize: Int, height: Int, width: Int, poolLayers: Int = 0, atLeast: Int = 1
 ) throws -> Double {
@@ -36,8 +36,8 @@ public func activationProbability(
   return binomialTail(trials: trials, probability: 1 / Double(codeCount), atLeast: atLeast)
 }
 
-/// `P(X >= k)` for X binomial, summed over the side that does not hold the mean: no digits are lost, be
-/// the result near 0 or near 1.
+/// `P(X >= k)` for X binomial, summed over the side that does not hold the mean: no digits are
+/// lost, be the result near 0 or near 1.
 func binomialTail(trials n: Int, probability p: Double, atLeast k: Int) -> Double {
   if k <= 0 { return 1 }
   if k > n { return 0 }

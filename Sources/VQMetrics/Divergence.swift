@@ -7,8 +7,8 @@ import VQTensor
 ///
 /// `p` and `c` are finite float32 [..., d]. The measure is not symmetric:
 /// - D(P, C), embeddings to codebook: what the commitment loss minimises.
-/// - D(C, P), codebook to embeddings: grows with codes that lie far from the data, which D(P, C) and its
-///   gradient do not see.
+/// - D(C, P), codebook to embeddings: grows with codes that lie far from the data, which D(P, C)
+///   and its gradient do not see.
 /// - D(P, Q) with Q the codes in use: equal to D(P, C) for the same embeddings (Figure 8).
 /// - D(C, Q): how far dead codes lie from those in use (Figure 9); 0 when all are.
 public func divergence(_ p: Tensor, _ c: Tensor) throws -> Double {
@@ -30,8 +30,9 @@ public func divergence(_ p: Tensor, _ c: Tensor) throws -> Double {
   return distances.read { sumInDouble($0, count: n) } / Double(2 * n)
 }
 
-/// `1/2 Var(P)` with `Var(P) = 1/|P| sum |z - mean|^2`: the least D(P, C) of a codebook of one code, the
-/// mean, and so an upper bound of what the best codebook of any size reaches (A.10, eq. 33).
+/// `1/2 Var(P)` with `Var(P) = 1/|P| sum |z - mean|^2`: the least D(P, C) of a codebook of one
+/// code, the mean, and so an upper bound of what the best codebook of any size reaches (A.10, eq.
+/// 33).
 ///
 /// `p` is finite float32 [..., d].
 public func divergenceBound(_ p: Tensor) throws -> Double {

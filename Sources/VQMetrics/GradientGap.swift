@@ -1,7 +1,7 @@
 import VQTensor
 
-/// `|g - g'|^2` of each pair of gradients: those without quantization and those with it (Huh et al. 2023,
-/// eq. 14; A.3 sums them over the layers).
+/// `|g - g'|^2` of each pair of gradients: those without quantization and those with it (Huh et al.
+/// 2023, eq. 14; A.3 sums them over the layers).
 ///
 /// - Throws: `value` for lists of different length, `shape` for a pair of different shapes.
 public func gradientGap(exact: [Tensor], quantized: [Tensor]) throws -> [Double] {

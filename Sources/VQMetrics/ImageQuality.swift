@@ -7,8 +7,8 @@ public func mse(_ a: Tensor, _ b: Tensor) throws -> Double {
   try meanSquaredDifference("mse", a, b)
 }
 
-/// The peak signal to noise ratio in dB, `10 log10(dataRange^2 / mse)` with the mse over all elements;
-/// infinite for equal tensors.
+/// The peak signal to noise ratio in dB, `10 log10(dataRange^2 / mse)` with the mse over all
+/// elements; infinite for equal tensors.
 ///
 /// `dataRange` is the largest value that an element may have less the smallest.
 public func psnr(_ a: Tensor, _ b: Tensor, dataRange: Double = 1) throws -> Double {
@@ -16,13 +16,15 @@ public func psnr(_ a: Tensor, _ b: Tensor, dataRange: Double = 1) throws -> Doub
   return 20 * log10(dataRange) - 10 * log10(try meanSquaredDifference("psnr", a, b))
 }
 
-/// Structural similarity (Wang et al., "Image Quality Assessment", 2004), the mean over all windows,
-/// channels and images of
-/// `(2 ma mb + C1)(2 cov + C2) / ((ma^2 + mb^2 + C1)(va + vb + C2))`, `C1 = (0.01 R)^2`, `C2 = (0.03 R)^2`.
+/// Structural similarity (Wang et al., "Image Quality Assessment", 2004), the mean over all
+/// windows, channels and images of
+/// `(2 ma mb + C1)(2 cov + C2) / ((ma^2 + mb^2 + C1)(va + vb + C2))`, `C1 = (0.01 R)^2`,
+/// `C2 = (0.03 R)^2`.
 ///
-/// `a` and `b` are float32 images [n, h, w, c]. Moments are weighted by a Gaussian of `window` x `window`
-/// taps with standard deviation `sigma`, in Float64, biased, over the windows that lie inside the image:
-/// the definition of scikit-image with `gaussian_weights=True, use_sample_covariance=False`.
+/// `a` and `b` are float32 images [n, h, w, c]. Moments are weighted by a Gaussian of `window` x
+/// `window` taps with standard deviation `sigma`, in Float64, biased, over the windows that lie
+/// inside the image: the definition of scikit-image with
+/// `gaussian_weights=True, use_sample_covariance=False`.
 public func ssim(
   _ a: Tensor, _ b: Tensor, dataRange: Double = 1, window: Int = 11, sigma: Double = 1.5
 ) throws -> Double {

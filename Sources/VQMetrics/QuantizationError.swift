@@ -2,8 +2,8 @@ import VQKernels
 import VQQuantizers
 import VQTensor
 
-/// The mean of `(z - z_q)^2` over all elements of the vectors that `mask` keeps: what the commitment loss
-/// is before its weights.
+/// The mean of `(z - z_q)^2` over all elements of the vectors that `mask` keeps: what the
+/// commitment loss is before its weights.
 ///
 /// `z` and `z_q` are float32 [..., d], `mask` int32 [...], 0 where a vector is left out.
 ///

@@ -1,11 +1,11 @@
 import VQNN
 import VQTensor
 
-/// A residual block of 1x1, 3x3 and 1x1 convolutions: [n, h, w, in] to [n, h / stride, w / stride, 4 * width], sides
-/// rounded up.
+/// A residual block of 1x1, 3x3 and 1x1 convolutions: [n, h, w, in] to [n, h / stride, w / stride,
+/// 4 * width], sides rounded up.
 ///
-/// The stride stands in the 3x3 convolution. `downsample`, a strided 1x1 convolution with batch norm, fits `x` to the
-/// sum where the shape changes.
+/// The stride stands in the 3x3 convolution. `downsample`, a strided 1x1 convolution with batch
+/// norm, fits `x` to the sum where the shape changes.
 public final class Bottleneck: Module {
   /// Output channels for each channel of the 3x3 convolution.
   public static let expansion = 4
@@ -63,11 +63,11 @@ public struct ResNet50Options {
   }
 }
 
-/// ResNet-50 (He et al. 2016, table 1) in its version 1.5, whose bottlenecks halve in the 3x3 convolution: images
-/// [n, h, w, channels] to logits [n, classes].
+/// ResNet-50 (He et al. 2016, table 1) in its version 1.5, whose bottlenecks halve in the 3x3
+/// convolution: images [n, h, w, channels] to logits [n, classes].
 ///
-/// The names are torchvision's and so are the initial weights: convolutions normal with variance `2 / (out kh kw)`
-/// (He et al. 2015), norms 1 and 0, `fc` as `Linear`.
+/// The names are torchvision's and so are the initial weights: convolutions normal with variance
+/// `2 / (out kh kw)` (He et al. 2015), norms 1 and 0, `fc` as `Linear`.
 public final class ResNet50: Module {
   public let conv1: Conv2d
   public let bn1: BatchNorm
@@ -78,8 +78,9 @@ public final class ResNet50: Module {
 
   /// - Parameters:
   ///   - channels: of the images.
-  ///   - smallImages: begins with a 3x3 convolution instead of a 7x7 one of stride 2 and a max-pool, as is usual for
-  ///     32x32 images; the last map then has an eighth of the images' sides, not a thirty-second.
+  ///   - smallImages: begins with a 3x3 convolution instead of a 7x7 one of stride 2 and a
+  ///     max-pool, as is usual for 32x32 images; the last map then has an eighth of the images'
+  ///     sides, not a thirty-second.
   ///   - generator: draws the weights.
   public init(
     channels: Int = 3, classes: Int = 1000, smallImages: Bool = false, generator: Generator
@@ -120,8 +121,8 @@ public final class ResNet50: Module {
       + stages.enumerated().map { ("layer\($0.offset + 1)", $0.element) } + [("fc", fc)]
   }
 
-  /// - Throws: `.shape` for images that do not fit, also for a training batch that leaves the last norm one value a
-  ///   channel.
+  /// - Throws: `.shape` for images that do not fit, also for a training batch that leaves the last
+  ///   norm one value a channel.
   public override func forward(_ images: Tensor) throws -> Tensor {
     try check(images)
     var x = try bn1.forward(conv1(images), fusedReLU: true)

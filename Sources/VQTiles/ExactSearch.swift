@@ -3,7 +3,8 @@ import CPlatform
 /// Codes of one tile of the search by the definition.
 public var exactCodes: Int { 8 }
 
-/// Squared distances of four points to the codes of a tile, `sum_i (x[i] - code[i])^2` in index order.
+/// Squared distances of four points to the codes of a tile, `sum_i (x[i] - code[i])^2` in index
+/// order.
 private struct FourDistances {
   var a, b, c, d: SIMD8<Double>
 
@@ -38,8 +39,8 @@ private func lower(
   }
 }
 
-/// Lowers `least` and sets `nearest` of four points where a code of the tiles is nearer, the lowest on
-/// equality; to be called with ascending tiles.
+/// Lowers `least` and sets `nearest` of four points where a code of the tiles is nearer, the lowest
+/// on equality; to be called with ascending tiles.
 ///
 /// - Parameters:
 ///   - x: [4, d].
@@ -60,7 +61,8 @@ public func nearestExactly(
   }
 }
 
-/// `out[r, j]` = the squared distance of point r to code j of the tiles, [4, stride], by the definition.
+/// `out[r, j]` = the squared distance of point r to code j of the tiles, [4, stride], by the
+/// definition.
 public func distancesExactly(
   _ x: UnsafePointer<Double>, _ tiles: UnsafePointer<Double>, width d: Int, count: Int,
   _ out: UnsafeMutablePointer<Double>, stride: Int
@@ -75,7 +77,8 @@ public func distancesExactly(
   }
 }
 
-/// Writes the places of the first `room` of `count` numbers up to `limit`; returns how many there are.
+/// Writes the places of the first `room` of `count` numbers up to `limit`; returns how many there
+/// are.
 public func placesUpTo(
   _ limit: Double, _ x: UnsafePointer<Double>, count: Int, _ places: UnsafeMutablePointer<Int32>,
   room: Int

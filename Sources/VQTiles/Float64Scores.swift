@@ -10,8 +10,8 @@
 /// Codes of one tile of `float64Scores`; sixteen are a multiple of it.
 public var float64TileCodes: Int { ScoreLanes.scalarCount }
 
-/// `out[r, j] = starts[j] + sum_i x[r, i] code[j, i]` of four points in Float64, [4, stride]; lowers `least` [4]
-/// to the least of them.
+/// `out[r, j] = starts[j] + sum_i x[r, i] code[j, i]` of four points in Float64, [4, stride];
+/// lowers `least` [4] to the least of them.
 ///
 /// - Parameters:
 ///   - x: [4, d].

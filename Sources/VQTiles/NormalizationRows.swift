@@ -1,5 +1,5 @@
-// Rows of batch normalization, [rows, columns]: y = (x - mean) factor + shift, max(0, y) where `relu`. Nothing is
-// rounded otherwise by one instruction set than by another.
+// Rows of batch normalization, [rows, columns]: y = (x - mean) factor + shift, max(0, y) where
+// `relu`. Nothing is rounded otherwise by one instruction set than by another.
 
 private typealias Eight = SIMD8<Float>
 
@@ -84,8 +84,8 @@ public func normalizeRows(
   }
 }
 
-/// Adds g to the first `columns` sums and g (x - mean) to the others, [2, columns], where g is the gradient, or 0
-/// where `relu` and y, computed as `normalizeRows` does, is not positive.
+/// Adds g to the first `columns` sums and g (x - mean) to the others, [2, columns], where g is the
+/// gradient, or 0 where `relu` and y, computed as `normalizeRows` does, is not positive.
 public func addGradientProducts(
   _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, rows: Int, columns: Int,
   mean: UnsafePointer<Float>, factor: UnsafePointer<Float>, shift: UnsafePointer<Float>,

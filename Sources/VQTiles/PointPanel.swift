@@ -1,8 +1,8 @@
 /// The square of the least element that does not count as 0.
 private var leastSquare: Float { 0x1p-120 }
 
-/// `out` = (`x` minus `center`) times `scale`, both [d]; returns the sum of its squares, which is not finite
-/// where an element is not.
+/// `out` = (`x` minus `center`) times `scale`, both [d]; returns the sum of its squares, which is
+/// not finite where an element is not.
 @inline(__always)
 private func centered(
   _ x: UnsafePointer<Float>, _ center: UnsafePointer<Float>, width d: Int, scale: Float,
@@ -31,8 +31,8 @@ private func centered(
   return total(sums) + rest
 }
 
-/// `out[r]` = row r of `x` minus `center`, times `scale`, [count, d], elements below 2^-60 taken for 0;
-/// `squares[r]` = its squared length in float32, not finite where an element is not.
+/// `out[r]` = row r of `x` minus `center`, times `scale`, [count, d], elements below 2^-60 taken
+/// for 0; `squares[r]` = its squared length in float32, not finite where an element is not.
 public func centerRows(
   _ x: UnsafePointer<Float>, count: Int, _ center: UnsafePointer<Float>, width d: Int, scale: Float,
   _ out: UnsafeMutablePointer<Float>, _ squares: UnsafeMutablePointer<Float>

@@ -56,8 +56,8 @@ public func scoreTile(
   for j in 0..<tileCodes { out[j] = scores[j] }
 }
 
-/// The code of the highest score for each point that one tile holds; -1 for a point with several tiles, or
-/// with a second code within its margin.
+/// The code of the highest score for each point that one tile holds; -1 for a point with several
+/// tiles, or with a second code within its margin.
 ///
 /// - Parameters:
 ///   - points: X, [count, d].

@@ -1,5 +1,5 @@
-/// For each point of a panel, the number of tiles whose maximum is within its margin of the best, and the
-/// last of them.
+/// For each point of a panel, the number of tiles whose maximum is within its margin of the best,
+/// and the last of them.
 ///
 /// - Parameters:
 ///   - maxima: [count, panelPoints].
@@ -44,8 +44,8 @@ public func selectTiles(
   return Int((lowHits &+ highHits).wrappedSum())
 }
 
-/// `margins[r] = a + b X + c X^2 + e L`, X and L bounds of the lengths whose squares are given, for the first
-/// `count` points of a panel; +inf for the others, and where X is not below `longest`.
+/// `margins[r] = a + b X + c X^2 + e L`, X and L bounds of the lengths whose squares are given, for
+/// the first `count` points of a panel; +inf for the others, and where X is not below `longest`.
 ///
 /// - Parameters:
 ///   - squares, lostSquares: [panelPoints].

@@ -2,8 +2,8 @@ import CPlatform
 
 private typealias Sixteen = SIMD16<Float>
 
-/// `sums[p]` and `peaks[p]`, the sum and the largest over c of `|x[p, c]| share[c]`, of `count` pixels;
-/// `channels` is a multiple of 16.
+/// `sums[p]` and `peaks[p]`, the sum and the largest over c of `|x[p, c]| share[c]`, of `count`
+/// pixels; `channels` is a multiple of 16.
 public func measurePixels(
   _ x: UnsafePointer<Float>, count: Int, channels: Int, share: UnsafePointer<Float>,
   sums: UnsafeMutablePointer<Float>, peaks: UnsafeMutablePointer<Float>
@@ -37,8 +37,8 @@ public func measurePixels(
   }
 }
 
-/// `sums[p]`, the sum over c of `|x[p, c]|` of `count` pixels; adds each to `channelSums` and takes the
-/// largest into `channelPeaks`, [channels]; `channels` is a multiple of 32.
+/// `sums[p]`, the sum over c of `|x[p, c]|` of `count` pixels; adds each to `channelSums` and takes
+/// the largest into `channelPeaks`, [channels]; `channels` is a multiple of 32.
 public func measureChannels(
   _ x: UnsafePointer<Float>, count: Int, channels: Int, sums: UnsafeMutablePointer<Float>,
   channelSums: UnsafeMutablePointer<Float>, channelPeaks: UnsafeMutablePointer<Float>

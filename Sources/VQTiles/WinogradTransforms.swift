@@ -1,7 +1,7 @@
 import CPlatform
 
-/// Products of a tile of F(4x4, 3x3): six points a side, 0, a, -a, b, -b and infinity. With a = 3/4 and
-/// b = 3/2 the transforms round four times less than with the 1 and 2 of Lavin and Gray (2016).
+/// Products of a tile of F(4x4, 3x3): six points a side, 0, a, -a, b, -b and infinity. With a = 3/4
+/// and b = 3/2 the transforms round four times less than with the 1 and 2 of Lavin and Gray (2016).
 private var a1: Float { 0.75 }
 private var b1: Float { 1.5 }
 private var a2: Float { a1 * a1 }
@@ -229,7 +229,8 @@ public func transformWeights(
   }
 }
 
-/// `out[tap, i] = (G^T s G)[tap]`, the gradients of `count` filters: `points` [36, count], `out` [9, count].
+/// `out[tap, i] = (G^T s G)[tap]`, the gradients of `count` filters: `points` [36, count], `out`
+/// [9, count].
 public func transformWeightGradients(
   _ points: UnsafePointer<Float>, count: Int, from start: Int, to end: Int,
   _ out: UnsafeMutablePointer<Float>

@@ -17,8 +17,8 @@ import VQTesting
     return zip(p, g).map { $0 * ($1 - mean) }
   }
 
-  /// Logits 0 and the sample (1, 0): p0 = (1/2, 1/2), p1 = (3/4, 1/4), J(p1) g = 3/16 (g0 - g1) (1, -1) and
-  /// J(p0) g = 1/4 (g0 - g1) (1, -1).
+  /// Logits 0 and the sample (1, 0): p0 = (1/2, 1/2), p1 = (3/4, 1/4), J(p1) g = 3/16 (g0 - g1) (1,
+  /// -1) and J(p0) g = 1/4 (g0 - g1) (1, -1).
   @Test func reinMaxByHand() throws {
     let logits = try Tensor.zeros([1, 2]).requiringGrad()
     let sample = try logits.reinMax(codes: Tensor(codes: [0], shape: [1]), temperature: 1)

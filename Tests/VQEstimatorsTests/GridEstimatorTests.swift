@@ -106,8 +106,8 @@ import VQTensor
     #expect(try abs(e.alpha - alpha) < 5e-4)
   }
 
-  /// A shape over the whole grid that rises to the right moves boundaries; one that is even does not at 2
-  /// bits, but the ends of the grid.
+  /// A shape over the whole grid that rises to the right moves boundaries; one that is even does
+  /// not at 2 bits, but the ends of the grid.
   @Test func shapesOverTheGrid() throws {
     let grid = try UniformGrid(bits: 2, bound: 1.5)
     let rising = try GridEstimator(.sampled([0.5, 1.5], cyclical: false), on: grid)

@@ -13,8 +13,8 @@ import VQTesting
     } catch { return "\(error)" }
   }
 
-  /// Multiples of 1/64, halfway between whole multiples of 1/32: no place of a grid of step 1/4 or 1/2 is a tie
-  /// or an end.
+  /// Multiples of 1/64, halfway between whole multiples of 1/32: no place of a grid of step 1/4 or
+  /// 1/2 is a tie or an end.
   private static func values(_ shape: [Int], seed: UInt64) throws -> Tensor {
     let draw = try Generator(seed: seed).normal(shape)
     return try Tensor(draw.values.map { (($0 * 32).rounded(.down) + 0.5) / 32 }, shape: shape)

@@ -148,7 +148,8 @@ import VQTesting
     try modules[index].visit { _, module in try expectComplete(module) }
   }
 
-  /// Walks the stored properties: tensors, modules and generators must be among what the module lists.
+  /// Walks the stored properties: tensors, modules and generators must be among what the module
+  /// lists.
   private func expectComplete(_ module: Module) throws {
     func walk(_ value: Any, _ label: String) {
       if let tensor = value as? Tensor {

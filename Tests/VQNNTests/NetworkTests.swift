@@ -4,8 +4,8 @@ import Testing
 @testable import VQTensor
 
 @Suite struct NetworkTests {
-  /// Conv2d(1, 2, 3, padding=1), BatchNorm2d(2), ReLU(), ConvTranspose2d(2, 1, 2, stride=2); the parameters are
-  /// `sin(arange(n) + i)` with i = 0, 10, 20, ... in the order of names.
+  /// Conv2d(1, 2, 3, padding=1), BatchNorm2d(2), ReLU(), ConvTranspose2d(2, 1, 2, stride=2); the
+  /// parameters are `sin(arange(n) + i)` with i = 0, 10, 20, ... in the order of names.
   private func network() throws -> Sequential {
     let generator = Generator(seed: 1)
     let network = Sequential(

@@ -20,7 +20,8 @@ import VQTesting
     try Tensor([0.1 * t, -0.2, 0.3 / t, 1 - t], shape: [4])
   }
 
-  // The expected values are PyTorch 2.15's with foreach=False; each of the five steps rounds some ten times.
+  // The expected values are PyTorch 2.15's with foreach=False; each of the five steps rounds some
+  // ten times.
   private let tolerance: Float = 50 * 0x1p-24
 
   @Test func plainDescentEqualsPyTorch() throws {

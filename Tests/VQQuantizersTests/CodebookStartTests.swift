@@ -11,7 +11,8 @@ import Testing
     return try VectorQuant(options)
   }
 
-  /// Mean and mean square of the elements within five standard errors, `fourth` their fourth moment.
+  /// Mean and mean square of the elements within five standard errors, `fourth` their fourth
+  /// moment.
   private func expectMoments(
     _ x: [Float], variance: Double, fourth: Double,
     sourceLocation: SourceLocation = #_sourceLocation

@@ -27,8 +27,8 @@ import VQTesting
     #expect(Array(layer.codebook.values[4...]) == Array(VectorQuantTests.handCodes[4...]))
   }
 
-  /// A.2: without smoothing and with one vector a code, each step is gradient descent on the commitment loss
-  /// at beta = 1 with rate 1 - decay per code.
+  /// A.2: without smoothing and with one vector a code, each step is gradient descent on the
+  /// commitment loss at beta = 1 with rate 1 - decay per code.
   @Test(arguments: [Float(0.5), 0.9, 0.99]) func equalsGradientDescent(decay: Float) throws {
     let start: [Float] = [0, 0, 10, 0, 0, 20]
     let averaged = try layer(start, width: 2) {

@@ -95,7 +95,8 @@ import VQTesting
     #expect(generator.counter == 47)
   }
 
-  /// The direction is detached: with it fixed at its noise, the derivative is that of the distance alone.
+  /// The direction is detached: with it fixed at its noise, the derivative is that of the distance
+  /// alone.
   @Test(arguments: [1, 2, 7]) func directionalGradientIsExact(d: Int) throws {
     let z = try gridSample([3, d], seed: 10)
     let zq = try gridSample([3, d], seed: 11, mean: 3)

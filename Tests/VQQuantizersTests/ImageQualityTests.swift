@@ -5,8 +5,8 @@ import VQTesting
 @testable import VQMetrics
 @testable import VQQuantizers
 
-/// SSIM as Wang et al. define it, one window at a time: means, biased variances and covariance under the
-/// normalized Gaussian.
+/// SSIM as Wang et al. define it, one window at a time: means, biased variances and covariance
+/// under the normalized Gaussian.
 private func ssimByDefinition(
   _ a: Tensor, _ b: Tensor, dataRange: Double, window: Int, sigma: Double
 ) -> Double {

@@ -44,8 +44,8 @@ import VQKernels
     #expect(codes(x, codebook, set) == nearestByDefinition(x, codebook).codes)
   }
 
-  /// Points and codes far from the origin, points far from the codes, codes closer than bfloat16 or float32
-  /// tells apart, and rounding ties.
+  /// Points and codes far from the origin, points far from the codes, codes closer than bfloat16 or
+  /// float32 tells apart, and rounding ties.
   @Test(arguments: usable) func closeCalls(set: InstructionSet) throws {
     let base = try sample([40, 20], seed: 5)
     for (offset, distance, spread) in [

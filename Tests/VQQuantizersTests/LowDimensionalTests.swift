@@ -57,7 +57,8 @@ import VQTesting
         == "[vector_quant] code_size = 0: must be at least 1")
   }
 
-  /// The output's gradient is that of the layer without quantization; the codes' projection sees codes.
+  /// The output's gradient is that of the layer without quantization; the codes' projection sees
+  /// codes.
   @Test(arguments: [VectorNorm.none, .l2, .batch]) func outputGradient(norm: VectorNorm) throws {
     let (layer, passing) = (try layer { $0.norm = norm }, try layer { $0.norm = norm })
     passing.isQuantizing = false
@@ -77,7 +78,8 @@ import VQTesting
       isClose(try parameter(layer, "project_out.weight").grad!.values, expected.values, 1e-5))
   }
 
-  /// With codes fixed the loss is smooth in z and in the projection; the encoder's side is all at beta 0.
+  /// With codes fixed the loss is smooth in z and in the projection; the encoder's side is all at
+  /// beta 0.
   @Test(arguments: [VectorNorm.none, .l2]) func lossGradient(norm: VectorNorm) throws {
     let layer = try layer { ($0.beta, $0.norm, $0.codebookNorm) = (0, norm, norm) }
     layer.isTraining = false
@@ -116,7 +118,8 @@ import VQTesting
     #expect(result.stageLosses.shape == some.stageLosses.shape)
   }
 
-  /// The codebook lives in the projected space: start, replacement, statistics and in-place steps too.
+  /// The codebook lives in the projected space: start, replacement, statistics and in-place steps
+  /// too.
   @Test(arguments: [Float(0), 0.8]) func trainsInTheProjectedSpace(decay: Float) throws {
     let layer = try layer {
       ($0.start, $0.replaceFrequency, $0.emaDecay) = (.kMeans, 2, decay)
@@ -132,8 +135,8 @@ import VQTesting
     #expect(try layer.quantize(z).loss.item() <= first.loss.item() * 1.2)
   }
 
-  /// Stages project each residual on their own. Without quantization the gradient is the derivative of the
-  /// output, and with it the same: every stage's output is straight through.
+  /// Stages project each residual on their own. Without quantization the gradient is the derivative
+  /// of the output, and with it the same: every stage's output is straight through.
   @Test func residualStagesPassTheDerivative() throws {
     func make() throws -> ResidualVectorQuant {
       try ResidualVectorQuant(layer(codeSize: 2).options, stages: 3)

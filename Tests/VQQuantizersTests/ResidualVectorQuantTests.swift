@@ -67,7 +67,8 @@ import VQTesting
     #expect(isClose([try result.loss.item()], [whole], 1e-6))
   }
 
-  /// With codes fixed the loss is a smooth function of z, of which the encoder's side takes 1 - beta.
+  /// With codes fixed the loss is a smooth function of z, of which the encoder's side takes 1 -
+  /// beta.
   @Test(arguments: [false, true]) func everyCommitmentReachesTheVectors(isShared: Bool) throws {
     let layer = try layer(isShared: isShared)
     layer.isTraining = false

@@ -70,8 +70,8 @@ import VQTesting
     #expect(worst < 0x1p-17)
   }
 
-  /// Counts of 20,000 draws against the softmax: chi-square with 4 degrees of freedom is below 30 with
-  /// probability 1 - 5e-6.
+  /// Counts of 20,000 draws against the softmax: chi-square with 4 degrees of freedom is below 30
+  /// with probability 1 - 5e-6.
   @Test func frequenciesAreTheSoftmax() throws {
     let n = 20_000
     let z = try Tensor.full([n, 1], 0.3)

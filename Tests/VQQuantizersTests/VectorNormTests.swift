@@ -32,7 +32,8 @@ import VQTesting
 
   // MARK: Batch norm
 
-  /// PyTorch's: momentum 0.1, the running variance unbiased, batch moments in training, running ones later.
+  /// PyTorch's: momentum 0.1, the running variance unbiased, batch moments in training, running
+  /// ones later.
   @Test func batchNormRunsAsPyTorch() throws {
     let layer = try layer(norm: .batch)
     var (mean, variance) = ([Double](repeating: 0, count: 4), [Double](repeating: 1, count: 4))

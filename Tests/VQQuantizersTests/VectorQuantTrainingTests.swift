@@ -8,8 +8,8 @@ import VQTesting
 
   enum Method: CaseIterable { case joint, alternated, lookAhead }
 
-  /// Figure 3: one vector and one code, both stepped at rate 0.1 towards target 0. With n = 1 and d = 2 the
-  /// mean squared error has the gradients of the paper's 1/2 L2.
+  /// Figure 3: one vector and one code, both stepped at rate 0.1 towards target 0. With n = 1 and d
+  /// = 2 the mean squared error has the gradients of the paper's 1/2 L2.
   @Test(
     arguments: zip(
       Method.allCases,

@@ -60,8 +60,8 @@ private struct BatchNormReference {
     expectClose(variance, [1.1, 20.9], relative: 0, absolute: 4e-6)
   }
 
-  /// Sums carry `32 * 2^-24 = 2^-19` of their terms, here below 2; dividing by the deviation multiplies
-  /// that by at most `gain`.
+  /// Sums carry `32 * 2^-24 = 2^-19` of their terms, here below 2; dividing by the deviation
+  /// multiplies that by at most `gain`.
   @Test(
     arguments: [[2, 3], [700, 5], [3, 4, 5, 64], [5, 1, 1, 1], [600, 3, 17], [900, 16]],
     [false, true])

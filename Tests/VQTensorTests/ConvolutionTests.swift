@@ -101,7 +101,8 @@ struct ConvolutionCase: CustomStringConvertible {
       relative: 0, absolute: tolerance(g.outputPixels))
   }
 
-  /// Linear in each argument, so that only rounding is left: eps * sum|c * y| / step < 2^-24 * 64 * 64.
+  /// Linear in each argument, so that only rounding is left: eps * sum|c * y| / step < 2^-24 * 64 *
+  /// 64.
   @Test(arguments: ConvolutionBackend.all)
   func centralDifferences(backend: ConvolutionBackend) throws {
     let inputs = [

@@ -23,7 +23,8 @@ import VQTesting
     // The product in Float64, rounded once.
     let product = try Reference(x).product(Reference(w)).values.map(Float.init)
     let found = try #require(try solveRows(Tensor(product, shape: [m, d]), w))
-    // The rounding of the product, 2^-24 of about 2 sqrt(d), times the inverse: below 10 sqrt(d) here.
+    // The rounding of the product, 2^-24 of about 2 sqrt(d), times the inverse: below 10 sqrt(d)
+    // here.
     expectClose(found, x.values.map(Double.init), absolute: 0x1p-23 * 20 * Double(d))
   }
 

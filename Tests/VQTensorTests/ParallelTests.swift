@@ -49,8 +49,8 @@ import VQTesting
     }
   }
 
-  /// Where a loop of a test beside this one has the team, a loop runs on its caller alone, and one within it may
-  /// find the team free.
+  /// Where a loop of a test beside this one has the team, a loop runs on its caller alone, and one
+  /// within it may find the team free.
   @Test func loopsWithinLoopsStayOnTheirThread() {
     let threads = UnsafeMutableBufferPointer<Int>.allocate(capacity: 8)
     defer { threads.deallocate() }

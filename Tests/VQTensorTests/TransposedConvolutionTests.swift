@@ -87,7 +87,8 @@ struct TransposedCase: CustomStringConvertible {
       relative: 0, absolute: tolerance(y.count / shape.out))
   }
 
-  /// Linear in each argument, so that only rounding is left: eps * sum|c * y| / step < 2^-24 * 64 * 64.
+  /// Linear in each argument, so that only rounding is left: eps * sum|c * y| / step < 2^-24 * 64 *
+  /// 64.
   @Test(arguments: ConvolutionBackend.all)
   func centralDifferences(backend: ConvolutionBackend) throws {
     let inputs = [

@@ -12,8 +12,8 @@ public func randomTensor(_ shape: [Int], seed: UInt64 = 1, from: Float = -2, to:
 /// Compares the gradients of `sum(c * f(inputs))`, c random, with fourth-order central differences.
 ///
 /// With results of relative error `4 * 2^-24` the quotient is off by at most
-/// `1.5 * 4 * 2^-24 / step * sum(|c f|)`, and by `step^4 / 30` times the fifth derivative; the functions
-/// checked have fifth derivatives below 30 times the sum, or a step of their own.
+/// `1.5 * 4 * 2^-24 / step * sum(|c f|)`, and by `step^4 / 30` times the fifth derivative; the
+/// functions checked have fifth derivatives below 30 times the sum, or a step of their own.
 public func checkGradient(
   of function: ([Tensor]) throws -> Tensor, at inputs: [Tensor], step: Float = 0x1p-5,
   sourceLocation: SourceLocation = #_sourceLocation

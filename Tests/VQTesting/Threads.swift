@@ -5,7 +5,8 @@ import VQTensor
 
 private let changing = NSRecursiveLock()
 
-/// Runs `body` with `count` threads. Tests run beside one another: those that set the number take turns.
+/// Runs `body` with `count` threads. Tests run beside one another: those that set the number take
+/// turns.
 public func withThreads<Result>(_ count: Int, _ body: () throws -> Result) rethrows -> Result {
   changing.lock()
   defer { changing.unlock() }

@@ -165,3 +165,18 @@ def test_no_two_files_of_the_core_have_one_name() -> None:
 def test_no_file_of_the_package_comes_in_through_its_front_door() -> None:
     for path in (ROOT / "python/vqswift").rglob("*.py"):
         assert not re.search(r"^\s*(?:import|from) vqswift\b", path.read_text(), re.M), path
+
+
+def test_comments_are_as_narrow_as_code() -> None:
+    """Formatters break code at 100 columns, but no comment."""
+    wide = []
+    for folder in ("Sources", "Tests", "examples", "python", "torture"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".swift", ".c", ".h") and ".build" not in path.parts:
+                lines = path.read_text().splitlines()
+                wide += [
+                    f"{path}:{number}"
+                    for number, line in enumerate(lines, 1)
+                    if len(line) > 100 and line.lstrip().startswith("//")
+                ]
+    assert not wide

@@ -1,11 +1,12 @@
 import COpenBLAS
 import Glibc
 
-/// Soft assignments `p_ij = softmax_j(-|z_i - E_j|^2 / T)` of n vectors to k codes and their entropies, by
-/// chunks of rows: never an n x k matrix.
+/// Soft assignments `p_ij = softmax_j(-|z_i - E_j|^2 / T)` of n vectors to k codes and their
+/// entropies, by chunks of rows: never an n x k matrix.
 ///
-/// With c the codebook's mean, the logits are `2/T ((z_i - c).(E_j - c) - |E_j - c|^2 / 2)` up to a constant
-/// of the row. Rows go in chunks, chunks in groups that one thread takes; both follow from the sizes alone.
+/// With c the codebook's mean, the logits are `2/T ((z_i - c).(E_j - c) - |E_j - c|^2 / 2)` up to a
+/// constant of the row. Rows go in chunks, chunks in groups that one thread takes; both follow from
+/// the sizes alone.
 public final class AssignmentEntropy {
   /// `mean_i H(p_i)` and `H(mean_i p_i)`, in nats.
   public private(set) var meanEntropy = 0.0
@@ -21,8 +22,8 @@ public final class AssignmentEntropy {
   private let chunkRows: Int
   private let groups: Int
 
-  /// `z` [n, d] and `codebook` [k, d] hold finite numbers whose squares do not overflow; n, d and k are
-  /// at least 1.
+  /// `z` [n, d] and `codebook` [k, d] hold finite numbers whose squares do not overflow; n, d and k
+  /// are at least 1.
   public init(
     _ z: UnsafePointer<Float>, count n: Int, _ codebook: UnsafePointer<Float>, codes k: Int,
     width d: Int, temperature: Double
@@ -78,9 +79,10 @@ public final class AssignmentEntropy {
     }
   }
 
-  /// Gradients of `factor (mean_i H(p_i) - diversity H(mean_i p_i))`. With a = `surprise` the gradient in
-  /// the logits is `W_ij = -p_ij / n (log p_ij + H_i + diversity (a_j - sum_m p_im a_m))`, whence
-  /// `dz = 2/T W E` and `dE = 2/T (W^T z - diag(sum_i W_ij) E)`.
+  /// Gradients of `factor (mean_i H(p_i) - diversity H(mean_i p_i))`. With a = `surprise` the
+  /// gradient in the logits is
+  /// `W_ij = -p_ij / n (log p_ij + H_i + diversity (a_j - sum_m p_im a_m))`, whence `dz = 2/T W E`
+  /// and `dE = 2/T (W^T z - diag(sum_i W_ij) E)`.
   public func gradients(
     _ z: UnsafePointer<Float>, diversity: Float, factor: Double,
     z zGradient: UnsafeMutablePointer<Float>?,

@@ -33,10 +33,11 @@ public final class CodeGroups {
   /// Rows of the sorted order that one thread sums at a time.
   private static let segment = 256
 
-  /// Calls `finish(code, count, sums)` once for every code, `sums[i] = sum source[row, i]` over its rows.
+  /// Calls `finish(code, count, sums)` once for every code, `sums[i] = sum source[row, i]` over its
+  /// rows.
   ///
-  /// Sums are Float64, by segments of the sorted order that depend on nothing but the codes; a code that
-  /// crosses a segment's border adds its parts in order.
+  /// Sums are Float64, by segments of the sorted order that depend on nothing but the codes; a code
+  /// that crosses a segment's border adds its parts in order.
   @inline(__always)
   func forEachSum<Element: BinaryFloatingPoint>(
     _ source: UnsafePointer<Element>, width d: Int,
@@ -108,7 +109,8 @@ public final class CodeGroups {
   }
 }
 
-/// How `rows` rows use `codeCount` codes: counts, perplexity `2^H` (H in bits) and the number in use.
+/// How `rows` rows use `codeCount` codes: counts, perplexity `2^H` (H in bits) and the number in
+/// use.
 public func codeUsage(
   _ codes: UnsafePointer<Int32>, rows: Int, codeCount: Int
 ) -> (counts: [Int32], perplexity: Double, active: Int) {

@@ -1,8 +1,9 @@
 /// Adds one batch to the counts [k] and raw sums [k, d] that an EMA codebook waits for.
 ///
-/// `sums` are those of the vectors of each code; the raw sum is `(sums - count offset) / factor`, factor and
-/// offset [groups, d] of the code's group of `groupSize` codes, nil for the identity. Where its mean is beyond
-/// `rawLimit`, as for a factor of 0, the batch pulls at nothing: the code's own raw value stands in.
+/// `sums` are those of the vectors of each code; the raw sum is `(sums - count offset) / factor`,
+/// factor and offset [groups, d] of the code's group of `groupSize` codes, nil for the identity.
+/// Where its mean is beyond `rawLimit`, as for a factor of 0, the batch pulls at nothing: the
+/// code's own raw value stands in.
 public func addCodeStatistics(
   _ sums: UnsafePointer<Float>, counts: [Int32], width d: Int, factor: UnsafePointer<Float>?,
   offset: UnsafePointer<Float>?, groupSize: Int, codebook: UnsafePointer<Float>,
@@ -29,10 +30,10 @@ public func addCodeStatistics(
 /// The count below which an unused code's count and sum decay no further.
 private let leastCount: Float = 1e-30
 
-/// One update of an EMA codebook: counts and sums decay towards the pending ones, counts are smoothed
-/// (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`. A code that nothing is added to
-/// keeps its value exactly: count and sum decay alike, however small they become. A sum that overflows moves
-/// nothing and starts anew from its code.
+/// One update of an EMA codebook: counts and sums decay towards the pending ones, counts are
+/// smoothed (`(N_j + epsilon) / (N + k epsilon) N`), and `codebook[j] = sums[j] / N_j`. A code that
+/// nothing is added to keeps its value exactly: count and sum decay alike, however small they
+/// become. A sum that overflows moves nothing and starts anew from its code.
 public func updateByStatistics(
   counts: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>,
   pendingCounts: UnsafePointer<Float>, pendingSums: UnsafePointer<Float>, codes k: Int,

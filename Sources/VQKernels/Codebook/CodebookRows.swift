@@ -68,8 +68,8 @@ public func sumByCode(
   }
 }
 
-/// `out[j] = scale * sum (codebook[j] - z[i])` over the rows i of code j: the commitment gradient of
-/// the codebook.
+/// `out[j] = scale * sum (codebook[j] - z[i])` over the rows i of code j: the commitment gradient
+/// of the codebook.
 public func differenceByCode(
   _ z: UnsafePointer<Float>, _ codebook: UnsafePointer<Float>, _ groups: CodeGroups, width d: Int,
   scale: Double, _ out: UnsafeMutablePointer<Float>

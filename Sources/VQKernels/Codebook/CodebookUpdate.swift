@@ -1,5 +1,5 @@
-/// `out[i] = x[picks[i]] + 0.01 |x[picks[i]]| noise[i] / sqrt(d)`: a copy moved by about 1% of its length
-/// where `noise` [m, d] is standard normal.
+/// `out[i] = x[picks[i]] + 0.01 |x[picks[i]]| noise[i] / sqrt(d)`: a copy moved by about 1% of its
+/// length where `noise` [m, d] is standard normal.
 public func noisyRows(
   _ x: UnsafePointer<Float>, picks: UnsafePointer<Int32>, noise: UnsafePointer<Float>, count m: Int,
   width d: Int, _ out: UnsafeMutablePointer<Float>
@@ -25,8 +25,9 @@ public func copyRow(
   (target + to * d).update(from: source + from * d, count: d)
 }
 
-/// How large a raw element may be that the inverse of an affine map gives: a million times the largest of the
-/// first `count` codes, or 1. A map that shrinks its channel to nothing has no inverse.
+/// How large a raw element may be that the inverse of an affine map gives: a million times the
+/// largest of the first `count` codes, or 1. A map that shrinks its channel to nothing has no
+/// inverse.
 func rawLimit(_ codebook: UnsafePointer<Float>, count: Int, width d: Int) -> Float {
   var largest: Float = 1
   for i in 0..<count * d { largest = max(largest, abs(codebook[i])) }
@@ -34,8 +35,8 @@ func rawLimit(_ codebook: UnsafePointer<Float>, count: Int, width d: Int) -> Flo
 }
 
 /// Writes raw codebook rows such that the affine map gives `values` [m, d]:
-/// `codebook[rows[i]] = (values[i] - offset) / factor`, factor and offset [groups, d] of the row's group of
-/// `groupSize` codes, nil for the identity.
+/// `codebook[rows[i]] = (values[i] - offset) / factor`, factor and offset [groups, d] of the row's
+/// group of `groupSize` codes, nil for the identity.
 ///
 /// Where that is beyond `rawLimit`, as for a factor of 0, the element keeps its value.
 public func writeRawRows(
@@ -58,8 +59,8 @@ public func writeRawRows(
   }
 }
 
-/// Counts one training step: 0 for codes in use, one more for the others. Codes that reach `limit` are
-/// returned, their counters at 0 again.
+/// Counts one training step: 0 for codes in use, one more for the others. Codes that reach `limit`
+/// are returned, their counters at 0 again.
 public func countUnusedSteps(
   _ counts: [Int32], _ unused: UnsafeMutablePointer<Int32>, limit: Int
 ) -> [Int] {

@@ -1,5 +1,5 @@
-/// Rows of vectors that move towards their codes in a noisy direction: y = z + |zq - z| unit(v) with
-/// `v = zq - z + deviation n`, n the standard normal numbers of `state` by position.
+/// Rows of vectors that move towards their codes in a noisy direction: y = z + |zq - z| unit(v)
+/// with `v = zq - z + deviation n`, n the standard normal numbers of `state` by position.
 public struct DirectionalRows {
   let z, zq: UnsafePointer<Float>  // [n, d]
   let count, width: Int
@@ -21,8 +21,8 @@ public struct DirectionalRows {
     }
   }
 
-  /// With u = unit(zq - z) and a = g . unit(v), detached: `dz = g - a u`, `dzq = a u`; g and 0 for a row of
-  /// distance zero.
+  /// With u = unit(zq - z) and a = g . unit(v), detached: `dz = g - a u`, `dzq = a u`; g and 0 for
+  /// a row of distance zero.
   public func pullback(
     _ gradient: UnsafePointer<Float>, z zGradient: UnsafeMutablePointer<Float>,
     zq zqGradient: UnsafeMutablePointer<Float>

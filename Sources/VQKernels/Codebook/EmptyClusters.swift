@@ -1,13 +1,13 @@
-/// Moves codes without points onto points: each takes the one that is farthest from its own code, no two of
-/// equal elements, the lowest row first on equality.
+/// Moves codes without points onto points: each takes the one that is farthest from its own code,
+/// no two of equal elements, the lowest row first on equality.
 ///
 /// - Parameters:
 ///   - x: [n, d].
 ///   - codes: of the rows of `x`, [n].
 ///   - counts: points of each code.
 ///   - codebook: [k, d].
-///   - movesDonors: whether the codes are the means of their points: a point that is taken then leaves the
-///     mean of its code, which keeps one point at least. Otherwise the other codes stay.
+///   - movesDonors: whether the codes are the means of their points: a point that is taken then
+///     leaves the mean of its code, which keeps one point at least. Otherwise the other codes stay.
 /// - Returns: how many moved; 0 only when no point lies off its code.
 func fillEmptyClusters<Element: SearchElement>(
   _ x: UnsafePointer<Element>, count n: Int, width d: Int, _ codes: UnsafePointer<Int32>,

@@ -1,6 +1,7 @@
 import Glibc
 
-/// The levels of each dimension of a finite scalar quantizer, and the constants that follow from them.
+/// The levels of each dimension of a finite scalar quantizer, and the constants that follow from
+/// them.
 ///
 /// With L levels, `half = (L - 1)(1 + 1e-3) / 2`, `offset` 1/2 for even L and 0 for odd,
 /// `shift = artanh(offset / half)`.
@@ -73,8 +74,8 @@ private struct Constants {
 }
 
 /// With `b = tanh(z + shift) half - offset` for every element of `z` [rows, width]:
-/// `compared = b / (L / 2)`, `output = round(b) / (L / 2)`, halves to even; the code of each row and
-/// `|compared - output|^2`.
+/// `compared = b / (L / 2)`, `output = round(b) / (L / 2)`, halves to even; the code of each row
+/// and `|compared - output|^2`.
 public func quantizeLevels(
   _ z: UnsafePointer<Float>, _ levels: ScalarLevels, rows: Int,
   compared: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>,

@@ -1,7 +1,7 @@
 /// Sums of the rows of each code, added up while the codes are found.
 final class ClusterSums {
-  /// Points of one group at least, and groups at most: their sums are added in order, so that the result is
-  /// the same for every thread count.
+  /// Points of one group at least, and groups at most: their sums are added in order, so that the
+  /// result is the same for every thread count.
   private static let (leastRows, mostGroups) = (4096, 16)
   /// Elements of all groups' sums at most.
   private static let mostElements = 1 << 25
@@ -65,8 +65,8 @@ final class ClusterSums {
     }
   }
 
-  /// Moves the rows of `codebook` [k, d] to the means of the points that `assign` gave them; those without
-  /// points stay.
+  /// Moves the rows of `codebook` [k, d] to the means of the points that `assign` gave them; those
+  /// without points stay.
   ///
   /// - Returns: the points of each code.
   func moveToMeans<Element: SearchElement>(

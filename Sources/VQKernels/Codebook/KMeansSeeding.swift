@@ -1,13 +1,14 @@
 /// Rows whose weights one partial sum covers.
 private let weightChunk = 512
 
-/// Draws the centres of k-means++: each a point with probability proportional to its squared distance from the
-/// centres before it.
+/// Draws the centres of k-means++: each a point with probability proportional to its squared
+/// distance from the centres before it.
 ///
-/// The weights lag behind: they know the centres up to the last renewal, and so are never too small. A point
-/// drawn by them is taken with probability true weight / known weight, which leaves the distribution of
-/// k-means++ (rejection sampling), and the weights of all points are renewed once the centres have doubled, by
-/// one search for the nearest of the new ones. So n d k log k additions become one n d k product.
+/// The weights lag behind: they know the centres up to the last renewal, and so are never too
+/// small. A point drawn by them is taken with probability true weight / known weight, which leaves
+/// the distribution of k-means++ (rejection sampling), and the weights of all points are renewed
+/// once the centres have doubled, by one search for the nearest of the new ones. So n d k log k
+/// additions become one n d k product.
 public final class KMeansSeeding {
   private let n: Int
   private let d: Int
@@ -114,8 +115,8 @@ public final class KMeansSeeding {
   }
 }
 
-/// Lowers the weights of the rows in `range` to their squared distance from the nearest of `count` centres,
-/// which `codes` names where it is given; returns the sum.
+/// Lowers the weights of the rows in `range` to their squared distance from the nearest of `count`
+/// centres, which `codes` names where it is given; returns the sum.
 private func renewWeights(
   _ x: UnsafePointer<Float>, _ centers: UnsafePointer<Float>, _ codes: UnsafePointer<Int32>?,
   count: Int, _ range: Range<Int>, width d: Int, _ weights: UnsafeMutablePointer<Float>

@@ -1,7 +1,8 @@
 /// Lloyd's algorithm on memory.
 ///
-/// `x` is [n, d]; `centroids` [k, d] has the start and takes the result; `codes` [n] and the inertia, in
-/// Float64, are those of the result. It ends when no code changes, after `iterations` updates at most.
+/// `x` is [n, d]; `centroids` [k, d] has the start and takes the result; `codes` [n] and the
+/// inertia, in Float64, are those of the result. It ends when no code changes, after `iterations`
+/// updates at most.
 ///
 /// - Returns: the inertia and the updates made; undefined where loops were stopped.
 public func lloyd(
@@ -68,7 +69,8 @@ private struct Clustering<Element: SearchElement> {
     PackedCodebook(of: UnsafePointer(centroids), codes: k, width: d, instructionSet: .usable)
   }
 
-  /// Finds the codes and moves the centroids that have any points to their means; the points of each.
+  /// Finds the codes and moves the centroids that have any points to their means; the points of
+  /// each.
   private func assignAndMove(_ sums: ClusterSums?) -> [Int32] {
     if let sums {
       sums.assign(x, centroids, packed(), codes)

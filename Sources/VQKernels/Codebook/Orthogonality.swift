@@ -1,7 +1,7 @@
 import COpenBLAS
 
-/// How far the rows of a matrix are from an orthonormal set: `mean (E E^T - I)^2` over k x k for `E` [k, d],
-/// in Float64.
+/// How far the rows of a matrix are from an orthonormal set: `mean (E E^T - I)^2` over k x k for
+/// `E` [k, d], in Float64.
 ///
 /// For k > d only `S = E^T E` [d, d] is formed: `|E E^T|^2 = |S|^2`, so that the sum is
 /// `|S|^2 - 2 tr S + k`.
@@ -52,7 +52,8 @@ public final class Orthogonality {
   }
 }
 
-/// `c = op(a) op(b)`, row-major, op(a) [m, k], op(b) [k, n]: tiles of fixed size, each on one thread.
+/// `c = op(a) op(b)`, row-major, op(a) [m, k], op(b) [k, n]: tiles of fixed size, each on one
+/// thread.
 private func product(
   transposeA: Bool = false, _ a: UnsafePointer<Double>, columns lda: Int,
   transposeB: Bool = false, _ b: UnsafePointer<Double>, columns ldb: Int, m: Int, n: Int, k: Int,

@@ -3,8 +3,8 @@
 let leastLength = 1e-6
 
 /// The gradient that `rotated` gives to e = z[i] where q = zq[i]:
-/// `|q| / |e| (g - 2 w (w . g) + 2 e^ (q^ . g))`, w = unit(e^ + q^), lengths that divide at least 1e-6; g where
-/// e or q is zero or `e^ + q^` is, up to the rounding of Float64.
+/// `|q| / |e| (g - 2 w (w . g) + 2 e^ (q^ . g))`, w = unit(e^ + q^), lengths that divide at least
+/// 1e-6; g where e or q is zero or `e^ + q^` is, up to the rounding of Float64.
 public func rotationPullback(
   _ gradient: UnsafePointer<Float>, _ z: UnsafePointer<Float>, _ zq: UnsafePointer<Float>,
   count n: Int, width d: Int, _ out: UnsafeMutablePointer<Float>

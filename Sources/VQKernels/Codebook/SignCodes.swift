@@ -1,5 +1,5 @@
-/// Every element of `z` [rows, width] as +1 where it is positive and -1 elsewhere; the code of each row,
-/// the first element its highest bit; and `|z - output|^2`.
+/// Every element of `z` [rows, width] as +1 where it is positive and -1 elsewhere; the code of each
+/// row, the first element its highest bit; and `|z - output|^2`.
 public func quantizeSigns(
   _ z: UnsafePointer<Float>, rows: Int, width: Int, output: UnsafeMutablePointer<Float>,
   codes: UnsafeMutablePointer<Int32>, squaredDistances: UnsafeMutablePointer<Float>

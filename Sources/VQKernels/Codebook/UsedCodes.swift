@@ -1,5 +1,5 @@
-/// How `rows` codes are used, without a table of all possible codes: perplexity `2^H` (H in bits) and
-/// the number in use.
+/// How `rows` codes are used, without a table of all possible codes: perplexity `2^H` (H in bits)
+/// and the number in use.
 public func codeUsage(
   _ codes: UnsafePointer<Int32>, rows: Int
 ) -> (perplexity: Double, active: Int) {

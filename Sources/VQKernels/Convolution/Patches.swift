@@ -28,8 +28,8 @@ public func gatherPatches(
   }
 }
 
-/// Adds patches to the image elements they came from: the transpose of `gatherPatches`. One image at
-/// a time belongs to one thread.
+/// Adds patches to the image elements they came from: the transpose of `gatherPatches`. One image
+/// at a time belongs to one thread.
 public func scatterPatches(
   _ patches: UnsafePointer<Float>, _ window: Window, pixels: Range<Int>,
   _ x: UnsafeMutablePointer<Float>
@@ -73,8 +73,8 @@ private func forEachPixel(
   }
 }
 
-/// `[outer, channels, area]` to `[outer, area, channels]`: a convolution weight from torch's layout to
-/// the order of a patch, with outer = out, area = kernel height * kernel width.
+/// `[outer, channels, area]` to `[outer, area, channels]`: a convolution weight from torch's layout
+/// to the order of a patch, with outer = out, area = kernel height * kernel width.
 public func channelsToLast(
   _ source: UnsafePointer<Float>, outer: Int, channels: Int, area: Int,
   _ out: UnsafeMutablePointer<Float>

@@ -1,5 +1,5 @@
-/// `out` [images, out height, out width, channels]: the pixels of `x` that a kernel of one pixel meets,
-/// zeros beyond the image.
+/// `out` [images, out height, out width, channels]: the pixels of `x` that a kernel of one pixel
+/// meets, zeros beyond the image.
 public func samplePixels(
   _ x: UnsafePointer<Float>, _ window: Window, images: Int, _ out: UnsafeMutablePointer<Float>
 ) {
@@ -28,8 +28,8 @@ public func samplePixels(
   }
 }
 
-/// `out` [images, height, width, channels]: `samples` where `samplePixels` took them, zeros elsewhere, plus
-/// `bias` [channels] where there is one.
+/// `out` [images, height, width, channels]: `samples` where `samplePixels` took them, zeros
+/// elsewhere, plus `bias` [channels] where there is one.
 public func spreadSamples(
   _ samples: UnsafePointer<Float>, _ window: Window, images: Int, bias: UnsafePointer<Float>?,
   _ out: UnsafeMutablePointer<Float>

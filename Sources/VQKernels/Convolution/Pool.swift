@@ -1,5 +1,6 @@
-/// Largest element of each window: `out` `[n, out height, out width, channels]`, and in `positions` its
-/// flat place `y * width + x` in the image. The first of equal ones wins; NaN wins over numbers.
+/// Largest element of each window: `out` `[n, out height, out width, channels]`, and in `positions`
+/// its flat place `y * width + x` in the image. The first of equal ones wins; NaN wins over
+/// numbers.
 public func maxPool(
   _ x: UnsafePointer<Float>, images: Int, _ window: Window,
   _ out: UnsafeMutablePointer<Float>, positions: UnsafeMutablePointer<Int32>

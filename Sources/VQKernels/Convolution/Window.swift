@@ -1,7 +1,7 @@
 /// The sliding window of convolution and pooling over images `[n, height, width, channels]`.
 ///
-/// Output pixel (y, x) sees the rows `y * strideHeight - paddingHeight ..< ... + kernelHeight` and the
-/// columns alike.
+/// Output pixel (y, x) sees the rows `y * strideHeight - paddingHeight ..< ... + kernelHeight` and
+/// the columns alike.
 public struct Window: Hashable, Sendable {
   public var height, width, channels: Int
   public var outHeight, outWidth: Int

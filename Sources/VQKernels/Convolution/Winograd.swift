@@ -1,5 +1,5 @@
-/// A 3x3 convolution of stride 1 by F(4x4, 3x3): 36 products for the 144 of a tile of 4x4 outputs (Lavin
-/// and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+/// A 3x3 convolution of stride 1 by F(4x4, 3x3): 36 products for the 144 of a tile of 4x4 outputs
+/// (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
 ///
 /// Tiles are transformed, multiplied and transformed back by chunks that stay in the cache.
 public struct WinogradConvolution {
@@ -11,13 +11,14 @@ public struct WinogradConvolution {
 
   /// Channels that every instruction set multiplies at once.
   static let channelStep = 32
-  /// Filters whose transforms, 36 elements each, still stay near; beyond, reading them costs what it saves.
+  /// Filters whose transforms, 36 elements each, still stay near; beyond, reading them costs what
+  /// it saves.
   static let mostFilters = 1 << 16
   /// Products of a tile, and taps of a filter.
   static let (points, taps) = (36, 9)
 
-  /// The convolution from images of `window` to `outChannels`; nil where it does not apply or costs more
-  /// than the plain one.
+  /// The convolution from images of `window` to `outChannels`; nil where it does not apply or costs
+  /// more than the plain one.
   public init?(
     images: Int, window w: Window, outChannels: Int, _ set: InstructionSet = .usable
   ) {
@@ -61,7 +62,8 @@ public struct WinogradConvolution {
   var chunkTiles: Int { inputs * outputs <= 1 << 13 ? 16 : 64 }
   var chunks: Int { (tiles + chunkTiles - 1) / chunkTiles }
 
-  /// From the tiles of one point to those of the next; the rest keeps points off the same cache set.
+  /// From the tiles of one point to those of the next; the rest keeps points off the same cache
+  /// set.
   func pointStride(_ channels: Int) -> Int { chunkTiles * channels + 16 }
 }
 
@@ -80,9 +82,10 @@ extension WinogradConvolution {
     Self.points * (pointStride(inputs) + pointStride(outputs)) + max(inputs, outputs)
   }
 
-  /// `out` = the convolution of `x` [images, height, width, inputs] with `weights` [outputs, inputs, 3, 3],
-  /// plus `bias` [outputs] where there is one. Tiles with an output that sees little of them take
-  /// direct sums; false, and nothing written, where many would or the weights are uneven.
+  /// `out` = the convolution of `x` [images, height, width, inputs] with `weights` [outputs,
+  /// inputs, 3, 3], plus `bias` [outputs] where there is one. Tiles with an output that sees little
+  /// of them take direct sums; false, and nothing written, where many would or the weights are
+  /// uneven.
   public func convolve(
     _ x: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
     _ out: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, threads: Int
@@ -90,8 +93,8 @@ extension WinogradConvolution {
     convolve(x, weights, flipped: false, bias: bias, out, scratch, threads)
   }
 
-  /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [inputs] where there is one;
-  /// false as `convolve`.
+  /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [inputs] where there
+  /// is one; false as `convolve`.
   public func convolveTransposed(
     _ gradient: UnsafePointer<Float>, _ weights: UnsafePointer<Float>,
     bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,
@@ -100,8 +103,8 @@ extension WinogradConvolution {
     transposed.convolve(gradient, weights, flipped: true, bias: bias, out, scratch, threads)
   }
 
-  /// `out` [points, inputs, outputs] from [outputs, inputs, 3, 3], or from [inputs, outputs, 3, 3] with the
-  /// taps in reverse.
+  /// `out` [points, inputs, outputs] from [outputs, inputs, 3, 3], or from [inputs, outputs, 3, 3]
+  /// with the taps in reverse.
   private func transform(
     _ weights: UnsafePointer<Float>, flipped: Bool, _ out: UnsafeMutablePointer<Float>
   ) {
@@ -250,8 +253,8 @@ private func spreadTaps(
 // MARK: - Where tiles lie
 
 extension WinogradConvolution {
-  /// Calls `body` with the rows of channels from `offset` on of the 6x6 patches of the tiles in `range`,
-  /// [count, 36]; `outside` stands for those beyond the image.
+  /// Calls `body` with the rows of channels from `offset` on of the 6x6 patches of the tiles in
+  /// `range`, [count, 36]; `outside` stands for those beyond the image.
   func withPatches(
     _ range: Range<Int>, _ x: UnsafePointer<Float>, channels: Int, offset: Int,
     outside: UnsafePointer<Float>, _ body: (WinogradKernels.Sources) -> Void
@@ -275,8 +278,8 @@ extension WinogradConvolution {
     }
   }
 
-  /// Calls `body` with the rows of channels from `offset` on of the 4x4 outputs of the tiles in `range`,
-  /// [count, 16]; `outside` stands for those beyond the image.
+  /// Calls `body` with the rows of channels from `offset` on of the 4x4 outputs of the tiles in
+  /// `range`, [count, 16]; `outside` stands for those beyond the image.
   func withTiles(
     _ range: Range<Int>, _ y: UnsafeMutablePointer<Float>, channels: Int, offset: Int,
     outside: UnsafeMutablePointer<Float>, _ body: (WinogradKernels.Targets) -> Void

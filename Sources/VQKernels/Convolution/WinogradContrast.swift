@@ -6,8 +6,8 @@ import CPlatform
 /// Times by which the magnitude of a tile may exceed what one of its outputs sees: four with even
 /// pixels, a little over six at a corner.
 private let mostContrast: Float = 32
-/// Elements, of equal size, that make up what an output sees, at least: one alone may meet a small weight,
-/// or one weight a small element.
+/// Elements, of equal size, that make up what an output sees, at least: one alone may meet a small
+/// weight, or one weight a small element.
 private let fewest: Float = 8
 /// The largest sum of magnitudes whose points are finite.
 private let largestSum: Float = 0x1p110
@@ -110,8 +110,8 @@ extension WinogradWeights {
     return largest
   }
 
-  /// Whether no few weights of an output outweigh the others, nor taps those that the image's corners
-  /// see.
+  /// Whether no few weights of an output outweigh the others, nor taps those that the image's
+  /// corners see.
   private func isEven(_ taps: Taps, largest: Float, loneTaps: Bool) -> Bool {
     let sum = total(taps)
     guard sum < largestSum else { return false }

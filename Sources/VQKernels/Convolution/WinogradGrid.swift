@@ -32,8 +32,8 @@ extension WinogradConvolution {
 
   var inputGridCount: Int { images * (4 * tileRows + 2) * (4 * tileColumns + 2) }
 
-  /// Calls `measure` with the pixels of each row of images and their place in the grid's values, for the
-  /// grid rows in `range`, flat over images; fills the border of `grids` with zeros.
+  /// Calls `measure` with the pixels of each row of images and their place in the grid's values,
+  /// for the grid rows in `range`, flat over images; fills the border of `grids` with zeros.
   func forEachRow(
     _ range: Range<Int>, _ grids: [WinogradGrid], isInput: Bool,
     _ measure: (_ pixel: Int, _ place: Int) -> Void

@@ -78,7 +78,8 @@ extension Int {
 
 /// What tiles add to the gradients of the nine taps, in magnitudes summed over channels.
 private struct TapMagnitudes {
-  /// The largest product of all a tile's inputs and all its gradients, where a tap sees little of it.
+  /// The largest product of all a tile's inputs and all its gradients, where a tap sees little of
+  /// it.
   var product: Float = 0
   var taps = SIMD16<Double>()
 

@@ -36,8 +36,9 @@ extension WinogradConvolution {
     return max(sums, evenScratchCount())
   }
 
-  /// `out` [outputs, inputs, 3, 3] = the gradient of the weights from the inputs `x` and the outputs'
-  /// `gradient`; false, and nothing written, where taps see little of what their tiles hold.
+  /// `out` [outputs, inputs, 3, 3] = the gradient of the weights from the inputs `x` and the
+  /// outputs' `gradient`; false, and nothing written, where taps see little of what their tiles
+  /// hold.
   public func weightGradient(
     _ x: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, threads: Int

@@ -1,5 +1,6 @@
-/// Elementary functions as straight-line code, so that loops over them vectorise for any instruction
-/// set. Polynomials are least-maximum fits of the relative error on the interval named beside them.
+/// Elementary functions as straight-line code, so that loops over them vectorise for any
+/// instruction set. Polynomials are least-maximum fits of the relative error on the interval named
+/// beside them.
 
 /// `e^x` within 1 ulp for normal results; overflows to infinity, underflows through denormals to 0.
 @inline(__always)

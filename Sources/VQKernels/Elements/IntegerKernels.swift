@@ -104,8 +104,8 @@ public func integerRowSums(
   }
 }
 
-/// The first position of the largest (or smallest) element of each row of `x` [rows, columns], columns at
-/// least 1.
+/// The first position of the largest (or smallest) element of each row of `x` [rows, columns],
+/// columns at least 1.
 public func integerRowExtrema(
   largest: Bool, _ x: UnsafePointer<Int32>, rows: Int, columns: Int,
   _ out: UnsafeMutablePointer<Int32>

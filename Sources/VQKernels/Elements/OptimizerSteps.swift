@@ -91,8 +91,8 @@ public struct AdamStep {
   }
 }
 
-/// `m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2; p -= rate m / (sqrt(v) / correction + epsilon)`
-/// with `g` after the L2 penalty and `p` after `shrink`, in one pass.
+/// `m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2; p -= rate m / (sqrt(v) / correction +
+/// epsilon)` with `g` after the L2 penalty and `p` after `shrink`, in one pass.
 public func adam(
   _ step: AdamStep, _ parameter: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
   first: UnsafeMutablePointer<Float>, second: UnsafeMutablePointer<Float>, count: Int

@@ -19,8 +19,8 @@ func collapse(_ shape: [Int], _ strides: [[Int]]) -> (shape: [Int], strides: [[I
   return (sizes, steps)
 }
 
-/// Copies `source` to `out`, both walked by `shape` with strides in elements (0 along repeated axes of
-/// the source). No element of `out` may be addressed twice.
+/// Copies `source` to `out`, both walked by `shape` with strides in elements (0 along repeated axes
+/// of the source). No element of `out` may be addressed twice.
 public func stridedCopy(
   _ source: UnsafePointer<Float>, strides sourceStrides: [Int],
   _ out: UnsafeMutablePointer<Float>, outStrides: [Int], shape: [Int]
@@ -100,8 +100,8 @@ private func copyRow(
   }
 }
 
-/// Calls `body` with the offsets of two operands for every index of all axes of `shape` but the last,
-/// and that index's row-major number, `rowCost` elements of work each.
+/// Calls `body` with the offsets of two operands for every index of all axes of `shape` but the
+/// last, and that index's row-major number, `rowCost` elements of work each.
 @inline(__always)
 func forEachRow(
   _ shape: [Int], _ aStrides: [Int], _ bStrides: [Int], rowCost: Int,

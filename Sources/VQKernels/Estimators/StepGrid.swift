@@ -49,8 +49,8 @@ private func quantizeStepsRow(
 }
 
 /// The straight-through gradient of `quantizeSteps`. With `v = (x[i] - offset) / step`, for
-/// `lowest < v < highest`: `out[i] = g[i]`, and g[i] times `round(v) - v` for the step; elsewhere 0, g[i]
-/// times the end of the grid for the step, and g[i] for the offset.
+/// `lowest < v < highest`: `out[i] = g[i]`, and g[i] times `round(v) - v` for the step; elsewhere
+/// 0, g[i] times the end of the grid for the step, and g[i] for the offset.
 ///
 /// - Returns: the sums over all elements of what step and offset get.
 public func quantizeStepsGradient(

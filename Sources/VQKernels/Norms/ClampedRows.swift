@@ -1,5 +1,5 @@
-/// `out[i] = x[i] min(1, maximum / |x[i]|)` for `n` rows of width `d`; a row within the maximum is copied
-/// bit for bit. `norms` receives |x[i]|, taken in Float64.
+/// `out[i] = x[i] min(1, maximum / |x[i]|)` for `n` rows of width `d`; a row within the maximum is
+/// copied bit for bit. `norms` receives |x[i]|, taken in Float64.
 public func clampedRows(
   _ x: UnsafePointer<Float>, count n: Int, width d: Int, maximum: Double,
   _ out: UnsafeMutablePointer<Float>, norms: UnsafeMutablePointer<Double>
@@ -18,8 +18,8 @@ public func clampedRows(
   }
 }
 
-/// The pullback of `clampedRows` at its output `y`: `maximum / |x| (g - (g . y) y / maximum^2)` for a row
-/// that was scaled, else g.
+/// The pullback of `clampedRows` at its output `y`: `maximum / |x| (g - (g . y) y / maximum^2)` for
+/// a row that was scaled, else g.
 public func clampedRowsPullback(
   _ gradient: UnsafePointer<Float>, _ y: UnsafePointer<Float>, norms: UnsafePointer<Double>,
   count n: Int, width d: Int, maximum: Double, _ out: UnsafeMutablePointer<Float>

@@ -1,5 +1,5 @@
-/// The rows of a matrix in consecutive segments, each cut in chunks of a fixed number of rows, so that sums
-/// over a segment do not depend on the threads.
+/// The rows of a matrix in consecutive segments, each cut in chunks of a fixed number of rows, so
+/// that sums over a segment do not depend on the threads.
 public struct RowSegments {
   /// Where each segment begins, then the number of rows.
   public let offsets: [Int]
@@ -75,8 +75,8 @@ public struct RowSegments {
   }
 }
 
-/// Mean and biased variance of every column of `x` [n, d] in every segment, [segments, d]; 0 where a
-/// segment is empty. Float64, the variance about the mean.
+/// Mean and biased variance of every column of `x` [n, d] in every segment, [segments, d]; 0 where
+/// a segment is empty. Float64, the variance about the mean.
 public func segmentMoments(
   _ x: UnsafePointer<Float>, _ segments: RowSegments
 ) -> (mean: [Double], variance: [Double]) {
@@ -121,8 +121,8 @@ public func standardizeColumns(
   }
 }
 
-/// The pullback of `standardizeColumns` at its output `y`, when mean and factor are the segment's own:
-/// `factor (g - mean(g) - y mean(g y))`.
+/// The pullback of `standardizeColumns` at its output `y`, when mean and factor are the segment's
+/// own: `factor (g - mean(g) - y mean(g y))`.
 public func standardizeColumnsPullback(
   _ gradient: UnsafePointer<Float>, _ y: UnsafePointer<Float>, _ segments: RowSegments,
   factor: [Double], _ out: UnsafeMutablePointer<Float>

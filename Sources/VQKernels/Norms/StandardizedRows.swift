@@ -1,5 +1,6 @@
-/// Every row of `x` [n, width] to mean zero and unit biased variance: `out = (x - mean) factors[row]`,
-/// `factors[row] = 1 / sqrt(variance + epsilon)`. Float64, the variance about the mean.
+/// Every row of `x` [n, width] to mean zero and unit biased variance:
+/// `out = (x - mean) factors[row]`, `factors[row] = 1 / sqrt(variance + epsilon)`. Float64, the
+/// variance about the mean.
 public func standardizeRows(
   _ x: UnsafePointer<Float>, count n: Int, width: Int, epsilon: Double,
   _ out: UnsafeMutablePointer<Float>, factors: UnsafeMutablePointer<Double>

@@ -7,8 +7,8 @@ public final class RowNorms {
   deinit { values.deallocate() }
 }
 
-/// `out[i] = x[i] / |x[i]|` for `n` rows of width `d`; a zero row stays zero. `norms` receives |x[i]|.
-/// Norms are taken in Float64, so that no finite row overflows or vanishes.
+/// `out[i] = x[i] / |x[i]|` for `n` rows of width `d`; a zero row stays zero. `norms` receives
+/// |x[i]|. Norms are taken in Float64, so that no finite row overflows or vanishes.
 public func unitRows(
   _ x: UnsafePointer<Float>, count n: Int, width d: Int, _ out: UnsafeMutablePointer<Float>,
   norms: UnsafeMutablePointer<Double>
@@ -27,7 +27,8 @@ public func unitRows(
   }
 }
 
-/// The pullback of `unitRows` at its output `y`: `(g - (g . y) y) / max(|x|, 1e-6)`, and 0 for a zero row.
+/// The pullback of `unitRows` at its output `y`: `(g - (g . y) y) / max(|x|, 1e-6)`, and 0 for a
+/// zero row.
 public func unitRowsPullback(
   _ gradient: UnsafePointer<Float>, _ y: UnsafePointer<Float>, norms: UnsafePointer<Double>,
   count n: Int, width d: Int, _ out: UnsafeMutablePointer<Float>

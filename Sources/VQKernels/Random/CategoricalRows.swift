@@ -1,7 +1,7 @@
 import Glibc
 
-/// For every row of logits `x` [rows, columns] and p = softmax(x): `expected = sum_j p_j log p_j` and
-/// `logSums = log(sum_j e^x_j)`.
+/// For every row of logits `x` [rows, columns] and p = softmax(x): `expected = sum_j p_j log p_j`
+/// and `logSums = log(sum_j e^x_j)`.
 public func expectedLogProbabilityRows(
   _ x: UnsafePointer<Float>, expected: UnsafeMutablePointer<Float>,
   logSums: UnsafeMutablePointer<Float>, rows: Int, columns: Int

@@ -1,5 +1,5 @@
-/// A category of each row of logits `x` [rows, columns], drawn with the probabilities softmax(x): the first
-/// whose cumulative probability exceeds a uniform number of 53 bits; one block a row.
+/// A category of each row of logits `x` [rows, columns], drawn with the probabilities softmax(x):
+/// the first whose cumulative probability exceeds a uniform number of 53 bits; one block a row.
 public func sampleCategories(
   _ state: RandomState, _ x: UnsafePointer<Float>, _ codes: UnsafeMutablePointer<Int32>, rows: Int,
   columns: Int
@@ -38,7 +38,8 @@ public func sampleCategories(
 
 private let tile = 512
 
-/// The first position whose cumulative weight exceeds `target`, the last positive weight's if none does.
+/// The first position whose cumulative weight exceeds `target`, the last positive weight's if none
+/// does.
 private func position(of target: Double, _ weights: UnsafePointer<Float>, _ count: Int) -> Int {
   var (sum, last) = (0.0, 0)
   for j in 0..<count where weights[j] > 0 {

@@ -13,8 +13,8 @@ public struct RandomState: Sendable {
   }
 }
 
-/// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): the four words
-/// of block `counter + index`. The key is the seed; the counter words are counter and stream.
+/// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): the four
+/// words of block `counter + index`. The key is the seed; the counter words are counter and stream.
 @inline(__always)
 public func philox(_ state: RandomState, _ index: UInt64) -> SIMD4<UInt32> {
   let counter = state.counter &+ index
@@ -36,8 +36,8 @@ public func philox(_ state: RandomState, _ index: UInt64) -> SIMD4<UInt32> {
   return SIMD4(x0, x1, x2, x3)
 }
 
-/// The words of `blocks` blocks from `first` on, in order, as `philox` gives them: four blocks at a time,
-/// each 32-bit word in a lane of 64 bits.
+/// The words of `blocks` blocks from `first` on, in order, as `philox` gives them: four blocks at a
+/// time, each 32-bit word in a lane of 64 bits.
 func fillWords(
   _ state: RandomState, first: Int, blocks: Int, _ words: UnsafeMutablePointer<UInt32>
 ) {
@@ -131,7 +131,8 @@ public func normalFill(
   }
 }
 
-/// Elements from `4 firstBlock` on of the standard normal numbers that `normalFill` gives, on this thread.
+/// Elements from `4 firstBlock` on of the standard normal numbers that `normalFill` gives, on this
+/// thread.
 func normalRun(
   _ state: RandomState, firstBlock: Int, _ out: UnsafeMutablePointer<Float>, count: Int
 ) {
@@ -213,8 +214,8 @@ public func permutationFill(_ state: RandomState, _ out: UnsafeMutablePointer<In
   }
 }
 
-/// Normal numbers confined to `minimum...maximum` (in standard deviations), by inversion; one block for
-/// two elements.
+/// Normal numbers confined to `minimum...maximum` (in standard deviations), by inversion; one block
+/// for two elements.
 public func truncatedNormalFill(
   _ state: RandomState, _ out: UnsafeMutablePointer<Float>, count: Int, mean: Float,
   standardDeviation: Float, minimum: Double, maximum: Double
@@ -246,8 +247,8 @@ public func truncatedNormalFill(
   }
 }
 
-/// `out = keep ? x / (1 - probability) : 0`, keeping where a word is at least `threshold`; one block for
-/// four elements. The gradient is the same call.
+/// `out = keep ? x / (1 - probability) : 0`, keeping where a word is at least `threshold`; one
+/// block for four elements. The gradient is the same call.
 public func dropoutApply(
   _ state: RandomState, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
   count: Int, threshold: UInt64, scale: Float

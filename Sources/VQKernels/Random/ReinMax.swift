@@ -1,6 +1,6 @@
-/// ReinMax's gradient of each row of logits `x` [rows, columns] for the gradient g of its one-hot sample:
-/// `2 J(p1) g - 1/2 J(p0) g`, `J(p) g = p (g - p . g)`, with `p0 = softmax(x)` and p1 the mean of the
-/// sample and `softmax(x / temperature)`.
+/// ReinMax's gradient of each row of logits `x` [rows, columns] for the gradient g of its one-hot
+/// sample: `2 J(p1) g - 1/2 J(p0) g`, `J(p) g = p (g - p . g)`, with `p0 = softmax(x)` and p1 the
+/// mean of the sample and `softmax(x / temperature)`.
 public func reinMaxGradient(
   _ x: UnsafePointer<Float>, _ codes: UnsafePointer<Int32>, _ g: UnsafePointer<Float>,
   temperature: Float, _ out: UnsafeMutablePointer<Float>, rows: Int, columns: Int

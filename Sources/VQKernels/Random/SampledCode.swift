@@ -1,11 +1,12 @@
 import COpenBLAS
 import Glibc
 
-/// Codes drawn with `p_ij ~ exp(-|x_i - E_j|^2 / T)`: `codes[i] = argmin_j |x_i - E_j|^2 - T g_ij` in Float64,
-/// the lowest index on equality, with g Gumbel numbers (Gumbel-max).
+/// Codes drawn with `p_ij ~ exp(-|x_i - E_j|^2 / T)`: `codes[i] = argmin_j |x_i - E_j|^2 - T g_ij`
+/// in Float64, the lowest index on equality, with g Gumbel numbers (Gumbel-max).
 ///
-/// `g_ij = -log(-log u)`, `u = (w + 1/2) / 2^32` for word `i k' + j` of `state`, k' the next multiple of 4 from
-/// k on: it depends on nothing but the place. float32 scores leave candidates, which Float64 ranks.
+/// `g_ij = -log(-log u)`, `u = (w + 1/2) / 2^32` for word `i k' + j` of `state`, k' the next
+/// multiple of 4 from k on: it depends on nothing but the place. float32 scores leave candidates,
+/// which Float64 ranks.
 ///
 /// - Returns: where an input is not finite; the outputs are then undefined.
 public func sampledCode(

@@ -1,5 +1,5 @@
-/// The largest (or smallest) of `x[o, l, i]` over l, and the lowest l that attains it. NaN wins over
-/// every number. `length` is at least 1; `indices` may be nil.
+/// The largest (or smallest) of `x[o, l, i]` over l, and the lowest l that attains it. NaN wins
+/// over every number. `length` is at least 1; `indices` may be nil.
 public func extremumAxis(
   largest: Bool, _ x: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>,
   _ indices: UnsafeMutablePointer<Int32>?, outer: Int, length: Int, inner: Int

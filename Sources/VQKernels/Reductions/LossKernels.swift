@@ -38,8 +38,9 @@ public func differenceGradient(
   }
 }
 
-/// `sum over rows of -sum_j t_j log softmax(x)_j` with `t = (1 - smoothing) onehot(label) + smoothing / k`,
-/// and the logarithm of each row's sum of exponentials.
+/// `sum over rows of -sum_j t_j log softmax(x)_j` with
+/// `t = (1 - smoothing) onehot(label) + smoothing / k`, and the logarithm of each row's sum of
+/// exponentials.
 public func crossEntropySum(
   _ x: UnsafePointer<Float>, _ labels: UnsafePointer<Int32>,
   _ logSums: UnsafeMutablePointer<Float>, smoothing: Float, rows: Int, columns: Int

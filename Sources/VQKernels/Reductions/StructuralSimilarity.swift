@@ -11,7 +11,8 @@ public func gaussianTaps(count: Int, sigma: Double) -> [Double] {
   return weights.map { $0 / total }
 }
 
-/// The sum of the SSIM index over all valid windows of all channels of images [n, h, w, c], in Float64.
+/// The sum of the SSIM index over all valid windows of all channels of images [n, h, w, c], in
+/// Float64.
 ///
 /// The sum and the difference s, d of a pair give every moment of it: the means `(E s +- E d) / 2`,
 /// `var a + var b = (var s + var d) / 2` and `2 cov = (var s - var d) / 2`.

@@ -18,8 +18,8 @@ struct Candidate {
   }
 }
 
-/// Looks for the codes of the `wanted` lowest scores of each point in a chunk: float32 scores by tiles of
-/// codes, of which it keeps those within the margin of the best.
+/// Looks for the codes of the `wanted` lowest scores of each point in a chunk: float32 scores by
+/// tiles of codes, of which it keeps those within the margin of the best.
 ///
 /// The kept codes include the right ones, and are to be ranked by the definition.
 struct CandidateSearch<Element: SearchElement> {
@@ -68,8 +68,9 @@ struct CandidateSearch<Element: SearchElement> {
     candidates.deallocate()
   }
 
-  /// Subtracts the centre and bounds the scores, `extra` being what the caller's own terms add to the bound
-  /// for a point of that distance from the centre; returns the first element that is not finite.
+  /// Subtracts the centre and bounds the scores, `extra` being what the caller's own terms add to
+  /// the bound for a point of that distance from the centre; returns the first element that is not
+  /// finite.
   func center(extra: (_ norm: Double) -> Double = { _ in 0 }) -> Int? {
     let d = codebook.d
     for r in 0..<range.count {
@@ -82,8 +83,8 @@ struct CandidateSearch<Element: SearchElement> {
     return nil
   }
 
-  /// `score` turns the products `X . E` of a point, by its place in the chunk, with `columns` codes from
-  /// `first` on into scores.
+  /// `score` turns the products `X . E` of a point, by its place in the chunk, with `columns` codes
+  /// from `first` on into scores.
   func scanTiles(
     _ score: (_ r: Int, _ first: Int, _ columns: Int, _ x: UnsafeMutablePointer<Float>) -> Void
   ) {

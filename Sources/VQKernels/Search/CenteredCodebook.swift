@@ -3,9 +3,10 @@ let productCodes = 512
 
 /// A codebook minus its mean, with half the squared norms that the scores need.
 ///
-/// Where `isScaled`, codes are multiplied by a power of two that brings the longest near length 1, and so are
-/// points; elements below 2^-60 then count as 0, so that no product is denormal. A few codes much longer than
-/// the others are left out, with infinite norms: they are nearest to no point within `longestPoint`.
+/// Where `isScaled`, codes are multiplied by a power of two that brings the longest near length 1,
+/// and so are points; elements below 2^-60 then count as 0, so that no product is denormal. A few
+/// codes much longer than the others are left out, with infinite norms: they are nearest to no
+/// point within `longestPoint`.
 final class CenteredCodebook {
   let k: Int
   let d: Int
@@ -118,9 +119,9 @@ final class CenteredCodebook {
   ///   (d + 3) u (|X| M + M^2/2);
   /// - the operands' rounding, (2u + u^2) |X| M, and that of half the norm, u M^2/2.
   ///
-  /// In all less than (d + 6) u (|X| M + M^2/2); 1.1 covers the second order while d u < 2^-7, and the
-  /// rounding of a score minus a margin. The second term is the Float64 rounding of the defining sum; the
-  /// third, elements taken for 0; the last, underflow in Float64.
+  /// In all less than (d + 6) u (|X| M + M^2/2); 1.1 covers the second order while d u < 2^-7, and
+  /// the rounding of a score minus a margin. The second term is the Float64 rounding of the
+  /// defining sum; the third, elements taken for 0; the last, underflow in Float64.
   func bound(_ norm: Double) -> Double {
     let width = Double(d)
     let first = 0x1p-24 * (width + 6) * maximumNorm * (norm + maximumNorm / 2)
@@ -131,7 +132,8 @@ final class CenteredCodebook {
 
   private var leastElement: Float { isScaled ? 0x1p-60 : 0 }
 
-  /// What elements taken for 0, or products that underflow, add to the bound: at all, and for each length.
+  /// What elements taken for 0, or products that underflow, add to the bound: at all, and for each
+  /// length.
   private var lost: (alone: Double, byLength: Double) {
     let width = Double(d + 4)
     return isScaled ? (width * 0x1p-116, width * 0x1p-58) : (width * 0x1p-125, width * 0x1p-125)
@@ -141,7 +143,8 @@ final class CenteredCodebook {
 }
 
 extension CenteredCodebook {
-  /// Writes `row` minus the centre to `out` and gives a bound of its length; nil where the row is not finite.
+  /// Writes `row` minus the centre to `out` and gives a bound of its length; nil where the row is
+  /// not finite.
   @inline(__always)
   func boundedCenter<Element: SearchElement>(
     _ row: UnsafePointer<Element>, _ out: UnsafeMutablePointer<Float>
@@ -152,18 +155,21 @@ extension CenteredCodebook {
     return lengthBound(squares, width: d)
   }
 
-  /// How far the scores of two codes can stand in the wrong order for a point at distance `norm` from the
-  /// centre, `extra` being what the caller adds to the bound of one; +inf where a score could overflow.
+  /// How far the scores of two codes can stand in the wrong order for a point at distance `norm`
+  /// from the centre, `extra` being what the caller adds to the bound of one; +inf where a score
+  /// could overflow.
   func margin(_ norm: Double, extra: Double = 0) -> Float {
     let isSafe = norm < min(1e18, longestPoint) && norm * maximumNorm < 1e36
     return isSafe ? Float(2 * (bound(norm) + extra)).nextUp : .infinity
   }
 
-  /// `margin` by its terms, for the kernels: a + b X + c X^2 + e L bounds it for a point at distance X from the
-  /// centre, while X is below the last but one term; the last is to be added to lengths.
+  /// `margin` by its terms, for the kernels: a + b X + c X^2 + e L bounds it for a point at
+  /// distance X from the centre, while X is below the last but one term; the last is to be added to
+  /// lengths.
   ///
-  /// With codes that rounding to bfloat16 moved by up to `codesLost`, and a point that it moved by L, the
-  /// products change by at most `L M + (X + L) codesLost`; rounded operands are up to 2^-8 longer.
+  /// With codes that rounding to bfloat16 moved by up to `codesLost`, and a point that it moved by
+  /// L, the products change by at most `L M + (X + L) codesLost`; rounded operands are up to 2^-8
+  /// longer.
   func marginTerms(codesLost: Double? = nil) -> [Float] {
     let (width, m) = (Double(d), maximumNorm)
     let first = 1.1 * 0x1p-24 * (width + 6) * m
@@ -183,8 +189,8 @@ extension CenteredCodebook {
   }
 }
 
-/// The codes so much longer than most that bounds by the longest would decide nothing: at most half, each at
-/// least four times as long as the longest other one; nil for none.
+/// The codes so much longer than most that bounds by the longest would decide nothing: at most
+/// half, each at least four times as long as the longest other one; nil for none.
 private func farCodes(_ squares: UnsafePointer<Double>, count k: Int) -> [Bool]? {
   var limit = Double.infinity  // squares from here on are left out
   while true {

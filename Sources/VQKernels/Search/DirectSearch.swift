@@ -22,11 +22,12 @@ public func nearestOfFew(
   return DirectSearch(x, count: n, codebook, codes: k, width: d, .usable).find(codes)
 }
 
-/// The nearest codes of few points, by distances to the codes as they lie in memory: nothing is made of the
-/// codebook first.
+/// The nearest codes of few points, by distances to the codes as they lie in memory: nothing is
+/// made of the codebook first.
 ///
-/// A sum of d squares is within `(d + 3) u` of itself in any order, u that of the element type, if none of
-/// them overflows or underflows; the codes within twice that of the least are ranked by the definition.
+/// A sum of d squares is within `(d + 3) u` of itself in any order, u that of the element type, if
+/// none of them overflows or underflows; the codes within twice that of the least are ranked by the
+/// definition.
 private struct DirectSearch<Element: SearchElement> {
   private let x: UnsafePointer<Element>
   private let n: Int

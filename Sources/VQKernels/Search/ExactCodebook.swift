@@ -80,7 +80,8 @@ final class ExactCodebook {
     }
   }
 
-  /// Codes of the rows by scores, where the definition needs to rank a few; returns the rows that are left.
+  /// Codes of the rows by scores, where the definition needs to rank a few; returns the rows that
+  /// are left.
   private func decide(
     _ points: UnsafePointer<Double>, _ centered: UnsafePointer<Double>,
     _ margins: UnsafePointer<Double>, _ rows: ArraySlice<Int>, _ left: Candidates,
@@ -89,7 +90,8 @@ final class ExactCodebook {
     left.clear()
     var undecided: [Int] = []
     let step = Float64Codebook.step
-    // Tiles that stay in a core's cache; few, as a row whose least score is not among them skips them.
+    // Tiles that stay in a core's cache; few, as a row whose least score is not among them skips
+    // them.
     let block = min(screen.width, 128, max(step, (1 << 13) / d / step * step))
     let rowCount = (rows.count + 3) / 4 * 4
     withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * block + Self.rows + 4) {
@@ -181,8 +183,8 @@ final class ExactCodebook {
     }
   }
 
-  /// Calls `body` with the rows in Float64, [ExactCodebook.rows, d], 0 behind the last, and with what
-  /// `screen` makes of them.
+  /// Calls `body` with the rows in Float64, [ExactCodebook.rows, d], 0 behind the last, and with
+  /// what `screen` makes of them.
   func withCenteredPoints<Element: SearchElement>(
     _ x: UnsafePointer<Element>, rows: ArraySlice<Int>,
     _ body: (

@@ -4,8 +4,8 @@ extension ExactCodebook {
   /// Codes up to which insertion finds the nearest faster than selection.
   private static let inserted = 32
 
-  /// Calls `body` with each of `rows` and codes among which are the `wanted` nearest, with their distances by
-  /// the definition.
+  /// Calls `body` with each of `rows` and codes among which are the `wanted` nearest, with their
+  /// distances by the definition.
   func rank<Element: SearchElement>(
     _ x: UnsafePointer<Element>, _ codebook: UnsafePointer<Element>, rows: ArraySlice<Int>,
     wanted: Int, _ stop: LoopStop,
@@ -79,7 +79,8 @@ extension ExactCodebook {
     return wanted
   }
 
-  /// Puts the codes within the margin of the last of the wanted scores into `found`; nil where they are many.
+  /// Puts the codes within the margin of the last of the wanted scores into `found`; nil where they
+  /// are many.
   private func gather(
     _ wanted: Int, _ scores: UnsafePointer<Double>, margin: Double,
     _ found: UnsafeMutableBufferPointer<RankedCode>

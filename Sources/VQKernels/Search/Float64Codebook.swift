@@ -1,5 +1,5 @@
-/// A codebook less its mean in Float64, in tiles of codes, for the scores `|E|^2/2 - X.E` of points to which
-/// float32 gives no code.
+/// A codebook less its mean in Float64, in tiles of codes, for the scores `|E|^2/2 - X.E` of points
+/// to which float32 gives no code.
 ///
 /// Codes much longer than the others are left out, as in `CenteredCodebook`.
 final class Float64Codebook {
@@ -54,13 +54,14 @@ final class Float64Codebook {
     starts.deallocate()
   }
 
-  /// Writes the centre less `points` [count, d] to `out` and the margin of each one's scores to `margins`: how
-  /// far those of two codes can stand in another order than the sums of the definition; +inf where a product
-  /// could overflow, or underflow.
+  /// Writes the centre less `points` [count, d] to `out` and the margin of each one's scores to
+  /// `margins`: how far those of two codes can stand in another order than the sums of the
+  /// definition; +inf where a product could overflow, or underflow.
   ///
-  /// In units of u = 2^-53, with X = x - c, E = e - c and M >= |E|: d products and half the norm, itself a sum of
-  /// d, are within (d + 3)(|X| M + M^2); the rounding of X and of E changes them by 2 |X| M + M^2; half the
-  /// definition's sum is within (d + 2)(|X| + M)^2 / 2. 1.1 covers the second order and the length of X.
+  /// In units of u = 2^-53, with X = x - c, E = e - c and M >= |E|: d products and half the norm,
+  /// itself a sum of d, are within (d + 3)(|X| M + M^2); the rounding of X and of E changes them by
+  /// 2 |X| M + M^2; half the definition's sum is within (d + 2)(|X| + M)^2 / 2. 1.1 covers the
+  /// second order and the length of X.
   func center(
     _ points: UnsafePointer<Double>, count: Int, _ out: UnsafeMutablePointer<Double>,
     _ margins: UnsafeMutablePointer<Double>
@@ -80,8 +81,8 @@ final class Float64Codebook {
     }
   }
 
-  /// The scores of four points that `center` wrote to the codes from `first` on, `out` [4, stride]; lowers `least` [4] to the
-  /// least of them. `first` and `count` are multiples of `step`.
+  /// The scores of four points that `center` wrote to the codes from `first` on, `out` [4, stride];
+  /// lowers `least` [4] to the least of them. `first` and `count` are multiples of `step`.
   func score(
     _ points: UnsafePointer<Double>, first: Int, count: Int, _ out: UnsafeMutablePointer<Double>,
     stride: Int, _ least: UnsafeMutablePointer<Double>

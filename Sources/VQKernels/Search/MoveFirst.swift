@@ -1,5 +1,5 @@
-/// Moves the `wanted` first of `count` distinct elements in an order to the front, the last of them to its place
-/// (Hoare's selection).
+/// Moves the `wanted` first of `count` distinct elements in an order to the front, the last of them
+/// to its place (Hoare's selection).
 @inline(__always)
 func moveFirst<Element>(
   _ wanted: Int, _ x: UnsafeMutablePointer<Element>, count: Int,

@@ -4,13 +4,13 @@ public enum NonFiniteInput: Equatable {
   case code(Int)
 }
 
-/// `codes[i] = argmin_j sum_l (x[i, l] - codebook[j, l])^2`, the sum taken in Float64 in index order of
-/// the float32 inputs, the lowest index on equality. `x` is [n, d], `codebook` [k, d] with `packed` made of
-/// it; k is at least 1.
+/// `codes[i] = argmin_j sum_l (x[i, l] - codebook[j, l])^2`, the sum taken in Float64 in index
+/// order of the float32 inputs, the lowest index on equality. `x` is [n, d], `codebook` [k, d] with
+/// `packed` made of it; k is at least 1.
 ///
-/// The float32 product form (or the bfloat16 one) ranks the codes; where its margin is below the bound of
-/// its error, the codes within the bound are ranked by the definition. So the answer depends neither on
-/// chunks, nor on threads, nor on the instruction set.
+/// The float32 product form (or the bfloat16 one) ranks the codes; where its margin is below the
+/// bound of its error, the codes within the bound are ranked by the definition. So the answer
+/// depends neither on chunks, nor on threads, nor on the instruction set.
 ///
 /// - Returns: where an input is not finite; the outputs are then undefined.
 public func nearestCode(

@@ -1,7 +1,7 @@
 import Glibc
 
-/// A codebook as the tile kernels read it: minus its mean, in tiles of codes, with the start of each score,
-/// minus half the squared norm.
+/// A codebook as the tile kernels read it: minus its mean, in tiles of codes, with the start of
+/// each score, minus half the squared norm.
 public final class PackedCodebook {
   let kernels: TileKernels
   public let k: Int
@@ -20,8 +20,8 @@ public final class PackedCodebook {
 
   /// Packs `source` [k, d], which it does not keep.
   ///
-  /// - Parameter instructionSet: one that the CPU runs. With `avx512bf16` scores are first bounded on
-  ///   bfloat16 pairs; the codes are the same with all.
+  /// - Parameter instructionSet: one that the CPU runs. With `avx512bf16` scores are first bounded
+  ///   on bfloat16 pairs; the codes are the same with all.
   public convenience init(
     _ source: UnsafePointer<Float>, codes k: Int, width d: Int,
     instructionSet: InstructionSet = .usable
@@ -75,7 +75,8 @@ public final class PackedCodebook {
     pthread_mutex_destroy(&exactLock)
   }
 
-  /// The codebook for the search by the definition, made of the same `source` when it is first needed.
+  /// The codebook for the search by the definition, made of the same `source` when it is first
+  /// needed.
   func exact<Element: SearchElement>(_ source: UnsafePointer<Element>) -> ExactCodebook {
     pthread_mutex_lock(&exactLock)
     defer { pthread_mutex_unlock(&exactLock) }

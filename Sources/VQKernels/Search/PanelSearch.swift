@@ -2,13 +2,14 @@ import Glibc
 
 /// Finds the nearest codes of the points of one panel at a time; scratch memory of one thread.
 ///
-/// For each tile of codes the screen gives every point the largest score. The tiles within the screen's
-/// margin of a point's best contain its nearest code: their codes are scored in float32, and where several
-/// lie within that margin the definition decides.
+/// For each tile of codes the screen gives every point the largest score. The tiles within the
+/// screen's margin of a point's best contain its nearest code: their codes are scored in float32,
+/// and where several lie within that margin the definition decides.
 struct PanelSearch<Element: SearchElement> {
   /// Tiles whose maxima are held at once: 256 KiB.
   private static var blockTiles: Int { 2048 }
-  /// Panels that go without a screen after one in which it has decided less than half of the points.
+  /// Panels that go without a screen after one in which it has decided less than half of the
+  /// points.
   private static var skippedPanels: Int { 15 }
 
   /// Copies of a point's nearest code that are passed by.
@@ -16,7 +17,8 @@ struct PanelSearch<Element: SearchElement> {
 
   private let packed: PackedCodebook
   private let codebook: UnsafePointer<Element>
-  /// Distances by the definition that a point may cost; one with more is ranked over the whole codebook.
+  /// Distances by the definition that a point may cost; one with more is ranked over the whole
+  /// codebook.
   private let mostDistances: Int
   private var skips = 0
   private let kernels: TileKernels
@@ -75,8 +77,8 @@ struct PanelSearch<Element: SearchElement> {
 
   func deallocate() { memory.deallocate() }
 
-  /// Writes the codes of `count` points, at most a panel, x [count, d], -1 for those left to the whole
-  /// codebook; returns the index of the first element that is not finite.
+  /// Writes the codes of `count` points, at most a panel, x [count, d], -1 for those left to the
+  /// whole codebook; returns the index of the first element that is not finite.
   mutating func find(
     _ x: UnsafePointer<Element>, count: Int, _ codes: UnsafeMutablePointer<Int32>
   ) -> Int? {
@@ -132,8 +134,8 @@ struct PanelSearch<Element: SearchElement> {
     kernels.boundMargins(squares, lostSquares, count, pairs.marginTerms, pairMargins)
   }
 
-  /// False where so many tiles are left that the float32 screen is the faster one, also for the panels that
-  /// follow.
+  /// False where so many tiles are left that the float32 screen is the faster one, also for the
+  /// panels that follow.
   private mutating func screenPairs(_ first: Int, _ tiles: Int, _ count: Int) -> Bool {
     guard let pairs = packed.pairs else { return false }
     let (d, size) = (packed.d, kernels.tileCodes)
@@ -147,8 +149,8 @@ struct PanelSearch<Element: SearchElement> {
     return usesPairs
   }
 
-  /// The nearest code of a block, from its first, by all tiles within the limit; -1 where too many codes
-  /// are within the margin.
+  /// The nearest code of a block, from its first, by all tiles within the limit; -1 where too many
+  /// codes are within the margin.
   private func resolve(_ r: Int, _ x: UnsafePointer<Element>, _ first: Int, _ tiles: Int) -> Int32 {
     let margin = margins[r]
     guard margin < .infinity else { return -1 }

@@ -1,8 +1,8 @@
 import COpenBLAS
 import CPlatform
 
-/// The `wanted` codes nearest to each point, nearest first, by the definition of `nearestCode`: codes and
-/// squared distances [n, wanted], `wanted` in 1...k.
+/// The `wanted` codes nearest to each point, nearest first, by the definition of `nearestCode`:
+/// codes and squared distances [n, wanted], `wanted` in 1...k.
 ///
 /// - Returns: where an input is not finite; the outputs are then undefined.
 public func rankedCodes(
@@ -38,7 +38,8 @@ private func rank<Element: SearchElement>(
   useOneProductThread()
   let rows = CandidateSearch<Element>.chunkRows(wanted: wanted, width: d)
   var firstBad = [Int](repeating: n * d, count: (n + rows - 1) / rows)
-  // Chunks that go without scores after one in which they have decided less than half of the points.
+  // Chunks that go without scores after one in which they have decided less than half of the
+  // points.
   let skips = UnsafeMutablePointer<vq_atomic>.allocate(capacity: 1)
   defer { skips.deallocate() }
   skips.initialize(to: vq_atomic(value: 0))

@@ -19,7 +19,8 @@ public enum InstructionSet: Int, CaseIterable, Sendable {
   }
 }
 
-/// The tile kernels of one instruction set; the functions are documented where they stand, in `VQTiles`.
+/// The tile kernels of one instruction set; the functions are documented where they stand, in
+/// `VQTiles`.
 struct TileKernels {
   let panelPoints: Int
   let tileCodes: Int

@@ -1,8 +1,8 @@
-/// `codes[i] = argmin_j sum_l w[i, l] (x[i, l] - codebook[j, l])^2`, the lowest index on equality, for
-/// `x` and `weights` [n, d] and `codebook` [k, d].
+/// `codes[i] = argmin_j sum_l w[i, l] (x[i, l] - codebook[j, l])^2`, the lowest index on equality,
+/// for `x` and `weights` [n, d] and `codebook` [k, d].
 ///
-/// The sum is that of Float64 terms in index order: float32 sums find the codes that can be nearest,
-/// and only those are summed again.
+/// The sum is that of Float64 terms in index order: float32 sums find the codes that can be
+/// nearest, and only those are summed again.
 public func weightedNearestCode(
   _ x: UnsafePointer<Float>, weights: UnsafePointer<Float>, count n: Int,
   _ codebook: UnsafePointer<Float>, codes k: Int, width d: Int, _ out: UnsafeMutablePointer<Int32>
@@ -44,8 +44,8 @@ private func weightedDistances(
   }
 }
 
-/// The nearest of the codes whose float32 distance is the least up to rounding: a sum of d products that
-/// are not negative is within `(d + 4) 2^-24` of itself.
+/// The nearest of the codes whose float32 distance is the least up to rounding: a sum of d products
+/// that are not negative is within `(d + 4) 2^-24` of itself.
 private func exactNearest(
   _ x: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ codebook: UnsafePointer<Float>,
   codes k: Int, width d: Int, _ distances: UnsafePointer<Float>

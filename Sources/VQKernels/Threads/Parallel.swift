@@ -9,8 +9,8 @@ public struct LoopStop {
   /// Further than any loop counts, and far enough from overflow for the threads that add to it.
   fileprivate static let end = Int64.max / 2
 
-  /// Whether the chunk is to return at once, its result undefined. Asked between blocks of work that take
-  /// milliseconds.
+  /// Whether the chunk is to return at once, its result undefined. Asked between blocks of work
+  /// that take milliseconds.
   public var isRequested: Bool {
     guard mayStop else { return false }
     if vq_atomic_load(next) >= Self.end { return true }
@@ -27,8 +27,8 @@ private struct Loop {
   let body: (Range<Int>, LoopStop) -> Void
 }
 
-/// Calls `body` with chunks of `0..<count`, each `grain` long save the last, taken by the threads as
-/// they come. What a chunk computes must not depend on the others: results then are the same for
+/// Calls `body` with chunks of `0..<count`, each `grain` long save the last, taken by the threads
+/// as they come. What a chunk computes must not depend on the others: results then are the same for
 /// every thread count.
 ///
 /// Within `stoppingLoops` an interruption ends the loop between chunks.
@@ -72,8 +72,8 @@ public func parallelFor(_ count: Int, grain: Int, _ body: (Range<Int>, LoopStop)
   }
 }
 
-/// Runs `body`, whose parallel loops on this thread end early when it is interrupted. What they computed is
-/// then undefined: whoever stops them drops it.
+/// Runs `body`, whose parallel loops on this thread end early when it is interrupted. What they
+/// computed is then undefined: whoever stops them drops it.
 ///
 /// - Returns: false when they were stopped.
 public func stoppingLoops(_ body: () throws -> Void) rethrows -> Bool {
@@ -98,7 +98,8 @@ public func completingLoops<Result>(_ body: () throws -> Result) rethrows -> Res
   return try body()
 }
 
-/// Runs `body`, which writes what stays, to its end; not at all where the loops before it were stopped.
+/// Runs `body`, which writes what stays, to its end; not at all where the loops before it were
+/// stopped.
 public func writingLoops(_ body: () throws -> Void) rethrows {
   if vq_loops() != VQ_LOOPS_STOPPED { try completingLoops(body) }
 }

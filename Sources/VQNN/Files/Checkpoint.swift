@@ -13,11 +13,12 @@ public enum Checkpoint {
     public internal(set) var unread: [(name: String, reason: String)] = []
   }
 
-  /// Writes `tensors` and `metadata` in the place of the file at `path`, which is at all times complete: links
-  /// are followed, a file's mode stays, and a process that is killed leaves no other file for good.
+  /// Writes `tensors` and `metadata` in the place of the file at `path`, which is at all times
+  /// complete: links are followed, a file's mode stays, and a process that is killed leaves no
+  /// other file for good.
   ///
-  /// - Throws: `.value` for a name that stands twice, is reserved or holds U+0000, `.io` when the system refuses and
-  ///   for what is no regular file.
+  /// - Throws: `.value` for a name that stands twice, is reserved or holds U+0000, `.io` when the
+  ///   system refuses and for what is no regular file.
   public static func save(
     _ tensors: [NamedTensor], metadata: Metadata = [:], to path: FilePath
   ) throws {
@@ -40,12 +41,12 @@ public enum Checkpoint {
     try save(tensors, metadata: metadata, to: FilePath(path))
   }
 
-  /// Reads tensors and metadata. F16, BF16 and F8 become float32 exactly, F64 rounded to the nearest; integers
-  /// and BOOL become int32. A tensor of another type, or with an element beyond, is left out and listed while
-  /// another can be read.
+  /// Reads tensors and metadata. F16, BF16 and F8 become float32 exactly, F64 rounded to the
+  /// nearest; integers and BOOL become int32. A tensor of another type, or with an element beyond,
+  /// is left out and listed while another can be read.
   ///
-  /// - Throws: `.format` for a file that is not whole and well-formed, `.io` when the system refuses and for what is
-  ///   no regular file.
+  /// - Throws: `.format` for a file that is not whole and well-formed, `.io` when the system
+  ///   refuses and for what is no regular file.
   public static func load(_ path: FilePath) throws -> Content {
     let file = try File.reading(path)
     let size = try file.size()

@@ -1,5 +1,5 @@
-/// A text that equals another where every byte does; Swift's `String` takes a composed letter and a letter
-/// with its accent for equal.
+/// A text that equals another where every byte does; Swift's `String` takes a composed letter and a
+/// letter with its accent for equal.
 package struct ExactString: Hashable, Comparable {
   private let bytes: [UInt8]
 

@@ -4,10 +4,10 @@ import VQTensor
 
 /// Content that takes the place of a file at once when it is complete, and is dropped otherwise.
 ///
-/// Symbolic links are followed to the file that they stand for. The new file has the mode of the old one and,
-/// where the system lets it, its owner. Until it is complete it has no name, so that a process that is killed
-/// leaves nothing; where the file system has no such files, it has a name that the next replacement of the
-/// same file removes.
+/// Symbolic links are followed to the file that they stand for. The new file has the mode of the
+/// old one and, where the system lets it, its owner. Until it is complete it has no name, so that a
+/// process that is killed leaves nothing; where the file system has no such files, it has a name
+/// that the next replacement of the same file removes.
 final class FileReplacement {
   private static let action = "save"
 
@@ -75,8 +75,8 @@ final class FileReplacement {
     }
     guard result == 0 else { throw failure() }
     temporaryName = nil
-    // Some file systems cannot sync a directory, and some directories cannot be read; the rename stands all
-    // the same.
+    // Some file systems cannot sync a directory, and some directories cannot be read; the rename
+    // stands all the same.
     let readable = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard readable >= 0 else { return }
     defer { close(readable) }

@@ -35,9 +35,11 @@ struct UnreadableElement: Error {
 }
 
 extension StoredType {
-  /// The tensor of `count` elements that `read(target, bytes, offset)` brings; float64 is rounded to the nearest.
+  /// The tensor of `count` elements that `read(target, bytes, offset)` brings; float64 is rounded
+  /// to the nearest.
   ///
-  /// - Throws: `UnreadableElement` for an integer beyond int32 or a float beyond float32, else what `read` throws.
+  /// - Throws: `UnreadableElement` for an integer beyond int32 or a float beyond float32, else what
+  ///   `read` throws.
   func tensor(
     shape: [Int], _ read: (UnsafeMutableRawPointer, _ bytes: Int, _ offset: Int) throws -> Void
   ) throws -> Tensor {

@@ -16,8 +16,8 @@ public struct BatchNormOptions {
 /// Normalizes each channel, the last axis, over all others (Ioffe and Szegedy 2015):
 /// `y = (x - mean) / sqrt(var + epsilon) * weight + bias`.
 ///
-/// Training uses the batch's statistics and moves the running ones by `momentum`, the variance in its unbiased form;
-/// evaluation uses the running ones.
+/// Training uses the batch's statistics and moves the running ones by `momentum`, the variance in
+/// its unbiased form; evaluation uses the running ones.
 public final class BatchNorm: Module {
   public let weight: Tensor
   public let bias: Tensor

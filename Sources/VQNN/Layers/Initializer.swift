@@ -5,8 +5,8 @@ public enum Fan: Sendable {
   case input
   case output
 
-  /// As PyTorch counts: [out, in, h, w] (or [out, in]) gives in * h * w and out * h * w, whatever the
-  /// layer makes of the first two axes.
+  /// As PyTorch counts: [out, in, h, w] (or [out, in]) gives in * h * w and out * h * w, whatever
+  /// the layer makes of the first two axes.
   func count(_ shape: [Int], _ operation: String) throws -> Int {
     guard shape.count >= 2 else {
       throw VQError.shape(operation, [shape], "a weight must have at least two axes")
@@ -23,7 +23,8 @@ public enum Initializer: Sendable {
   /// Uniform in `[from, to)`.
   case uniform(from: Float = 0, to: Float = 1)
   case normal(mean: Float = 0, standardDeviation: Float = 1)
-  /// Normal conditioned on lying between bounds that are given in standard deviations from the mean.
+  /// Normal conditioned on lying between bounds that are given in standard deviations from the
+  /// mean.
   case truncatedNormal(
     mean: Float = 0, standardDeviation: Float = 1, minimum: Float = -2, maximum: Float = 2)
   /// Standard deviation `gain / sqrt(fan)`, `gain = sqrt(2 / (1 + slope^2))` (He et al. 2015).
@@ -35,7 +36,8 @@ public enum Initializer: Sendable {
 
   /// Draws a tensor of `shape`.
   ///
-  /// - Throws: `.shape` for fewer than two axes where a fan is needed, `.value` for arguments that are not finite.
+  /// - Throws: `.shape` for fewer than two axes where a fan is needed, `.value` for arguments that
+  ///   are not finite.
   public func tensor(_ shape: [Int], generator: Generator) throws -> Tensor {
     switch self {
     case .constant(let value):
@@ -83,7 +85,8 @@ public enum Initializer: Sendable {
 }
 
 extension Initializer {
-  /// PyTorch's start of linear and convolution layers: weight and bias uniform in `+-1 / sqrt(fan in)`.
+  /// PyTorch's start of linear and convolution layers: weight and bias uniform in
+  /// `+-1 / sqrt(fan in)`.
   static func weightAndBias(
     _ operation: String, _ shape: [Int], outputs: Int?, generator: Generator
   ) throws -> (weight: Tensor, bias: Tensor?) {

@@ -2,8 +2,8 @@ import VQTensor
 
 /// Layers one after the other; the children are named "0", "1", ...
 ///
-/// A `BatchNorm` directly followed by a `ReLU` runs as one operator, and so does a `ReLU` followed by an
-/// `AveragePool2d`.
+/// A `BatchNorm` directly followed by a `ReLU` runs as one operator, and so does a `ReLU` followed
+/// by an `AveragePool2d`.
 public final class Sequential: Module {
   public let layers: [Module]
 

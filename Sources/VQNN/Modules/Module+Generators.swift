@@ -10,8 +10,8 @@ extension Module {
     return result
   }
 
-  /// What the generators need to go on from here, int32 [6] each (seed, stream and counter, low words
-  /// first): `rng.*` of a checkpoint.
+  /// What the generators need to go on from here, int32 [6] each (seed, stream and counter, low
+  /// words first): `rng.*` of a checkpoint.
   public var generatorStates: [NamedTensor] {
     get throws {
       try namedGenerators.map { ($0.name, try Tensor(codes: $0.generator.stateWords, shape: [6])) }

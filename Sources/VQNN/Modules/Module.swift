@@ -5,7 +5,8 @@ public typealias NamedTensor = (name: String, tensor: Tensor)
 
 /// A layer or network: parameters, buffers, children and a forward.
 ///
-/// A subclass lists what it owns explicitly; the dotted names follow from the tree and are PyTorch's.
+/// A subclass lists what it owns explicitly; the dotted names follow from the tree and are
+/// PyTorch's.
 open class Module {
   /// Whether forwards are those of training; setting it reaches every descendant.
   public var isTraining = true {
@@ -37,8 +38,9 @@ open class Module {
 
   open var children: [(name: String, module: Module)] { [] }
 
-  /// Called on every module of the tree after a state was loaded; `names` are those of `ownParameters` and
-  /// `ownBuffers` or `ownOptionalBuffers` that it had. What follows from them and is not among them must follow now.
+  /// Called on every module of the tree after a state was loaded; `names` are those of
+  /// `ownParameters` and `ownBuffers` or `ownOptionalBuffers` that it had. What follows from them
+  /// and is not among them must follow now.
   open func stateDidLoad(_ names: Set<String>) throws {}
 }
 
@@ -89,10 +91,12 @@ extension Module {
 // MARK: - Loading
 
 extension Module {
-  /// Copies `state` into the parameters and buffers of the same names, all of them or, when it throws, none.
+  /// Copies `state` into the parameters and buffers of the same names, all of them or, when it
+  /// throws, none.
   ///
   /// - Parameter strict: refuses names that are missing or unknown; otherwise they are passed over.
-  /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit, `.nonFinite` for NaN and infinity.
+  /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit, `.nonFinite`
+  ///   for NaN and infinity.
   public func load(state: [NamedTensor], strict: Bool = true) throws {
     let operation = "load_state_dict"
     var ordered = self.state

@@ -64,7 +64,8 @@ public class Adam: Optimizer {
   }
 }
 
-/// Adam with decoupled weight decay (Loshchilov and Hutter 2019): `p *= 1 - rate * decay` before the step.
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019): `p *= 1 - rate * decay` before
+/// the step.
 public final class AdamW: Adam {
   public convenience init(
     _ options: AdamOptions = AdamOptions(), groups: [ParameterGroup]

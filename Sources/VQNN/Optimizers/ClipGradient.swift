@@ -5,7 +5,8 @@ import VQTensor
 /// by `maximum / (norm + 1e-6)` where that is below 1.
 ///
 /// - Returns: the norm before.
-/// - Throws: `.value` for a negative or NaN maximum, and for a norm that is not finite; the gradients then are as before.
+/// - Throws: `.value` for a negative or NaN maximum, and for a norm that is not finite; the
+///   gradients then are as before.
 @discardableResult
 public func clipGradientNorm(_ parameters: [Tensor], maximum: Float) throws -> Float {
   guard maximum >= 0 else {

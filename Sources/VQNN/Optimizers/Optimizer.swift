@@ -16,9 +16,10 @@ public struct ParameterGroup {
 
 /// Writes parameters in place from their gradients, which it leaves alone.
 ///
-/// A subclass names its moments and updates one parameter. A parameter without a gradient is skipped and its
-/// step is not counted. When rows of a codebook are written anew, by its layer (`Leaf.rowObservers`) or by the
-/// caller (`Tensor.give`), their moments become zero; those of other parameters stay, as PyTorch's do.
+/// A subclass names its moments and updates one parameter. A parameter without a gradient is
+/// skipped and its step is not counted. When rows of a codebook are written anew, by its layer
+/// (`Leaf.rowObservers`) or by the caller (`Tensor.give`), their moments become zero; those of
+/// other parameters stay, as PyTorch's do.
 open class Optimizer {
   /// What the optimizer keeps of one parameter.
   public struct ParameterState {
@@ -26,9 +27,11 @@ open class Optimizer {
     public fileprivate(set) var step = 0
     /// In the order of `momentNames`, the parameter's shape; empty before the first update.
     public fileprivate(set) var moments: [Tensor] = []
-    /// Whether the moments were loaded and no step has used them yet: they belong to what is loaded with them.
+    /// Whether the moments were loaded and no step has used them yet: they belong to what is loaded
+    /// with them.
     fileprivate var isFresh = false
-    /// The codebook that the moments belong to, once the caller gave another: it may come back before a step.
+    /// The codebook that the moments belong to, once the caller gave another: it may come back
+    /// before a step.
     fileprivate var origin: Tensor?
   }
 
@@ -191,8 +194,9 @@ open class Optimizer {
 // MARK: - State
 
 extension Optimizer {
-  /// Steps (int32 scalars) and moments of the parameters updated so far: `0.step`, `0.exp_avg`, ...; the number
-  /// is the parameter's position over all groups. Options and learning rates are not part of it.
+  /// Steps (int32 scalars) and moments of the parameters updated so far: `0.step`, `0.exp_avg`,
+  /// ...; the number is the parameter's position over all groups. Options and learning rates are
+  /// not part of it.
   public var state: [NamedTensor] {
     get throws {
       var result: [NamedTensor] = []
@@ -254,8 +258,8 @@ extension Optimizer {
     return loaded
   }
 
-  /// A moment may have grown to infinity, but no update gives NaN from finite gradients, nor a negative
-  /// mean of squares.
+  /// A moment may have grown to infinity, but no update gives NaN from finite gradients, nor a
+  /// negative mean of squares.
   private func checkMoment(_ tensor: Tensor, _ moment: String, _ name: String) throws {
     let lowest: Float = squaredMomentNames.contains(moment) ? 0 : -.infinity
     let bad = tensor.read { values in (0..<tensor.count).first { !(values[$0] >= lowest) } }

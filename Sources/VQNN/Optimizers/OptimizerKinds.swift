@@ -41,7 +41,8 @@ public struct AdamOptions {
     self.decayBiasesAndNorms = decayBiasesAndNorms
   }
 
-  /// Squares of gradients below 1e-22 are 0 in float32; divided by less they would make steps of any size.
+  /// Squares of gradients below 1e-22 are 0 in float32; divided by less they would make steps of
+  /// any size.
   private static let leastEpsilon = 1e-20
 
   public static let table = OptionTable(AdamOptions()) {

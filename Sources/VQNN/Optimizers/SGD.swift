@@ -1,13 +1,15 @@
 import VQKernels
 import VQTensor
 
-/// Stochastic gradient descent, with momentum `b = momentum b + g` (no dampening) and Nesterov's look-ahead.
+/// Stochastic gradient descent, with momentum `b = momentum b + g` (no dampening) and Nesterov's
+/// look-ahead.
 ///
 /// Weight decay is an L2 penalty: `g` is the gradient plus decay times the parameter.
 public final class SGD: Optimizer {
   public let options: SGDOptions
 
-  /// - Throws: `.value` for a negative momentum, Nesterov without momentum, or rates that are not finite.
+  /// - Throws: `.value` for a negative momentum, Nesterov without momentum, or rates that are not
+  ///   finite.
   public init(_ options: SGDOptions = SGDOptions(), groups: [ParameterGroup]) throws {
     try SGDOptions.table.check(options, "sgd")
     self.options = options

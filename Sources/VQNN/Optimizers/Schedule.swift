@@ -3,23 +3,25 @@ import VQTensor
 
 /// A factor on the learning rate by step, counted from 0: PyTorch's closed forms.
 ///
-/// A linear warm-up of `w` steps gives `(t + 1) / w`; the decay then begins at its own step 0. That is PyTorch's
-/// `SequentialLR` of `LinearLR(start_factor=1/w, total_iters=w-1)` and the decay at milestone `w`.
+/// A linear warm-up of `w` steps gives `(t + 1) / w`; the decay then begins at its own step 0. That
+/// is PyTorch's `SequentialLR` of `LinearLR(start_factor=1/w, total_iters=w-1)` and the decay at
+/// milestone `w`.
 public struct Schedule: Equatable {
   public enum Decay: Equatable {
     /// 1
     case constant
     /// `gamma ^ floor(t / every)`
     case step(every: Int, gamma: Double)
-    /// `m + (1 - m) (1 + cos(pi t / total)) / 2` with `m` the minimum factor, which stays after `total`.
+    /// `m + (1 - m) (1 + cos(pi t / total)) / 2` with `m` the minimum factor, which stays after
+    /// `total`.
     case cosine(total: Int, minimumFactor: Double = 0)
   }
 
   public let decay: Decay
   public let warmUp: Int
 
-  /// - Throws: `.value` for a length below 1 (warm-up: below 0), a gamma that is not finite and above 0, or a minimum factor
-  ///   outside [0, 1].
+  /// - Throws: `.value` for a length below 1 (warm-up: below 0), a gamma that is not finite and
+  ///   above 0, or a minimum factor outside [0, 1].
   public init(_ decay: Decay = .constant, warmUp: Int = 0) throws {
     func check(_ name: String, _ value: some CustomStringConvertible, _ holds: Bool, _ rule: String)
       throws

@@ -1,7 +1,8 @@
 import VQNN
 import VQTensor
 
-/// The space in which vectors are compared with codes: the way there by projection and norm, and back.
+/// The space in which vectors are compared with codes: the way there by projection and norm, and
+/// back.
 struct CodeSpace {
   private let name: String
   private let projectIn: Linear?
@@ -9,7 +10,8 @@ struct CodeSpace {
   private let normalizer: VectorNormalizer
   private let isBatchNormalized: Bool
 
-  /// - Parameter rowsPerVector: rows that a vector is cut into; a norm of channels keeps theirs apart.
+  /// - Parameter rowsPerVector: rows that a vector is cut into; a norm of channels keeps theirs
+  ///   apart.
   init(
     _ options: VectorQuantOptions, name: String, rowsPerVector: Int, generator: Generator
   ) throws {
@@ -30,8 +32,8 @@ struct CodeSpace {
     return result + (isBatchNormalized ? [("norm", normalizer)] : [])
   }
 
-  /// Rows [m, d] as they are compared with codes, [m, code size]; `isUpdating` moves running moments of a
-  /// batch norm.
+  /// Rows [m, d] as they are compared with codes, [m, code size]; `isUpdating` moves running
+  /// moments of a batch norm.
   func compared(
     _ rows: Tensor, _ selection: VectorSelection, isUpdating: Bool
   ) throws -> Tensor {

@@ -4,9 +4,9 @@ import VQTensor
 /// `zq` bit for bit, with the rotation trick's gradient to `z` (Fifty et al., "Restructuring Vector
 /// Quantization with the Rotation Trick", 2024).
 ///
-/// For each row e of `z` and q of `zq`, `dz = |q| / |e| (I - 2 w w^T + 2 q^ e^^T)^T g` with e^ and q^ of
-/// unit length and `w = unit(e^ + q^)`, all detached: the map turns e into q. Lengths that divide are at least
-/// 1e-6. Where e or q is zero, or e^ = -q^, it is g. The gradient of `zq` is g.
+/// For each row e of `z` and q of `zq`, `dz = |q| / |e| (I - 2 w w^T + 2 q^ e^^T)^T g` with e^ and
+/// q^ of unit length and `w = unit(e^ + q^)`, all detached: the map turns e into q. Lengths that
+/// divide are at least 1e-6. Where e or q is zero, or e^ = -q^, it is g. The gradient of `zq` is g.
 ///
 /// - Parameters:
 ///   - z, zq: [..., d] of one shape.
@@ -39,10 +39,11 @@ func straightThrough(from z: Tensor, to zq: Tensor) throws -> Tensor {
   }
 }
 
-/// Directional reparametrization (DiVeQ): `z + |zq - z| sg(unit(zq - z + sqrt(v) n))`, n standard normal.
+/// Directional reparametrization (DiVeQ): `z + |zq - z| sg(unit(zq - z + sqrt(v) n))`, n standard
+/// normal.
 ///
-/// With u = unit(zq - z) and s the detached direction, `dz = g - (g . s) u` and `dzq = (g . s) u`. A row
-/// with zq = z is z, with the gradients g and 0.
+/// With u = unit(zq - z) and s the detached direction, `dz = g - (g . s) u` and `dzq = (g . s) u`.
+/// A row with zq = z is z, with the gradients g and 0.
 ///
 /// - Parameters:
 ///   - z, zq: [..., d] of one shape.

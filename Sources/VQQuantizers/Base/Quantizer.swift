@@ -2,10 +2,11 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// A layer that replaces vectors by codes: masks, input checks and shapes, which are the same for all.
+/// A layer that replaces vectors by codes: masks, input checks and shapes, which are the same for
+/// all.
 ///
-/// `z` is [..., d]; a mask, int32 of shape [...], leaves out the vectors where it is 0: they enter neither
-/// loss nor statistics, their output is 0 and their code -1.
+/// `z` is [..., d]; a mask, int32 of shape [...], leaves out the vectors where it is 0: they enter
+/// neither loss nor statistics, their output is 0 and their code -1.
 public class Quantizer: Module {
   /// The operation's name in errors.
   var name: String { "quantizer" }
@@ -24,13 +25,14 @@ public class Quantizer: Module {
   /// Losses of their own, of groups or of `stages` stages.
   func lossCount(stages: Int) -> Int { 1 }
 
-  /// Whether vectors are replaced; otherwise they pass through, compared and counted but unchanged, and no
-  /// state changes.
+  /// Whether vectors are replaced; otherwise they pass through, compared and counted but unchanged,
+  /// and no state changes.
   public var isQuantizing = true {
     didSet { for case let child as Quantizer in childModules { child.isQuantizing = isQuantizing } }
   }
 
-  /// Whether codebooks are fixed: no gradient, statistics, initialization or replacement reaches them.
+  /// Whether codebooks are fixed: no gradient, statistics, initialization or replacement reaches
+  /// them.
   public var isFrozen = false {
     didSet { for case let child as Quantizer in childModules { child.isFrozen = isFrozen } }
   }
@@ -70,8 +72,8 @@ public class Quantizer: Module {
 
   // MARK: Quantizing
 
-  /// Quantizes `z` [..., d]; training forwards also update codebooks as the options say. One that throws
-  /// changes nothing.
+  /// Quantizes `z` [..., d]; training forwards also update codebooks as the options say. One that
+  /// throws changes nothing.
   ///
   /// - Parameters:
   ///   - mask: int32 [...], 0 for vectors to leave out.
@@ -127,8 +129,8 @@ public class Quantizer: Module {
     }
   }
 
-  /// The values of `codes`, int32 [..., code axes...], as `quantize` gives them in evaluation: [..., d].
-  /// A code of -1 gives 0.
+  /// The values of `codes`, int32 [..., code axes...], as `quantize` gives them in evaluation:
+  /// [..., d]. A code of -1 gives 0.
   ///
   /// - Throws: `.index` for codes outside -1..<k, `.shape` unless the code axes fit.
   public final func decode(_ codes: Tensor) throws -> Tensor {
@@ -156,8 +158,8 @@ public class Quantizer: Module {
     return axes == codeAxes
   }
 
-  /// Sets the codebooks by k-means++ and `iterations` Lloyd updates of the vectors `z` [..., d], each stage
-  /// of a residual quantizer on what the stages before leave.
+  /// Sets the codebooks by k-means++ and `iterations` Lloyd updates of the vectors `z` [..., d],
+  /// each stage of a residual quantizer on what the stages before leave.
   public final func fit(_ z: Tensor, mask: Tensor? = nil, iterations: Int = 10) throws {
     try requireNotFrozen("fit")
     try withoutGradients {

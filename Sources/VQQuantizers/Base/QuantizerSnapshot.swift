@@ -11,7 +11,8 @@ struct WrittenState {
   var optimizers: [Optimizer] = []
 }
 
-/// The state of a quantizer before a training forward, so that one that throws leaves nothing behind.
+/// The state of a quantizer before a training forward, so that one that throws leaves nothing
+/// behind.
 struct QuantizerSnapshot {
   private var tensors: [(tensor: Tensor, copy: Tensor)] = []
   private var gradients: [(leaf: Tensor, gradient: Tensor?)] = []

@@ -5,7 +5,8 @@ import VQTensor
 struct StraightThrough {
   /// `codebook[codes]` bit for bit, [n, d].
   let output: Tensor
-  /// `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, a scalar whose value is the mean squared error.
+  /// `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, a scalar whose value is the mean squared
+  /// error.
   let loss: Tensor
   let meanSquaredError: Double
   /// `|z - z_q|^2` of each vector, [n].
@@ -14,13 +15,14 @@ struct StraightThrough {
   /// Gradients, N = n d:
   ///
   /// - of the output g: `dz = g`, `d synchronized = nu * scatter_add(g)`;
-  /// - of the loss: `dz = (1 - beta) 2 (z - z_q) / N`, `d compared = beta 2 scatter_add(z_q - z) / N`.
+  /// - of the loss: `dz = (1 - beta) 2 (z - z_q) / N`,
+  ///   `d compared = beta 2 scatter_add(z_q - z) / N`.
   ///
   /// - Parameters:
   ///   - z: [n, d], n at least 1.
   ///   - codes: int32 [n], in range.
-  ///   - synchronized, compared: the codebook [k, d] that takes the gradient of the output, and the one
-  ///     that takes the loss's; their values are equal.
+  ///   - synchronized, compared: the codebook [k, d] that takes the gradient of the output, and the
+  ///     one that takes the loss's; their values are equal.
   ///   - passesThrough: whether `z` gets the output's gradient.
   init(
     _ z: Tensor, codes: Tensor, synchronized: Tensor, compared: Tensor, nu: Float, beta: Float,

@@ -4,8 +4,8 @@ import VQTensor
 extension Tensor {
   /// Rows along the last axis no longer than `maximum`: `x min(1, maximum / |x|)`.
   ///
-  /// The gradient of a row that is shortened is `maximum / |x| (g - (g . u) u)`, u = x / |x|; that of a
-  /// row within the maximum, the border included, is g.
+  /// The gradient of a row that is shortened is `maximum / |x| (g - (g . u) u)`, u = x / |x|; that
+  /// of a row within the maximum, the border included, is g.
   func clampedRows(maximum: Float = 10) throws -> Tensor {
     let operation = "clamped_rows"
     try requireFloat(operation)
@@ -39,15 +39,15 @@ extension Tensor {
   }
 
   /// Each column of each segment of rows of x [n, d] to mean zero and unit biased variance:
-  /// `y = (x - mean) / sqrt(variance + epsilon)`; batch norm without a learned affine map, and with one
-  /// segment a sample, instance norm.
+  /// `y = (x - mean) / sqrt(variance + epsilon)`; batch norm without a learned affine map, and with
+  /// one segment a sample, instance norm.
   ///
   /// - Parameters:
-  ///   - segments: where each segment begins, ascending from 0, then n; nil for one of all rows. Segments
-  ///     may be empty.
+  ///   - segments: where each segment begins, ascending from 0, then n; nil for one of all rows.
+  ///     Segments may be empty.
   ///   - epsilon: above 0.
-  /// - Returns: the values [n, d], and the detached mean and biased variance [segments, d], 0 for empty
-  ///   segments.
+  /// - Returns: the values [n, d], and the detached mean and biased variance [segments, d], 0 for
+  ///   empty segments.
   func standardizedColumns(
     segments: [Int]? = nil, epsilon: Float = 1e-5
   ) throws -> (values: Tensor, mean: Tensor, variance: Tensor) {
@@ -87,8 +87,8 @@ extension Tensor {
     )
   }
 
-  /// Group norm of each row without a learned affine map: the d channels of the last axis in `groups`
-  /// contiguous groups, each to mean zero and unit biased variance,
+  /// Group norm of each row without a learned affine map: the d channels of the last axis in
+  /// `groups` contiguous groups, each to mean zero and unit biased variance,
   /// `y = (x - mean) / sqrt(variance + epsilon)`.
   func standardizedGroups(_ groups: Int, epsilon: Float = 1e-5) throws -> Tensor {
     let operation = "standardized_groups"

@@ -3,8 +3,9 @@ import VQTensor
 
 /// The norm of vectors before they are compared; of a batch norm, the running statistics.
 ///
-/// In training a batch norm takes the moments of the batch and moves the running ones by 0.1 (the variance
-/// unbiased), as PyTorch's does; in evaluation it takes the running ones. It has no learned affine map.
+/// In training a batch norm takes the moments of the batch and moves the running ones by 0.1 (the
+/// variance unbiased), as PyTorch's does; in evaluation it takes the running ones. It has no
+/// learned affine map.
 final class VectorNormalizer: Module {
   private let options: VectorQuantOptions
   private let width: Int
@@ -32,8 +33,8 @@ final class VectorNormalizer: Module {
     return [("running_mean", runningMean), ("running_var", runningVariance)]
   }
 
-  /// The rows [m rowsPerVector, d] of the m vectors of `selection` normalized; `isUpdating` lets a training
-  /// forward move running moments.
+  /// The rows [m rowsPerVector, d] of the m vectors of `selection` normalized; `isUpdating` lets a
+  /// training forward move running moments.
   func normalized(
     _ rows: Tensor, _ selection: VectorSelection, isUpdating: Bool, _ operation: String
   ) throws -> Tensor {

@@ -2,9 +2,9 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// Running moments of the vectors and of the raw codebook, and the affine map that moves the one to the
-/// other (eq. 40-45, with the published errata):
-/// `scale = sqrt(var_z / (var_C + 1e-8))`, `bias = mu_z - scale mu_C`.
+/// Running moments of the vectors and of the raw codebook, and the affine map that moves the one to
+/// the other (eq. 40-45, with the published errata): `scale = sqrt(var_z / (var_C + 1e-8))`,
+/// `bias = mu_z - scale mu_C`.
 ///
 /// The first batch is copied, later ones enter as `m new + (1 - m) old`. Variances are biased.
 final class AffineMoments {

@@ -3,8 +3,9 @@ import VQTensor
 
 /// The way back from the effective codebook to the raw one.
 extension Codebook {
-  /// Writes raw codes whose effective image is `values` [m, d], but for norms of single codes and, where all
-  /// codes are written, the norm of channels; makes optimizers and statistics forget those rows.
+  /// Writes raw codes whose effective image is `values` [m, d], but for norms of single codes and,
+  /// where all codes are written, the norm of channels; makes optimizers and statistics forget
+  /// those rows.
   ///
   /// - Parameter weights: of the rows in an EMA codebook, 1 each unless given.
   func write(_ values: Tensor, rows: [Int], weights: [Float]? = nil) throws {

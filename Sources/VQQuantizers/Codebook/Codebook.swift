@@ -46,8 +46,8 @@ final class Codebook {
       .normalizedRows(options.codebookNorm, options)
   }
 
-  /// E without gradient, kept until what it is made of changes: for one vector, making it takes longer than
-  /// the search.
+  /// E without gradient, kept until what it is made of changes: for one vector, making it takes
+  /// longer than the search.
   func read() throws -> Tensor {
     let mapped = map.tensors
     if mapped.isEmpty && options.codebookNorm == .none { return raw.detached() }
@@ -60,8 +60,8 @@ final class Codebook {
 
   // MARK: Statistics
 
-  /// Takes assigned vectors into the statistics of an EMA codebook and, unless that waits for `update`,
-  /// moves C by them.
+  /// Takes assigned vectors into the statistics of an EMA codebook and, unless that waits for
+  /// `update`, moves C by them.
   func follow(_ parts: [AssignedVectors]) throws {
     guard let statistics else { return }
     let affine = try map.affine()

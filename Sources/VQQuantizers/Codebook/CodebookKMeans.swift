@@ -1,7 +1,8 @@
 import VQKernels
 import VQTensor
 
-/// k-means of training vectors, which gives a codebook its start where the options say so, and again later.
+/// k-means of training vectors, which gives a codebook its start where the options say so, and
+/// again later.
 struct CodebookKMeans {
   private let book: Codebook
   private let generator: StoredGenerator

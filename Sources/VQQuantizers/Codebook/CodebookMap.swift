@@ -1,8 +1,8 @@
 import VQNN
 import VQTensor
 
-/// What leads from the raw codebook C [k, d] to the effective one before its norm: `scale C + bias` with a
-/// learned or a measured map, or `C W` (SimVQ), or C itself.
+/// What leads from the raw codebook C [k, d] to the effective one before its norm: `scale C + bias`
+/// with a learned or a measured map, or `C W` (SimVQ), or C itself.
 struct CodebookMap {
   /// The learned affine map's s and b, [groups, d]; nil when its rate is 0.
   let scale: Tensor?
@@ -40,8 +40,8 @@ struct CodebookMap {
     try transform?.requireFinite(operation, "transform")
   }
 
-  /// The image [k, d] of a copy of `codebook`, so that later writes leave the tape valid; `isTrained` lets
-  /// gradients reach the map.
+  /// The image [k, d] of a copy of `codebook`, so that later writes leave the tape valid;
+  /// `isTrained` lets gradients reach the map.
   func applied(to codebook: Tensor, isTrained: Bool) throws -> Tensor {
     let copy = try codebook.recordedCopy()
     if let transform { return try copy.matmul(isTrained ? transform : transform.detached()) }

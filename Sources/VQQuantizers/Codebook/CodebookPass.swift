@@ -21,13 +21,14 @@ struct CodebookPass {
 
   private var options: VectorQuantOptions { book.options }
 
-  /// Quantizes `vectors` [m, d], then what is left of them, and so on for `count` stages; one that is learning
-  /// also initializes the codebook, makes the in-place steps, updates statistics and replaces unused codes, as
-  /// the options say.
+  /// Quantizes `vectors` [m, d], then what is left of them, and so on for `count` stages; one that
+  /// is learning also initializes the codebook, makes the in-place steps, updates statistics and
+  /// replaces unused codes, as the options say.
   ///
-  /// - Parameter passesThrough: whether the gradient of a stage's output goes straight to its vectors;
-  ///   otherwise it reaches the codebook alone.
-  /// - Returns: the sum of the stages' values, and codes and distances [m] or, of several stages, [m, count].
+  /// - Parameter passesThrough: whether the gradient of a stage's output goes straight to its
+  ///   vectors; otherwise it reaches the codebook alone.
+  /// - Returns: the sum of the stages' values, and codes and distances [m] or, of several stages,
+  ///   [m, count].
   func quantized(
     _ vectors: Tensor, stages count: Int, passesThrough: Bool, _ mode: Mode
   ) throws -> QuantizedRows {
@@ -100,8 +101,8 @@ struct CodebookPass {
 
   /// The effective codebook twice: for the gradient of the output and for that of the loss.
   ///
-  /// With an in-place optimizer the loss reaches the map alone, and C takes the output's gradient, in training
-  /// only: what evaluation left on C, the next training forward would step by.
+  /// With an in-place optimizer the loss reaches the map alone, and C takes the output's gradient,
+  /// in training only: what evaluation left on C, the next training forward would step by.
   private func codebooks(_ mode: Mode) throws -> (synchronized: Tensor, compared: Tensor) {
     let compared = try book.effective(training: mode.trained)
     let isWaiting = mode.isLearning && innerSteps.optimizer != nil && options.valueRate > 0
@@ -109,7 +110,8 @@ struct CodebookPass {
     return (try book.effective(training: [.raw, .map]), compared)
   }
 
-  /// What a training forward does after the codes' values were read; `counts` are those of all parts.
+  /// What a training forward does after the codes' values were read; `counts` are those of all
+  /// parts.
   private func finish(_ parts: [AssignedVectors], _ counts: [Int32]) throws {
     innerSteps.advance()
     kMeans.advance()

@@ -1,7 +1,8 @@
 import VQNN
 import VQTensor
 
-/// A quantizer that compares vectors with the codes of one codebook or several, all of the same options.
+/// A quantizer that compares vectors with the codes of one codebook or several, all of the same
+/// options.
 public class CodebookQuantizer: Quantizer {
   public let options: VectorQuantOptions
 
@@ -14,8 +15,8 @@ public class CodebookQuantizer: Quantizer {
   var books: [Codebook] { [] }
   public var codebookCount: Int { books.count }
 
-  /// Codebook `index` as vectors are compared with it, [k, code size]: after map and norm. Its gradient reaches
-  /// what the caller's loss trains.
+  /// Codebook `index` as vectors are compared with it, [k, code size]: after map and norm. Its
+  /// gradient reaches what the caller's loss trains.
   public func effectiveCodebook(at index: Int) throws -> Tensor { try books[index].read() }
 
   /// Lets `optimizer` alone step codebook `index`, in training forwards; nil for none.

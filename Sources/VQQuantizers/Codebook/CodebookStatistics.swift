@@ -4,8 +4,8 @@ import VQTensor
 
 /// Counts and sums of an EMA codebook (van den Oord et al. 2017, appendix A.1), in raw space.
 ///
-/// Counts start at 1, sums at C. Without smoothing and with one vector a code, an update is an SGD step on
-/// the commitment loss at beta = 1 with rate 1 - decay (A.2).
+/// Counts start at 1, sums at C. Without smoothing and with one vector a code, an update is an SGD
+/// step on the commitment loss at beta = 1 with rate 1 - decay (A.2).
 final class CodebookStatistics {
   /// [k] and [k, d].
   let counts: Tensor

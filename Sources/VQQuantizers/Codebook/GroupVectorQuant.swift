@@ -1,12 +1,14 @@
 import VQNN
 import VQTensor
 
-/// Product quantization: the channels of a vector in contiguous groups, each replaced by a code of its own.
+/// Product quantization: the channels of a vector in contiguous groups, each replaced by a code of
+/// its own.
 ///
-/// `z` [..., d] gives codes [..., groups]. Groups have codebooks of their own, [k, d / groups] each, or share
-/// one. The loss is the mean over groups: the mean squared error of whole vectors has one meaning in every
-/// quantizer. The options hold for each group; `featureSize` is that of the whole vector. A norm of channels
-/// takes each of the d by itself, whether codebooks are shared or not.
+/// `z` [..., d] gives codes [..., groups]. Groups have codebooks of their own, [k, d / groups]
+/// each, or share one. The loss is the mean over groups: the mean squared error of whole vectors
+/// has one meaning in every quantizer. The options hold for each group; `featureSize` is that of
+/// the whole vector. A norm of channels takes each of the d by itself, whether codebooks are shared
+/// or not.
 public final class GroupVectorQuant: CodebookQuantizer {
   public let groups: Int
   private let parts: PartLayers

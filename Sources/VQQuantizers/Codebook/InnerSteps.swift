@@ -1,8 +1,8 @@
 import VQNN
 import VQTensor
 
-/// Alternating optimization (Huh et al. 2023): steps of an optimizer of the raw codebook alone, inside
-/// training forwards.
+/// Alternating optimization (Huh et al. 2023): steps of an optimizer of the raw codebook alone,
+/// inside training forwards.
 final class InnerSteps {
   private let book: Codebook
   private let lookup: Lookup
@@ -40,7 +40,8 @@ final class InnerSteps {
     }
   }
 
-  /// The optimizer that a training forward of `vectors` steps, nil when it steps none; throws when it cannot.
+  /// The optimizer that a training forward of `vectors` steps, nil when it steps none; throws when
+  /// it cannot.
   func optimizer(dueFor vectors: Tensor) throws -> Optimizer? {
     guard let optimizer else { return nil }
     try checkSupport()
@@ -75,8 +76,8 @@ final class InnerSteps {
     return try codes.map { $0.count == 1 ? $0[0] : try Tensor.concatenate($0, axis: 0) }
   }
 
-  /// One step by the gradient in C, through the map and norm, added to what backward left on C; gives each
-  /// stage's codes before it.
+  /// One step by the gradient in C, through the map and norm, added to what backward left on C;
+  /// gives each stage's codes before it.
   private func stepOnce(_ optimizer: Optimizer, with z: Tensor, stages: Int) throws -> [Tensor] {
     let effective = try book.effective(training: .raw)
     let (codes, gradient) = try gradient(in: effective.detached(), of: z, stages: stages)
@@ -87,8 +88,8 @@ final class InnerSteps {
     return codes
   }
 
-  /// Each stage's codes, and the gradient in the effective codebook [k, d] of the sum over stages of
-  /// `mse(sg z, z_q)` and the entropy regularizer, and of the orthogonal one.
+  /// Each stage's codes, and the gradient in the effective codebook [k, d] of the sum over stages
+  /// of `mse(sg z, z_q)` and the entropy regularizer, and of the orthogonal one.
   private func gradient(
     in effective: Tensor, of z: Tensor, stages: Int
   ) throws -> (codes: [Tensor], gradient: Tensor?) {

@@ -8,7 +8,8 @@ struct PartLayers {
   let count: Int
 
   /// - Parameters:
-  ///   - options: of each layer, which must have been checked; but for the seed, of which each has its own.
+  ///   - options: of each layer, which must have been checked; but for the seed, of which each has
+  ///     its own.
   ///   - rowsPerVector: rows that a vector is cut into.
   init(
     _ options: VectorQuantOptions, count: Int, isShared: Bool, rowsPerVector: Int = 1

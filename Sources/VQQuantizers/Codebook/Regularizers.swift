@@ -4,7 +4,8 @@ import VQTensor
 /// How far the directions of the codes are from orthogonal: the mean over all pairs, a scalar,
 /// `1/k^2 sum_ij (E^_i . E^_j - [i = j])^2` with E^ the rows of unit length of `codebook` [k, d].
 ///
-/// A zero row counts as it is, and has no gradient. Sums are Float64; no k x k matrix is formed for k > d.
+/// A zero row counts as it is, and has no gradient. Sums are Float64; no k x k matrix is formed for
+/// k > d.
 func orthogonalRegularizer(_ codebook: Tensor) throws -> Tensor {
   let operation = "orthogonal_regularizer"
   try codebook.requireFloat(operation)
@@ -29,12 +30,12 @@ func orthogonalRegularizer(_ codebook: Tensor) throws -> Tensor {
 }
 
 /// The entropy regularizer of soft assignments `p_i = softmax_j(-|z_i - E_j|^2 / temperature)`:
-/// `loss = mean_i H(p_i) - diversity H(mean_i p_i)`, in nats. It falls when each vector is sure of its code
-/// and the codes are used alike.
+/// `loss = mean_i H(p_i) - diversity H(mean_i p_i)`, in nats. It falls when each vector is sure of
+/// its code and the codes are used alike.
 ///
 /// Logits are float32 products about the codebook's mean, so a probability is within
-/// `2^-24 (d + 8) r^2 2 / temperature` of its value, relatively, for vectors and codes within r of the mean.
-/// Rows go by chunks: no n x k matrix is held.
+/// `2^-24 (d + 8) r^2 2 / temperature` of its value, relatively, for vectors and codes within r of
+/// the mean. Rows go by chunks: no n x k matrix is held.
 ///
 /// - Parameters:
 ///   - z: [n, d], n at least 1.

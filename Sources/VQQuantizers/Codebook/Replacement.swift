@@ -13,8 +13,8 @@ struct Replacement {
     unusedSteps = try Tensor(codes: [Int32](repeating: 0, count: book.count), shape: [book.count])
   }
 
-  /// Counts a training forward, and replaces dead codes by random vectors of the batch, each moved by normal
-  /// noise of standard deviation `0.01 |v| / sqrt(d)` an element.
+  /// Counts a training forward, and replaces dead codes by random vectors of the batch, each moved
+  /// by normal noise of standard deviation `0.01 |v| / sqrt(d)` an element.
   ///
   /// - Parameters:
   ///   - parts: the vectors of each stage.

@@ -1,18 +1,20 @@
 import VQNN
 import VQTensor
 
-/// Residual quantization (Zeghidour et al., SoundStream, 2021): each stage quantizes what the stages before
-/// leave, `r_1 = z`, `r_(s+1) = r_s - sg(z_q,s)`; the output is the sum of the stages' values.
+/// Residual quantization (Zeghidour et al., SoundStream, 2021): each stage quantizes what the
+/// stages before leave, `r_1 = z`, `r_(s+1) = r_s - sg(z_q,s)`; the output is the sum of the
+/// stages' values.
 ///
-/// `z` [..., d] gives codes [..., stages]. Stages have codebooks of their own or share one. The output's
-/// gradient reaches z once and every stage's codebook by nu; the residual is cut from the tape after a
-/// stage's value, not before, so that each stage's commitment reaches z. The loss is the sum over stages.
+/// `z` [..., d] gives codes [..., stages]. Stages have codebooks of their own or share one. The
+/// output's gradient reaches z once and every stage's codebook by nu; the residual is cut from the
+/// tape after a stage's value, not before, so that each stage's commitment reaches z. The loss is
+/// the sum over stages.
 ///
 /// The options hold for each stage, but for the norm: without projection z is normalized once.
 public final class ResidualVectorQuant: CodebookQuantizer {
   public let stages: Int
-  /// Probability that a training batch uses a random number of stages, 1 to all equally likely, once every
-  /// stage has its start.
+  /// Probability that a training batch uses a random number of stages, 1 to all equally likely,
+  /// once every stage has its start.
   public let dropout: Float
 
   private let parts: PartLayers
@@ -92,9 +94,9 @@ public final class ResidualVectorQuant: CodebookQuantizer {
     return try padded(result, to: limit)
   }
 
-  /// Stages with projections: each a whole layer from d to d. The output's gradient reaches z as the
-  /// derivative of the stages without quantization, through residuals that are not cut; each commitment
-  /// reaches it through its own projection, by residuals that are.
+  /// Stages with projections: each a whole layer from d to d. The output's gradient reaches z as
+  /// the derivative of the stages without quantization, through residuals that are not cut; each
+  /// commitment reaches it through its own projection, by residuals that are.
   private func quantizeProjected(
     _ rows: Tensor, _ selection: VectorSelection, _ used: Int, of limit: Int
   ) throws -> QuantizedRows {

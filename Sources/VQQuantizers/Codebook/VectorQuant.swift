@@ -3,11 +3,12 @@ import VQTensor
 
 /// Vector quantization with a learned codebook (Huh et al., "Straightening Out the Straight-Through
 /// Estimator", ICML 2023): commitment loss, synchronized update (eq. 21), affine maps, alternating
-/// optimization and replacement of unused codes, with the codebooks, gradients and norms of the literature.
+/// optimization and replacement of unused codes, with the codebooks, gradients and norms of the
+/// literature.
 ///
-/// The effective codebook is `E = norm(scale C + bias)`, or `norm(C W)`, with C the raw codebook; codes are
-/// nearest in E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha. Evaluation changes
-/// no state.
+/// The effective codebook is `E = norm(scale C + bias)`, or `norm(C W)`, with C the raw codebook;
+/// codes are nearest in E by `nearestCodes`. The commitment loss has no factor 1/2 and no alpha.
+/// Evaluation changes no state.
 public final class VectorQuant: CodebookQuantizer {
   let book: Codebook
   let lookup: Lookup
@@ -27,8 +28,8 @@ public final class VectorQuant: CodebookQuantizer {
     try self.init(options, rowsPerVector: 1)
   }
 
-  /// - Parameter rowsPerVector: rows that a vector is cut into, where groups share this layer; a norm of
-  ///   channels keeps theirs apart.
+  /// - Parameter rowsPerVector: rows that a vector is cut into, where groups share this layer; a
+  ///   norm of channels keeps theirs apart.
   init(_ options: VectorQuantOptions, rowsPerVector: Int) throws {
     let draws = Generator(seed: options.seed, stream: options.stream)
     book = try Codebook(options, name: "vector_quant", generator: draws)
@@ -57,9 +58,9 @@ public final class VectorQuant: CodebookQuantizer {
   /// W of SimVQ, [code size, code size].
   public var transform: Tensor? { book.map.transform }
 
-  /// Steps C alone in training forwards. C then takes only the gradient of the output from the caller's
-  /// loss, as far as the synchronized update or the directional gradient give one, and is not among
-  /// `ownTrainableParameters`.
+  /// Steps C alone in training forwards. C then takes only the gradient of the output from the
+  /// caller's loss, as far as the synchronized update or the directional gradient give one, and is
+  /// not among `ownTrainableParameters`.
   public var inplaceOptimizer: Optimizer? {
     get { innerSteps.optimizer }
     set { innerSteps.optimizer = newValue }
@@ -70,9 +71,9 @@ public final class VectorQuant: CodebookQuantizer {
     inplaceOptimizer = optimizer
   }
 
-  /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map and the
-  /// norm. Its gradient reaches what the caller's loss trains: C unless an in-place optimizer or statistics
-  /// move it, the map unless all is frozen.
+  /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map
+  /// and the norm. Its gradient reaches what the caller's loss trains: C unless an in-place
+  /// optimizer or statistics move it, the map unless all is frozen.
   public func effectiveCodebook() throws -> Tensor { try book.effective(training: trained) }
 
   public override func effectiveCodebook(at index: Int) throws -> Tensor { try effectiveCodebook() }
@@ -98,9 +99,9 @@ public final class VectorQuant: CodebookQuantizer {
     replacedCodebook = nil
   }
 
-  /// Goes on as a layer that begins with the codebook as it is now: rows that are not those of `before` have no
-  /// statistics, counters and gradients of their own past, and k-means does not take their place. When no row
-  /// is left of `before`, phases and running moments begin anew too.
+  /// Goes on as a layer that begins with the codebook as it is now: rows that are not those of
+  /// `before` have no statistics, counters and gradients of their own past, and k-means does not
+  /// take their place. When no row is left of `before`, phases and running moments begin anew too.
   ///
   /// - Parameter names: state that came with the codebook, and stays.
   private func begin(after before: Tensor, with names: Set<String>) {
@@ -151,7 +152,8 @@ public final class VectorQuant: CodebookQuantizer {
       leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [])
   }
 
-  /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in between.
+  /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in
+  /// between.
   private var pendingGradient: [NamedTensor] {
     guard inplaceOptimizer != nil, options.valueRate > 0 else { return [] }
     if codebook.grad == nil { codebook.grad = try? Tensor.zeros(codebook.shape) }
@@ -171,8 +173,8 @@ public final class VectorQuant: CodebookQuantizer {
 
   /// Quantizes `rows` [m, d].
   ///
-  /// - Parameter passing: rows that take the output's gradient in the place of `rows`, of the same values
-  ///   unless quantization is off, when they are what passes.
+  /// - Parameter passing: rows that take the output's gradient in the place of `rows`, of the same
+  ///   values unless quantization is off, when they are what passes.
   func quantizeRows(
     _ rows: Tensor, passing: Tensor?, _ selection: VectorSelection
   ) throws -> QuantizedRows {

@@ -50,12 +50,13 @@ func requireInt32(_ operation: String, _ sizes: [Int]) throws {
   if sizes.contains(where: { $0 > Int(Int32.max) }) { throw VQError.overflow(operation, sizes) }
 }
 
-/// Vector quantization with Gumbel softmax (Jang et al. 2017; Karpathy's `deep-vector-quantization`,
-/// 2021): logits `z W^T + b` [n, k] choose among the codes C [k, c].
+/// Vector quantization with Gumbel softmax (Jang et al. 2017; Karpathy's
+/// `deep-vector-quantization`, 2021): logits `z W^T + b` [n, k] choose among the codes C [k, c].
 ///
-/// - Training: `y = softmax((logits + g) / tau)` and `z_q = y C`; hard: `z_q` is the code of the largest
-///   y, with the gradients of y C in y. Codes are those of the largest y.
-/// - Evaluation: the code of the largest logit, the lowest index on equality; its gradient reaches C alone.
+/// - Training: `y = softmax((logits + g) / tau)` and `z_q = y C`; hard: `z_q` is the code of the
+///   largest y, with the gradients of y C in y. Codes are those of the largest y.
+/// - Evaluation: the code of the largest logit, the lowest index on equality; its gradient reaches
+///   C alone.
 /// - Loss: `kl_weight mean_i sum_j p_ij log(k p_ij)`, p = softmax(logits).
 /// - `Quantized.d` is `-log p` of the code: input and code have different sizes.
 public final class GumbelQuant: Quantizer {

@@ -29,8 +29,8 @@ public struct GumbelSchedule {
   }
 }
 
-/// Draws `softmax((logits + g) / tau)` (Jang et al. 2017, Maddison et al. 2017), g Gumbel numbers: the
-/// annealed temperature and the generator are buffers, so that a checkpoint resumes both.
+/// Draws `softmax((logits + g) / tau)` (Jang et al. 2017, Maddison et al. 2017), g Gumbel numbers:
+/// the annealed temperature and the generator are buffers, so that a checkpoint resumes both.
 struct GumbelSampling {
   let schedule: GumbelSchedule
   /// tau of the next draw, a scalar.

@@ -3,18 +3,21 @@ import VQKernels
 import VQNN
 import VQTensor
 
-/// Gaussian stochastic quantization (Takida et al., "SQ-VAE: Variational Bayes on Discrete Representation
-/// with Self-annealed Stochastic Quantization", ICML 2022), types I to IV.
+/// Gaussian stochastic quantization (Takida et al., "SQ-VAE: Variational Bayes on Discrete
+/// Representation with Self-annealed Stochastic Quantization", ICML 2022), types I to IV.
 ///
-/// - `s2 = e^logvar + e^s`: s is learned from log 20; logvar is 0 (I), or comes from the encoder and is
-///   averaged over the sample (II), over the vector (III), or not (IV). Both act within +-23.
+/// - `s2 = e^logvar + e^s`: s is learned from log 20; logvar is 0 (I), or comes from the encoder
+///   and is averaged over the sample (II), over the vector (III), or not (IV). Both act within
+///   +-23.
 /// - `p_j = softmax_j(-1/2 sum_l (z_l - C_jl)^2 / s2_l)`, with C [k, d] from N(0, 1).
-/// - Training: `z_q = softmax((log p + g) / tau) C`, g Gumbel numbers; codes are those of the largest weight.
-/// - Evaluation: the code of the largest p, found in Float64, the lowest index on equality; its gradient
-///   reaches C alone.
-/// - Loss: `sum_j p_j log p_j + 1/2 sum_l (z_l - z_ql)^2 / s2_l`, summed over positions and averaged over
-///   the batch, the samples of z's first axis that have a vector. The second term is `commitmentLoss`, the
-///   first `regularization`. The reconstruction's term is `gaussianReconstructionLoss`.
+/// - Training: `z_q = softmax((log p + g) / tau) C`, g Gumbel numbers; codes are those of the
+///   largest weight.
+/// - Evaluation: the code of the largest p, found in Float64, the lowest index on equality; its
+///   gradient reaches C alone.
+/// - Loss: `sum_j p_j log p_j + 1/2 sum_l (z_l - z_ql)^2 / s2_l`, summed over positions and
+///   averaged over the batch, the samples of z's first axis that have a vector. The second term is
+///   `commitmentLoss`, the first `regularization`. The reconstruction's term is
+///   `gaussianReconstructionLoss`.
 /// - `Quantized.d` is the plain squared distance of the vector to its code.
 public final class SQVAEQuant: Quantizer {
   public let options: SQVAEQuantOptions
@@ -50,8 +53,8 @@ public final class SQVAEQuant: Quantizer {
 
   // MARK: Quantizing
 
-  /// Quantizes `z` [..., d] whose encoder gives the log variance `logVariance`, of z's shape: required for
-  /// types II to IV, refused for type I.
+  /// Quantizes `z` [..., d] whose encoder gives the log variance `logVariance`, of z's shape:
+  /// required for types II to IV, refused for type I.
   ///
   /// - Parameter mask: int32 [...], 0 for vectors to leave out, of z and of the log variance.
   public func quantize(
@@ -62,8 +65,8 @@ public final class SQVAEQuant: Quantizer {
     }
   }
 
-  /// Codes of `z` [..., d], int32 [...]; changes no state. Only type IV needs the log variance: the others'
-  /// weigh all elements alike, and the code is the nearest whatever they are.
+  /// Codes of `z` [..., d], int32 [...]; changes no state. Only type IV needs the log variance: the
+  /// others' weigh all elements alike, and the code is the nearest whatever they are.
   public func encode(_ z: Tensor, logVariance: Tensor?, mask: Tensor? = nil) throws -> Tensor {
     try encode(z, mask) { rows, selection in
       let given = try logVariance.map { try checked($0, of: z, selection) } ?? nil
@@ -238,9 +241,10 @@ private struct SampleIndex {
   }
 }
 
-/// The reconstruction's term of the SQ-VAE loss, `D / 2 log(SSE)`: D values an image, SSE their summed
-/// squared error, the mean over the batch, x's first axis, taken inside the logarithm as one variance for all
-/// images gives. An SSE of 0 counts as the smallest normal float, without gradient.
+/// The reconstruction's term of the SQ-VAE loss, `D / 2 log(SSE)`: D values an image, SSE their
+/// summed squared error, the mean over the batch, x's first axis, taken inside the logarithm as one
+/// variance for all images gives. An SSE of 0 counts as the smallest normal float, without
+/// gradient.
 public func gaussianReconstructionLoss(_ x: Tensor, _ reconstruction: Tensor) throws -> Tensor {
   let operation = "sqvae_quant.reconstruction_loss"
   guard x.rank >= 1, x.shape == reconstruction.shape else {

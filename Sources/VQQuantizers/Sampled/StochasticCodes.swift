@@ -1,9 +1,9 @@
 import VQKernels
 import VQTensor
 
-/// Codes drawn with probability `p_ij ~ exp(-|z_i - E_j|^2 / temperature)` (Huh et al. 2023, eq. 12), int32
-/// [n], by Gumbel-max: `argmin_j |z_i - E_j|^2 - temperature g_ij` in Float64. As the temperature falls to 0
-/// they become the nearest codes.
+/// Codes drawn with probability `p_ij ~ exp(-|z_i - E_j|^2 / temperature)` (Huh et al. 2023, eq.
+/// 12), int32 [n], by Gumbel-max: `argmin_j |z_i - E_j|^2 - temperature g_ij` in Float64. As the
+/// temperature falls to 0 they become the nearest codes.
 ///
 /// The draw of (i, j) depends on nothing but the generator's place and the two indices.
 ///

@@ -1,17 +1,18 @@
 import VQKernels
 import VQTensor
 
-/// Finite scalar quantization (Mentzer et al., "Finite Scalar Quantization: VQ-VAE Made Simple", 2023):
-/// each of the d elements of a vector is rounded to one of its own L levels.
+/// Finite scalar quantization (Mentzer et al., "Finite Scalar Quantization: VQ-VAE Made Simple",
+/// 2023): each of the d elements of a vector is rounded to one of its own L levels.
 ///
 /// With `half = (L - 1)(1 + 1e-3) / 2`, `offset` 1/2 for even L and 0 for odd:
 ///
 /// - `bound(z) = tanh(z + artanh(offset / half)) half - offset`;
 /// - `z_q = round(bound(z)) / (L / 2)`, halves to even, `L / 2` rounded down: in [-1, 1];
-/// - the code is `sum_l (round(bound(z_l)) + L_l / 2) prod_(m < l) L_m`: the first element varies fastest.
+/// - the code is `sum_l (round(bound(z_l)) + L_l / 2) prod_(m < l) L_m`: the first element varies
+///   fastest.
 ///
-/// Gradients pass straight through the rounding, so that z gets those of `bound(z) / (L / 2)`. There is
-/// nothing to learn and the loss is 0. `Quantized.z` is `bound(z) / (L / 2)`.
+/// Gradients pass straight through the rounding, so that z gets those of `bound(z) / (L / 2)`.
+/// There is nothing to learn and the loss is 0. `Quantized.z` is `bound(z) / (L / 2)`.
 public final class FSQ: Quantizer {
   public let levels: [Int]
   private let constants: ScalarLevels

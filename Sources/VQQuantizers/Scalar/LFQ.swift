@@ -44,12 +44,12 @@ public struct LFQOptions {
 }
 
 /// Lookup-free quantization (Yu et al., "Language Model Beats Diffusion: Tokenizer Is Key to Visual
-/// Generation", 2023): each element of a vector becomes its sign, +1 where it is positive and -1 elsewhere,
-/// and the signs are the bits of the code, the first element the highest.
+/// Generation", 2023): each element of a vector becomes its sign, +1 where it is positive and -1
+/// elsewhere, and the signs are the bits of the code, the first element the highest.
 ///
-/// The loss is `commitment_weight mse(z, sg z_q) + entropy_weight (mean_i H(p_i) - diversity H(mean_i p_i))`
-/// in nats, with `p_i` the softmax over all 2^bits sign vectors c of `2 z_i . c / T`. Gradients pass
-/// straight through the sign. There are no parameters.
+/// The loss is `commitment_weight mse(z, sg z_q) + entropy_weight (mean_i H(p_i) - diversity
+/// H(mean_i p_i))` in nats, with `p_i` the softmax over all 2^bits sign vectors c of `2 z_i . c /
+/// T`. Gradients pass straight through the sign. There are no parameters.
 public final class LFQ: Quantizer {
   public let options: LFQOptions
 

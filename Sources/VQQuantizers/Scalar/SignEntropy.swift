@@ -1,10 +1,11 @@
 import VQTensor
 
-/// `mean_i H(p_i) - diversity H(mean_i p_i)` in nats, a scalar, for `z` [n, b] and `p_i` the softmax over
-/// all 2^b sign vectors c of `2 z_i . c / temperature`.
+/// `mean_i H(p_i) - diversity H(mean_i p_i)` in nats, a scalar, for `z` [n, b] and `p_i` the
+/// softmax over all 2^b sign vectors c of `2 z_i . c / temperature`.
 ///
-/// The bits of p_i are independent: `H(p_i)` is the sum of the bits' entropies, and with the vectors cut
-/// into two halves the mean is the product `P^T Q / n` of the halves' softmaxes, n x 2^(b/2) each.
+/// The bits of p_i are independent: `H(p_i)` is the sum of the bits' entropies, and with the
+/// vectors cut into two halves the mean is the product `P^T Q / n` of the halves' softmaxes, n x
+/// 2^(b/2) each.
 func signEntropy(_ z: Tensor, temperature: Float, diversity: Float) throws -> Tensor {
   let (n, bits) = (z.shape[0], z.shape[1])
   let logits = try z * (2 / temperature)
@@ -21,7 +22,8 @@ func signEntropy(_ z: Tensor, temperature: Float, diversity: Float) throws -> Te
   return try entropy + negative * diversity
 }
 
-/// The softmax over the 2^b sign vectors c of `logits . c`: [n, b] to [n, 2^b], the first bit the highest.
+/// The softmax over the 2^b sign vectors c of `logits . c`: [n, b] to [n, 2^b], the first bit the
+/// highest.
 private func signProbabilities(_ logits: Tensor) throws -> Tensor {
   let bits = logits.shape[1]
   guard bits > 0 else { return try .ones([logits.shape[0], 1]) }

@@ -25,8 +25,8 @@ public struct Float64Matrix {
   }
 }
 
-/// The `wanted` codes nearest to each row of `x` [n, d], by the definition of `nearestCodes` in Float64
-/// inputs: codes, and squared distances unless NULL, [n, wanted].
+/// The `wanted` codes nearest to each row of `x` [n, d], by the definition of `nearestCodes` in
+/// Float64 inputs: codes, and squared distances unless NULL, [n, wanted].
 public func nearestCodes(
   _ x: Float64Matrix, _ codebook: Float64Matrix, count wanted: Int,
   codes: UnsafeMutablePointer<Int32>, squaredDistances: UnsafeMutablePointer<Double>?

@@ -3,8 +3,8 @@ import VQTensor
 
 /// Where k-means begins.
 public enum KMeansStart {
-  /// k-means++: each centre a point drawn with probability proportional to its squared distance from the
-  /// centres before it.
+  /// k-means++: each centre a point drawn with probability proportional to its squared distance
+  /// from the centres before it.
   case plusPlus
   /// Distinct points drawn uniformly.
   case random
@@ -24,12 +24,14 @@ public struct KMeansResult {
   public let iterations: Int
 }
 
-/// Clusters the rows of `x` [n, d] by Lloyd's algorithm until no code changes, for at most `iterations`.
+/// Clusters the rows of `x` [n, d] by Lloyd's algorithm until no code changes, for at most
+/// `iterations`.
 ///
-/// `k` is kept when there are fewer distinct points: the rest are points moved by noise of 1% of their
-/// length. A cluster that empties takes the point farthest from its centroid, so that the inertia never
-/// rises and, `iterations` being at least 1, none is empty while a point lies off its centroid. Codes and
-/// inertia are those of the final centroids. The result is the same for every thread count.
+/// `k` is kept when there are fewer distinct points: the rest are points moved by noise of 1% of
+/// their length. A cluster that empties takes the point farthest from its centroid, so that the
+/// inertia never rises and, `iterations` being at least 1, none is empty while a point lies off its
+/// centroid. Codes and inertia are those of the final centroids. The result is the same for every
+/// thread count.
 public func kmeans(
   _ x: Tensor, k: Int, iterations: Int = 25, initial: KMeansStart = .plusPlus, seed: UInt64 = 0
 ) throws -> KMeansResult {
@@ -99,8 +101,8 @@ private func lloyd(
   return KMeansResult(centroids: centroids, codes: codes, inertia: inertia, iterations: steps)
 }
 
-/// What Lloyd's algorithm takes at most: a search, sums of at most 16 groups, the centroids and codes of the
-/// step before and the distances of the points.
+/// What Lloyd's algorithm takes at most: a search, sums of at most 16 groups, the centroids and
+/// codes of the step before and the distances of the points.
 func lloydBytes(rows n: Int, codes k: Int, width d: Int) -> Int {
   searchBytes(rows: n, codes: k, width: d) + 144 * k * d + 24 * n
 }

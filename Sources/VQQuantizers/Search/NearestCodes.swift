@@ -3,8 +3,8 @@ import VQTensor
 
 /// The code nearest to each row of `x` [n, d] among the rows of `codebook` [k, d].
 ///
-/// `codes[i] = argmin_j sum_l (x[i, l] - codebook[j, l])^2` with the sum taken in Float64 in index order
-/// of the float32 inputs, the lowest index on equality; the same for every thread count.
+/// `codes[i] = argmin_j sum_l (x[i, l] - codebook[j, l])^2` with the sum taken in Float64 in index
+/// order of the float32 inputs, the lowest index on equality; the same for every thread count.
 ///
 /// - Returns: codes, int32 [n], and the squared distances to them, float32 [n].
 public func nearestCodes(
@@ -50,7 +50,8 @@ public func nearestCodes(
   return (codes!, distances)
 }
 
-/// Throws unless `x` [n, d] and `codebook` [k, d] are float32 matrices with equal d >= 1 and k >= 1.
+/// Throws unless `x` [n, d] and `codebook` [k, d] are float32 matrices with equal d >= 1 and k >=
+/// 1.
 func requireMatrices(_ operation: String, _ x: Tensor, _ codebook: Tensor) throws {
   guard x.dtype == .float32, codebook.dtype == .float32 else {
     throw VQError.type(operation, [x.dtype, codebook.dtype], "float32 is required")
@@ -85,7 +86,8 @@ func requireSearch(_ operation: String, _ x: [Int], count m: Int, of k: Int) thr
   }
 }
 
-/// Codes of the rows of `x` [n, d], int32 [n]. The shapes must fit; `names` are those of the caller's arguments.
+/// Codes of the rows of `x` [n, d], int32 [n]. The shapes must fit; `names` are those of the
+/// caller's arguments.
 package func assign(
   _ x: Tensor, _ codebook: Tensor, operation: String, names: (x: String, codebook: String)
 ) throws -> Tensor {
@@ -104,8 +106,8 @@ package func assign(
   }
 }
 
-/// What a search takes at most: the codebook packed and in Float64, rows left to the definition, and the
-/// threads' panels or tiles.
+/// What a search takes at most: the codebook packed and in Float64, rows left to the definition,
+/// and the threads' panels or tiles.
 func searchBytes(rows n: Int, codes k: Int, width d: Int) -> Int {
   24 * (k + 64) * d + 16 * n + threadCount * ((8 << 20) + 1024 * d)
 }

@@ -3,11 +3,11 @@ import VQKernels
 extension Tensor {
   /// Two-dimensional convolution (cross-correlation, as networks call it).
   ///
-  /// `[n, h, w, in]` and a weight `[out, in, kernel h, kernel w]` give `[n, oh, ow, out]`,
-  /// oh = (h + 2 * padding - kernel) / stride + 1, rounded down. An output is within 2^-17 of the sum of
+  /// `[n, h, w, in]` and a weight `[out, in, kernel h, kernel w]` give `[n, oh, ow, out]`, oh = (h
+  /// + 2 * padding - kernel) / stride + 1, rounded down. An output is within 2^-17 of the sum of
   /// magnitudes of its products, and mostly eight times nearer; see `exactConvolutions`.
-  /// - Throws: `VQError` for ranks, channels or a bias that do not fit, a kernel larger than the padded
-  ///   input, and a stride or padding out of range.
+  /// - Throws: `VQError` for ranks, channels or a bias that do not fit, a kernel larger than the
+  ///   padded input, and a stride or padding out of range.
   public func conv2d(
     _ weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1),
     padding: (Int, Int) = (0, 0)

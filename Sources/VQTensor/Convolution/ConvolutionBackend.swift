@@ -30,7 +30,8 @@ enum ConvolutionBackend {
     }
   }
 
-  /// The input's gradient, which is also the transposed convolution; `bias` is added to every pixel.
+  /// The input's gradient, which is also the transposed convolution; `bias` is added to every
+  /// pixel.
   func backwardData(
     _ g: ConvolutionGeometry, _ gradient: Tensor, _ weight: Tensor, bias: Tensor? = nil
   ) throws -> Tensor {

@@ -1,7 +1,8 @@
 import VQKernels
 
 /// Sizes of a convolution from `[images, height, width, channels]` to
-/// `[images, out height, out width, outChannels]` with a weight `[outChannels, channels, kernel...]`.
+/// `[images, out height, out width, outChannels]` with a weight
+/// `[outChannels, channels, kernel...]`.
 ///
 /// A transposed convolution is described by the convolution that it transposes.
 struct ConvolutionGeometry: Hashable {
@@ -44,7 +45,8 @@ struct WindowArguments {
   var stride: (Int, Int)
   var padding: (Int, Int)
 
-  /// Throws unless stride is positive, padding is not negative and everything is small enough to add.
+  /// Throws unless stride is positive, padding is not negative and everything is small enough to
+  /// add.
   func check() throws {
     guard kernel.0 >= 1, kernel.1 >= 1 else {
       throw VQError.value(operation, "kernel", "\(kernel)", "both sizes must be at least 1")

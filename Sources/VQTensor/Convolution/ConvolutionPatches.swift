@@ -120,8 +120,8 @@ func patchBackwardData(
   }
 }
 
-/// `dw = sum over pixels of dy[pixels, out]^T patches[pixels, patch]`: a fixed number of partial sums,
-/// added in order, so that the result does not depend on the threads.
+/// `dw = sum over pixels of dy[pixels, out]^T patches[pixels, patch]`: a fixed number of partial
+/// sums, added in order, so that the result does not depend on the threads.
 func patchBackwardWeights(_ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor) throws
   -> Tensor
 {

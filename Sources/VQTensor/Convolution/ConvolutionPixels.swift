@@ -1,8 +1,8 @@
 import VQKernels
 
 extension ConvolutionGeometry {
-  /// Whether a kernel of one pixel skips pixels or reaches beyond the image: it is pointwise on those
-  /// that it meets.
+  /// Whether a kernel of one pixel skips pixels or reaches beyond the image: it is pointwise on
+  /// those that it meets.
   var samplesPixels: Bool {
     window.kernelHeight == 1 && window.kernelWidth == 1 && !isPointwise
   }
@@ -24,8 +24,8 @@ extension ConvolutionGeometry {
     }
   }
 
-  /// `[n, h, w, in]`: `pixels` `[n, oh, ow, in]` where `sampledPixels` took them, zeros elsewhere, plus
-  /// the bias everywhere.
+  /// `[n, h, w, in]`: `pixels` `[n, oh, ow, in]` where `sampledPixels` took them, zeros elsewhere,
+  /// plus the bias everywhere.
   func spreadPixels(_ pixels: Tensor, bias: Tensor?) throws -> Tensor {
     try Tensor("conv2d", shape: inputShape) { out in
       spreadSamples(

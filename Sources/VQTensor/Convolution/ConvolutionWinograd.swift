@@ -8,8 +8,8 @@ public var exactConvolutions: Bool {
 }
 
 extension ConvolutionGeometry {
-  /// A tensor of `shape` that `fill` writes with scratch memory; nil where Winograd's transform does not apply,
-  /// or `fill` says that it would not give sums as good as direct ones.
+  /// A tensor of `shape` that `fill` writes with scratch memory; nil where Winograd's transform
+  /// does not apply, or `fill` says that it would not give sums as good as direct ones.
   fileprivate func byWinograd(
     _ shape: [Int], scratch count: (WinogradConvolution, _ threads: Int) -> Int,
     _ fill: (

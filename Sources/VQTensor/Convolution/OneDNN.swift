@@ -24,7 +24,8 @@
 
     static func engine() throws -> dnnl_engine_t? { try sharedEngine.get() }
 
-    /// A float32 array in one of the library's layouts; `dnnl_format_tag_any` leaves the choice to it.
+    /// A float32 array in one of the library's layouts; `dnnl_format_tag_any` leaves the choice to
+    /// it.
     static func array(_ dims: [Int], _ tag: dnnl_format_tag_t) throws -> dnnl_memory_desc_t {
       var descriptor = dnnl_memory_desc_t()
       try check(
@@ -66,8 +67,8 @@
     private let primitive: dnnl_primitive_t?
     private let scratchpad: dnnl_memory_desc_t
 
-    /// Creates the primitive of a descriptor that `describe` makes with the given attributes, for one
-    /// thread.
+    /// Creates the primitive of a descriptor that `describe` makes with the given attributes, for
+    /// one thread.
     init(
       _ describe: (dnnl_primitive_attr_t?, dnnl_engine_t?) throws -> dnnl_primitive_desc_t?
     ) throws {

@@ -142,8 +142,8 @@
     }
   }
 
-  /// The weight gradient of a pointwise convolution as one product, gradient^T x: three times as fast
-  /// as the library's own primitive at 64 channels of 128 8x8 images.
+  /// The weight gradient of a pointwise convolution as one product, gradient^T x: three times as
+  /// fast as the library's own primitive at 64 channels of 128 8x8 images.
   func pointwiseBackwardWeights(
     _ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor
   ) throws -> Tensor {
@@ -160,8 +160,8 @@
     try withUnsafePointer(to: &value) { try body(isPresent ? $0 : nil) }
   }
 
-  /// A pass cut into parts. They follow from the sizes alone, and threads take them as they come, so
-  /// that results do not depend on the threads.
+  /// A pass cut into parts. They follow from the sizes alone, and threads take them as they come,
+  /// so that results do not depend on the threads.
   private struct ConvolutionParts {
     private let parts: [(band: ConvolutionBand, plan: ConvolutionPlan)]
 

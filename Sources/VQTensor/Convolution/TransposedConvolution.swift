@@ -1,13 +1,13 @@
 import VQKernels
 
 extension Tensor {
-  /// Transposed two-dimensional convolution: the linear map whose transpose is `conv2d` with the same
-  /// weight, stride and padding.
+  /// Transposed two-dimensional convolution: the linear map whose transpose is `conv2d` with the
+  /// same weight, stride and padding.
   ///
   /// `[n, h, w, in]` and a weight `[in, out, kernel h, kernel w]` give `[n, oh, ow, out]`,
   /// oh = (h - 1) * stride - 2 * padding + kernel + outputPadding.
-  /// - Throws: `VQError` for ranks, channels or a bias that do not fit, an output of no size, an output
-  ///   padding that is not below the stride, and a stride or padding out of range.
+  /// - Throws: `VQError` for ranks, channels or a bias that do not fit, an output of no size, an
+  ///   output padding that is not below the stride, and a stride or padding out of range.
   public func convTranspose2d(
     _ weight: Tensor, bias: Tensor? = nil, stride: (Int, Int) = (1, 1),
     padding: (Int, Int) = (0, 0), outputPadding: (Int, Int) = (0, 0)

@@ -15,7 +15,8 @@ extension Tensor {
     }.recorded("broadcast_to", inputs: [self]) { [shape] g, _ in [try g.summed(to: shape)] }
   }
 
-  /// Sums over the axes that broadcasting `target` to this shape repeats: the pullback of broadcasting.
+  /// Sums over the axes that broadcasting `target` to this shape repeats: the pullback of
+  /// broadcasting.
   func summed(to target: [Int]) throws -> Tensor {
     if shape == target { return detached() }
     let offset = rank - target.count

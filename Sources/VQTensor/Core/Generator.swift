@@ -49,8 +49,8 @@ public final class Generator {
     }
   }
 
-  /// Normal numbers conditioned on `minimum...maximum`, bounds given in standard deviations from the
-  /// mean.
+  /// Normal numbers conditioned on `minimum...maximum`, bounds given in standard deviations from
+  /// the mean.
   public func truncatedNormal(
     _ shape: [Int], mean: Float = 0, standardDeviation: Float = 1, minimum: Float = -2,
     maximum: Float = 2

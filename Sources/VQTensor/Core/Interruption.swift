@@ -1,6 +1,7 @@
 import VQKernels
 
-/// Runs `body`, whose parallel loops on this thread stop when the host asks for it; throws `.interrupted` then.
+/// Runs `body`, whose parallel loops on this thread stop when the host asks for it; throws
+/// `.interrupted` then.
 ///
 /// What `body` writes must be dropped where this throws.
 package func interruptible(_ operation: String, _ body: () throws -> Void) throws {

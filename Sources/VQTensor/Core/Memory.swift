@@ -14,8 +14,8 @@ package func requireMemory(bytes: Int) throws {
   guard hasMemory(bytes: bytes) else { throw VQError.memory(bytes: bytes) }
 }
 
-/// Prepares OpenBLAS for products on the threads of a loop: one thread each, and a buffer. Throws too unless
-/// the process can have `bytes` beside them.
+/// Prepares OpenBLAS for products on the threads of a loop: one thread each, and a buffer. Throws
+/// too unless the process can have `bytes` beside them.
 package func prepareProducts(beside bytes: Int = 0) throws {
   guard isGranted(vq_take_product_buffers) else { throw VQError.memory(bytes: 128 << 20) }
   useOneProductThread()

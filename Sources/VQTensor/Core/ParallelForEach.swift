@@ -1,8 +1,8 @@
 import CPlatform
 import VQKernels
 
-/// Calls `body` with each of `0..<count` on the threads as they come; throws the first error after the
-/// last call.
+/// Calls `body` with each of `0..<count` on the threads as they come; throws the first error after
+/// the last call.
 func parallelForEach(_ count: Int, _ body: (Int) throws -> Void) throws {
   let failure = FirstError()
   parallelFor(count, grain: 1) { range in

@@ -20,9 +20,10 @@ public enum DType: Int32, CustomStringConvertible {
 
 /// Reused 64-byte aligned buffers, by size class.
 ///
-/// A step of training takes what the last one gave, all of its activations: fresh pages, which the system clears,
-/// cost as much as the arithmetic on them. In use and idle together are at most the largest use so far and `slack`.
-/// After a shortage nothing is kept until there is memory for a new buffer.
+/// A step of training takes what the last one gave, all of its activations: fresh pages, which the
+/// system clears, cost as much as the arithmetic on them. In use and idle together are at most the
+/// largest use so far and `slack`. After a shortage nothing is kept until there is memory for a new
+/// buffer.
 final class BufferPool: @unchecked Sendable {
   static let shared = BufferPool()
 
@@ -46,7 +47,8 @@ final class BufferPool: @unchecked Sendable {
     pthread_mutex_destroy(&lock)
   }
 
-  /// Rounds up to an eighth of the next lower power of two, so that sizes close to each other share.
+  /// Rounds up to an eighth of the next lower power of two, so that sizes close to each other
+  /// share.
   static func sizeClass(_ bytes: Int) -> Int {
     let bytes = max(bytes, 64)
     let step = max(64, 1 << (Int.bitWidth - 1 - bytes.leadingZeroBitCount - 3))

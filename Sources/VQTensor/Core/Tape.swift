@@ -3,8 +3,8 @@ import VQKernels
 
 /// One recorded operation: where its inputs came from and how a gradient goes back to them.
 ///
-/// A pullback holds the values that it reads (`Saved`) and nothing else. Whatever it holds, release is
-/// iterative.
+/// A pullback holds the values that it reads (`Saved`) and nothing else. Whatever it holds, release
+/// is iterative.
 package final class Node {
   /// Gradient of the output and which inputs need one, to the gradients of the inputs.
   package typealias Pullback = (_ gradient: Tensor, _ needs: [Bool]) throws -> [Tensor?]
@@ -38,8 +38,8 @@ package final class Node {
   }
 }
 
-/// Inputs and pullbacks of released nodes that wait on one thread to be dropped: what they release in turn
-/// waits behind them, so that no release runs inside another.
+/// Inputs and pullbacks of released nodes that wait on one thread to be dropped: what they release
+/// in turn waits behind them, so that no release runs inside another.
 private final class Leavings {
   private var waiting: [(inputs: [Node?], pullback: Node.Pullback?)] = []
 
@@ -95,8 +95,8 @@ package struct Saved {
 }
 
 extension Tensor {
-  /// The result of an operation. With recording on and an input that requires a gradient, `pullback`
-  /// goes on the tape; it is called with recording off.
+  /// The result of an operation. With recording on and an input that requires a gradient,
+  /// `pullback` goes on the tape; it is called with recording off.
   package static func recorded(
     _ operation: String, shape: [Int], storage: Storage, inputs: [Tensor],
     pullback: @escaping Node.Pullback

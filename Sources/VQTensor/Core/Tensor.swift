@@ -17,7 +17,8 @@ public final class Leaf {
   private var busy = vq_atomic(value: 0)
   /// Called when rows of a codebook are written anew, so that optimizers forget their moments.
   public var rowObservers: [(_ rows: [Int]) -> Void] = []
-  /// What writes this leaf by itself, as a sentence that refuses optimizers; nil for a leaf that one may take.
+  /// What writes this leaf by itself, as a sentence that refuses optimizers; nil for a leaf that
+  /// one may take.
   public var refusal: String?
 
   init(role: ParameterRole) { self.role = role }
@@ -50,7 +51,8 @@ public final class Leaf {
 
 /// An immutable, contiguous, row-major array that records how it was computed.
 ///
-/// Only optimizers and codebook updates write in place (`mutate`), which bumps the storage's version.
+/// Only optimizers and codebook updates write in place (`mutate`), which bumps the storage's
+/// version.
 public final class Tensor {
   public let shape: [Int]
   public internal(set) var storage: Storage
@@ -169,8 +171,8 @@ extension Tensor {
     return dtype == .float32 ? storage.floats[0] : Float(storage.ints[0])
   }
 
-  /// What `make` computes from the elements, kept with them until they change; `fits` says whether a kept one
-  /// was made for the same purpose.
+  /// What `make` computes from the elements, kept with them until they change; `fits` says whether
+  /// a kept one was made for the same purpose.
   public func derived<Value: AnyObject>(
     fits: (Value) -> Bool, make: () throws -> Value
   ) rethrows -> Value {

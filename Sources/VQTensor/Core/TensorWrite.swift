@@ -20,14 +20,14 @@ extension Tensor {
   /// Whether the elements were written since the tensor was made.
   public var isWritten: Bool { storage.version > 0 }
 
-  /// Calls `body` after every write of these elements that is announced, through whichever tensor shares them.
-  /// It refuses a value by throwing: the elements are then those before.
+  /// Calls `body` after every write of these elements that is announced, through whichever tensor
+  /// shares them. It refuses a value by throwing: the elements are then those before.
   public func observeWrites(_ body: @escaping (TensorWrite) throws -> Void) {
     storage.writeObservers.append(body)
   }
 
-  /// Copies `source` into this tensor as a value of the caller's, or of a state when it `isLoaded`: what follows
-  /// from the elements follows.
+  /// Copies `source` into this tensor as a value of the caller's, or of a state when it `isLoaded`:
+  /// what follows from the elements follows.
   public func give(_ source: Tensor, isLoaded: Bool = false) throws {
     guard !storage.writeObservers.isEmpty else { return try assign(source) }
     let before = try Tensor.uninitialized(dtype, shape)

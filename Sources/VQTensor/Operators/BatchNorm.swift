@@ -4,14 +4,15 @@ extension Tensor {
   /// Batch normalization over every axis but the last: y = (x - mean) / sqrt(variance + epsilon) *
   /// scale + shift, for `[..., c]`.
   ///
-  /// In training the moments are the batch's, and the running statistics take a step towards them, the
-  /// variance in its unbiased form; otherwise the running statistics normalize.
+  /// In training the moments are the batch's, and the running statistics take a step towards them,
+  /// the variance in its unbiased form; otherwise the running statistics normalize.
   /// - Parameters:
   ///   - scale, shift, runningMean, runningVariance: `[c]`; the last two are written in training.
   ///   - momentum: weight of this batch in the running statistics, 0 to 1.
   ///   - epsilon: added to the variance, not negative.
   ///   - fusedReLU: applies max(0, y) in the same pass.
-  /// - Throws: `VQError` for shapes that do not fit, and in training for fewer than two values a channel.
+  /// - Throws: `VQError` for shapes that do not fit, and in training for fewer than two values a
+  ///   channel.
   public func batchNorm(
     scale: Tensor, shift: Tensor, runningMean: Tensor, runningVariance: Tensor, training: Bool,
     momentum: Float = 0.1, epsilon: Float = 1e-5, fusedReLU: Bool = false

@@ -1,8 +1,8 @@
 import VQKernels
 
 extension Tensor {
-  /// Zeroes each element with `probability` and divides the others by `1 - probability`. The pullback
-  /// draws the same mask again.
+  /// Zeroes each element with `probability` and divides the others by `1 - probability`. The
+  /// pullback draws the same mask again.
   public func dropout(_ probability: Float, generator: Generator) throws -> Tensor {
     try requireFloat("dropout")
     guard probability >= 0, probability <= 1 else {

@@ -20,8 +20,8 @@ enum ProductLibrary {
 /// `c = alpha * op(a) op(b) + beta * c`, row-major: op(a) [m, k], op(b) [k, n], c [m, n].
 /// `lda`, `ldb`, `ldc` are row lengths in memory.
 ///
-/// A tile of `c` is one thread's. The tiles follow from the sizes alone, so that the result does not
-/// depend on the threads.
+/// A tile of `c` is one thread's. The tiles follow from the sizes alone, so that the result does
+/// not depend on the threads.
 func gemm(
   transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int,
   alpha: Float = 1, _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int,
@@ -55,8 +55,8 @@ func gemm(
 /// The depth of a product that one call of a library takes.
 private let deepest = 1 << 12
 
-/// `out = transpose(a) b` of tall matrices, a [k, m], b [k, n], out [m, n]: rows in sixteen parts, whose
-/// products are added in order.
+/// `out = transpose(a) b` of tall matrices, a [k, m], b [k, n], out [m, n]: rows in sixteen parts,
+/// whose products are added in order.
 func gemmOfColumns(
   m: Int, n: Int, k: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
   _ out: UnsafeMutablePointer<Float>

@@ -1,8 +1,8 @@
 import VQKernels
 
 extension Tensor {
-  /// `softmax((x + g) / temperature)` of each row of logits [..., k], k at least 1, g standard Gumbel
-  /// numbers.
+  /// `softmax((x + g) / temperature)` of each row of logits [..., k], k at least 1, g standard
+  /// Gumbel numbers.
   package func gumbelSoftmax(temperature: Float, generator: Generator) throws -> Tensor {
     let operation = "gumbel_softmax"
     let k = shape[rank - 1]

@@ -8,7 +8,8 @@ extension DType {
 // MARK: - Conversion
 
 extension Tensor {
-  /// The elements as another type. Between float32 and another type the result is cut from the tape.
+  /// The elements as another type. Between float32 and another type the result is cut from the
+  /// tape.
   ///
   /// Floating-point numbers lose their fraction, integers round to float32, and all but 0 is true.
   ///
@@ -113,8 +114,8 @@ extension Tensor {
     return try integers(kernel, "bitwise", a, b, keepsTruth: true)
   }
 
-  /// Where `comparison` holds between elements, with broadcasting: bool. An integer and a floating-point
-  /// number compare exactly.
+  /// Where `comparison` holds between elements, with broadcasting: bool. An integer and a
+  /// floating-point number compare exactly.
   public static func compared(_ comparison: Comparison, _ a: Tensor, _ b: Tensor) throws -> Tensor {
     let (a, b) = try aligned("compare", a, b)
     return try Tensor("compare", .bool, shape: a.shape) { _ in }.filled { out in
@@ -129,8 +130,8 @@ extension Tensor {
     }
   }
 
-  /// `condition ? a : b` of each element, with broadcasting; each operand gets the gradient where it was
-  /// taken.
+  /// `condition ? a : b` of each element, with broadcasting; each operand gets the gradient where
+  /// it was taken.
   public static func choose(_ condition: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
     let operation = "where"
     guard condition.dtype.isInteger else {

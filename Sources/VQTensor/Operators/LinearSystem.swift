@@ -1,9 +1,10 @@
 import COpenBLAS
 
-/// X with `X W = values`, for values [m, d] and W [d, d], by LU decomposition in Float64; not recorded.
+/// X with `X W = values`, for values [m, d] and W [d, d], by LU decomposition in Float64; not
+/// recorded.
 ///
-/// - Returns: X [m, d]; nil where W is singular to working precision (its reciprocal condition number is
-///   below 2^-52) or an element of the result is not finite.
+/// - Returns: X [m, d]; nil where W is singular to working precision (its reciprocal condition
+///   number is below 2^-52) or an element of the result is not finite.
 package func solveRows(_ values: Tensor, _ w: Tensor) throws -> Tensor? {
   let operation = "solve_rows"
   try Tensor.requireFloats(operation, values, w)

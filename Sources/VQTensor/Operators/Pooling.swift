@@ -1,13 +1,13 @@
 import VQKernels
 
 extension Tensor {
-  /// Largest element of each window, channel by channel: `[n, h, w, c]` to `[n, oh, ow, c]`,
-  /// oh = (h + 2 * padding - kernel) / stride + 1, rounded down. The gradient goes to the first of equal
+  /// Largest element of each window, channel by channel: `[n, h, w, c]` to `[n, oh, ow, c]`, oh =
+  /// (h + 2 * padding - kernel) / stride + 1, rounded down. The gradient goes to the first of equal
   /// largest elements; NaN counts as the largest.
   ///
   /// - Parameter stride: the kernel's size if nil.
-  /// - Throws: `VQError` for a wrong rank, a padding above half the kernel, a kernel larger than the
-  ///   padded input.
+  /// - Throws: `VQError` for a wrong rank, a padding above half the kernel, a kernel larger than
+  ///   the padded input.
   public func maxPool2d(
     kernel: (Int, Int), stride: (Int, Int)? = nil, padding: (Int, Int) = (0, 0)
   ) throws -> Tensor {
@@ -29,8 +29,8 @@ extension Tensor {
     }
   }
 
-  /// Mean of each window, channel by channel: `[n, h, w, c]` to `[n, oh, ow, c]`; the padding counts as
-  /// zeros.
+  /// Mean of each window, channel by channel: `[n, h, w, c]` to `[n, oh, ow, c]`; the padding
+  /// counts as zeros.
   ///
   /// - Parameter stride: the kernel's size if nil.
   /// - Throws: as `maxPool2d`.

@@ -18,8 +18,8 @@ extension Shape {
       : shape.indices.filter { !axes.contains($0) }.map { shape[$0] }
   }
 
-  /// Runs of neighbouring reduced axes as `[outer, length, inner]`, innermost first; each run is seen
-  /// after the ones before it were reduced to size 1.
+  /// Runs of neighbouring reduced axes as `[outer, length, inner]`, innermost first; each run is
+  /// seen after the ones before it were reduced to size 1.
   static func runs(
     _ shape: [Int], over axes: [Int]
   ) -> [(outer: Int, length: Int, inner: Int)] {
@@ -95,8 +95,8 @@ extension Tensor {
     return try summed("mean", over: axes, keepDims: keepDims, scale: 1 / Double(length))
   }
 
-  /// The mean squared deviation from the mean over `axes`, all by default; `unbiased` divides by one
-  /// less than the number of elements.
+  /// The mean squared deviation from the mean over `axes`, all by default; `unbiased` divides by
+  /// one less than the number of elements.
   public func variance(
     axes: [Int]? = nil, keepDims: Bool = false, unbiased: Bool = true
   ) throws -> Tensor {
@@ -132,8 +132,8 @@ extension Tensor {
     try extremum("max", largest: true, axes, keepDims)
   }
 
-  /// The smallest element over `axes`, all by default; NaN if there is one. The gradient goes to the
-  /// first of equal ones.
+  /// The smallest element over `axes`, all by default; NaN if there is one. The gradient goes to
+  /// the first of equal ones.
   public func min(axes: [Int]? = nil, keepDims: Bool = false) throws -> Tensor {
     try extremum("min", largest: false, axes, keepDims)
   }
@@ -173,8 +173,8 @@ extension Tensor {
     }
   }
 
-  /// The position of the largest element along `axis`, the first of equal ones; of a NaN if there is
-  /// one.
+  /// The position of the largest element along `axis`, the first of equal ones; of a NaN if there
+  /// is one.
   public func argmax(axis: Int) throws -> Tensor {
     let axis = try Shape.normalize(axis, rank: rank, "argmax")
     let length = try reducedCount("argmax", [axis])

@@ -2,7 +2,8 @@ import Testing
 
 @testable import VQQuantizers
 
-/// A quantizer without nearest codes, how to make it and its input, for tests of what all have in common.
+/// A quantizer without nearest codes, how to make it and its input, for tests of what all have in
+/// common.
 struct FamilyCase: CustomTestStringConvertible, Sendable {
   let name: String
   let width: Int

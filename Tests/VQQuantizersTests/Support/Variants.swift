@@ -103,8 +103,8 @@ extension Quantized {
   }
 }
 
-/// Steps of gradient descent on `quantizer` and the vectors before it, [4, 10, 6]: the bits of every output
-/// and of the vectors' gradients.
+/// Steps of gradient descent on `quantizer` and the vectors before it, [4, 10, 6]: the bits of
+/// every output and of the vectors' gradients.
 @discardableResult func train(
   _ quantizer: CodebookQuantizer, isInplace: Bool, steps: Int = 4, comparesInside: Bool = true
 ) throws -> [[UInt32]] {
