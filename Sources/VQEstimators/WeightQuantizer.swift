@@ -94,20 +94,22 @@ public final class WeightQuantizer: Module {
       guard let self, let weight, self.weight === weight else { return }
       self.isListed = true
       switch write {
-      case .assigned: if try self.clippedShare(of: weight) > 0 { try self.fit(weight) }
-      case .loaded: self.isStale = true
+      case .assigned(let before): if weight.values != before.values { self.refit(weight) }
+      case .loaded(let before): self.isStale = self.isStale || weight.values != before.values
       case .stepped: break
       }
     }
   }
 
   public override func stateDidLoad(_ names: Set<String>) throws {
-    // Weights that are not finite have no range, and are named by what computes with them.
     if names.contains("bound") { isListed = true }
-    if isStale, !names.contains("bound"), let weight, try clippedShare(of: weight) > 0 {
-      try? fit(weight)
-    }
+    if isStale, !names.contains("bound"), let weight { refit(weight) }
     isStale = false
+  }
+
+  private func refit(_ weight: Tensor) {
+    // Weights that are not finite have no range, and are named by what computes with them.
+    try? fit(weight)
   }
 
   /// The share of the weights that lie beyond the grid.

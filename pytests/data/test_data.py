@@ -293,3 +293,14 @@ def test_bad_position_is_refused():
         batches.load_state_dict({"seed": 0, "position": 0})
     with pytest.raises(ValueError, match="position 3: an epoch has 2 batches"):
         batches.load_state_dict({"seed": 0, "epoch": 0, "position": 3})
+
+
+@pytest.mark.parametrize("label", [2**32 + 1, 2**31, -(2**31) - 1])
+def test_labels_beyond_int32_are_refused(label: int) -> None:
+    with pytest.raises(ValueError, match="do not fit in int32"):
+        data.Batches(np.zeros((2, 2, 2, 3), np.uint8), np.array([label, 3]), batch_size=2)
+
+
+def test_masks_of_images_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\[unit_range\] images has masked elements"):
+        data.unit_range(np.ma.masked_array([1.0, 2.0], mask=[0, 1]))

@@ -345,3 +345,22 @@ def test_negative_seeds_are_refused(tmp_path: Path) -> None:
         data.Batches(np.zeros((2, 1, 1, 3), np.uint8), batch_size=1, seed=-1)
     with pytest.raises(ValueError, match="seed -1: must not be negative"):
         data.photos(count=1, seed=-1)
+
+
+def test_pictures_behind_a_link_are_found_once(tmp_path: Path) -> None:
+    (tmp_path / "root/a").mkdir(parents=True)
+    (tmp_path / "more").mkdir()
+    for path in ("root/a/1.png", "more/2.png", "more/3.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / path)
+    (tmp_path / "root/a/linked").symlink_to(tmp_path / "more")
+    (tmp_path / "more/back").symlink_to(tmp_path / "root/a")
+    found = data.ImageFolder(tmp_path / "root", size=7)
+    assert sorted(Path(path).name for path in found.paths) == ["1.png", "2.png", "3.png"]
+
+
+@pytest.mark.parametrize("indices", [np.array([True]), [0.5], []])
+def test_pictures_are_taken_by_integers(tmp_path: Path, indices: Any) -> None:
+    (tmp_path / "a").mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a/1.png")
+    with pytest.raises(TypeError, match="integers are required"):
+        data.ImageFolder(tmp_path, size=7).images(indices)

@@ -300,3 +300,22 @@ def test_a_trained_network_keeps_its_accuracy_at_8_bits(rate: float) -> None:
         assert found[8, "he"] < before - 0.02
     quantize_model(model, bits=8, per_channel=True, range="max")
     assert accuracy() >= before - 0.003
+
+
+@pytest.mark.parametrize("choice", ["max", "mse", "auto"])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_smaller_weights_take_their_range_too(choice: Any, loaded: bool) -> None:
+    given = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+
+    def layer(weight: np.ndarray) -> nn.Linear:
+        made = nn.Linear(4, 8, bias=False)
+        made.weight.assign(weight)
+        return quantize_model(made, bits=8, range=choice)
+
+    found, expected = layer(given), layer(given * np.float32(0.001))
+    if loaded:
+        found.load_state_dict({"weight": given * np.float32(0.001)}, strict=False)
+    else:
+        found.weight.assign(given * np.float32(0.001))
+    x = np.eye(4, dtype=np.float32)
+    np.testing.assert_array_equal(found(x).numpy(), expected(x).numpy())

@@ -149,3 +149,29 @@ def test_tiles_with_outliers_leave_the_others_alone(rng: np.random.Generator) ->
     given[0][1, 3, 4, 5] = 1e6
     found, plain = passes(*given)[0], passes(*values)[0]
     assert np.array_equal(np.delete(found, 1, 0), np.delete(plain, 1, 0))
+
+
+@pytest.mark.parametrize("factor", [1e2, 1e3, 1e6])
+@pytest.mark.parametrize("seed", range(12))
+def test_bright_pixels_of_both_sides_keep_the_bound_of_weight_gradients(
+    seed: int, factor: float
+) -> None:
+    """A tap that sees few products of bright pixels has channels in which they are small."""
+    rng = np.random.default_rng(seed)
+    batch, side = int(rng.integers(1, 4)), int(rng.choice([6, 10, 14]))
+    share = rng.choice([0.05, 0.1, 0.2, 0.4])
+    x = rng.normal(size=(batch, side, side, 32))
+    g = rng.normal(size=(batch, side - 2, side - 2, 32))
+    x *= np.where(rng.random(x.shape[:3])[..., None] < share, factor, 1)
+    g *= np.where(rng.random(g.shape[:3])[..., None] < share, factor, 1)
+    x, g = x.astype(np.float32), g.astype(np.float32)
+    weight = vq.Tensor(np.zeros((32, 32, 3, 3), np.float32), requires_grad=True)
+    vq.nn.functional.conv2d(x, weight).backward(g)
+    assert weight.grad is not None
+    found = weight.grad.numpy()
+    for i in range(3):
+        for j in range(3):
+            seen = x[:, i : i + side - 2, j : j + side - 2].astype(np.float64).reshape(-1, 32)
+            rows = g.astype(np.float64).reshape(-1, 32)
+            bound = 2.0**-17 * (np.abs(rows).T @ np.abs(seen))
+            assert (np.abs(found[:, :, i, j] - rows.T @ seen) <= bound).all()

@@ -245,3 +245,23 @@ def test_a_parameter_is_a_tensor_that_is_trained() -> None:
     assert model.state_dict()["scale"] == [2]
     with pytest.raises(ValueError, match=r"register_buffer\(name, tensor\) keeps a tensor"):
         nn.Parameter([1.0], requires_grad=False)
+
+
+def test_a_sequential_grows_and_shrinks_after_its_first_call() -> None:
+    layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    x = np.ones((1, 4), np.float32)
+    layers(x)
+    layers.head = nn.Linear(4, 2)
+    assert layers(x).shape == (1, 2)
+
+
+def test_a_layers_parameter_under_a_second_name_comes_once() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(5, 3)
+            self.out = self.embedding.weight
+
+    model = Tied()
+    assert len(model.parameters()) == 1
+    optim.SGD(model.parameters(), lr=0.1)

@@ -25,21 +25,34 @@ def test_a_float64_vector_meets_its_nearest_code() -> None:
     assert (codes.tolist(), distances.tolist()) == ([1], [0.0625])
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1.0, 1e30, 1e140])
+@pytest.mark.parametrize("power", [-980, -664, -100, 0, 100, 465, 664, 980])
 @pytest.mark.parametrize("shift", [0.0, 1e3, 1.7e9])
 @pytest.mark.parametrize("n", [1, 7, 200])
-def test_float64_is_searched_in_float64(n: int, shift: float, scale: float) -> None:
+def test_float64_is_searched_in_float64(n: int, shift: float, power: int) -> None:
     rng = np.random.default_rng(n)
     for d in (1, 2, 5, 40):
-        x = (rng.normal(size=(n, d)) + shift) * scale
-        codebook = (rng.normal(size=(300, d)) + shift) * scale
-        codebook[7] = codebook[3]
-        expected = definition(x, codebook, 5)
+        near, codes_near = rng.normal(size=(n, d)) + shift, rng.normal(size=(300, d)) + shift
+        codes_near[7] = codes_near[3]
+        expected = definition(near, codes_near, 5)
+        # A power of two rounds nothing, where squares overflow and vanish too.
+        x, codebook = np.ldexp(near, power), np.ldexp(codes_near, power)
         np.testing.assert_array_equal(vq.nearest_codes(x, codebook), expected[:, 0])
         codes, distances = vq.nearest_codes(x, codebook, return_distances=True, topk=5)
         np.testing.assert_array_equal(codes, expected)
-        squares = np.square(x[:, None] - codebook[codes]).sum(-1)
+        with np.errstate(over="ignore"):
+            squares = np.ldexp(np.square(near[:, None] - codes_near[codes]).sum(-1), 2 * power)
         np.testing.assert_allclose(distances, squares, rtol=1e-14)
+
+
+@pytest.mark.parametrize("power", [-980, -600, 600, 980])
+@pytest.mark.parametrize("init", ["kmeans++", "random", "array"])
+def test_kmeans_of_numbers_far_from_1_are_those_of_near_ones(power: int, init: str) -> None:
+    near = np.random.default_rng(1).normal(size=(200, 3))
+    starts: list[Any] = [near[:4], np.ldexp(near[:4], power)] if init == "array" else [init] * 2
+    found = vq.kmeans(np.ldexp(near, power), 4, init=starts[1])
+    expected = vq.kmeans(near, 4, init=starts[0])
+    np.testing.assert_array_equal(found.codes, expected.codes)
+    np.testing.assert_array_equal(found.centroids, np.ldexp(expected.centroids, power))
 
 
 def test_one_float64_argument_is_enough() -> None:

@@ -191,6 +191,34 @@ def test_where_passes_gradients_to_what_was_taken() -> None:
     result.backward(np.array([[1, 2, 3], [4, 5, 6]], np.float32))
     assert a.grad is not None and a.grad.numpy().tolist() == [[5, 5, 9]]
     assert b.grad is not None and b.grad.numpy().tolist() == [[2], [0]]
-    assert vq.where(a > 1.5, vq.Tensor([1, 2, 3]), 0).dtype == np.float32
+    assert vq.where(a > 1.5, vq.Tensor([1, 2, 3]), 0).dtype == np.int32
     with pytest.raises(TypeError, match="condition must be bool"):
         vq.where(a, a, a)
+
+
+def test_pythons_truths_beside_truths_are_truths() -> None:
+    mask = vq.Tensor([True, False])
+    for found, wanted in (
+        (mask & True, [True, False]),
+        (mask | False, [True, False]),
+        (True ^ mask, [False, True]),
+        (~(mask & True), [False, True]),
+    ):
+        assert found.dtype == np.bool_ and found.tolist() == wanted
+    assert (vq.Tensor([2, 3]) & True).tolist() == [0, 1]
+
+
+def test_whole_numbers_beside_integers_stay_integers() -> None:
+    large = vq.Tensor([2**24 + 1, -5])
+    for found, wanted in (
+        (vq.maximum(large, 0), [2**24 + 1, 0]),
+        (vq.minimum(0, large), [0, -5]),
+        (vq.where(vq.Tensor([True, False]), large, 7), [2**24 + 1, 7]),
+    ):
+        assert found.dtype == np.int32 and found.tolist() == wanted
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_a_truth_is_no_index(key: bool) -> None:
+    with pytest.raises(TypeError, match="bool: integers and slices are taken"):
+        vq.Tensor(np.ones((2, 3)))[key]

@@ -195,3 +195,28 @@ def test_constants_of_a_tensors_shape() -> None:
     ]:
         assert isinstance(result, vq.Tensor) and not result.requires_grad
         assert np.array_equal(result.numpy(), np.full(X.shape, value, np.float32))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda t: np.copyto(t, np.zeros((2, 2))),
+        lambda t: np.fill_diagonal(t, 9),
+        lambda t: np.put(t, [0], [1.0]),
+        lambda t: np.putmask(t, np.ones((2, 2), bool), 1.0),
+        lambda t: np.place(t, np.ones((2, 2), bool), [1.0]),
+        lambda t: np.put_along_axis(t, np.zeros((2, 1), int), 1.0, 1),
+        lambda t: np.add.at(np.zeros(2), [0, 1], t[0]),
+    ],
+)
+def test_functions_that_write_are_refused(write: Any) -> None:
+    with pytest.raises(TypeError, match="it writes in place"):
+        write(vq.Tensor(np.ones((2, 2))))
+
+
+def test_a_parameter_is_not_bound_anew_by_an_operator() -> None:
+    w = vq.nn.Parameter(np.ones((2, 2)))
+    with pytest.raises(TypeError, match=r"\.assign"):
+        w **= 2
+    with pytest.raises(TypeError, match=r"\.assign"):
+        w @= w

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with leaving():
             options.run(options)
-    except (FloatingPointError, ImportError, OSError, ValueError) as error:
+    except (ArithmeticError, ImportError, MemoryError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

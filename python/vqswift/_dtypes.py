@@ -43,7 +43,8 @@ def contiguous(array: Any) -> tuple[np.ndarray, int]:
             f"[tensor] dtype {source.dtype}: real numbers are required, "
             "floating (kept as float32), integer (kept as int32) or bool"
         )
-    return np.ascontiguousarray(source, dtype=DTYPES[code]).reshape(source.shape), code
+    made = np.require(source, DTYPES[code], ["C_CONTIGUOUS", "ALIGNED"])
+    return made.reshape(source.shape), code
 
 
 def whole_power(base: _core.TensorHandle, exponent: float) -> _core.TensorHandle:

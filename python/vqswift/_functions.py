@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy.typing as npt
 
@@ -24,16 +25,23 @@ def stack(tensors: Sequence[Tensor | npt.ArrayLike], axis: int = 0) -> Tensor:
     return Tensor._wrap(_core.tensor_stack([_operand(t) for t in tensors], axis))
 
 
+def _pair(a: Any, b: Any) -> tuple[_core.TensorHandle, _core.TensorHandle]:
+    """Both operands; a whole number beside integers is one too, as for operators."""
+    if isinstance(a, Tensor):
+        return a._handle, a._beside(b)
+    return (b._beside(a), b._handle) if isinstance(b, Tensor) else (_operand(a), _operand(b))
+
+
 @checked
 def maximum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     """The greater of each pair of elements; operands broadcast."""
-    return Tensor._wrap(_core.tensor_maximum(_operand(a), _operand(b)))
+    return Tensor._wrap(_core.tensor_maximum(*_pair(a, b)))
 
 
 @checked
 def minimum(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
     """The smaller of each pair of elements; operands broadcast."""
-    return Tensor._wrap(_core.tensor_minimum(_operand(a), _operand(b)))
+    return Tensor._wrap(_core.tensor_minimum(*_pair(a, b)))
 
 
 @checked
@@ -41,7 +49,7 @@ def where(
     condition: Tensor | npt.ArrayLike, a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike
 ) -> Tensor:
     """Elements of `a` where the bool `condition` holds, else of `b`; operands broadcast."""
-    return Tensor._wrap(_core.tensor_where(_operand(condition), _operand(a), _operand(b)))
+    return Tensor._wrap(_core.tensor_where(_operand(condition), *_pair(a, b)))
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ def indexed(handle: _core.TensorHandle, shape: tuple[int, ...], key: Any) -> _co
             handle = _core.tensor_slice(handle, axis, start, max(start, stop), step)
             result.append(len(range(start, stop, step)))
             axis += 1
-        elif isinstance(k, (int, np.integer)):
+        elif isinstance(k, (int, np.integer)) and not isinstance(k, bool):
             index = int(k) + shape[axis] if k < 0 else int(k)
             if not 0 <= index < shape[axis]:
                 raise IndexError(f"[getitem] index {k} is outside an axis of {shape[axis]}")

@@ -117,3 +117,9 @@ class Interop:
 
     def __itruediv__(self: Any, other: Any) -> Tensor:
         return Interop._in_place(self, self / other)
+
+    def __ipow__(self: Any, other: Any) -> Tensor:
+        return Interop._in_place(self, self**other)
+
+    def __imatmul__(self: Any, other: Any) -> Tensor:
+        return Interop._in_place(self, self @ other)

@@ -54,12 +54,18 @@ READERS = {
 }
 
 
+#: Functions that write into their first argument.
+WRITERS = {np.copyto, np.fill_diagonal, np.put, np.putmask, np.place, np.put_along_axis}
+
+
 def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: Any) -> Any:
     """What `Tensor.__array_ufunc__` gives."""
     from ._functions import maximum, minimum
     from ._tensor import Tensor, as_tensor
 
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    if method == "at":
+        _refuse(name, "it writes in place")
     if options.get("out") is not None:
         _refuse(name, "an array does not take the result of a tensor")
     if method == "__call__" and not options:
@@ -87,6 +93,8 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: 
 def apply_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
     """What `Tensor.__array_function__` gives."""
     name = function.__name__
+    if function in WRITERS:
+        _refuse(name, "it writes in place, and a tensor is written by .assign(value)")
     if function in FUNCTIONS:
         try:
             return FUNCTIONS[function](*args, **options)

@@ -155,6 +155,11 @@ class Tensor(Interop):
 
     # Arithmetic
 
+    def _beside_bits(self, other: Any) -> _core.TensorHandle:
+        # Python's truth beside truths is one of them, not the integer 1.
+        is_truth = isinstance(other, bool) and self.dtype == np.bool_
+        return self._beside(np.bool_(other) if is_truth else other)
+
     def _beside(self, other: Any) -> _core.TensorHandle:
         """The handle of the other operand; a whole number beside integers is an int32."""
         whole = isinstance(other, (int, np.integer))
@@ -207,17 +212,17 @@ class Tensor(Interop):
         return Tensor._wrap(_core.tensor_remainder(self._beside(other), self._handle))
 
     def __and__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.tensor_bitwise_and(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_bitwise_and(self._handle, self._beside_bits(other)))
 
     __rand__ = __and__
 
     def __or__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.tensor_bitwise_or(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_bitwise_or(self._handle, self._beside_bits(other)))
 
     __ror__ = __or__
 
     def __xor__(self, other: Any) -> Tensor:
-        return Tensor._wrap(_core.tensor_bitwise_xor(self._handle, self._beside(other)))
+        return Tensor._wrap(_core.tensor_bitwise_xor(self._handle, self._beside_bits(other)))
 
     __rxor__ = __xor__
 

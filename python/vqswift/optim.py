@@ -185,6 +185,14 @@ class Optimizer:
     def lrs(self, values: list[float]) -> None:
         if len(values) != len(self.lrs):
             raise ValueError(f"[optimizer] lrs {values}: there are {len(self.lrs)} groups")
+        before = list(self._lrs)
+        try:
+            for group, value in enumerate(values):
+                self._write(group, lr=value)
+        except Exception:
+            for group, rate in enumerate(before):
+                self._write(group, lr=rate)
+            raise
         for group, value in enumerate(values):
             self._set_lr(group, value)
 

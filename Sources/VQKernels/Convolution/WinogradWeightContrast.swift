@@ -5,6 +5,9 @@ import CPlatform
 
 /// Times by which that product may exceed what a tap sees: 36 where all is even, more at corners.
 private let mostContrast = 360.0
+/// Products of equal size that make up what a tap sees, at least: in a few alone a channel may be
+/// small, which the sums over channels do not tell.
+private let fewest = 8.0
 /// Parts of a channel that its largest element may make up, where it exceeds other channels too.
 private let largestPart: Float = 1 / 16
 private let mostBeyondOthers: Float = 64
@@ -82,6 +85,10 @@ private struct TapMagnitudes {
   /// it.
   var product: Float = 0
   var taps = SIMD16<Double>()
+  /// The largest product of one pixel by tap.
+  var peaks = SIMD16<Float>()
+
+  var areOfMany: Bool { (0..<9).allSatisfy { fewest * Double(peaks[$0]) <= taps[$0] } }
 
   var least: Double {
     var least = taps[0]
@@ -117,8 +124,9 @@ extension WinogradConvolution {
       for part in 0..<ranges {
         all.taps += sums[part].taps
         all.product = max(all.product, sums[part].product)
+        all.peaks = pointwiseMax(all.peaks, sums[part].peaks)
       }
-      return Double(all.product) <= mostContrast * all.least / Double(tiles)
+      return all.areOfMany && Double(all.product) <= mostContrast * all.least / Double(tiles)
     }
   }
 
@@ -142,13 +150,16 @@ extension WinogradConvolution {
       inside += WinogradGrid.four(row) + WinogradGrid.four(row + 1) + WinogradGrid.four(row + 2)
     }
     for tap in 0..<9 {
-      var products = WinogradGrid.Four()
+      var (products, peaks) = (WinogradGrid.Four(), WinogradGrid.Four())
       for y in 0..<4 {
-        products +=
+        let row =
           WinogradGrid.four(gradient.row(image, top + y) + left)
           * WinogradGrid.four(x.row(image, top + y + tap / 3) + left + tap % 3)
+        products += row
+        peaks = pointwiseMax(peaks, row)
       }
       let seen = products.sum()
+      sum.peaks[tap] = max(sum.peaks[tap], peaks.max())
       sum.taps[tap] += Double(seen)
       least = min(least, seen)
     }

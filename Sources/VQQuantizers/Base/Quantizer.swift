@@ -34,7 +34,14 @@ public class Quantizer: Module {
   /// Whether codebooks are fixed: no gradient, statistics, initialization or replacement reaches
   /// them.
   public var isFrozen = false {
-    didSet { for case let child as Quantizer in childModules { child.isFrozen = isFrozen } }
+    didSet {
+      // What an optimizer would still find would move them once more, or at every step.
+      let trained = Set(ownTrainableParameters.map { ObjectIdentifier($0.tensor) })
+      for (_, tensor) in ownParameters where !trained.contains(ObjectIdentifier(tensor)) {
+        if isFrozen { tensor.grad = nil }
+      }
+      for case let child as Quantizer in childModules { child.isFrozen = isFrozen }
+    }
   }
 
   private var childModules: [Module] { children.map(\.module) }

@@ -101,7 +101,7 @@ public final class VectorQuant: CodebookQuantizer {
 
   /// Goes on as a layer that begins with the codebook as it is now: rows that are not those of
   /// `before` have no statistics, counters and gradients of their own past, and k-means does not
-  /// take their place. When no row is left of `before`, phases and running moments begin anew too.
+  /// take their place. Phases and running moments, which are of the whole codebook, begin anew.
   ///
   /// - Parameter names: state that came with the codebook, and stays.
   private func begin(after before: Tensor, with names: Set<String>) {
@@ -109,7 +109,7 @@ public final class VectorQuant: CodebookQuantizer {
     let isNew = rows.count == codeCount
     if !names.contains("initialized") { kMeans.finish() }
     if !names.contains("kmeans_phase") { kMeans.restartPhase() }
-    if isNew, !names.contains("inner_phase") { innerSteps.restartPhase() }
+    if !rows.isEmpty, !names.contains("inner_phase") { innerSteps.restartPhase() }
     if !names.contains("unused_steps") { replacement.forget(rows) }
     if !names.contains("codebook_gradient") {
       if isNew { codebook.grad = nil } else { book.forgetGradient(of: rows) }
@@ -118,7 +118,7 @@ public final class VectorQuant: CodebookQuantizer {
       let ones = [Float](repeating: 1, count: rows.count)
       statistics.restart(rows, weights: names.contains("ema_counts") ? nil : ones, from: codebook)
     }
-    if isNew, !names.contains("affine_started") { book.map.moments?.restart() }
+    if !rows.isEmpty, !names.contains("affine_started") { book.map.moments?.restart() }
   }
 
   // MARK: Module

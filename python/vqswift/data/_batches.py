@@ -128,7 +128,7 @@ class Batches:
 @checked
 def unit_range(images: NDArray[Any]) -> NDArray[np.float32]:
     """Float32 in [0, 1]: uint8 divided by 255, floats as they are."""
-    images = np.asarray(images)
+    images = as_array("unit_range", "images", images)
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
     if images.dtype == object:
@@ -156,4 +156,8 @@ def _checked_labels(labels: NDArray[Any], count: int) -> NDArray[np.int32]:
         raise ValueError(f"[batches] labels {list(labels.shape)}: must be [{count}]")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"[batches] labels of {labels.dtype}: must be integers")
+    if labels.size and not -(1 << 31) <= int(labels.min()) <= int(labels.max()) < 1 << 31:
+        raise ValueError(
+            f"[batches] labels {labels.min()}...{labels.max()}: they do not fit in int32"
+        )
     return labels.astype(np.int32)

@@ -112,7 +112,13 @@ class ImageFolder:
 
     def images(self, indices: NDArray[np.integer]) -> NDArray[np.float32]:
         """The middles of these images, float32 [n, size, size, 3]."""
-        return np.stack([self.image(int(index)) for index in indices])
+        chosen = np.asarray(indices)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not chosen.size:
+            raise TypeError(
+                f"[image_folder] indices of {chosen.dtype} {list(chosen.shape)}: one or more "
+                "integers are required (np.flatnonzero of a mask)"
+            )
+        return np.stack([self.image(int(index)) for index in chosen])
 
     def batches(self, batch_size: int, *, seed: int = 0) -> Iterator[_Batch]:
         """Random crops in random order, epoch after epoch, the next batch read ahead.
@@ -154,14 +160,17 @@ def _is_left_out(name: str) -> bool:
     return name.startswith(".") or name in _NO_CLASSES
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """The image files below a folder."""
+def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The image files below a folder, also through links, but for those that lead back."""
+    here = folder.resolve()
+    if here in above:
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is_left_out(entry.name):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _pictures(Path(entry.path))
+            if entry.is_dir():
+                yield from _pictures(Path(entry.path), (*above, here))
             elif Path(entry.name).suffix.lower() in _SUFFIXES and entry.is_file():
                 yield Path(entry.path)
 

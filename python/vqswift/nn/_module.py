@@ -139,9 +139,8 @@ class Module:
         self, every: bool, seen: set[int] | None = None
     ) -> Iterator[tuple[str, Tensor]]:
         """Parameters by dotted name; with `seen`, those of shared modules and tensors once."""
-        held = self._held_parameters()
         for name, tensor in self._own_parameters(every):
-            if seen is not None and name in held:
+            if seen is not None:
                 if id(tensor) in seen:
                     continue
                 seen.add(id(tensor))

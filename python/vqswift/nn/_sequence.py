@@ -47,7 +47,7 @@ class _Fused(Module):
         parts = [handle for handle in handles if handle is not None]
         if len(parts) < len(handles):
             return None
-        if self._handle is None or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
+        if self._handle is None or [*map(id, parts)] != [*map(id, self._parts)]:
             self._fuse(self._create(parts), parts)
         return self._handle
 

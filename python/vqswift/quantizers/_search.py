@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from operator import index
 from typing import Literal, NoReturn, overload
 
 import numpy as np
@@ -87,6 +89,18 @@ def _refuse_topk(topk: int, codes: int) -> NoReturn:
     )
 
 
+def _power(*arrays: np.ndarray) -> int:
+    """The power of two by which squares of numbers far from 1 neither overflow nor vanish."""
+    largest = max((float(np.abs(array).max()) for array in arrays if array.size), default=0.0)
+    exponent = math.frexp(largest)[1] if math.isfinite(largest) else 0
+    return -exponent if abs(exponent) > 400 else 0
+
+
+def _times(array: np.ndarray, power: int) -> np.ndarray:
+    with np.errstate(over="ignore"):  # a squared distance may be above all that float64 has
+        return np.ldexp(array, power) if power else array
+
+
 def _nearest_in_float64(
     x: np.ndarray, codebook: np.ndarray, return_distances: bool, topk: int | None
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -100,7 +114,10 @@ def _nearest_in_float64(
         _refuse_topk(count, len(codebook))
     codes = np.empty((len(x), count), np.int32)
     distances = np.empty(codes.shape) if return_distances else None
-    _core.nearest_codes_f64(x, codebook, codes, distances)
+    power = _power(x, codebook)
+    _core.nearest_codes_f64(_times(x, power), _times(codebook, power), codes, distances)
+    if distances is not None:
+        distances = _times(distances, -2 * power)
     shape = codes.shape if topk is not None else codes.shape[:1]
     if distances is None:
         return codes.reshape(shape)
@@ -133,7 +150,7 @@ def kmeans(
     32 bits and more, are clustered in float64 and give float64 centroids, all others in float32.
     ValueError for NaN, infinity, no rows or k < 1.
     """
-    seed = checked_word("kmeans", "seed", seed)
+    seed, k = checked_word("kmeans", "seed", seed), index(k)
     points = _points("kmeans", "x", x)
     kind, initial = "kmeans++", None
     if not isinstance(init, str):
@@ -167,5 +184,10 @@ def _kmeans_in_float64(
         )
     centroids = np.empty((k, x.shape[1]))
     codes = np.empty(len(x), np.int32)
-    inertia, count = _core.kmeans_f64(x, iterations, kind, start, seed, centroids, codes)
-    return KMeansResult(centroids, codes, inertia, count)
+    power = _power(x) if start is None else _power(x, start)
+    scaled = None if start is None else _times(start, power)
+    inertia, count = _core.kmeans_f64(
+        _times(x, power), iterations, kind, scaled, seed, centroids, codes
+    )
+    inertia = float(_times(np.array(inertia), -2 * power))
+    return KMeansResult(_times(centroids, -power), codes, inertia, count)

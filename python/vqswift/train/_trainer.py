@@ -94,6 +94,7 @@ class Trainer:
         self._reconstruction_loss = reconstruction_loss or nn.functional.mse_loss
         self._metrics = MetricsFile(metrics, tag)
         self._checkpoint = checkpoint
+        self._is_scheduled = False  # whether the optimizer's rates are those of a schedule
 
     def steps(self, count: int) -> Iterator[StepMetrics]:
         """Run `count` more steps and yields the metrics of each as it is done.
@@ -121,8 +122,12 @@ class Trainer:
                         lines.write(asdict(metrics))
                     yield metrics
         finally:
-            if self.schedule is not None:
-                self.optimizer.scale_lr(1.0)
+            self._end_schedule()
+
+    def _end_schedule(self) -> None:
+        if self._is_scheduled:
+            self.optimizer.scale_lr(1.0)
+        self._is_scheduled = False
 
     def _save(self) -> None:
         from ._checkpoint import save_trainer
@@ -144,7 +149,10 @@ class Trainer:
         start = time.perf_counter()
         images = batch[0] if isinstance(batch, tuple) else batch
         x = Tensor(images)
-        if self.schedule is not None:
+        if self.schedule is None:
+            self._end_schedule()
+        else:
+            self._is_scheduled = True
             self.optimizer.scale_lr(float(self.schedule(self.step)))
         rate = float(self.optimizer.lr)
         reconstruction, info = self.model(x)
