@@ -175,3 +175,25 @@ def test_bright_pixels_of_both_sides_keep_the_bound_of_weight_gradients(
             rows = g.astype(np.float64).reshape(-1, 32)
             bound = 2.0**-17 * (np.abs(rows).T @ np.abs(seen))
             assert (np.abs(found[:, :, i, j] - rows.T @ seen) <= bound).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_uneven_taps_beside_uneven_pixels_keep_the_bound(seed: int) -> None:
+    """What an output sees may be the dull pixels by the large taps and the bright ones by the
+    small."""
+    rng = np.random.default_rng(seed)
+    batch, side = int(rng.integers(1, 3)), int(rng.choice([6, 8, 12]))
+    x, w = rng.normal(size=(batch, side, side, 32)), rng.normal(size=(32, 32, 3, 3))
+    taps = rng.random((1, 1, 3, 3) if seed % 2 else (32, 1, 3, 3)) < 0.3
+    x *= np.where(rng.random((batch, side, side, 1)) < 0.4, 10.0 ** rng.integers(1, 5), 1)
+    w *= np.where(taps, 10.0 ** rng.integers(1, 5), 1)
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    found = vq.nn.functional.conv2d(x, w, padding=1).numpy()
+    wide = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    exact, seen = np.zeros(found.shape), np.zeros(found.shape)
+    for i in range(3):
+        for j in range(3):
+            part, tap = wide[:, i : i + side, j : j + side], w[:, :, i, j].astype(np.float64).T
+            exact += part @ tap
+            seen += np.abs(part) @ np.abs(tap)
+    assert (np.abs(found - exact) <= 2.0**-17 * seen).all()

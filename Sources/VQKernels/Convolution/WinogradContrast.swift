@@ -20,6 +20,9 @@ struct WinogradWeights {
   private(set) var scale: Float = 0
   /// Whether every output is likely to see the largest weights.
   private(set) var areEven = true
+  /// How much less than its share the least tap of an output has of all nine, at most: 1 where all
+  /// are alike. What an output sees of a bright pixel may be so much less.
+  private(set) var unevenness: Float = 1
 }
 
 extension WinogradWeights {
@@ -79,6 +82,7 @@ extension WinogradWeights {
       for o in 0..<outputs where areEven {
         areEven = isEven(
           outputSums[o], largest: nineMax(outputLargest[o]), loneTaps: loneTaps)
+        unevenness = max(unevenness, unevenness(outputSums[o]))
       }
     }
     for i in 0..<inputs { scale = max(scale, share[i]) }
@@ -102,6 +106,13 @@ extension WinogradWeights {
     var sum: Float = 0
     for t in 0..<9 { sum += taps[t] }
     return sum
+  }
+
+  private func unevenness(_ taps: Taps) -> Float {
+    var least = Float.infinity
+    for t in 0..<9 { least = min(least, taps[t]) }
+    let sum = total(taps)
+    return sum > 0 ? sum / (9 * least) : 1
   }
 
   private func nineMax(_ taps: Taps) -> Float {
@@ -144,6 +155,7 @@ extension WinogradConvolution {
           peaks.values + place)
       }
     }
+    let contrast = mostContrast / max(1, weights.unevenness / 2)
     let limit = min(largestSum, largestSum / max(weights.scale, 0x1p-100))
     parallelFor(tiles, grain: 256) { range in
       for tile in range {
@@ -151,7 +163,7 @@ extension WinogradConvolution {
         let (sum, least) = seen(
           sums, image, top, left, rows: min(4, outHeight - top), columns: min(4, outWidth - left))
         let peak = peaks.largest(image, top, left)
-        isUneven[tile] = !(sum <= mostContrast * least && fewest * peak <= least && sum < limit)
+        isUneven[tile] = !(sum <= contrast * least && fewest * peak <= least && sum < limit)
       }
     }
     var count = 0

@@ -143,8 +143,8 @@ def quantize_model(
         range: where the bound of a weight comes from. "he": `he_bound`, for training from initial
             weights. "max": the largest absolute weight. "mse": the least squared error of Q(w).
             "auto": "he" for weights as they were made; of weights that were trained or loaded,
-            "max" where its squared error is below 3/4 of that of "he", as with many bits. Weights
-            beyond the grid that are loaded or assigned afterwards take their range again; training
+            "max" where its squared error is below 3/4 of that of "he", as with many bits. Other
+            weights that are loaded or assigned afterwards take their range again; training
             does not.
         per_channel: a bound for each slice along the weight's first axis (outputs; inputs of a
             transposed convolution). Not with "he", "lsq" or a bound.
