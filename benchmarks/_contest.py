@@ -1,9 +1,9 @@
 """Measures contestants fairly: each in a process of its own, round after round in turn.
 
-A contestant is a command that answers every line that it reads with one JSON object: ``case NAME``
-with ``{"facts": {...}}`` when it is ready for that case, ``measure`` with ``{"seconds": {way:
-[...]}}``, the seconds of each of its ways, and either with ``{"skip": reason}`` when it cannot.
-``_serve`` is the contestant's side.
+A contestant is a command that answers every line that it reads with one JSON object: `case NAME`
+with `{"facts": {...}}` when it is ready for that case, `measure` with ``{"seconds": {way:
+[...]}}`, the seconds of each of its ways, and either with `{"skip": reason}`` when it cannot.
+`_serve` is the contestant's side.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Outcome:
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment without variables that pin kernels, and with ``variables``."""
+    """The environment without variables that pin kernels, and with `variables`."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -97,7 +97,7 @@ def contest(
     conditions: Mapping[str, Callable[[], AbstractContextManager[Any]]] | None = None,
     pause: float = 0.2,
 ) -> list[Outcome]:
-    """Runs, case after case, ``rounds`` rounds in which every contestant measures once, in turn.
+    """Runs, case after case, `rounds` rounds in which every contestant measures once, in turn.
 
     A round is measured under every condition, within the context that it names. The pause before
     each measurement lets the threads of the contestant before fall asleep.

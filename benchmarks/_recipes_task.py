@@ -31,7 +31,7 @@ CONVOLUTIONS = {
 
 @dataclass(frozen=True)
 class Task:
-    """Training and evaluation images, ``[n, 32, 32, 3]`` uint8, and the seed of everything."""
+    """Training and evaluation images, `[n, 32, 32, 3]` uint8, and the seed of everything."""
 
     training: np.ndarray
     evaluated: np.ndarray
@@ -65,7 +65,7 @@ class Task:
 class Outcome:
     """The first and last losses, seconds of training, and the evaluation.
 
-    ``mse`` is the mean over all elements of images in [-1, 1], ``perplexity`` 2^H of the codes of
+    `mse` is the mean over all elements of images in [-1, 1], `perplexity` 2^H of the codes of
     all evaluation images together, 0 without a quantizer.
     """
 
@@ -82,7 +82,7 @@ Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
 def run(task: Task, step: Step, finish: Callable[[], Evaluate]) -> Outcome:
-    """Trains, then evaluates with what ``finish`` gives."""
+    """Trains, then evaluates with what `finish` gives."""
     start = time.perf_counter()
     losses = [step(x) for x in task.batches()]
     seconds = time.perf_counter() - start
@@ -105,7 +105,7 @@ def run(task: Task, step: Step, finish: Callable[[], Evaluate]) -> Outcome:
 def load(seed: int, *, holdout: bool, iterations: int = ITERATIONS) -> Task:
     """CIFAR-10's first 8,000 training images and first 2,000 test images.
 
-    ``holdout``: the last 1,000 of those 8,000 are evaluated instead and not trained on.
+    `holdout`: the last 1,000 of those 8,000 are evaluated instead and not trained on.
     """
     training = data.cifar10("train").images[:TRAINING]
     if holdout:

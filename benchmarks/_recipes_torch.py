@@ -46,7 +46,7 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
 
 
 class Autoencoder(nn.Module):
-    """Images ``[n, 3, 32, 32]`` through 8x8 vectors of 32 elements."""
+    """Images `[n, 3, 32, 32]` through 8x8 vectors of 32 elements."""
 
     def __init__(self, quantizer: nn.Module | None) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ SETTINGS: dict[str, vq.recipes.Recipe | None] = {
 
 
 class Autoencoder(vq.nn.Module):
-    """Images ``[n, 32, 32, 3]`` through 8x8 vectors of 32 elements."""
+    """Images `[n, 32, 32, 3]` through 8x8 vectors of 32 elements."""
 
     def __init__(self, quantizer: Any | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The table of ``benchmarks/README.md``, made of the JSON files that the benchmarks left."""
+"""The table of `benchmarks/README.md`, made of the JSON files that the benchmarks left."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def has_cpu_flag(flag: str) -> bool:
 
 
 def save(name: str, options: argparse.Namespace, document: dict[str, Any]) -> Path:
-    """Writes ``<name>.json`` into the folder of the results, a smoke run's into ``quick`` there."""
+    """Writes `<name>.json` into the folder of the results, a smoke run's into `quick` there."""
     head = {
         "command": command_line(sys.argv),
         "date": datetime.date.today().isoformat(),

@@ -1,4 +1,4 @@
-"""The contestant's side of ``_contest``."""
+"""The contestant's side of `_contest`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def torch_needs_core_types() -> None:
 
 
 def timed(call: Callable[[], object], repeats: int = 3, slow: float = 0.3) -> list[float]:
-    """Seconds of ``repeats`` calls after one that warms up; of one call when it is ``slow``."""
+    """Seconds of `repeats` calls after one that warms up; of one call when it is `slow`."""
     if seconds_of(call) > slow:
         repeats = 1
     return [seconds_of(call) for _ in range(repeats)]

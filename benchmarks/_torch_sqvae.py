@@ -1,4 +1,4 @@
-"""The SQ-VAE backbone for 32x32 in PyTorch, with the state names of ``vqswift.models.SQVAE``."""
+"""The SQ-VAE backbone for 32x32 in PyTorch, with the state names of `vqswift.models.SQVAE`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class Residual(nn.Module):
-    """``x + body(x)``, body: ReLU, 3x3, norm, ReLU, 1x1, norm."""
+    """`x + body(x)`, body: ReLU, 3x3, norm, ReLU, 1x1, norm."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Quantizer(nn.Module):
 
 
 class SQVAE(nn.Module):
-    """Encoder, quantizer and decoder; images are ``[n, 3, 32, 32]`` in [0, 1]."""
+    """Encoder, quantizer and decoder; images are `[n, 3, 32, 32]` in [0, 1]."""
 
     def __init__(self, width: int, codes: int, beta: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What was measured against its bar: the rows of the table in ``benchmarks/README.md``."""
+"""What was measured against its bar: the rows of the table in `benchmarks/README.md`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HEADER = ("work", "measured", "peer's best", "ratio", "bar", "verdict")
 class Comparison:
     """A measurement and its bar.
 
-    ``value`` is what the bar speaks of, in ``unit``; None where it was not measured. ``measured``
-    is ours, ``peer`` the peer's best with its core type.
+    `value` is what the bar speaks of, in `unit`; None where it was not measured. `measured`
+    is ours, `peer` the peer's best with its core type.
     """
 
     work: str
@@ -35,7 +35,7 @@ class Comparison:
         return self.value <= self.bar if self.at_most else self.value >= self.bar
 
     def cells(self) -> list[str]:
-        """The cells under ``HEADER``."""
+        """The cells under `HEADER`."""
         ratio = "-" if self.value is None else f"{self.value:.3g}"
         bar = f"at {'most' if self.at_most else 'least'} {self.bar:g} {self.unit}"
         verdict = {True: "met", False: "missed", None: "not measured"}[self.met]
@@ -45,7 +45,7 @@ class Comparison:
 def ahead(
     work: str, ours: Outcome | None, peer: Outcome | None, bar: float, unit: str
 ) -> Comparison:
-    """That ours takes at most ``1 / bar`` of the peer's time."""
+    """That ours takes at most `1 / bar` of the peer's time."""
     value = peer.median / ours.median if ours and peer else None
     return Comparison(work, milliseconds(ours), labelled(peer), value, bar, unit)
 
@@ -53,7 +53,7 @@ def ahead(
 def beside(
     work: str, ours: Outcome | None, other: Outcome | None, bar: float, unit: str
 ) -> Comparison:
-    """That ours takes at most ``bar`` of the time of another of ours."""
+    """That ours takes at most `bar` of the time of another of ours."""
     value = ours.median / other.median if ours and other else None
     return Comparison(work, milliseconds(ours), labelled(other), value, bar, unit, at_most=True)
 

@@ -1,10 +1,10 @@
-"""Runs the benchmarks, refreshes the table in ``benchmarks/README.md``, keeps the measurements.
+"""Runs the benchmarks, refreshes the table in `benchmarks/README.md`, keeps the measurements.
 
     python -m benchmarks.all [--only NAME ...] [--quick] [--peer-python PYTHON]
 
-What is not named by ``--only`` is taken from an earlier run; ``--only`` alone runs nothing and
+What is not named by `--only` is taken from an earlier run; `--only` alone runs nothing and
 makes the table anew. The JSON files that the table is made of are copied to results/benchmarks. A
-smoke run (``--quick``) changes neither.
+smoke run (`--quick`) changes neither.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The time of ``import vqswift`` beyond that of NumPy, each in a fresh process.
+"""The time of `import vqswift` beyond that of NumPy, each in a fresh process.
 
 python -m benchmarks.import_time [--rounds 15] [--quick]
 """

@@ -137,7 +137,7 @@ def disagreement(objectives: dict[str, float]) -> float | None:
 
 
 def data(sizes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors ``[n, d]`` and the centroids ``[k, d]`` to start from, some of them."""
+    """Vectors `[n, d]` and the centroids `[k, d]` to start from, some of them."""
     n, k, d = sizes
     random = np.random.default_rng(0)
     x = random.standard_normal((n, d), dtype=np.float32)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.nearest_code [--data far] [--rounds 7] [--quick] [--peer-python PYTHON]
 
-Vectors and codebook are standard normal, or with ``--data far`` that plus 1000 in every element.
+Vectors and codebook are standard normal, or with `--data far` that plus 1000 in every element.
 All get their inputs in their own form (tensors, an index that is built) before the timing; vqswift
 is also timed from NumPy arrays. Codes of 512 rows are compared with the arg-min in Float64: ours
 must equal it, and how many of a peer's differ is told.
@@ -167,7 +167,7 @@ def _print_case(
 
 
 def data(sizes: tuple[int, int, int], kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors ``[n, d]`` and codebook ``[k, d]``, the same in every process."""
+    """Vectors `[n, d]` and codebook `[k, d]`, the same in every process."""
     n, k, d = sizes
     random = np.random.default_rng(0)
     x, codebook = (random.standard_normal((rows, d), dtype=np.float32) for rows in (n, k))
@@ -281,7 +281,7 @@ def _torch(x: np.ndarray, codebook: np.ndarray) -> tuple[dict[str, Any], Ways]:
 
 
 def promising(tried: dict[str, float | str]) -> list[str]:
-    """The ways that ran in at most ``HOPELESS`` times the best's seconds."""
+    """The ways that ran in at most `HOPELESS` times the best's seconds."""
     ran = {way: seconds for way, seconds in tried.items() if isinstance(seconds, float)}
     return [way for way, seconds in ran.items() if seconds <= HOPELESS * min(ran.values())]
 

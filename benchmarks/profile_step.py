@@ -2,9 +2,9 @@
 
     python -m benchmarks.profile_step [--batches 128 32] [--steps 60] [--top 0]
 
-The network and the step are those of ``train_step.py``. Linux ``perf`` samples the running process
+The network and the step are those of `train_step.py`. Linux `perf` samples the running process
 at 2 kHz of CPU time; a row is the CPU time of a step, summed over threads, in which the innermost
-function is of that kind. ``--top N`` lists the N hottest functions too.
+function is of that kind. `--top N` lists the N hottest functions too.
 """
 
 from __future__ import annotations

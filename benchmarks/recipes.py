@@ -7,7 +7,7 @@ conv 16->32, max-pool 2, quantizer (256 codes of 32 elements), upsample 2, conv 
 upsample 2, conv 16->3, clamp; convolutions are 3x3. L1 loss plus 10 times the commitment loss where
 a setting has no weight of its own, AdamW 3e-4, batch 128, 600 iterations. Both sides start from the
 same weights and see the same batches; that the networks are the same is checked without a
-quantizer. ``--holdout`` evaluates on the last 1,000 training images, which are then not trained on:
+quantizer. `--holdout` evaluates on the last 1,000 training images, which are then not trained on:
 settings are chosen so.
 """
 
@@ -147,7 +147,7 @@ def _path(options: argparse.Namespace) -> Path:
 
 
 def _kept(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """With ``--only``, what an earlier run of the same contest wrote of the other settings."""
+    """With `--only`, what an earlier run of the same contest wrote of the other settings."""
     if not options.only or not _path(options).exists():
         return []
     document = json.loads(_path(options).read_text(encoding="utf-8"))

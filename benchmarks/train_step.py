@@ -7,7 +7,7 @@ SQ-VAE backbone, 64 channels, 1024 codes, plain quantizer, beta 0.95, alpha 5, A
 0.9 and 0.95, weight decay 1e-4, none on the codebook). All start from the same weights on the same
 batches, and the first losses must agree to 1e-4 relative. A step is forward, loss, backward, update
 and reading the loss. Ours is also timed with alternating optimization: the codebook's own AdamW
-inside the forward, once or four times a step. With ``--busy`` every round is measured a second
+inside the forward, once or four times a step. With `--busy` every round is measured a second
 time, with one core held by another process.
 """
 
@@ -160,7 +160,7 @@ def rows_of(batch: int, outcomes: list[Outcome]) -> list[Comparison]:
 
 
 def differing_losses(outcomes: list[Outcome]) -> list[str]:
-    """The labels of those whose first loss is not that of our plain step to ``AGREE``."""
+    """The labels of those whose first loss is not that of our plain step to `AGREE`."""
     losses = {
         o.label: o.facts["first losses"][o.way]
         for o in outcomes
@@ -201,7 +201,7 @@ def _prepare(options: argparse.Namespace, case: str) -> tuple[dict[str, Any], Me
 
 
 def _batches(size: int) -> list[np.ndarray]:
-    """Four batches ``[size, 32, 32, 3]`` of smooth random images in [0, 1]."""
+    """Four batches `[size, 32, 32, 3]` of smooth random images in [0, 1]."""
     random = np.random.default_rng(0)
     coarse = random.random((4, size, 8, 8, 3), dtype=np.float32)
     fine = random.random((4, size, 32, 32, 3), dtype=np.float32)

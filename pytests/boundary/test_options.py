@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pydoc
 import re
@@ -238,3 +239,35 @@ def test_what_is_shown_can_be_called() -> None:
     optimizer = optim.AdamW(nn.Linear(2, 2).parameters(), lr=0.5)
     assert repr(optimizer).startswith("AdamW(lr=0.5, betas=(0.9, 0.999), ")
     assert repr(optim.cosine_schedule(10)).startswith("cosine_schedule(total_steps=10, ")
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "make"),
+    [
+        ("optimizer", "sgd", optim.SGD),
+        ("optimizer", "adam", optim.Adam),
+        ("optimizer", "adamw", optim.AdamW),
+        ("schedule", "constant", optim.constant_schedule),
+        ("schedule", "step", optim.step_schedule),
+        ("schedule", "cosine", optim.cosine_schedule),
+        ("estimator", "cosine", vq.estimators.cosine),
+        ("estimator", "reste", vq.estimators.reste),
+        ("estimator", "ewgs", vq.estimators.ewgs),
+        ("estimator", "ede", vq.estimators.ede),
+    ],
+)
+def test_other_kinds_have_the_defaults_of_the_core(
+    family: str, kind: str, make: Callable[..., Any]
+) -> None:
+    known = {name: initial for name, _, _, initial, *_ in _core.kind_options(family, kind)}
+    told = {
+        name: parameter.default
+        for name, parameter in inspect.signature(make).parameters.items()
+        if isinstance(parameter.default, (bool, int, float, tuple)) and name in known
+    }
+    assert told
+    for name, default in told.items():
+        initial = known[name].capitalize() if isinstance(default, bool) else known[name]
+        assert ast.literal_eval(initial) == (
+            list(default) if isinstance(default, tuple) else default
+        )

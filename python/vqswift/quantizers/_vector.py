@@ -221,7 +221,8 @@ class VectorQuant(CodebookQuantizer):
     Huh et al., "Straightening Out the Straight-Through Estimator", ICML 2023. Calling the layer
     gives `(z_q, info)`. The gradient passes straight through; `info.loss` is
     `(1 - beta) mse(z, sg z_q) + beta mse(sg z, z_q)`, to be added to the task loss times alpha.
-    Options combine unless they contradict each other, which raises ValueError with the reason.
+    Options combine unless they contradict each other, which raises ValueError with the reason, and
+    RuntimeError where an in-place optimizer can own no codebook.
 
     Args:
         feature_size: d, the size of a vector.
