@@ -91,7 +91,9 @@ def _refuse_topk(topk: int, codes: int) -> NoReturn:
 
 def _power(*arrays: np.ndarray) -> int:
     """The power of two by which squares of numbers far from 1 neither overflow nor vanish."""
-    largest = max((float(np.abs(array).max()) for array in arrays if array.size), default=0.0)
+    # Without an array of magnitudes: what is searched may be most of the memory.
+    ends = [end for array in arrays if array.size for end in (array.max(), -array.min())]
+    largest = float(max(ends, default=0.0))
     exponent = math.frexp(largest)[1] if math.isfinite(largest) else 0
     return -exponent if abs(exponent) > 400 else 0
 
