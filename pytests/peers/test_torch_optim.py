@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_optim import SETTINGS, gradients, run
+from optimizer_steps import SETTINGS, gradients, run
 from vqswift import Tensor, optim
 
 EPSILON = 2.0**-23
