@@ -1,8 +1,9 @@
 """Measures contestants fairly: each in a process of its own, round after round in turn.
 
 A contestant is a command that answers every line that it reads with one JSON object: `case NAME`
-with `{"facts": {...}}` when it is ready for that case, `measure` with ``{"seconds": {way:
-[...]}}`, the seconds of each of its ways, and either with `{"skip": reason}`` when it cannot.
+with `{"facts": {...}}` when it is ready for that case, `measure` with
+`{"seconds": {way: [...]}}`, the seconds of each of its ways, and either with `{"skip": reason}`
+when it cannot.
 `_serve` is the contestant's side.
 """
 

@@ -259,3 +259,13 @@ def test_twins_scale_what_was_written_between_fits() -> None:
     optimizer.param_groups[0]["lr"] = 4.0
     twins.fit(iter([batch]), 1)
     assert rates == [0.5, 0.25, 1.0] and optimizer.lr == 4.0
+
+
+def test_rates_of_which_one_is_refused_stay_as_they_were() -> None:
+    a, b = (vq.Tensor(np.ones(2), requires_grad=True) for _ in range(2))
+    optimizer = vq.optim.SGD([{"params": [a], "lr": 0.5}, {"params": [b], "lr": 0.25}], lr=1.0)
+    with pytest.raises(ValueError):
+        optimizer.lrs = [0.1, -1.0]
+    assert list(optimizer.lrs) == [0.5, 0.25] and optimizer.base_lrs == (0.5, 0.25)
+    optimizer.lrs = [0.1, 0.2]
+    assert list(optimizer.lrs) == [0.1, 0.2] and optimizer.base_lrs == (0.1, 0.2)

@@ -351,3 +351,10 @@ def test_gradients_equal_central_differences(
     np.testing.assert_allclose(
         numeric, x.grad.numpy(), atol=size * (60 * step**2 + 8 * EPSILON / step)
     )
+
+
+def test_arrays_that_lie_between_words_are_taken() -> None:
+    values = np.arange(4, dtype=np.float32)
+    array = np.frombuffer(b"x" + values.tobytes(), np.float32, offset=1)
+    assert not array.flags.aligned
+    np.testing.assert_array_equal(vq.Tensor(array).numpy(), values)

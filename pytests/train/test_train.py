@@ -227,3 +227,14 @@ def test_the_perplexity_takes_one_axis_of_counts() -> None:
     huge = np.broadcast_to(np.float32(1), (2**20, 2**20))
     with pytest.raises(ValueError, match=r"^\[perplexity_of\] counts of shape \[1048576, 10485"):
         train.perplexity_of(huge)
+
+
+def test_a_schedule_that_is_taken_away_leaves_the_base_rate() -> None:
+    run = trainer(schedule=lambda step: 0.5)
+    base = run.optimizer.base_lrs[0]
+    rates = []
+    for index, _ in enumerate(run.steps(3)):
+        rates.append(run.optimizer.lr)
+        if index == 0:
+            run.schedule = None
+    assert rates == [0.5 * base, base, base] and run.optimizer.lr == base

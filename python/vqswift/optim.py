@@ -193,8 +193,7 @@ class Optimizer:
             for group, rate in enumerate(before):
                 self._write(group, lr=rate)
             raise
-        for group, value in enumerate(values):
-            self._set_lr(group, value)
+        self._base_lrs, self._is_idle = [*self._lrs], False
 
     @property
     def lr(self) -> float:

@@ -232,11 +232,10 @@ def get(name: str | Estimator) -> Estimator:
 def grid_of(estimator: Estimator, bits: int, bound: float) -> tuple[int, float]:
     """Bits and bound as numbers; TypeError for what is none."""
     try:
-        return index(bits), number(estimator.name, "bound", bound)
-    except TypeError as error:
-        if str(error).startswith("["):
-            raise
+        count = index(bits)
+    except TypeError:
         raise TypeError(f"[{estimator.name}] bits = {bits!r}: an integer is required") from None
+    return count, number(estimator.name, "bound", bound)
 
 
 @checked
