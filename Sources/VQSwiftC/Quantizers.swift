@@ -124,18 +124,18 @@ public func vq_quantizer_update(_ handle: Handle!) -> vq_status {
 
 @_cdecl("vq_quantizer_codebook_count") @implementation
 public func vq_quantizer_codebook_count(_ handle: Handle!) -> Int64 {
-  Int64(((try? box(handle))?.content as? CodebookQuantizer)?.codebookCount ?? 0)
+  Int64(((try? box(handle))?.content as? CodebookQuantizer)?.holders.count ?? 0)
 }
 
-/// A quantizer that has codebook `index`.
+/// The layer of codebook `index` of a quantizer.
 private func holder(
   of index: Int64, _ quantizer: Quantizer, _ operation: String
 ) throws -> CodebookQuantizer {
-  let holder = quantizer as? CodebookQuantizer, count = holder?.codebookCount ?? 0
-  guard let holder, index >= 0, index < count else {
-    throw VQError.index(operation, value: Int(index), bound: count)
+  let all = (quantizer as? CodebookQuantizer)?.holders ?? []
+  guard index >= 0, index < all.count else {
+    throw VQError.index(operation, value: Int(index), bound: all.count)
   }
-  return holder
+  return all[Int(index)]
 }
 
 @_cdecl("vq_quantizer_effective_codebook") @implementation
@@ -144,7 +144,7 @@ public func vq_quantizer_effective_codebook(
 ) -> vq_status {
   produce(out) {
     try enter(handle, "effective_codebook") {
-      try holder(of: index, $0, "effective_codebook").effectiveCodebook(at: Int(index))
+      try holder(of: index, $0, "effective_codebook").effectiveCodebook()
     }
   }
 }
@@ -176,8 +176,7 @@ public func vq_quantizer_set_inplace_optimizer(
   catching {
     let optimizer = try optimizer.map { try object($0, OptimizerBox.self).content }
     try enter(handle, "inplace_optimizer") { quantizer in
-      try holder(of: index, quantizer, "inplace_optimizer")
-        .step(Int(index), inPlaceBy: optimizer)
+      try holder(of: index, quantizer, "inplace_optimizer").stepInPlace(by: optimizer)
     }
   }
 }

@@ -35,12 +35,16 @@ public class Quantizer: Module {
   /// them.
   public var isFrozen = false {
     didSet {
-      // What an optimizer would still find would move them once more, or at every step.
-      let trained = Set(ownTrainableParameters.map { ObjectIdentifier($0.tensor) })
-      for (_, tensor) in ownParameters where !trained.contains(ObjectIdentifier(tensor)) {
-        if isFrozen { tensor.grad = nil }
-      }
+      if isFrozen { dropGradientsOfFrozen() }
       for case let child as Quantizer in childModules { child.isFrozen = isFrozen }
+    }
+  }
+
+  /// What an optimizer would still find would move them once more, or at every step.
+  private func dropGradientsOfFrozen() {
+    let trained = Set(ownTrainableParameters.map { ObjectIdentifier($0.tensor) })
+    for (_, tensor) in ownParameters where !trained.contains(ObjectIdentifier(tensor)) {
+      tensor.grad = nil
     }
   }
 
@@ -73,7 +77,7 @@ public class Quantizer: Module {
   /// The codebooks that `update` moves.
   var averagedCodebooks: [Codebook] { [] }
 
-  private func undefined(_ operation: String) -> VQError {
+  func undefined(_ operation: String) -> VQError {
     .misuse(operation, "\(type(of: self)) defines none")
   }
 

@@ -11,16 +11,16 @@ public class CodebookQuantizer: Quantizer {
   public override var featureSize: Int { options.featureSize }
   public override var codeCount: Int { options.codeCount }
 
-  /// The codebooks that vectors are assigned to, in order.
-  var books: [Codebook] { [] }
-  public var codebookCount: Int { books.count }
+  /// The layers of one codebook each that vectors are assigned to, in order: itself, or its parts.
+  public var holders: [CodebookQuantizer] { [self] }
+  var books: [Codebook] { holders.flatMap(\.books) }
 
-  /// Codebook `index` as vectors are compared with it, [k, code size]: after map and norm. Its
-  /// gradient reaches what the caller's loss trains.
-  public func effectiveCodebook(at index: Int) throws -> Tensor { try books[index].read() }
+  /// The codebook as vectors are compared with it, [k, code size]: after map and norm. Its gradient
+  /// reaches what the caller's loss trains.
+  public func effectiveCodebook() throws -> Tensor { throw undefined("effective_codebook") }
 
-  /// Lets `optimizer` alone step codebook `index`, in training forwards; nil for none.
-  public func step(_ index: Int, inPlaceBy optimizer: Optimizer?) throws {}
+  /// Lets `optimizer` alone step the codebook, in training forwards; nil for none.
+  public func stepInPlace(by optimizer: Optimizer?) throws { throw undefined("inplace_optimizer") }
 
   override var averagedCodebooks: [Codebook] { books.filter { $0.statistics != nil } }
 }

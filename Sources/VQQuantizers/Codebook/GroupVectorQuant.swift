@@ -37,16 +37,7 @@ public final class GroupVectorQuant: CodebookQuantizer {
   override var codeAxes: [Int] { [groups] }
   override var comparedSize: Int { groups * layers[0].options.width }
   override func lossCount(stages: Int) -> Int { layers.count }
-  override var books: [Codebook] { layers.map(\.book) }
-
-  public override func effectiveCodebook(at index: Int) throws -> Tensor {
-    try layers[index].effectiveCodebook()
-  }
-
-  public override func step(_ index: Int, inPlaceBy optimizer: Optimizer?) throws {
-    try layers[index].step(0, inPlaceBy: optimizer)
-  }
-
+  public override var holders: [CodebookQuantizer] { layers }
   public override var children: [(name: String, module: Module)] { parts.children }
 
   /// One for each group, or the one that they share.

@@ -43,15 +43,7 @@ public final class ResidualVectorQuant: CodebookQuantizer {
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
   override func lossCount(stages limit: Int) -> Int { limit }
-  override var books: [Codebook] { layers.map(\.book) }
-
-  public override func effectiveCodebook(at index: Int) throws -> Tensor {
-    try layers[index].effectiveCodebook()
-  }
-
-  public override func step(_ index: Int, inPlaceBy optimizer: Optimizer?) throws {
-    try layers[index].step(0, inPlaceBy: optimizer)
-  }
+  public override var holders: [CodebookQuantizer] { layers }
 
   public override var children: [(name: String, module: Module)] {
     parts.children + (options.norm == .batch && !isProjected ? [("norm", normalizer)] : [])

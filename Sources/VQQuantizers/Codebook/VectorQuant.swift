@@ -66,7 +66,7 @@ public final class VectorQuant: CodebookQuantizer {
     set { innerSteps.optimizer = newValue }
   }
 
-  public override func step(_ index: Int, inPlaceBy optimizer: Optimizer?) throws {
+  public override func stepInPlace(by optimizer: Optimizer?) throws {
     if optimizer != nil { try innerSteps.checkSupport() }
     inplaceOptimizer = optimizer
   }
@@ -74,9 +74,9 @@ public final class VectorQuant: CodebookQuantizer {
   /// The codebook that vectors are compared with, [k, code size]: after the affine or linear map
   /// and the norm. Its gradient reaches what the caller's loss trains: C unless an in-place
   /// optimizer or statistics move it, the map unless all is frozen.
-  public func effectiveCodebook() throws -> Tensor { try book.effective(training: trained) }
-
-  public override func effectiveCodebook(at index: Int) throws -> Tensor { try effectiveCodebook() }
+  public override func effectiveCodebook() throws -> Tensor {
+    try book.effective(training: trained)
+  }
 
   /// What the caller's loss trains.
   private var trained: Codebook.Parts {

@@ -72,10 +72,7 @@ extension Variant {
 
 extension CodebookQuantizer {
   /// The layers whose codebooks vectors are assigned to.
-  var vectorQuants: [VectorQuant] {
-    (self as? GroupVectorQuant)?.layers ?? (self as? ResidualVectorQuant)?.layers
-      ?? [self as! VectorQuant]
-  }
+  var vectorQuants: [VectorQuant] { holders as! [VectorQuant] }
 
   /// Gives every codebook an in-place optimizer of its own.
   func stepInPlace(learningRate: Double = 0.3, momentum: Double = 0.5) throws {
