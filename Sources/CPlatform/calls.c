@@ -103,6 +103,7 @@ static void after_fork_in_child(void) {
   pthread_mutex_init(&forking, NULL);
   atomic_store(&under_way, depth > 0);
   if (has_ghosts) atomic_store(&is_lost, true);
+  vq_forget_thread_number();
   vq_forget_helpers();
   vq_set_thread_count(1);
 }

@@ -11,6 +11,9 @@ bool vq_is_helper(void);
 /// In a forked child, whose helpers are gone.
 void vq_forget_helpers(void);
 
+/// In a forked child, whose thread has another number than Swift's runtime has kept.
+void vq_forget_thread_number(void);
+
 /// The calling thread's floating-point control.
 uint64_t vq_kernel_control(void);
 void vq_set_kernel_control(uint64_t value);
