@@ -55,6 +55,10 @@ public class LearnedStep: Module {
 
   public override var ownBuffers: [NamedTensor] { [("initialized", initialized)] }
 
+  public override var ownStateRules: [(name: String, rule: OptionRule<Float>)] {
+    [("initialized", .zeroOrOne)]
+  }
+
   /// Step and offset that the first batch `x`, not empty, gives; a step of 0 where it gives none.
   ///
   /// - Parameter offset: one that was given already, nil for none.

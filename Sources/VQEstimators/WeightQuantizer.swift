@@ -162,6 +162,10 @@ public final class WeightQuantizer: Module {
 
   public override var ownOptionalBuffers: [NamedTensor] { bounds.map { [("bound", $0)] } ?? [] }
 
+  public override var ownStateRules: [(name: String, rule: OptionRule<Float>)] {
+    [("bound", .aboveZero), ("progress", .fraction)]
+  }
+
   // MARK: Quantizing
 
   /// w of any shape, of the bounds' slices where there are several -> Q(w).

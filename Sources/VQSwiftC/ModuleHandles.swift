@@ -58,11 +58,14 @@ public func vq_module_generators(_ handle: Handle!, _ out: Out!) -> vq_status {
 
 @_cdecl("vq_module_load") @implementation
 public func vq_module_load(
-  _ handle: Handle!, _ names: Texts!, _ tensors: Handles!, _ count: Int64, _ strict: Bool
+  _ handle: Handle!, _ names: Texts!, _ tensors: Handles!, _ count: Int64, _ strict: Bool,
+  _ writes: Bool
 ) -> vq_status {
   catching {
     let state = try named(names, tensors, count)
-    try box(handle).enter("load_state_dict") { try $0.load(state: state, strict: strict) }
+    try box(handle).enter("load_state_dict") {
+      try writes ? $0.load(state: state, strict: strict) : $0.check(state: state, strict: strict)
+    }
   }
 }
 

@@ -59,18 +59,14 @@ public func vq_optimizer_state(_ handle: Handle!, _ out: Out!) -> vq_status {
   produce(out) { NamedList(try object(handle, OptimizerBox.self).content.state) }
 }
 
-@_cdecl("vq_optimizer_check") @implementation
-public func vq_optimizer_check(
-  _ handle: Handle!, _ names: Texts!, _ tensors: Handles!, _ count: Int64
-) -> vq_status {
-  enter(handle, "load_state_dict") { try $0.check(state: try named(names, tensors, count)) }
-}
-
 @_cdecl("vq_optimizer_load") @implementation
 public func vq_optimizer_load(
-  _ handle: Handle!, _ names: Texts!, _ tensors: Handles!, _ count: Int64
+  _ handle: Handle!, _ names: Texts!, _ tensors: Handles!, _ count: Int64, _ writes: Bool
 ) -> vq_status {
-  enter(handle, "load_state_dict") { try $0.load(state: try named(names, tensors, count)) }
+  enter(handle, "load_state_dict") {
+    let state = try named(names, tensors, count)
+    try writes ? $0.load(state: state) : $0.check(state: state)
+  }
 }
 
 @_cdecl("vq_clip_grad_norm") @implementation

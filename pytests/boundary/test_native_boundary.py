@@ -48,8 +48,8 @@ def objects(count: int) -> np.ndarray:
             ["estimator_evaluate", "out", "'O'", "float64"],
         ),
         (lambda: _core.estimator_alpha([0, 2, 1.0]), ["estimator", "list", "handle"]),
-        (lambda: _core.module_load(LAYER, [FLOATS], True), ["TensorHandle", "tuple", "name"]),
-        (lambda: _core.module_load(LAYER, ["ab"], True), ["str", "tuple", "name"]),
+        (lambda: _core.module_load(LAYER, [FLOATS], True, True), ["TensorHandle", "tuple", "name"]),
+        (lambda: _core.module_load(LAYER, ["ab"], True, True), ["str", "tuple", "name"]),
         (
             lambda: _core.optimizer_add_group(_core.optimizer_create("sgd", {}), [1], 0.1, 0.0),
             ["optimizer_add_group", "parameters", "int", "tensor handle"],

@@ -243,22 +243,63 @@ def test_other_colour_spaces_warn_and_name_the_file(tmp_path: Path) -> None:
     assert [warning.filename for warning in caught] == [__file__]
 
 
-def deep_png(pixels: np.ndarray) -> bytes:
+def deep_png(pixels: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
     """A PNG of 16 bits a channel, by its definition."""
+    height, width, channels = pixels.shape
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = [row.astype(">u2").tobytes() for row in pixels]
+    return png(rows, (width, height, 16, colour), transparent)
+
+
+def png(rows: list[bytes], kind: tuple[int, int, int, int], transparent: tuple[int, ...]) -> bytes:
+    """A PNG of unfiltered rows; `kind`: width, height, bits and colour type."""
     import struct
     import zlib
 
-    height, width, channels = pixels.shape
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", *kind, 0, 0, 0)
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    body = chunk(b"IHDR", header)
+    if transparent:
+        body += chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))
+    content = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_one_grey_is_transparent_whatever_its_bits(tmp_path: Path, bits: int, rng) -> None:
+    largest = 2**bits - 1
+    grey = rng.integers(largest + 1, size=(8, 8))
+    grey[0, 0] = transparent = largest // 2
+    digits = (grey[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1
+    rows = [row.tobytes() for row in np.packbits(digits.reshape(8, -1).astype(np.uint8), axis=1)]
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "a.png").write_bytes(png(rows, (8, 8, bits, 0), (transparent,)))
+    expected = np.where(grey == transparent, 1.0, grey / largest)
+    np.testing.assert_allclose(
+        read(tmp_path, background=(255, 255, 255)), shown(expected), atol=1e-6
+    )
+
+
+def test_a_transparent_colour_of_16_bits_is_refused(tmp_path: Path, rng) -> None:
+    pixels = rng.integers(65536, size=(8, 8, 3), dtype=np.uint16)
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "a.png").write_bytes(deep_png(pixels, (300, 2, 3)))
+    images = data.ImageFolder(tmp_path, size=SIZE, background=(255, 255, 255))
+    with (
+        pytest.warns(UserWarning, match="16 bits a channel"),
+        pytest.raises(ValueError, match=r"a\.png: transparent colours of 16 bits"),
+    ):
+        images.image(0)
+
+
+def test_a_tiff_that_goes_from_white_to_black(tmp_path: Path, rng) -> None:
+    grey = rng.integers(65536, size=(8, 8)).astype(np.uint16)
+    folder_of(tmp_path, "a.tif", Image.fromarray(grey), tiffinfo={262: 0})
+    np.testing.assert_allclose(read(tmp_path), shown(1 - grey / 65535), atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])

@@ -85,7 +85,8 @@ def refuses(
 
 def test_a_checkpoint_without_any_one_entry(saved, run, tmp_path: Path) -> None:
     arrays, metadata = saved
-    optional = {"optim.learning_rates", "optim.inplace.0.learning_rates"}
+    numbers = ("learning_rates", "weight_decays")
+    optional = {prefix + name for prefix in ("optim.", "optim.inplace.0.") for name in numbers}
     optional.add("optim.inplace.0.codebook.grad")
     for name in arrays.keys() - optional:
         rest = {n: v for n, v in arrays.items() if n != name}
@@ -151,6 +152,7 @@ def test_a_checkpoint_with_wrong_metadata(saved, run, tmp_path: Path, case: str)
         ("optim.learning_rates", np.array([-1.0]).view(np.int32)),
         ("optim.learning_rates", np.array([np.inf]).view(np.int32)),
         ("optim.learning_rates", np.array([1.0, 1.0]).view(np.int32)),
+        ("optim.weight_decays", np.array([-1.0]).view(np.int32)),
         ("optim.unknown", np.zeros(1, np.float32)),
         ("model.unknown", np.zeros(1, np.float32)),
         ("rng.unknown", np.zeros(6, np.int32)),

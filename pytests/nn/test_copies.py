@@ -179,3 +179,34 @@ def test_a_copy_that_is_made_without_quantization_quantizes() -> None:
         twin = copy.deepcopy(layer)
     z = vq.Generator(1).normal((5, 8))
     np.testing.assert_array_equal(twin(z)[0].numpy(), layer(z)[0].numpy())
+
+
+class Holder(nn.Module):
+    """A module with another's parameter among its own."""
+
+    def __init__(self, parameter: vq.Tensor) -> None:
+        super().__init__()
+        self.weight = parameter
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_parameter_of_two_modules_stays_one(copied: Callable[[Any], Any], order: int) -> None:
+    embedding = nn.Embedding(5, 3)
+    both = [embedding, Holder(embedding.weight)]
+    model = copied(nn.ModuleList(both[::-1] if order else both))
+    assert len(model.parameters()) == 1
+    holder, embedding = model[1 - order], model[order]
+    holder.weight.assign(np.ones((5, 3)))
+    np.testing.assert_array_equal(embedding([2]).numpy(), np.ones((1, 3)))
+
+
+def test_a_state_has_one_value_for_a_tensor_of_two_names() -> None:
+    embedding = nn.Embedding(5, 3)
+    model = nn.ModuleList([embedding, Holder(embedding.weight)])
+    state = model.state_dict()
+    state["1.weight"] = state["1.weight"] + 1
+    before = embedding.weight.numpy()
+    with pytest.raises(ValueError, match=r"0\.weight and 1\.weight are one tensor, and differ"):
+        model.load_state_dict(state)
+    np.testing.assert_array_equal(embedding.weight.numpy(), before)

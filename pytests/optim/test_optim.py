@@ -42,6 +42,7 @@ def test_a_parameter_without_gradient_stays() -> None:
         "0.exp_avg_sq",
         "0.step",
         "learning_rates",
+        "weight_decays",
     ]
     optimizer.zero_grad()
     assert moved.grad is None

@@ -269,3 +269,11 @@ def test_rates_of_which_one_is_refused_stay_as_they_were() -> None:
     assert list(optimizer.lrs) == [0.5, 0.25] and optimizer.base_lrs == (0.5, 0.25)
     optimizer.lrs = [0.1, 0.2]
     assert list(optimizer.lrs) == [0.1, 0.2] and optimizer.base_lrs == (0.1, 0.2)
+
+
+def test_what_is_no_number_or_no_setting_is_refused() -> None:
+    group = two_groups()[2].param_groups[0]
+    with pytest.raises(TypeError, match=r"\[optimizer\] lr = None: a number is required"):
+        group["lr"] = None
+    with pytest.raises(AttributeError, match=r"lr = 0.5: write group\['lr'\]"):
+        group.lr = 0.5

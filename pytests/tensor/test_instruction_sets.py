@@ -53,6 +53,10 @@ def test_every_set_gives_the_same_codes_and_centroids() -> None:
         assert answers[name] == answers["portable"]
 
 
+def test_an_empty_variable_is_none() -> None:
+    assert run_with("").stdout == run_with("avx512bf16").stdout
+
+
 def test_an_unknown_set_is_refused() -> None:
     failed = run_with("sse9")
     assert failed.returncode != 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -143,6 +144,7 @@ REFUSED: list[Callable[[Any], Any]] = [
     lambda x: np.copy(x),
     lambda x: np.split(x, 2),
     lambda x: np.vstack([x, X]),
+    lambda x: np.dot(x, np.zeros((2, x.shape[-1], 2), np.float32)),
 ]
 
 
@@ -220,3 +222,18 @@ def test_a_parameter_is_not_bound_anew_by_an_operator() -> None:
         w **= 2
     with pytest.raises(TypeError, match=r"\.assign"):
         w @= w
+
+
+@pytest.mark.parametrize(
+    "shapes", [((), ()), ((), (3,)), ((2, 3), ()), ((3,), (3,)), ((2, 3, 4), (4,))]
+)
+def test_dot_is_that_of_numpy(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    a, b = (np.arange(1, 1 + math.prod(s), dtype=np.float32).reshape(s) for s in shapes)
+    found = np.dot(vq.Tensor(a, requires_grad=True), b)
+    assert found.requires_grad
+    np.testing.assert_allclose(found.numpy(), np.dot(a, b))
+
+
+def test_integers_of_numpy_on_the_left_are_numbers() -> None:
+    x = vq.Tensor(X, requires_grad=True)
+    np.testing.assert_array_equal((np.int64(2**40) * x).numpy(), X * np.float32(2**40))

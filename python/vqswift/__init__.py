@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # The core takes what it does not know for the best that the CPU runs; a typo is an error here.
 _sets = ("portable", "avx2", "avx512", "avx512bf16")
-if _os.environ.get("VQSWIFT_INSTRUCTIONS", _sets[0]) not in _sets:
+if (_os.environ.get("VQSWIFT_INSTRUCTIONS") or _sets[0]) not in _sets:
     raise ImportError(
         f"VQSWIFT_INSTRUCTIONS = {_os.environ['VQSWIFT_INSTRUCTIONS']!r}: "
         f"must be one of {', '.join(_sets)}"

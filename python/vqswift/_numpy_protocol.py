@@ -76,12 +76,13 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: 
         if ufunc in UFUNCS:
             kept = (Tensor, int, float)
             exponent = ufunc is np.power and isinstance(inputs[1], np.generic)
+            numbers = (int(x) if isinstance(x, np.integer) else x for x in inputs)
             return UFUNCS[ufunc](
                 *(
                     x
                     if type(x) in kept or isinstance(x, Tensor) or (i and exponent)
                     else as_tensor(x)
-                    for i, x in enumerate(inputs)
+                    for i, x in enumerate(numbers)
                 )
             )
     if ufunc not in READERS and any(t.requires_grad for t in _tensors(inputs)):
@@ -229,6 +230,15 @@ def _tensor(value: Any) -> Tensor:
     return as_tensor(value)
 
 
+def _dot(a: Any, b: Any) -> Tensor:
+    a, b = _tensor(a), _tensor(b)
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    if b.ndim > 2:
+        _refuse("dot", "of a right side with more than two axes it has no counterpart on the tape")
+    return a @ b
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sum: _sum,
     np.mean: _mean,
@@ -252,7 +262,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.stack: _stack,
     np.clip: _clip,
     np.where: _where,
-    np.dot: lambda a, b: _tensor(a) @ _tensor(b),
+    np.dot: _dot,
     np.zeros_like: lambda a: _constant(np.zeros_like, a),
     np.ones_like: lambda a: _constant(np.ones_like, a),
     np.full_like: lambda a, fill_value: _constant(np.full_like, a, fill_value),

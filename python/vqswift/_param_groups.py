@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, NoReturn, SupportsIndex
 
+import numpy as np
+
+from ._arguments import refuse
 from ._tensor import Tensor
 
 
@@ -16,6 +19,8 @@ class ParameterGroup(MutableMapping[str, Any]):
     optimizer's other settings are as it was made, and a write of them is refused.
     """
 
+    __slots__ = ("_fixed", "_get", "_write")
+
     def __init__(
         self,
         fixed: dict[str, Any],
@@ -23,6 +28,11 @@ class ParameterGroup(MutableMapping[str, Any]):
         write: dict[str, Callable[[float], None]],
     ) -> None:
         self._fixed, self._get, self._write = fixed, get, write
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.__slots__:
+            raise AttributeError(f"[optimizer] {name} = {value!r}: write group[{name!r}]")
+        object.__setattr__(self, name, value)
 
     @property
     def params(self) -> tuple[Tensor, ...]:
@@ -35,6 +45,8 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key in self._write:
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number, Tensor)):
+                refuse("optimizer", key, value, "a number")
             self._write[key](float(value))
         elif key in self._fixed:
             raise ValueError(
@@ -71,6 +83,8 @@ class Rates(list[float]):
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(index, slice):
             raise TypeError("[optimizer] lrs: write one rate by its index, or all by lrs = [...]")
+        if not isinstance(index, SupportsIndex):
+            refuse("optimizer", "index of lrs", index, "an integer")
         self._write(range(len(self))[index], float(value))
         super().__setitem__(index, float(value))
 

@@ -20,7 +20,7 @@ from ._warning import warn
 
 # Parameters whose gradients were clipped, by identity.
 _clipped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
-_RATES = "learning_rates"
+_RATES, _DECAYS = "learning_rates", "weight_decays"
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
@@ -206,9 +206,11 @@ class Optimizer:
         self.lrs = [value] * len(self.lrs)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Moments and step counts by name, and the groups' base rates as float64 bits."""
+        """Moments and steps by name, and the groups' base rates and decays as float64 bits."""
         state = {n: Tensor._wrap(h).numpy() for n, h in _core.optimizer_state(self._handle)}
-        return state | {_RATES: np.array(self._base_lrs, np.float64).view(np.int32)}
+        numbers = {_RATES: self._base_lrs, _DECAYS: self._decays}
+        bits = {name: np.array(each, np.float64).view(np.int32) for name, each in numbers.items()}
+        return state | bits
 
     def __repr__(self) -> str:
         named = {"lr": self.lr, **self._settings, "weight_decay": self.weight_decay}
@@ -235,29 +237,35 @@ class Optimizer:
         ValueError or TypeError for a state of other parameters, with a negative step or rate, or
         NaN; nothing changes then.
         """
-        pairs, rates = self._checked_state(state)
-        _core.optimizer_load(self._handle, pairs)
+        pairs, rates, decays = self._checked_state(state)
+        _core.optimizer_load(self._handle, pairs, True)
+        if decays is not None:
+            for index, decay in enumerate(decays):
+                self._set_decay(index, decay)
         if rates is not None:
             self.lrs = rates
 
     def _checked_state(
         self, state: Mapping[str, Any]
-    ) -> tuple[list[tuple[str, _core.TensorHandle]], list[float] | None]:
-        """The handles of `state` and its learning rates, which `load_state_dict` takes."""
-        operation = "load_state_dict"
-        pairs = [(name, Tensor(value)._handle) for name, value in state.items() if name != _RATES]
-        _core.optimizer_check(self._handle, pairs)
-        if _RATES not in state:
-            return pairs, None
-        shape = (2 * len(self.lrs),)
-        words = fitted(operation, _RATES, state[_RATES], np.dtype(np.int32), shape)
-        rates = np.ascontiguousarray(words).view(np.float64).tolist()
-        for rate in rates:
-            if not 0 <= rate < math.inf:
-                raise ValueError(
-                    f"[{operation}] {_RATES} {rates}: each must be finite and at least 0"
-                )
-        return pairs, rates
+    ) -> tuple[list[tuple[str, _core.TensorHandle]], list[float] | None, list[float] | None]:
+        """What `load_state_dict` takes of `state`: handles, learning rates and weight decays."""
+        kept = (_RATES, _DECAYS)
+        pairs = [(name, Tensor(value)._handle) for name, value in state.items() if name not in kept]
+        _core.optimizer_load(self._handle, pairs, False)
+        return pairs, self._of_groups(state, _RATES), self._of_groups(state, _DECAYS)
+
+    def _of_groups(self, state: Mapping[str, Any], name: str) -> list[float] | None:
+        """The number of each group that `state` holds under that name; None for none."""
+        if name not in state:
+            return None
+        shape = (2 * len(self._groups),)
+        words = fitted("load_state_dict", name, state[name], np.dtype(np.int32), shape)
+        numbers: list[float] = np.ascontiguousarray(words).view(np.float64).tolist()
+        if not all(0 <= number < math.inf for number in numbers):
+            raise ValueError(
+                f"[load_state_dict] {name} {numbers}: each must be finite and at least 0"
+            )
+        return numbers
 
 
 def _two(betas: Iterable[float]) -> tuple[float, ...]:

@@ -370,9 +370,9 @@ VQ_QUICK vq_status vq_module_optional_buffers(const vq_module *module, vq_named_
 /// first.
 VQ_QUICK vq_status vq_module_generators(const vq_module *module, vq_named_tensors **out);
 /// Copies named tensors into parameters and buffers. `strict`: every name once, none else. After a
-/// failure nothing has changed.
+/// failure nothing has changed. `writes`: false to find out what would fail.
 VQ_CHECKED vq_status vq_module_load(vq_module *module, const char *const *names VQ_LIST(count),
-    const vq_tensor *const *tensors VQ_LIST(count), int64_t count, bool strict);
+    const vq_tensor *const *tensors VQ_LIST(count), int64_t count, bool strict, bool writes);
 /// Sets the counters of all generators, each named once and of the same seed and stream.
 VQ_QUICK vq_status vq_module_load_generators(vq_module *module,
     const char *const *names VQ_LIST(count), const vq_tensor *const *tensors VQ_LIST(count),
@@ -565,14 +565,11 @@ VQ_QUICK vq_status vq_optimizer_set_group(
     vq_optimizer *optimizer, int64_t group, double learning_rate, double weight_decay);
 VQ_CHECKED vq_status vq_optimizer_step(vq_optimizer *optimizer);
 VQ_QUICK vq_status vq_optimizer_zero_grad(vq_optimizer *optimizer);
-/// Whether `vq_optimizer_load` would take this state; nothing changes.
-VQ_QUICK vq_status vq_optimizer_check(const vq_optimizer *optimizer,
-    const char *const *names VQ_LIST(count), const vq_tensor *const *tensors VQ_LIST(count),
-    int64_t count);
 VQ_CHECKED vq_status vq_optimizer_state(const vq_optimizer *optimizer, vq_named_tensors **out);
+/// `writes`: false to find out what would fail.
 VQ_CHECKED vq_status vq_optimizer_load(vq_optimizer *optimizer,
     const char *const *names VQ_LIST(count), const vq_tensor *const *tensors VQ_LIST(count),
-    int64_t count);
+    int64_t count, bool writes);
 /// Scales the gradients so that their joint L2 norm is at most `maximum`; gives the norm before.
 VQ_CHECKED vq_status vq_clip_grad_norm(
     const vq_tensor *const *parameters VQ_LIST(count), int64_t count, float maximum, float *norm);

@@ -71,7 +71,7 @@ struct SafetensorsHeader {
     guard !member.name.utf8.contains(0) else {
       throw VQError.format(path, "a tensor's name holds U+0000, which is not read")
     }
-    guard case .object(let fields) = member.value, fields.count == 3,
+    guard case .object(let fields) = member.value,
       case .string(let type)? = fields.first(where: { $0.name == "dtype" })?.value,
       case .array(let axes)? = fields.first(where: { $0.name == "shape" })?.value,
       case .array(let offsets)? = fields.first(where: { $0.name == "data_offsets" })?.value,

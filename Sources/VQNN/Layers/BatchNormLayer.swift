@@ -57,6 +57,10 @@ public final class BatchNorm: Module {
     ]
   }
 
+  public override var ownStateRules: [(name: String, rule: OptionRule<Float>)] {
+    [("running_var", .atLeastZero), ("num_batches_tracked", .atLeastZero)]
+  }
+
   public override func forward(_ x: Tensor) throws -> Tensor { try forward(x, fusedReLU: false) }
 
   /// The same, followed by ReLU in one operator when `fusedReLU` is set.
@@ -65,7 +69,7 @@ public final class BatchNorm: Module {
       scale: weight, shift: bias, runningMean: runningMean, runningVariance: runningVariance,
       training: isTraining, momentum: momentum, epsilon: epsilon, fusedReLU: fusedReLU)
     if isTraining {
-      try batchCount.assign(try Tensor(codes: [batchCount.codes[0] &+ 1], shape: []))
+      batchCount.mutateCodes { $0[0] = min($0[0], .max - 1) + 1 }
     }
     return y
   }

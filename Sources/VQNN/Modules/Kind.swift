@@ -53,7 +53,12 @@ extension Kind where Parts == ModuleParts, Product == Module {
   public func make(
     _ given: GivenOptions, children: [Module] = [], generator: Generator? = nil
   ) throws -> Module {
-    try make(given, ModuleParts(operation: name, children: children, given: generator))
+    let depth = 1 + (children.map(\.depth).max() ?? 0)
+    guard depth <= Module.deepest else {
+      throw VQError.value(
+        name, "children", "\(depth) levels", "modules nest at most \(Module.deepest) deep")
+    }
+    return try make(given, ModuleParts(operation: name, children: children, given: generator))
   }
 }
 

@@ -33,6 +33,9 @@ open class Module {
   /// State that a state to load may have or leave out, whether or not it is among `ownBuffers` now.
   open var ownOptionalBuffers: [NamedTensor] { [] }
 
+  /// What every element of a parameter or buffer of that name keeps to, without those of children.
+  open var ownStateRules: [(name: String, rule: OptionRule<Float>)] { [] }
+
   /// Generators that forwards draw from, without those of children.
   open var ownGenerators: [(name: String, generator: Generator)] { [] }
 
@@ -66,6 +69,11 @@ extension Module {
     for (_, parameter) in trainableParameters { parameter.grad = nil }
   }
 
+  /// Levels that forwards and walks of the tree go down, in a call each.
+  static var deepest: Int { 1000 }
+
+  var depth: Int { 1 + (children.map(\.module.depth).max() ?? 0) }
+
   private func collect(_ own: (Module) -> [NamedTensor]) -> [NamedTensor] {
     var result: [NamedTensor] = []
     visit { prefix, module in
@@ -95,9 +103,27 @@ extension Module {
   /// throws, none.
   ///
   /// - Parameter strict: refuses names that are missing or unknown; otherwise they are passed over.
-  /// - Throws: `.value` for names, `.shape` and `.type` for tensors that do not fit, `.nonFinite`
+  /// - Throws: `.value` for names and for numbers that no such state has, `.shape` and `.type` for tensors that do not fit, `.nonFinite`
   ///   for NaN and infinity.
   public func load(state: [NamedTensor], strict: Bool = true) throws {
+    let fitting = try checked(state, strict: strict)
+    for (tensor, source) in fitting { try tensor.give(source, isLoaded: true) }
+    let given = Set(state.map { ExactString($0.name) })
+    try visit { prefix, module in
+      let own = (module.ownParameters + module.ownBuffers + module.ownOptionalBuffers).map(\.name)
+      try module.stateDidLoad(Set(own.filter { given.contains(ExactString(prefix + $0)) }))
+    }
+  }
+
+  /// Throws what `load` would throw.
+  public func check(state: [NamedTensor], strict: Bool = true) throws {
+    _ = try checked(state, strict: strict)
+  }
+
+  /// The tensors that `state` is for, each with what it becomes.
+  private func checked(
+    _ state: [NamedTensor], strict: Bool
+  ) throws -> [(tensor: Tensor, source: Tensor)] {
     let operation = "load_state_dict"
     var ordered = self.state
     var own = Set(ordered.map { ExactString($0.name) })
@@ -128,10 +154,11 @@ extension Module {
     let fitting = try ordered.compactMap { name, tensor in
       try given[ExactString(name)].map { (tensor, try tensor.matching($0, name, operation)) }
     }
-    for (tensor, source) in fitting { try tensor.give(source, isLoaded: true) }
     try visit { prefix, module in
-      let own = (module.ownParameters + module.ownBuffers + module.ownOptionalBuffers).map(\.name)
-      try module.stateDidLoad(Set(own.filter { given[ExactString(prefix + $0)] != nil }))
+      for (name, rule) in module.ownStateRules {
+        try given[ExactString(prefix + name)]?.require(rule, operation, prefix + name)
+      }
     }
+    return fitting
   }
 }

@@ -28,6 +28,7 @@ extension OptionRule where Value: BinaryFloatingPoint & Sendable {
   public static var aboveZero: Self {
     OptionRule("must be finite and above 0") { $0.isFinite && $0 > 0 }
   }
+  public static var zeroOrOne: Self { OptionRule("must be 0 or 1") { $0 == 0 || $0 == 1 } }
   public static var fraction: Self { OptionRule("must be in 0...1") { $0 >= 0 && $0 <= 1 } }
   public static var probability: Self {
     OptionRule("must be from 0 to 1") { $0 >= 0 && $0 <= 1 }

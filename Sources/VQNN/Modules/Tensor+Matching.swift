@@ -24,6 +24,14 @@ extension Tensor {
     return source
   }
 
+  /// Throws unless every element, as a float, keeps to `rule`.
+  func require(_ rule: OptionRule<Float>, _ operation: String, _ name: String) throws {
+    for (index, value) in (dtype == .int32 ? codes.map(Float.init) : values).enumerated()
+    where !rule.holds(value) {
+      throw VQError.value(operation, name, "\(value) at flat index \(index)", rule.text)
+    }
+  }
+
   /// Throws unless `source` has this shape and element type.
   func requireMatch(_ source: Tensor, _ name: String, _ operation: String) throws {
     guard source.dtype == dtype else {

@@ -33,6 +33,10 @@ final class VectorNormalizer: Module {
     return [("running_mean", runningMean), ("running_var", runningVariance)]
   }
 
+  override var ownStateRules: [(name: String, rule: OptionRule<Float>)] {
+    [("running_var", .atLeastZero)]
+  }
+
   /// The rows [m rowsPerVector, d] of the m vectors of `selection` normalized; `isUpdating` lets a
   /// training forward move running moments.
   func normalized(

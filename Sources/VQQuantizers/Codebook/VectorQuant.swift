@@ -146,6 +146,13 @@ public final class VectorQuant: CodebookQuantizer {
       + (book.map.moments?.buffers ?? []) + (book.statistics?.buffers ?? [])
   }
 
+  public override var ownStateRules: [(name: String, rule: OptionRule<Float>)] {
+    let counts = ["unused_steps", "inner_phase", "kmeans_phase", "ema_counts", "ema_pending_counts"]
+    let moments = ["temperature", "affine_vector_variance", "affine_code_variance"]
+    return (counts + moments).map { ($0, .atLeastZero) }
+      + ["initialized", "affine_started"].map { ($0, .zeroOrOne) }
+  }
+
   override var writtenState: WrittenState {
     WrittenState(
       tensors: [codebook] + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),

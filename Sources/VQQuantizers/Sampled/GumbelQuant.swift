@@ -86,6 +86,7 @@ public final class GumbelQuant: Quantizer {
   public override var ownParameters: [NamedTensor] { [("codebook", codebook)] }
   public override var ownTrainableParameters: [NamedTensor] { isFrozen ? [] : ownParameters }
   public override var ownBuffers: [NamedTensor] { sampling.buffers }
+  public override var ownStateRules: [(name: String, rule: OptionRule<Float>)] { sampling.rules }
   public override var children: [(name: String, module: Module)] { [("projection", projection)] }
 
   override func quantizeRows(

@@ -13,11 +13,12 @@ public struct GumbelSchedule {
   public init() {}
 
   static let least: Float = 1e-6
+  static let range = OptionRule<Float>("must be finite and at least 1e-06") {
+    $0.isFinite && $0 >= least
+  }
 
   public static let table = OptionTable(GumbelSchedule()) {
-    Option(
-      "temperature", \.temperature,
-      OptionRule("must be finite and at least 1e-06") { $0.isFinite && $0 >= least })
+    Option("temperature", \.temperature, range)
     Option("temperature_decay", \.decay, .share)
     Option("temperature_min", \.minimum)
   } agree: { schedule, operation in
@@ -44,6 +45,8 @@ struct GumbelSampling {
   }
 
   var buffers: [NamedTensor] { [("temperature", temperature), ("generator", generator.state)] }
+
+  var rules: [(name: String, rule: OptionRule<Float>)] { [("temperature", GumbelSchedule.range)] }
 
   /// Weights of the codes, [n, k] like `logits`; anneals the temperature.
   func weights(_ logits: Tensor, _ operation: String) throws -> Tensor {

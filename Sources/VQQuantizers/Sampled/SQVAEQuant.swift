@@ -50,6 +50,7 @@ public final class SQVAEQuant: Quantizer {
     isFrozen ? [("log_variance", logVariance)] : ownParameters
   }
   public override var ownBuffers: [NamedTensor] { sampling.buffers }
+  public override var ownStateRules: [(name: String, rule: OptionRule<Float>)] { sampling.rules }
 
   // MARK: Quantizing
 

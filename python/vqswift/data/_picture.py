@@ -16,6 +16,7 @@ Colour = tuple[int, int, int]
 _WITH_ALPHA = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
 _WITHOUT_PROFILE = frozenset({"CMYK", "YCbCr", "HSV", "LAB"})
 _ORIENTATION = 0x0112  # EXIF
+_PHOTOMETRIC = 262  # TIFF
 _LARGEST = 1 << 27  # pixels of a scaled picture
 
 
@@ -41,14 +42,15 @@ class Picture:
         try:
             with Image.open(path) as file:
                 is_deep = _is_deep(file)
-                info = file.info
-                kind = file.format
+                transparent = _transparent(file)
+                self._is_integer = file.mode != "I" or file.format in ("PNG", "PPM")
+                self._is_inverted = _is_grey(file.mode) and _white_is_zero(file)
                 turned = upright and file.getexif().get(_ORIENTATION, 1) != 1
                 picture = ImageOps.exif_transpose(file) if turned else file
                 picture.load()
                 if is_deep and not _is_grey(picture.mode):
                     self._warn("16 bits a channel are read as 8")
-                self._planes = self._converted(picture, info, kind, background)
+                self._planes = self._converted(picture, transparent, background)
         except MemoryError:
             raise
         except Exception as error:
@@ -69,18 +71,22 @@ class Picture:
         # Bicubic scaling overshoots.
         return np.repeat(pixels.clip(0, 1)[:, :, None], 3, axis=2)
 
-    def _converted(self, picture: Any, info: Any, kind: str | None, background: Any) -> Any:
+    def _converted(self, picture: Any, transparent: Any, background: Any) -> Any:
         """RGB of 8 bits, or one plane of floats in [0, 1]."""
         mode: str = picture.mode
         if _is_grey(mode):
-            return self._grey(picture, info.get("transparency"), kind, background)
+            return self._grey(picture, transparent, background)
         if mode in _WITHOUT_PROFILE:
             self._warn(f"{mode} is converted to RGB without a colour profile")
-        if background is not None and (mode in _WITH_ALPHA or "transparency" in info):
+        if background is not None and (mode in _WITH_ALPHA or transparent is not None):
+            if isinstance(transparent, tuple) and max(transparent) > 255:
+                raise ValueError("transparent colours of 16 bits a channel are not read")
+            if transparent is not None:
+                picture.info["transparency"] = transparent
             return _composite(picture.convert("RGBA"), background)
         return picture.convert("RGB")
 
-    def _grey(self, picture: Any, transparent: Any, kind: str | None, background: Any) -> Any:
+    def _grey(self, picture: Any, transparent: Any, background: Any) -> Any:
         from PIL import Image
 
         values = np.asarray(picture)
@@ -89,10 +95,12 @@ class Picture:
                 low, high = float(values.min()), float(values.max())
                 raise ValueError(f"floats from {low:g} to {high:g}: they must lie in [0, 1]")
             grey = values
-        elif picture.mode != "I" or kind in ("PNG", "PPM"):
+        elif self._is_integer:
             grey = values.astype(np.float32) / np.float32(65535)
         else:
             raise ValueError("integers of 32 bits: no value is known to be white")
+        if self._is_inverted:
+            grey = 1 - grey
         if transparent is None or background is None:
             return Image.fromarray(np.ascontiguousarray(grey, np.float32))
         if len(set(background)) > 1:
@@ -122,6 +130,21 @@ def _is_deep(file: Any) -> bool:
         if file.format == "PPM" and any(isinstance(part, int) and part > 255 for part in layout):
             return True
     return False
+
+
+def _transparent(file: Any) -> Any:
+    """What stands for transparent pixels, as Pillow reads them; None for nothing."""
+    value = file.info.get("transparency")
+    layout = file.tile[0][3] if file.tile else None
+    # Pillow stretches grey of fewer bits to 8, and not the value that is transparent.
+    if file.format == "PNG" and layout in ("L;2", "L;4") and isinstance(value, int):
+        return value * 255 // (2 ** int(layout[2]) - 1)
+    return value
+
+
+def _white_is_zero(file: Any) -> bool:
+    """Whether a TIFF's numbers go from white to black, which Pillow heeds up to 8 bits."""
+    return file.format == "TIFF" and file.tag_v2.get(_PHOTOMETRIC) == 0
 
 
 def _composite(picture: Any, background: Colour) -> Any:

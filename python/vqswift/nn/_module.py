@@ -130,7 +130,10 @@ class Module:
     def _own_buffers(self) -> list[tuple[str, Tensor]]:
         return list(self._buffers.items())
 
-    def _load_own(self, state: dict[str, np.ndarray]) -> None:
+    def _load_own(self, state: dict[str, np.ndarray], writes: bool) -> None:
+        """Load what is no child's; without `writes` only raise what that would raise."""
+        if not writes:
+            return
         targets = dict(self._own_parameters(True) + self._own_buffers())
         for name, value in state.items():
             targets[name].assign(value)
@@ -225,7 +228,7 @@ class Module:
         differs, NaN, infinity or a number that does not fit, TypeError a dtype that does not;
         nothing changes then.
         """
-        self._load(self._checked_state(state, strict))
+        self._load(self._checked_state(state, strict), True)
 
     def _checked_state(self, state: Mapping[str, Any], strict: bool = True) -> dict[str, Any]:
         """The arrays of `state` that are loaded, fitted to what they are loaded into."""
@@ -239,21 +242,30 @@ class Module:
                 f"[load_state_dict] missing {missing}, unexpected {unexpected}: "
                 "every name must be given, and no other"
             )
-        return {
+        found = {
             name: fitted("load_state_dict", name, state[name], tensor.dtype, tensor.shape)
             for name, tensor in own.items()
             if name in state
         }
+        first: dict[int, str] = {}
+        for name in found:
+            other = first.setdefault(id(own[name]), name)
+            if not np.array_equal(found[name], found[other]):
+                raise ValueError(
+                    f"[load_state_dict] {other} and {name} are one tensor, and differ: "
+                    "both must have the same values"
+                )
+        self._load(found, False)
+        return found
 
-    def _load(self, arrays: dict[str, np.ndarray]) -> None:
+    def _load(self, arrays: dict[str, np.ndarray], writes: bool) -> None:
         own = self._own_parameters(True) + self._own_buffers() + self._own_optional_buffers()
         mine = {name for name, _ in own}
-        self._load_own({name: arrays[name] for name in mine if name in arrays})
+        self._load_own({name: arrays[name] for name in mine if name in arrays}, writes)
         for child_name, child in self.named_children():
             prefix = child_name + "."
-            child._load(
-                {name[len(prefix) :]: v for name, v in arrays.items() if name.startswith(prefix)}
-            )
+            below = {n[len(prefix) :]: v for n, v in arrays.items() if n.startswith(prefix)}
+            child._load(below, writes)
 
     def rng_state_dict(self) -> dict[str, np.ndarray]:
         """Seed, stream and counter of each generator that layers draw from, int32 [6], by name.

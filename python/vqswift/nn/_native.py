@@ -108,11 +108,11 @@ class Native(Module):
     def _own_optional_buffers(self) -> list[tuple[str, Tensor]]:
         return [(n, Tensor._wrap(h)) for n, h in _core.module_optional_buffers(self._handle)]
 
-    def _load_own(self, state: dict[str, np.ndarray]) -> None:
+    def _load_own(self, state: dict[str, np.ndarray], writes: bool) -> None:
         added = self._held_parameters().keys() | self._buffers.keys()
-        super()._load_own({name: value for name, value in state.items() if name in added})
+        super()._load_own({n: value for n, value in state.items() if n in added}, writes)
         pairs = [(n, Tensor(value)._handle) for n, value in state.items() if n not in added]
-        _core.module_load(self._handle, pairs, False)
+        _core.module_load(self._handle, pairs, False, writes)
 
     def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
         return _core.module_generators(self._handle)
@@ -137,7 +137,8 @@ class Native(Module):
             "made": (made.kind, dict(made.options)),
             "attributes": attributes,
             "quantizers": self._layer_quantizers(),
-            "state": {name: Tensor._wrap(handle).numpy() for name, handle in state},
+            # What another attribute may hold too is copied once, and put back in its place.
+            "state": {n: self._tensors.get(n, Tensor._wrap(h).numpy()) for n, h in state},
             "generators": {n: Tensor._wrap(h).numpy() for n, h in self._own_generators()},
             "training": self.training,
         }
@@ -159,7 +160,11 @@ class Native(Module):
                 weight = dict(self._own_parameters(True))[f"{name}.weight".lstrip(".")]
                 self.__dict__.setdefault("_weight_quantizers", {})[id(weight)] = quantizer
         pairs = [(name, Tensor(value)._handle) for name, value in copied["state"].items()]
-        _core.module_load(self._handle, pairs, False)
+        _core.module_load(self._handle, pairs, False, True)
+        for name, handle in _core.module_parameters(self._handle, True):
+            if isinstance(value := copied["state"][name], Tensor):
+                value._handle = handle
+                self._tensors[name] = value
         Native._load_generators(self, copied["generators"])
         _core.module_set_training(self._handle, copied["training"])
 
