@@ -231,12 +231,12 @@ def _tensor(value: Any) -> Tensor:
 
 
 def _dot(a: Any, b: Any) -> Tensor:
-    a, b = _tensor(a), _tensor(b)
-    if a.ndim == 0 or b.ndim == 0:
-        return a * b
-    if b.ndim > 2:
+    left, right = _tensor(a), _tensor(b)
+    if left.ndim == 0 or right.ndim == 0:
+        return left * right
+    if right.ndim > 2:
         _refuse("dot", "of a right side with more than two axes it has no counterpart on the tape")
-    return a @ b
+    return left @ right
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -203,7 +203,8 @@ extension Optimizer {
       for (index, parameter) in parameters.enumerated() {
         let state = try settled(index, parameter)
         guard state.step > 0 else { continue }
-        result.append(("\(index).step", try Tensor(codes: [Int32(clamping: state.step)], shape: [])))
+        let step = try Tensor(codes: [Int32(clamping: state.step)], shape: [])
+        result.append(("\(index).step", step))
         for (name, moment) in zip(momentNames, state.moments) {
           result.append(("\(index).\(name)", moment))
         }

@@ -147,9 +147,10 @@ public final class VectorQuant: CodebookQuantizer {
   }
 
   public override var ownStateRules: [(name: String, rule: OptionRule<Float>)] {
-    let counts = ["unused_steps", "inner_phase", "kmeans_phase", "ema_counts", "ema_pending_counts"]
-    let moments = ["temperature", "affine_vector_variance", "affine_code_variance"]
-    return (counts + moments).map { ($0, .atLeastZero) }
+    let counters = ["unused_steps", "inner_phase", "kmeans_phase"]
+    let counts = ["ema_counts", "ema_pending_counts"]
+    let others = ["temperature", "affine_vector_variance", "affine_code_variance"]
+    return (counters + counts + others).map { ($0, .atLeastZero) }
       + ["initialized", "affine_started"].map { ($0, .zeroOrOne) }
   }
 

@@ -144,7 +144,7 @@ def _transparent(file: Any) -> Any:
 
 def _white_is_zero(file: Any) -> bool:
     """Whether a TIFF's numbers go from white to black, which Pillow heeds up to 8 bits."""
-    return file.format == "TIFF" and file.tag_v2.get(_PHOTOMETRIC) == 0
+    return bool(file.format == "TIFF" and file.tag_v2.get(_PHOTOMETRIC) == 0)
 
 
 def _composite(picture: Any, background: Colour) -> Any:

@@ -161,9 +161,9 @@ class Native(Module):
                 self.__dict__.setdefault("_weight_quantizers", {})[id(weight)] = quantizer
         pairs = [(name, Tensor(value)._handle) for name, value in copied["state"].items()]
         _core.module_load(self._handle, pairs, False, True)
-        for name, handle in _core.module_parameters(self._handle, True):
+        for name, parameter in _core.module_parameters(self._handle, True):
             if isinstance(value := copied["state"][name], Tensor):
-                value._handle = handle
+                value._handle = parameter
                 self._tensors[name] = value
         Native._load_generators(self, copied["generators"])
         _core.module_set_training(self._handle, copied["training"])
