@@ -13,8 +13,8 @@ let hasOneDNN: Bool = {
 
 let oneDNN: [Target.Dependency] = hasOneDNN ? ["COneDNN"] : []
 /// Warnings are errors where this is the package that is built.
-let conditions: [SwiftSetting] =
-  [.treatAllWarnings(as: .error)] + (hasOneDNN ? [.define("VQ_ONEDNN")] : [])
+let conditions: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let tensorSettings = conditions + (hasOneDNN ? [.define("VQ_ONEDNN")] : [])
 
 /// The loops over elements are optimized in debug builds too, so that tests train real networks.
 /// Without errno a square root is an instruction, so that loops around it vectorise.
@@ -64,7 +64,7 @@ let package = Package(
       swiftSettings: kernelSettings),
     .target(
       name: "VQTensor", dependencies: ["CPlatform", "COpenBLAS", "VQKernels"] + oneDNN,
-      swiftSettings: conditions),
+      swiftSettings: tensorSettings),
     .target(
       name: "VQNN", dependencies: ["CPlatform", "VQTensor", "VQKernels"], swiftSettings: conditions),
     .target(
@@ -87,7 +87,8 @@ let package = Package(
       swiftSettings: conditions),
     .target(name: "VQTesting", dependencies: ["VQTensor"], path: "Tests/VQTesting"),
     .testTarget(
-      name: "VQTensorTests", dependencies: ["VQTensor", "VQTesting"], swiftSettings: conditions),
+      name: "VQTensorTests", dependencies: ["VQTensor", "VQTesting"],
+      swiftSettings: tensorSettings),
     .testTarget(
       name: "VQNNTests", dependencies: ["VQNN", "VQTesting"], swiftSettings: conditions),
     .testTarget(

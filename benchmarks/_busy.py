@@ -1,4 +1,4 @@
-"""A neighbour: a process that keeps one core busy until it is stopped or its parent has ended.
+"""A neighbor: a process that keeps one core busy until it is stopped or its parent has ended.
 
 python -m benchmarks._busy CORE PARENT
 """

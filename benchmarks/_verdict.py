@@ -47,7 +47,7 @@ def ahead(
 ) -> Comparison:
     """That ours takes at most `1 / bar` of the peer's time."""
     value = peer.median / ours.median if ours and peer else None
-    return Comparison(work, milliseconds(ours), labelled(peer), value, bar, unit)
+    return Comparison(work, milliseconds(ours), labeled(peer), value, bar, unit)
 
 
 def beside(
@@ -55,7 +55,7 @@ def beside(
 ) -> Comparison:
     """That ours takes at most `bar` of the time of another of ours."""
     value = ours.median / other.median if ours and other else None
-    return Comparison(work, milliseconds(ours), labelled(other), value, bar, unit, at_most=True)
+    return Comparison(work, milliseconds(ours), labeled(other), value, bar, unit, at_most=True)
 
 
 def milliseconds(outcome: Outcome | None) -> str:
@@ -63,7 +63,7 @@ def milliseconds(outcome: Outcome | None) -> str:
     return f"{1e3 * outcome.median:.4g} ms" if outcome else ""
 
 
-def labelled(outcome: Outcome | None) -> str:
+def labeled(outcome: Outcome | None) -> str:
     """The median and whose it is."""
     return f"{milliseconds(outcome)}, {outcome.label}" if outcome else ""
 

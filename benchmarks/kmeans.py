@@ -23,7 +23,7 @@ from ._contest import Contestant, Outcome, best, contest, core_types
 from ._results import options_of, save, told
 from ._serve import Measure, seconds_of, serve
 from ._table import print_table
-from ._verdict import HEADER, Comparison, ahead, as_json, labelled, milliseconds
+from ._verdict import HEADER, Comparison, ahead, as_json, labeled, milliseconds
 
 OURS, FAISS, SCIKIT = "vqswift", "faiss Kmeans", "scikit-learn KMeans"
 SIZES, QUICK, ITERATIONS = (262_144, 1024, 64), (8192, 64, 16), 10
@@ -119,7 +119,7 @@ def rows_of(outcomes: list[Outcome], objectives: dict[str, float]) -> list[Compa
         Comparison(
             "k-means++ seeding",
             "" if seconds is None else f"{1e3 * seconds:.4g} ms",
-            labelled(first(SEEDING, SEED, "")),
+            labeled(first(SEEDING, SEED, "")),
             seconds / ours.median if seconds is not None and ours else None,
             1,
             "of our iterations",

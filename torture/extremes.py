@@ -219,7 +219,7 @@ def check_operator(operator: Operator, arrays: list[np.ndarray]) -> None:
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """Of this thread's processor, which neighbours do not add to as they do to the clock's."""
+    """Of this thread's processor, which neighbors do not add to as they do to the clock's."""
     start = time.thread_time()
     run()
     return time.thread_time() - start

@@ -199,25 +199,25 @@ class Pictures:
         from PIL import Image
 
         pixels = np.random.default_rng(0).integers(256, size=(9, 11, 4), dtype=np.uint8)
-        colour, clear = Image.fromarray(pixels[:, :, :3]), Image.fromarray(pixels)
-        grey = Image.fromarray(pixels[:, :, 0])
+        color, clear = Image.fromarray(pixels[:, :, :3]), Image.fromarray(pixels)
+        gray = Image.fromarray(pixels[:, :, 0])
         deep = Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257)
         turned = Image.Exif()
         turned[0x0112] = 6
         kinds: list[tuple[str, Any, dict[str, Any]]] = [
-            ("jpg", colour, {"exif": turned}),
-            ("jpg", colour.convert("CMYK"), {}),
-            ("jpg", grey, {"progressive": True}),
+            ("jpg", color, {"exif": turned}),
+            ("jpg", color.convert("CMYK"), {}),
+            ("jpg", gray, {"progressive": True}),
             ("png", clear, {}),
             ("png", deep, {}),
-            ("png", grey.convert("1"), {}),
-            ("png", colour.quantize(16), {"transparency": 3}),
+            ("png", gray.convert("1"), {}),
+            ("png", color.quantize(16), {"transparency": 3}),
             ("webp", clear, {"lossless": True}),
-            ("bmp", colour, {}),
-            ("ppm", colour, {}),
+            ("bmp", color, {}),
+            ("ppm", color, {}),
             ("tif", deep, {"compression": "tiff_lzw"}),
             ("tif", Image.fromarray(pixels[:, :, 0] / np.float32(255)), {}),
-            ("tif", colour, {"compression": "tiff_deflate"}),
+            ("tif", color, {"compression": "tiff_deflate"}),
         ]
         names = {"jpg": "JPEG", "tif": "TIFF"}
         self.sources = []

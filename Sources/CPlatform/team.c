@@ -2,7 +2,7 @@
 //
 // Helpers sleep or spin briefly until a region opens and take a seat in it; the caller never waits
 // for a helper that has not come. What the caller does wait for is a helper that the system has
-// taken off its CPU for a neighbour: when that repeats, a helper is left out for a while, since on
+// taken off its CPU for a neighbor: when that repeats, a helper is left out for a while, since on
 // one free core alone the work ends sooner than with a second thread that runs every other time
 // slice.
 #define _GNU_SOURCE

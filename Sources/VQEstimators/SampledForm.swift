@@ -27,7 +27,7 @@ struct SampledForm {
       kernel: .samples(samples.h.map { Float($0) }, overGrid: !isCyclical), obstacle: obstacle)
   }
 
-  /// M fixes a boundary by definition, and its neighbours if h is the same on both sides.
+  /// M fixes a boundary by definition, and its neighbors if h is the same on both sides.
   private var obstacle: String? {
     let boundaries = (0..<grid.cells).map { (Double($0) + 0.5) * grid.spacing - grid.bound }
     for place in boundaries + [-grid.bound, grid.bound] {

@@ -3,7 +3,7 @@ import VQTensor
 /// The grid of the uniform weight quantizer (Schoenbauer et al. 2024): 2^bits values from `-bound`
 /// to `bound`, D = 2 * bound / (2^bits - 1) apart.
 ///
-/// A cell lies between neighbours of the grid, a boundary in its middle: Q changes there.
+/// A cell lies between neighbors of the grid, a boundary in its middle: Q changes there.
 public struct UniformGrid: Equatable, Sendable {
   public let bits: Int
   public let bound: Double

@@ -5,7 +5,7 @@ import VQTensor
 public enum SQVAEImageSize: Int {
   /// Gray 28x28, codes 7x7.
   case small = 28
-  /// Colour 32x32, codes 8x8.
+  /// Color 32x32, codes 8x8.
   case large = 32
 }
 

@@ -126,7 +126,7 @@ import VQTesting
     #expect(layer.snapshot == before)
   }
 
-  /// k-means writes the centres, then the map gives them the vectors' moments.
+  /// k-means writes the centers, then the map gives them the vectors' moments.
   @Test func kMeansStartThenMoments() throws {
     let layer = try layer { $0.start = .kMeans }
     let z = try sample([300, 3], seed: 7, mean: 50, scale: 4)

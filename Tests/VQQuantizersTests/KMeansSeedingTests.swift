@@ -5,7 +5,7 @@ import Testing
 @Suite struct KMeansSeedingTests {
   private static let points: [Double] = [0, 1, 3, 7, 12, 13]
 
-  /// The probability of each ordered choice of centres, by the definition of k-means++.
+  /// The probability of each ordered choice of centers, by the definition of k-means++.
   private func probabilities(choosing k: Int) -> [[Int]: Double] {
     let points = Self.points
     var choices = Dictionary(
@@ -26,7 +26,7 @@ import Testing
     return choices
   }
 
-  /// The fourth centre is drawn by weights that do not know the third yet, and may be refused.
+  /// The fourth center is drawn by weights that do not know the third yet, and may be refused.
   @Test func drawsByTheDistributionOfPlusPlus() throws {
     let draws = 6000
     let x = try Tensor(Self.points.map { Float($0) }, shape: [Self.points.count, 1])
@@ -50,7 +50,7 @@ import Testing
   }
 
   /// Equal points leave nothing to draw; the loop of refusals ends.
-  @Test(arguments: [2, 3, 40]) func distinctPointsBoundTheCentres(k: Int) throws {
+  @Test(arguments: [2, 3, 40]) func distinctPointsBoundTheCenters(k: Int) throws {
     let values = [Float](repeating: 1, count: 500) + [Float](repeating: 4, count: 500)
     let result = try kmeans(Tensor(values, shape: [1000, 1]), k: k, iterations: 0, seed: 2)
     #expect(result.centroids.shape == [k, 1])

@@ -94,8 +94,8 @@ import VQTesting
     let weights = try sample([600, 40], seed: 6)
     let fused = try pullback([x], weights) { try $0[0].standardizedColumns().values }
     let plain = try pullback([x], weights) {
-      let centred = try $0[0] - $0[0].mean(axes: [0], keepDims: true)
-      return try centred / (centred.square().mean(axes: [0], keepDims: true) + 1e-5).sqrt()
+      let centered = try $0[0] - $0[0].mean(axes: [0], keepDims: true)
+      return try centered / (centered.square().mean(axes: [0], keepDims: true) + 1e-5).sqrt()
     }
     // The plain side rounds its means of 600 terms to float32.
     #expect(isClose(fused[0].values, plain[0].values, 1e-6))

@@ -78,7 +78,7 @@ import VQTesting
       result.z, k: 8, iterations: 0, initial: .centroids(layer.effectiveCodebook().detached()))
     let again = try kmeans(
       result.z, k: 8, iterations: 5, initial: .centroids(layer.effectiveCodebook().detached()))
-    // The centres are settled.
+    // The centers are settled.
     #expect(again.inertia > 0.99 * reference.inertia)
     let usage = Set(result.q.codes).count
     #expect(usage == 8)

@@ -92,7 +92,7 @@ import VQTesting
     #expect(try layer.quantize(z).activeCodes == 8)
     let settled = try kmeans(
       z, k: 8, iterations: 10, initial: .centroids(layer.effectiveCodebook().detached()))
-    // Ten updates more hardly move the centres.
+    // Ten updates more hardly move the centers.
     #expect(try layer.quantize(z).loss.item() < 1.1 * Float(settled.inertia / 600))
   }
 

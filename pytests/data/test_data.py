@@ -89,7 +89,7 @@ def test_missing_file_lists_where_it_looked(tmp_path):
     )
 
 
-def test_environment_comes_before_the_neighbouring_folder(tmp_path, monkeypatch):
+def test_environment_comes_before_the_neighboring_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("VQSWIFT_DATA", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path)
     roots = data.search_roots()

@@ -84,7 +84,7 @@ def test_a_class_without_pictures_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_grey_of_16_bits_keeps_all_of_them(tmp_path: Path, name: str, rng) -> None:
+def test_gray_of_16_bits_keeps_all_of_them(tmp_path: Path, name: str, rng) -> None:
     pixels = rng.integers(65536, size=(8, 8), dtype=np.uint16)
     pixels[0, :4] = 0, 1, 256, 65535
     root = folder_of(tmp_path, name, Image.fromarray(pixels))
@@ -92,7 +92,7 @@ def test_grey_of_16_bits_keeps_all_of_them(tmp_path: Path, name: str, rng) -> No
     np.testing.assert_array_equal(read(root), expected)
 
 
-def test_grey_of_16_bits_is_scaled_as_8_bits_are(tmp_path: Path, rng) -> None:
+def test_gray_of_16_bits_is_scaled_as_8_bits_are(tmp_path: Path, rng) -> None:
     coarse = rng.integers(80, 176, size=(20, 30), dtype=np.uint8)  # scaling stays in 0...255
     for folder, pixels in (("8", coarse), ("16", coarse.astype(np.uint16) * 257)):
         (tmp_path / folder).mkdir()
@@ -105,21 +105,21 @@ def test_grey_of_16_bits_is_scaled_as_8_bits_are(tmp_path: Path, rng) -> None:
     assert 0.3 < deep.mean() < 0.7
 
 
-def test_bilevel_grey_and_palette_are_exact(tmp_path: Path, rng) -> None:
+def test_bilevel_gray_and_palette_are_exact(tmp_path: Path, rng) -> None:
     bits = rng.integers(2, size=(8, 8)).astype(bool)
-    grey = rng.integers(256, size=(8, 8), dtype=np.uint8)
-    colours = rng.integers(256, size=(16, 3), dtype=np.uint8)
+    gray = rng.integers(256, size=(8, 8), dtype=np.uint8)
+    colors = rng.integers(256, size=(16, 3), dtype=np.uint8)
     chosen = rng.integers(16, size=(8, 8), dtype=np.uint8)
     palette = Image.fromarray(chosen).convert("L").copy()
     palette = Image.frombytes("P", (8, 8), chosen.tobytes())
-    palette.putpalette(colours.tobytes())
+    palette.putpalette(colors.tobytes())
     cases = [
         ("bits.png", Image.fromarray(bits), bits.astype(np.float32)),
-        ("grey.png", Image.fromarray(grey), grey / np.float32(255)),
-        ("grey.bmp", Image.fromarray(grey), grey / np.float32(255)),
-        ("grey.pgm", Image.fromarray(grey), grey / np.float32(255)),
-        ("palette.png", palette, colours[chosen] / np.float32(255)),
-        ("palette.bmp", palette, colours[chosen] / np.float32(255)),
+        ("gray.png", Image.fromarray(gray), gray / np.float32(255)),
+        ("gray.bmp", Image.fromarray(gray), gray / np.float32(255)),
+        ("gray.pgm", Image.fromarray(gray), gray / np.float32(255)),
+        ("palette.png", palette, colors[chosen] / np.float32(255)),
+        ("palette.bmp", palette, colors[chosen] / np.float32(255)),
     ]
     for number, (name, picture, expected) in enumerate(cases):
         root = tmp_path / str(number)
@@ -192,7 +192,7 @@ def test_half_transparent_pixels_mix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("background", [(0, 0), (0, 0, 256), [0, 0, 0], (0.0, 0.0, 0.0)])
-def test_a_background_that_is_no_colour(tmp_path: Path, background: Any) -> None:
+def test_a_background_that_is_no_color(tmp_path: Path, background: Any) -> None:
     folder_of(tmp_path, "a.png", Image.new("L", (8, 8)))
     with pytest.raises(ValueError, match="background .* red, green and blue"):
         data.ImageFolder(tmp_path, size=SIZE, background=background)
@@ -234,7 +234,7 @@ def test_photographs_stand_upright(tmp_path: Path, orientation: int, suffix: str
 # Lossy conversions warn.
 
 
-def test_other_colour_spaces_warn_and_name_the_file(tmp_path: Path) -> None:
+def test_other_color_spaces_warn_and_name_the_file(tmp_path: Path) -> None:
     folder_of(tmp_path, "a.jpg", Image.new("CMYK", (8, 8), (0, 0, 0, 0)))
     images = data.ImageFolder(tmp_path, size=SIZE)
     with pytest.warns(UserWarning, match=r"a\.jpg: CMYK is converted to RGB") as caught:
@@ -246,13 +246,13 @@ def test_other_colour_spaces_warn_and_name_the_file(tmp_path: Path) -> None:
 def deep_png(pixels: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
     """A PNG of 16 bits a channel, by its definition."""
     height, width, channels = pixels.shape
-    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    color = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = [row.astype(">u2").tobytes() for row in pixels]
-    return png(rows, (width, height, 16, colour), transparent)
+    return png(rows, (width, height, 16, color), transparent)
 
 
 def png(rows: list[bytes], kind: tuple[int, int, int, int], transparent: tuple[int, ...]) -> bytes:
-    """A PNG of unfiltered rows; `kind`: width, height, bits and colour type."""
+    """A PNG of unfiltered rows; `kind`: width, height, bits and color type."""
     import struct
     import zlib
 
@@ -270,40 +270,40 @@ def png(rows: list[bytes], kind: tuple[int, int, int, int], transparent: tuple[i
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
-def test_one_grey_is_transparent_whatever_its_bits(tmp_path: Path, bits: int, rng) -> None:
+def test_one_gray_is_transparent_whatever_its_bits(tmp_path: Path, bits: int, rng) -> None:
     largest = 2**bits - 1
-    grey = rng.integers(largest + 1, size=(8, 8))
-    grey[0, 0] = transparent = largest // 2
-    digits = (grey[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1
+    gray = rng.integers(largest + 1, size=(8, 8))
+    gray[0, 0] = transparent = largest // 2
+    digits = (gray[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1
     rows = [row.tobytes() for row in np.packbits(digits.reshape(8, -1).astype(np.uint8), axis=1)]
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "a.png").write_bytes(png(rows, (8, 8, bits, 0), (transparent,)))
-    expected = np.where(grey == transparent, 1.0, grey / largest)
+    expected = np.where(gray == transparent, 1.0, gray / largest)
     np.testing.assert_allclose(
         read(tmp_path, background=(255, 255, 255)), shown(expected), atol=1e-6
     )
 
 
-def test_a_transparent_colour_of_16_bits_is_refused(tmp_path: Path, rng) -> None:
+def test_a_transparent_color_of_16_bits_is_refused(tmp_path: Path, rng) -> None:
     pixels = rng.integers(65536, size=(8, 8, 3), dtype=np.uint16)
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "a.png").write_bytes(deep_png(pixels, (300, 2, 3)))
     images = data.ImageFolder(tmp_path, size=SIZE, background=(255, 255, 255))
     with (
         pytest.warns(UserWarning, match="16 bits a channel"),
-        pytest.raises(ValueError, match=r"a\.png: transparent colours of 16 bits"),
+        pytest.raises(ValueError, match=r"a\.png: transparent colors of 16 bits"),
     ):
         images.image(0)
 
 
 def test_a_tiff_that_goes_from_white_to_black(tmp_path: Path, rng) -> None:
-    grey = rng.integers(65536, size=(8, 8)).astype(np.uint16)
-    folder_of(tmp_path, "a.tif", Image.fromarray(grey), tiffinfo={262: 0})
-    np.testing.assert_allclose(read(tmp_path), shown(1 - grey / 65535), atol=1e-6)
+    gray = rng.integers(65536, size=(8, 8)).astype(np.uint16)
+    folder_of(tmp_path, "a.tif", Image.fromarray(gray), tiffinfo={262: 0})
+    np.testing.assert_allclose(read(tmp_path), shown(1 - gray / 65535), atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_colours_of_16_bits_warn(tmp_path: Path, channels: int, rng) -> None:
+def test_colors_of_16_bits_warn(tmp_path: Path, channels: int, rng) -> None:
     pixels = rng.integers(65536, size=(8, 8, channels), dtype=np.uint16)
     if channels in (2, 4):
         pixels[:, :, -1] = 65535
@@ -312,11 +312,11 @@ def test_colours_of_16_bits_warn(tmp_path: Path, channels: int, rng) -> None:
     images = data.ImageFolder(tmp_path, size=SIZE)
     with pytest.warns(UserWarning, match=r"a\.png: 16 bits a channel are read as 8"):
         found = images.image(0)
-    colours = pixels[:, :, : 3 if channels > 2 else 1] / 65535
-    np.testing.assert_allclose(found, shown(colours), atol=1.01 / 255)
+    colors = pixels[:, :, : 3 if channels > 2 else 1] / 65535
+    np.testing.assert_allclose(found, shown(colors), atol=1.01 / 255)
 
 
-def test_grey_of_16_bits_by_definition(tmp_path: Path, rng) -> None:
+def test_gray_of_16_bits_by_definition(tmp_path: Path, rng) -> None:
     pixels = rng.integers(65536, size=(8, 8, 1), dtype=np.uint16)
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "a.png").write_bytes(deep_png(pixels))

@@ -113,7 +113,7 @@ def least_time(call: Callable[[], object], rounds: int = 7, calls: int = 20) -> 
 
 
 def compared(call: Callable[[], object], peer: Callable[[], object]) -> float:
-    """The ratio of the least times, interleaved; neighbours may disturb a try."""
+    """The ratio of the least times, interleaved; neighbors may disturb a try."""
     ratios = []
     for _ in range(5):
         ratios.append(least_time(call) / least_time(peer))

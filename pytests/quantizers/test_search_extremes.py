@@ -25,7 +25,7 @@ def test_extremes_take_three_times_as_long_at_most(extreme: Any) -> None:
     expected = extreme_search.definition(x.numpy()[rows], codebook.numpy(), 3)
     np.testing.assert_array_equal(vq.nearest_codes(x, codebook)[rows], expected[:, 0])
     np.testing.assert_array_equal(vq.nearest_codes(x, codebook, topk=3)[rows], expected)
-    # Neighbours of the machine disturb a try.
+    # Neighbors of the machine disturb a try.
     ratios: list[float] = []
     while len(ratios) < 6 and min(ratios, default=9) >= extreme_search.TIMED_SLOWER:
         ratios.append(

@@ -13,7 +13,7 @@ from vqswift import data, train
 
 
 def images(count: int, seed: int = 0) -> np.ndarray:
-    """Images of two-colour blocks `[count, 32, 32, 3]` uint8."""
+    """Images of two-color blocks `[count, 32, 32, 3]` uint8."""
     random = np.random.default_rng(seed)
     coarse = random.integers(256, size=(count, 4, 4, 3), dtype=np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)

@@ -134,7 +134,7 @@ _CHEAP: dict[str, _Kind] = {
     "Split": (lambda value: isinstance(value, str), "'train' or 'test'"),
     **dict.fromkeys(("Literal", "Range"), (lambda value: isinstance(value, str), "a string")),
     "DTypeLike": (_is_dtype, "a dtype"),
-    "Colour": (lambda value: isinstance(value, (tuple, list)), "a tuple of three integers"),
+    "Color": (lambda value: isinstance(value, (tuple, list)), "a tuple of three integers"),
     "None": (lambda value: value is None, "None"),
     "Pair": (_is_pair, "an integer or a pair of integers"),
     "Axes": (lambda value: value is None or _is_pair(value), "an axis, a sequence of axes or None"),

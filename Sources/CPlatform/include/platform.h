@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/// Runs `body(context)` on the caller and up to `threads - 1` helpers, fewer where neighbours hold
+/// Runs `body(context)` on the caller and up to `threads - 1` helpers, fewer where neighbors hold
 /// their cores. The bodies must share their work: a helper that comes too late does none.
 void vq_parallel(void (*body)(void *), void *context, int threads);
 

@@ -138,7 +138,7 @@ public final class AssignmentEntropy {
     }
   }
 
-  /// Calls `body` with the group, first row, centred points and logits of every chunk.
+  /// Calls `body` with the group, first row, centered points and logits of every chunk.
   private func forEachChunk(
     _ z: UnsafePointer<Float>,
     _ body: (

@@ -1,13 +1,13 @@
 /// Rows whose weights one partial sum covers.
 private let weightChunk = 512
 
-/// Draws the centres of k-means++: each a point with probability proportional to its squared
-/// distance from the centres before it.
+/// Draws the centers of k-means++: each a point with probability proportional to its squared
+/// distance from the centers before it.
 ///
-/// The weights lag behind: they know the centres up to the last renewal, and so are never too
+/// The weights lag behind: they know the centers up to the last renewal, and so are never too
 /// small. A point drawn by them is taken with probability true weight / known weight, which leaves
 /// the distribution of k-means++ (rejection sampling), and the weights of all points are renewed
-/// once the centres have doubled, by one search for the nearest of the new ones. So n d k log k
+/// once the centers have doubled, by one search for the nearest of the new ones. So n d k log k
 /// additions become one n d k product.
 public final class KMeansSeeding {
   private let n: Int
@@ -21,7 +21,7 @@ public final class KMeansSeeding {
   private var total = 0.0
   /// Elements compared for points that were not taken, since the last renewal.
   private var wasted = 0
-  /// The points taken as centres, in order.
+  /// The points taken as centers, in order.
   public private(set) var rows: [Int] = []
   public var count: Int { rows.count }
 
@@ -44,13 +44,13 @@ public final class KMeansSeeding {
     codes.deallocate()
   }
 
-  /// Takes the point `row` as a centre.
+  /// Takes the point `row` as a center.
   public func add(_ row: Int) {
     (centers + count * d).update(from: x + row * d, count: d)
     rows.append(row)
   }
 
-  /// Takes the next centre; false when every point is one already, or when loops are stopped.
+  /// Takes the next center; false when every point is one already, or when loops are stopped.
   ///
   /// - Parameter uniform: the next draw from [0, 1).
   public func addNext(_ uniform: () -> Double) -> Bool {
@@ -73,7 +73,7 @@ public final class KMeansSeeding {
     return false
   }
 
-  /// Makes the weights those of all centres.
+  /// Makes the weights those of all centers.
   private func renew() {
     let new = count - known
     let start = UnsafePointer(centers + known * d)
@@ -116,7 +116,7 @@ public final class KMeansSeeding {
 }
 
 /// Lowers the weights of the rows in `range` to their squared distance from the nearest of `count`
-/// centres, which `codes` names where it is given; returns the sum.
+/// centers, which `codes` names where it is given; returns the sum.
 private func renewWeights(
   _ x: UnsafePointer<Float>, _ centers: UnsafePointer<Float>, _ codes: UnsafePointer<Int32>?,
   count: Int, _ range: Range<Int>, width d: Int, _ weights: UnsafeMutablePointer<Float>
@@ -132,7 +132,7 @@ private func renewWeights(
   return sum
 }
 
-/// The least squared distance of `point` from `count` centres, in float32: 0 for a centre itself.
+/// The least squared distance of `point` from `count` centers, in float32: 0 for a center itself.
 @inline(__always)
 private func leastSquare(
   _ point: UnsafePointer<Float>, _ centers: UnsafePointer<Float>, count: Int, width d: Int

@@ -159,7 +159,7 @@ public func rectifiedHalvingGradient(
   }
 }
 
-/// The mean of f over a pixel, its right neighbour and the two below, `row` elements on.
+/// The mean of f over a pixel, its right neighbor and the two below, `row` elements on.
 @inline(__always)
 private func meanOfFour(
   _ upper: UnsafePointer<Float>, _ row: Int, _ c: Int, _ out: UnsafeMutablePointer<Float>,

@@ -1,4 +1,4 @@
-/// Axes of size 1 dropped and neighbours merged wherever every operand walks them as one.
+/// Axes of size 1 dropped and neighbors merged wherever every operand walks them as one.
 /// The result has at least one axis.
 func collapse(_ shape: [Int], _ strides: [[Int]]) -> (shape: [Int], strides: [[Int]]) {
   var sizes: [Int] = []

@@ -28,7 +28,7 @@ struct CandidateSearch<Element: SearchElement> {
   let range: Range<Int>
   let wanted: Int
   private let capacity: Int
-  private let points: UnsafeMutablePointer<Float>  // [rows, d], centred
+  private let points: UnsafeMutablePointer<Float>  // [rows, d], centered
   private let scores: UnsafeMutablePointer<Float>  // [rows, tile]
   private let margin: UnsafeMutablePointer<Float>  // [rows]; +inf: rank all codes by the definition
   private let limit: UnsafeMutablePointer<Float>  // [rows], of the scores still taken
@@ -68,8 +68,8 @@ struct CandidateSearch<Element: SearchElement> {
     candidates.deallocate()
   }
 
-  /// Subtracts the centre and bounds the scores, `extra` being what the caller's own terms add to
-  /// the bound for a point of that distance from the centre; returns the first element that is not
+  /// Subtracts the center and bounds the scores, `extra` being what the caller's own terms add to
+  /// the bound for a point of that distance from the center; returns the first element that is not
   /// finite.
   func center(extra: (_ norm: Double) -> Double = { _ in 0 }) -> Int? {
     let d = codebook.d

@@ -104,7 +104,7 @@ final class CenteredCodebook {
     halfNorms.deallocate()
   }
 
-  /// `out` = `row` less the centre, scaled.
+  /// `out` = `row` less the center, scaled.
   @inline(__always)
   func center<Element: SearchElement>(
     _ row: UnsafePointer<Element>, _ out: UnsafeMutablePointer<Float>
@@ -112,7 +112,7 @@ final class CenteredCodebook {
     centerRow(row, center, scale: scale, least: leastElement, width: d, out)
   }
 
-  /// How far a float32 score of a point at distance `norm` from the centre can be from the exact
+  /// How far a float32 score of a point at distance `norm` from the center can be from the exact
   /// `|E|^2/2 - X.E`, where X = x - c, E = e - c and M >= |E|, u = 2^-24:
   ///
   /// - d products in any order, with or without rounding of each, summed with half the norm,
@@ -143,7 +143,7 @@ final class CenteredCodebook {
 }
 
 extension CenteredCodebook {
-  /// Writes `row` minus the centre to `out` and gives a bound of its length; nil where the row is
+  /// Writes `row` minus the center to `out` and gives a bound of its length; nil where the row is
   /// not finite.
   @inline(__always)
   func boundedCenter<Element: SearchElement>(
@@ -156,7 +156,7 @@ extension CenteredCodebook {
   }
 
   /// How far the scores of two codes can stand in the wrong order for a point at distance `norm`
-  /// from the centre, `extra` being what the caller adds to the bound of one; +inf where a score
+  /// from the center, `extra` being what the caller adds to the bound of one; +inf where a score
   /// could overflow.
   func margin(_ norm: Double, extra: Double = 0) -> Float {
     let isSafe = norm < min(1e18, longestPoint) && norm * maximumNorm < 1e36
@@ -164,7 +164,7 @@ extension CenteredCodebook {
   }
 
   /// `margin` by its terms, for the kernels: a + b X + c X^2 + e L bounds it for a point at
-  /// distance X from the centre, while X is below the last but one term; the last is to be added to
+  /// distance X from the center, while X is below the last but one term; the last is to be added to
   /// lengths.
   ///
   /// With codes that rounding to bfloat16 moved by up to `codesLost`, and a point that it moved by

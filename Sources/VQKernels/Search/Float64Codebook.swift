@@ -54,7 +54,7 @@ final class Float64Codebook {
     starts.deallocate()
   }
 
-  /// Writes the centre less `points` [count, d] to `out` and the margin of each one's scores to
+  /// Writes the center less `points` [count, d] to `out` and the margin of each one's scores to
   /// `margins`: how far those of two codes can stand in another order than the sums of the
   /// definition; +inf where a product could overflow, or underflow.
   ///

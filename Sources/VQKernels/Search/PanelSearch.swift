@@ -22,7 +22,7 @@ struct PanelSearch<Element: SearchElement> {
   private let mostDistances: Int
   private var skips = 0
   private let kernels: TileKernels
-  private let points: UnsafeMutablePointer<Float>  // [panelPoints, d], centred
+  private let points: UnsafeMutablePointer<Float>  // [panelPoints, d], centered
   private let panel: UnsafeMutablePointer<Float>  // [d, panelPoints]
   private let pairPanel: UnsafeMutablePointer<Int32>  // [pairs, panelPoints]
   private let maxima: UnsafeMutablePointer<Float>  // [blockTiles, panelPoints]

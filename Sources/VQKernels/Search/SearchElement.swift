@@ -1,6 +1,6 @@
 /// Element types of the points and codes of a search.
 protocol SearchElement: BinaryFloatingPoint {
-  /// `out` = the rows of `x` [count, d] less the centre, times the scale; `squares[r]` = the
+  /// `out` = the rows of `x` [count, d] less the center, times the scale; `squares[r]` = the
   /// squared length of row r, not finite where an element is not.
   static func center(
     _ x: UnsafePointer<Self>, count: Int, _ codebook: CenteredCodebook, _ kernels: TileKernels,

@@ -46,8 +46,8 @@ public final class LayerNorm: Module {
         "layer_norm", [x.shape, shape], "the input must end with the axes that are normalized over")
     }
     let axes = Array((x.rank - shape.count)..<x.rank)
-    let centred = try x - x.mean(axes: axes, keepDims: true)
-    let deviation = try (centred.square().mean(axes: axes, keepDims: true) + epsilon).sqrt()
-    return try centred / deviation * weight + bias
+    let centered = try x - x.mean(axes: axes, keepDims: true)
+    let deviation = try (centered.square().mean(axes: axes, keepDims: true) + epsilon).sqrt()
+    return try centered / deviation * weight + bias
   }
 }

@@ -49,6 +49,8 @@ public final class Option<Options> {
   let set: (inout Options, OptionValue, _ operation: String) throws -> Void
   let value: (Options) -> OptionValue?
   let check: (Options, _ operation: String) throws -> Void
+  /// Without which the option does nothing.
+  private(set) var need: OptionRule<Options>?
 
   private init<Value: OptionType>(
     _ name: String, _ type: Value.Type, _ rule: OptionRule<Value>?, isRequired: Bool,
@@ -113,6 +115,14 @@ public final class Option<Options> {
     return Option(
       name, NumberPair.self, both, isRequired: false,
       get: { NumberPair($0[keyPath: path]) }, set: { $0[keyPath: path] = $1.pair })
+  }
+
+  /// The same, refused as anything but its start where `holds` is false.
+  public func needing(
+    _ what: String, _ holds: @escaping @Sendable (Options) -> Bool
+  ) -> Option {
+    need = OptionRule("it needs \(what)", holds)
+    return self
   }
 
   /// The same option of options that hold these at `path`.
@@ -199,6 +209,12 @@ public struct OptionTable<Options> {
   public func check(_ options: Options, _ operation: String) throws {
     for row in rows { try row.check(options, operation) }
     try agree(options, operation)
+    for row in rows {
+      guard let need = row.need, !need.holds(options) else { continue }
+      let value = row.value(options)
+      guard value != row.value(start) else { continue }
+      throw VQError.value(operation, row.name, value.map { "\($0)" } ?? "none", need.text)
+    }
   }
 
   /// The options that are given by name, the others as at the start; not yet checked.

@@ -31,9 +31,8 @@ public final class ResidualVectorQuant: CodebookQuantizer {
     self.dropout = dropout
     let isProjected = options.width != options.featureSize
     normalizer = try VectorNormalizer(options, width: options.featureSize)
-    var own = options
-    if !isProjected { own.norm = .none }
-    parts = try PartLayers(own, count: stages, isShared: isShared)
+    parts = try PartLayers(
+      isProjected ? options : options.withoutNorm, count: stages, isShared: isShared)
     let seed = options.seeds(stages + 1)[stages]
     generator = try StoredGenerator(Generator(seed: seed, stream: options.stream))
     super.init(options: options)

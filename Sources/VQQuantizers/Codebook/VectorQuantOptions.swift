@@ -132,6 +132,16 @@ public struct VectorQuantOptions: Sendable {
     self.codeCount = codeCount
   }
 
+  /// The same options without `norm` and what goes with it alone.
+  var withoutNorm: Self {
+    let start = Self.table.start
+    var own = self
+    own.norm = .none
+    if codebookNorm != .l2c { own.maximumNorm = start.maximumNorm }
+    if codebookNorm != .group { own.normGroups = start.normGroups }
+    return own
+  }
+
   /// Elements of a code.
   var width: Int { codeSize ?? featureSize }
   var isEMA: Bool { emaDecay > 0 }
@@ -150,13 +160,18 @@ extension VectorQuantOptions {
     Option("sync_nu", \.syncNu, .atLeastZero)
     Option("gradient", \.gradient)
     Option("directional_variance", \.directionalVariance, .atLeastZero)
+      .needing("gradient = directional") { $0.gradient == .directional }
     Option("affine", \.affine)
     Option("affine_lr", \.affineLearningRate, .atLeastZero)
     Option("affine_momentum", \.affineMomentum, .share)
+      .needing("affine = ema") { $0.affine == .ema }
     Option("affine_groups", \.affineGroups)
+      .needing("an affine map: affine_lr above 0, or affine = ema") {
+        $0.affine == .ema || $0.affineLearningRate > 0
+      }
     Option("ema_decay", \.emaDecay, .belowOne)
-    Option("ema_epsilon", \.emaEpsilon, .atLeastZero)
-    Option("ema_manual", \.emaManual)
+    Option("ema_epsilon", \.emaEpsilon, .atLeastZero).needing(emaCodebook, \.isEMA)
+    Option("ema_manual", \.emaManual).needing(emaCodebook, \.isEMA)
     Option("simvq", \.isSimVQ)
     Option("replace_freq", \.replaceFrequency, .atLeast(0))
     Option("init", \.start)
@@ -166,13 +181,18 @@ extension VectorQuantOptions {
     Option("norm", \.norm)
     Option("cb_norm", \.codebookNorm)
     Option("max_norm", \.maximumNorm, .aboveZero)
+      .needing("norm or cb_norm = l2c") { $0.norm == .l2c || $0.codebookNorm == .l2c }
     Option("norm_groups", \.normGroups)
+      .needing("norm or cb_norm = gn") { $0.norm == .group || $0.codebookNorm == .group }
     Option("temperature", \.temperature, .atLeastZero)
     Option("temperature_decay", \.temperatureDecay, .share)
+      .needing("temperature above 0") { $0.temperature > 0 }
     Option("temperature_min", \.temperatureMinimum, .atLeastZero)
+      .needing("temperature above 0") { $0.temperature > 0 }
     Option("orthogonal_weight", \.orthogonalWeight, .atLeastZero)
     Option("entropy_weight", \.entropyWeight, .atLeastZero)
     Option("entropy_temperature", \.entropyTemperature, .aboveZero)
+      .needing("entropy_weight above 0") { $0.entropyWeight > 0 }
     Option("inner_steps", \.innerSteps, .atLeast(1))
     Option(
       "outer_steps", \.outerSteps,
@@ -185,6 +205,7 @@ extension VectorQuantOptions {
   }
 
   private static let largest = Int(Int32.max)
+  private static let emaCodebook = "an EMA codebook: ema_decay above 0"
 
   func check(_ operation: String) throws { try Self.table.check(self, operation) }
 
@@ -219,9 +240,6 @@ extension VectorQuantOptions {
       moments && codeCount / affineGroups < 2, "affine_groups", affineGroups,
       "affine = ema needs at least two codes in a group to have a variance")
     try refuse(
-      affineGroups > 1 && !moments && affineLearningRate == 0, "affine_groups", affineGroups,
-      "it needs an affine map: affine_lr above 0, or affine = ema")
-    try refuse(
       isEMA && syncNu > 0, "sync_nu", syncNu,
       "no optimizer takes the gradient of an EMA codebook: one of sync_nu and ema_decay must be 0")
     try refuse(
@@ -238,8 +256,6 @@ extension VectorQuantOptions {
     try refuse(
       isSimVQ && (moments || affineLearningRate > 0), "affine", moments ? "ema" : "learned",
       "the linear map of SimVQ takes its place: one of them must be off")
-    try refuse(
-      emaManual && !isEMA, "ema_manual", emaManual, "it needs an EMA codebook: ema_decay above 0")
     try refuse(
       temperature > 0 && temperatureMinimum > temperature, "temperature_min", temperatureMinimum,
       "must be at most temperature = \(temperature)")

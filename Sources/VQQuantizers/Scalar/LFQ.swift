@@ -29,9 +29,9 @@ public struct LFQOptions {
     Option("commitment_weight", \.commitmentWeight, .atLeastZero)
     Option("entropy_weight", \.entropyWeight, .atLeastZero)
     Option("diversity", \.diversity, .atLeastZero)
-    Option(
-      "temperature", \.temperature,
-      OptionRule("must be finite and at least 1e-06") { $0.isFinite && $0 >= 1e-6 })
+      .needing("entropy_weight above 0") { $0.entropyWeight > 0 }
+    Option("temperature", \.temperature, GumbelSchedule.range)
+      .needing("entropy_weight above 0") { $0.entropyWeight > 0 }
   } agree: { options, operation in
     let limit = entropyLimit
     guard options.bits <= limit || options.entropyWeight == 0 || options.diversity == 0 else {

@@ -3,8 +3,8 @@ import VQTensor
 
 /// Where k-means begins.
 public enum KMeansStart {
-  /// k-means++: each centre a point drawn with probability proportional to its squared distance
-  /// from the centres before it.
+  /// k-means++: each center a point drawn with probability proportional to its squared distance
+  /// from the centers before it.
   case plusPlus
   /// Distinct points drawn uniformly.
   case random

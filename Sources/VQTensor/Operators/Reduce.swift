@@ -18,7 +18,7 @@ extension Shape {
       : shape.indices.filter { !axes.contains($0) }.map { shape[$0] }
   }
 
-  /// Runs of neighbouring reduced axes as `[outer, length, inner]`, innermost first; each run is
+  /// Runs of neighboring reduced axes as `[outer, length, inner]`, innermost first; each run is
   /// seen after the ones before it were reduced to size 1.
   static func runs(
     _ shape: [Int], over axes: [Int]

@@ -172,6 +172,25 @@ OPTION: dict[str, Case] = {
     ),
 }
 
+# Options that do nothing without another.
+_ALONE: dict[str, tuple[Callable[[], object], str]] = {
+    "directional_variance": (quantizer_after(directional_variance=0.1), "gradient = directional"),
+    "affine_momentum": (quantizer_after(affine_momentum=0.2, affine_lr=1.0), "affine = ema"),
+    "affine_groups": (quantizer_after(affine_groups=2), "an affine map"),
+    "ema_epsilon": (quantizer_after(ema_epsilon=0.1), "an EMA codebook"),
+    "max_norm": (quantizer_after(max_norm=3.0, norm="l2"), "norm or cb_norm = l2c"),
+    "norm_groups": (quantizer_after(norm_groups=2, cb_norm="l2"), "norm or cb_norm = gn"),
+    "temperature_decay": (quantizer_after(temperature_decay=0.9), "temperature above 0"),
+    "temperature_min": (quantizer_after(temperature_min=0.1), "temperature above 0"),
+    "entropy_temperature": (quantizer_after(entropy_temperature=0.5), "entropy_weight above 0"),
+    "diversity": (lambda: vq.LFQ(4, entropy_weight=0, diversity=2.0), "entropy_weight above 0"),
+    "temperature": (lambda: vq.LFQ(4, entropy_weight=0, temperature=1.0), "entropy_weight above 0"),
+}
+OPTION |= {
+    f"{name} alone": (call, ValueError, [f"{name} = ", f"it needs {what}"])
+    for name, (call, what) in _ALONE.items()
+}
+
 # What vectors come with, and calls that the layer's state does not allow.
 CALL: dict[str, Case] = {
     "mask shape": (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._arguments import checked
 from .._warning import warn
-from ._picture import Colour, Picture
+from ._picture import Color, Picture
 
 _SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".tif", ".tiff"}
@@ -33,8 +33,8 @@ class ImageFolder:
     files that are no images by their suffix, and what begins with a dot or stands in a folder that
     a system made for itself (`.ipynb_checkpoints`, `._a.jpg`, `__MACOSX`, `@eaDir`).
 
-    Grey, palettes and transparency are converted exactly, 16-bit grey with all its bits; CMYK and
-    colours of 16 bits a channel with a warning.
+    Gray, palettes and transparency are converted exactly, 16-bit gray with all its bits; CMYK and
+    colors of 16 bits a channel with a warning.
 
     Args:
         folder: with the sub-folders.
@@ -42,10 +42,10 @@ class ImageFolder:
         classes: names of the sub-folders, in the order of the labels; all of them by default.
         upright: turn photographs as their EXIF orientation says; Pillow always turns TIFF files.
         background: red, green and blue, 0 to 255, that show through transparent pixels; `None`
-            leaves transparency out and shows the colours beneath.
+            leaves transparency out and shows the colors beneath.
 
     Raises `FileNotFoundError` without a sub-folder that has images, `ImportError` without
-    Pillow, and `ValueError` for a size below 1 or a background that is no colour. Warns of
+    Pillow, and `ValueError` for a size below 1 or a background that is no color. Warns of
     sub-folders without images: they are classes too.
     """
 
@@ -56,13 +56,13 @@ class ImageFolder:
         size: int,
         classes: list[str] | None = None,
         upright: bool = True,
-        background: Colour | None = (255, 255, 255),
+        background: Color | None = (255, 255, 255),
     ) -> None:
         import PIL  # noqa: F401
 
         if size < 1:
             raise ValueError(f"[image_folder] size {size}: must be at least 1")
-        if background is not None and not _is_colour(background):
+        if background is not None and not _is_color(background):
             raise ValueError(
                 f"[image_folder] background {background!r}: must be red, green and blue, 0 to 255"
             )
@@ -175,7 +175,7 @@ def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def _is_colour(value: object) -> bool:
+def _is_color(value: object) -> bool:
     return (
         isinstance(value, tuple)
         and len(value) == 3

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._warning import warn
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 _WITH_ALPHA = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
 _WITHOUT_PROFILE = frozenset({"CMYK", "YCbCr", "HSV", "LAB"})
@@ -29,12 +29,12 @@ class Picture:
         background: shows through where the picture is transparent; none leaves transparency out.
 
     Raises `ValueError` with the path for a file that cannot be read, or holds numbers of which
-    it is not known which are black and white. Warns where a conversion loses something: colour
-    spaces other than RGB and grey, and colours of 16 bits a channel.
+    it is not known which are black and white. Warns where a conversion loses something: color
+    spaces other than RGB and gray, and colors of 16 bits a channel.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, upright: bool, background: Colour | None
+        self, path: str | os.PathLike[str], *, upright: bool, background: Color | None
     ) -> None:
         from PIL import Image, ImageOps
 
@@ -44,11 +44,11 @@ class Picture:
                 is_deep = _is_deep(file)
                 transparent = _transparent(file)
                 self._is_integer = file.mode != "I" or file.format in ("PNG", "PPM")
-                self._is_inverted = _is_grey(file.mode) and _white_is_zero(file)
+                self._is_inverted = _is_gray(file.mode) and _white_is_zero(file)
                 turned = upright and file.getexif().get(_ORIENTATION, 1) != 1
                 picture = ImageOps.exif_transpose(file) if turned else file
                 picture.load()
-                if is_deep and not _is_grey(picture.mode):
+                if is_deep and not _is_gray(picture.mode):
                     self._warn("16 bits a channel are read as 8")
                 self._planes = self._converted(picture, transparent, background)
         except MemoryError:
@@ -74,19 +74,19 @@ class Picture:
     def _converted(self, picture: Any, transparent: Any, background: Any) -> Any:
         """RGB of 8 bits, or one plane of floats in [0, 1]."""
         mode: str = picture.mode
-        if _is_grey(mode):
-            return self._grey(picture, transparent, background)
+        if _is_gray(mode):
+            return self._gray(picture, transparent, background)
         if mode in _WITHOUT_PROFILE:
-            self._warn(f"{mode} is converted to RGB without a colour profile")
+            self._warn(f"{mode} is converted to RGB without a color profile")
         if background is not None and (mode in _WITH_ALPHA or transparent is not None):
             if isinstance(transparent, tuple) and max(transparent) > 255:
-                raise ValueError("transparent colours of 16 bits a channel are not read")
+                raise ValueError("transparent colors of 16 bits a channel are not read")
             if transparent is not None:
                 picture.info["transparency"] = transparent
             return _composite(picture.convert("RGBA"), background)
         return picture.convert("RGB")
 
-    def _grey(self, picture: Any, transparent: Any, background: Any) -> Any:
+    def _gray(self, picture: Any, transparent: Any, background: Any) -> Any:
         from PIL import Image
 
         values = np.asarray(picture)
@@ -94,18 +94,18 @@ class Picture:
             if not (values.min(initial=0) >= 0 and values.max(initial=1) <= 1):
                 low, high = float(values.min()), float(values.max())
                 raise ValueError(f"floats from {low:g} to {high:g}: they must lie in [0, 1]")
-            grey = values
+            gray = values
         elif self._is_integer:
-            grey = values.astype(np.float32) / np.float32(65535)
+            gray = values.astype(np.float32) / np.float32(65535)
         else:
             raise ValueError("integers of 32 bits: no value is known to be white")
         if self._is_inverted:
-            grey = 1 - grey
+            gray = 1 - gray
         if transparent is None or background is None:
-            return Image.fromarray(np.ascontiguousarray(grey, np.float32))
+            return Image.fromarray(np.ascontiguousarray(gray, np.float32))
         if len(set(background)) > 1:
-            raise ValueError("transparent grey of 16 bits: the background must be grey")
-        shown = np.where(values == transparent, np.float32(background[0] / 255), grey)
+            raise ValueError("transparent gray of 16 bits: the background must be gray")
+        shown = np.where(values == transparent, np.float32(background[0] / 255), gray)
         return Image.fromarray(np.ascontiguousarray(shown, np.float32))
 
     def _warn(self, text: str) -> None:
@@ -116,13 +116,13 @@ class Picture:
         return ValueError(f"[image_folder] {os.fspath(self._path)}: {text}")
 
 
-def _is_grey(mode: str) -> bool:
+def _is_gray(mode: str) -> bool:
     """Whether pixels of this mode are one number of more than 8 bits."""
     return mode in ("I", "F") or mode.startswith("I;16")
 
 
 def _is_deep(file: Any) -> bool:
-    """Whether the file has more than 8 bits a channel, which Pillow keeps of grey alone."""
+    """Whether the file has more than 8 bits a channel, which Pillow keeps of gray alone."""
     for tile in file.tile:
         layout: Sequence[Any] = tile[3] if isinstance(tile[3], (tuple, list)) else (tile[3],)
         if any(isinstance(part, str) and ";16" in part for part in layout):
@@ -136,7 +136,7 @@ def _transparent(file: Any) -> Any:
     """What stands for transparent pixels, as Pillow reads them; None for nothing."""
     value = file.info.get("transparency")
     layout = file.tile[0][3] if file.tile else None
-    # Pillow stretches grey of fewer bits to 8, and not the value that is transparent.
+    # Pillow stretches gray of fewer bits to 8, and not the value that is transparent.
     if file.format == "PNG" and layout in ("L;2", "L;4") and isinstance(value, int):
         return value * 255 // (2 ** int(layout[2]) - 1)
     return value
@@ -147,7 +147,7 @@ def _white_is_zero(file: Any) -> bool:
     return bool(file.format == "TIFF" and file.tag_v2.get(_PHOTOMETRIC) == 0)
 
 
-def _composite(picture: Any, background: Colour) -> Any:
+def _composite(picture: Any, background: Color) -> Any:
     from PIL import Image
 
     behind = Image.new("RGBA", picture.size, (*background, 255))

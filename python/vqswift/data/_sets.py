@@ -114,7 +114,7 @@ def fashion_mnist(split: Split = "train", root: Root = None) -> ImageSet:
 
     Raises as `mnist` does.
     """
-    return _idx_set("fashion-mnist", split, root, "Fashion-MNIST, Zalando SE, MIT licence")
+    return _idx_set("fashion-mnist", split, root, "Fashion-MNIST, Zalando SE, MIT license")
 
 
 @checked

@@ -140,12 +140,12 @@ def quantize_model(
         layers: "conv" for convolutions only, "linear" for dense layers only.
         skip: names of layers that stay as they are; `*` stands for anything.
         bound: of all grids, in place of a range. Not with "lsq".
-        range: where the bound of a weight comes from. "he": `he_bound`, for training from initial
-            weights. "max": the largest absolute weight. "mse": the least squared error of Q(w).
-            "auto": "he" for weights as they were made; of weights that were trained or loaded,
-            "max" where its squared error is below 3/4 of that of "he", as with many bits. Other
-            weights that are loaded or assigned afterwards take their range again; training
-            does not.
+        range: where the bound of a weight comes from; not with "lsq". "he": `he_bound`, for
+            training from initial weights. "max": the largest absolute weight. "mse": the least
+            squared error of Q(w). "auto": "he" for weights as they were made; of weights that were
+            trained or loaded, "max" where its squared error is below 3/4 of that of "he", as with
+            many bits. Other weights that are loaded or assigned afterwards take their range again;
+            training does not.
         per_channel: a bound for each slice along the weight's first axis (outputs; inputs of a
             transposed convolution). Not with "he", "lsq" or a bound.
 
@@ -176,6 +176,8 @@ def quantize_model(
         raise ValueError(f"[quantize_model] bound {bound}: lsq learns its own")
     if range not in ("auto", "he", "max", "mse"):
         raise ValueError(f"[quantize_model] range {range!r}: must be auto, he, max or mse")
+    if estimator == "lsq" and range != "auto":
+        raise ValueError(f"[quantize_model] range {range!r}: lsq learns its own")
     if per_channel and (estimator == "lsq" or bound is not None or range == "he"):
         given = "lsq" if estimator == "lsq" else f"bound {bound}" if range != "he" else "range 'he'"
         raise ValueError(f"[quantize_model] per_channel: {given} is one for a whole layer")
