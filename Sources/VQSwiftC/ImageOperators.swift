@@ -60,3 +60,29 @@ public func vq_tensor_batch_norm(
       epsilon: epsilon)
   }
 }
+
+@_cdecl("vq_tensor_layer_norm") @implementation
+public func vq_tensor_layer_norm(
+  _ x: Handle!, _ weight: Handle!, _ bias: Handle!, _ centers: Bool, _ epsilon: Float, _ out: Out!
+) -> vq_status {
+  produce(out) {
+    let (weight, bias) = (try tensor(weight), try optionalTensor(bias))
+    guard centers || bias == nil else {
+      throw VQError.misuse("rms_norm", "it has no bias")
+    }
+    return try centers
+      ? tensor(x).layerNorm(over: weight.shape, weight: weight, bias: bias, epsilon: epsilon)
+      : tensor(x).rmsNorm(over: weight.shape, weight: weight, epsilon: epsilon)
+  }
+}
+
+@_cdecl("vq_tensor_group_norm") @implementation
+public func vq_tensor_group_norm(
+  _ x: Handle!, _ groups: Int64, _ weight: Handle!, _ bias: Handle!, _ epsilon: Float, _ out: Out!
+) -> vq_status {
+  produce(out) {
+    try tensor(x).groupNorm(
+      groups: Int(groups), weight: optionalTensor(weight), bias: optionalTensor(bias),
+      epsilon: epsilon)
+  }
+}

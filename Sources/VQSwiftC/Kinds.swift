@@ -6,20 +6,22 @@ import VQQuantizers
 import VQTensor
 
 /// Every kind of module that is made by name.
-private let moduleKinds: [ModuleKind] = [
-  // Layers
-  Linear.kind, Conv2d.kind, ConvTranspose2d.kind, BatchNorm.kind, LayerNorm.kind, Embedding.kind,
-  ReLU.kind, GELU.kind, SiLU.kind, Tanh.kind, Sigmoid.kind, Identity.kind, Flatten.kind,
-  Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, UpsampleNearest2d.kind, Sequential.kind,
-  Residual.kind,
-  // Networks
-  SQVAEOptions.encoder, SQVAEOptions.decoder, ResNet50.kind,
-  // Quantizers
-  VectorQuant.kind, GroupVectorQuant.kind, ResidualVectorQuant.kind, FSQ.kind, LFQ.kind,
-  GumbelQuant.kind, SQVAEQuant.kind,
-  // Learned quantizers of weights and activations
-  PACT.kind, LSQ.kind, LSQPlus.kind,
-]
+private let moduleKinds: [ModuleKind] =
+  [
+    // Layers
+    Linear.kind, Conv2d.kind, ConvTranspose2d.kind, BatchNorm.kind, LayerNorm.kind, RMSNorm.kind,
+    GroupNorm.kind, Embedding.kind,
+    ReLU.kind, GELU.kind, SiLU.kind, Tanh.kind, Sigmoid.kind, Identity.kind, Flatten.kind,
+    Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, UpsampleNearest2d.kind, Sequential.kind,
+    Residual.kind,
+    // Networks
+    SQVAEOptions.encoder, SQVAEOptions.decoder, ResNet50.kind,
+    // Quantizers
+    VectorQuant.kind, GroupVectorQuant.kind, ResidualVectorQuant.kind, FSQ.kind, LFQ.kind,
+    GumbelQuant.kind, SQVAEQuant.kind,
+    // Learned quantizers of weights and activations
+    PACT.kind, LSQ.kind, LSQPlus.kind,
+  ] + Activation.kinds
 private let optimizerKinds = [SGD.kind, Adam.kind, AdamW.decoupledKind]
 
 private let families = [

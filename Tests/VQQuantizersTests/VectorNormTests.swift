@@ -10,8 +10,9 @@ import VQTesting
     _ change: (inout VectorQuantOptions) -> Void = { _ in }
   ) throws -> VectorQuant {
     var options = VectorQuantOptions(featureSize: 4, codeCount: 6)
-    (options.norm, options.codebookNorm, options.normGroups) = (norm, codebookNorm, 2)
-    options.maximumNorm = 1.5
+    (options.norm, options.codebookNorm) = (norm, codebookNorm)
+    if [norm, codebookNorm].contains(.group) { options.normGroups = 2 }
+    if [norm, codebookNorm].contains(.l2c) { options.maximumNorm = 1.5 }
     change(&options)
     return try VectorQuant(options)
   }

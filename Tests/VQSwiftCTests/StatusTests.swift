@@ -57,10 +57,12 @@ func text() -> String { String(cString: vq_last_error()) }
     _ = vq_tensor_matmul(x.pointer, x.pointer, &out)
     #expect(
       text() == "[matmul] shapes [2, 3] and [2, 3]: the inner axes must be equal, and 3 is not 2")
-    _ = vq_tensor_exp(nil, &out)
+    _ = vq_tensor_unary(nil, "exp", 0, &out)
     #expect(text() == "[handle] NULL where a Tensor is required")
-    _ = vq_tensor_exp(x.pointer, nil)
+    _ = vq_tensor_unary(x.pointer, "exp", 0, nil)
     #expect(text() == "[handle] the out-parameter is NULL")
+    _ = vq_tensor_unary(x.pointer, "tan", 0, &out)
+    #expect(text().hasPrefix("[unary] function = 'tan': it must be one of [\"abs\", "))
     _ = vq_tensor_concatenate(nil, -1, 0, &out)
     #expect(text() == "[handle] a list has -1 items: 0 to 16777216 are taken")
     _ = vq_module_create("linear", nil, 2, nil, 0, nil, &out)
@@ -73,7 +75,7 @@ func text() -> String { String(cString: vq_last_error()) }
     let x = try Handle([1], [4])
     _ = vq_set_threads(0)
     var out: OpaquePointer?
-    #expect(vq_tensor_sqrt(x.pointer, &out) == 0)
+    #expect(vq_tensor_unary(x.pointer, "sqrt", 0, &out) == 0)
     #expect(text().hasPrefix("[set_threads]"))
     vq_tensor_release(out)
   }

@@ -28,7 +28,10 @@ def header_functions() -> set[str]:
 
 def defined_names(library: Path) -> set[str]:
     listing = subprocess.run(
-        ["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True
+        ["nm", "-D", "--defined-only", "--extern-only", library],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     names = {line.split()[-1].split("@")[0] for line in listing.splitlines()}
     return names - {"__bss_start", "_edata", "_end"}

@@ -106,8 +106,11 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "generator": lambda: vq.Generator(1),
     "kernel_size": lambda: 2,
 }
+ACTIVATIONS = ("GLU", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax")
 INSTANCES: dict[str, Callable[[], Any]] = {
+    "Snake": lambda: vq.nn.Snake(4),
     "Tensor": leaf,
+    "Elements": leaf,
     "Interop": leaf,
     "Module": layer,
     "Generator": lambda: vq.Generator(1),
@@ -308,4 +311,6 @@ def _instance(owner: str) -> Any:
         return layer()
     if owner in ("Learned", "LSQ", "LSQPlus", "PACT"):
         return vq.estimators.LSQ(2)
+    if owner in ACTIVATIONS:
+        return getattr(vq.nn, owner)()
     raise AssertionError(f"no instance of {owner}")

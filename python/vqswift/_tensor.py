@@ -11,6 +11,7 @@ import numpy.typing as npt
 from . import _core
 from ._arguments import checked
 from ._dtypes import DTYPES, FLOAT32, contiguous, dtype_code, whole_power
+from ._elements import Elements
 from ._indexing import indexed
 from ._interop import Interop
 
@@ -29,7 +30,7 @@ def as_pair(value: Pair) -> tuple[int, int]:
 
 
 @checked
-class Tensor(Interop):
+class Tensor(Elements, Interop):
     """An immutable array of float32, int32 or bool that records how it was computed.
 
     `Tensor(array)` copies. Floating arrays become float32, integers int32, booleans bool; complex,
@@ -241,57 +242,18 @@ class Tensor(Interop):
         if self.dtype != np.float32:
             return Tensor._wrap(whole_power(self._handle, exponent))
         if exponent == 2:
-            return Tensor._wrap(_core.tensor_square(self._handle))
-        return Tensor._wrap(_core.tensor_pow(self._handle, exponent))
+            return self.square()
+        return self._function("pow", exponent)
 
-    def __neg__(self) -> Tensor:
-        return Tensor._wrap(_core.tensor_negate(self._handle))
-
-    # Elements
-
-    def exp(self) -> Tensor:
-        """e to the power of each element."""
-        return Tensor._wrap(_core.tensor_exp(self._handle))
-
-    def log(self) -> Tensor:
-        """Natural logarithm."""
-        return Tensor._wrap(_core.tensor_log(self._handle))
-
-    def sqrt(self) -> Tensor:
-        """Square root."""
-        return Tensor._wrap(_core.tensor_sqrt(self._handle))
-
-    def tanh(self) -> Tensor:
-        """Hyperbolic tangent."""
-        return Tensor._wrap(_core.tensor_tanh(self._handle))
-
-    def sigmoid(self) -> Tensor:
-        """1 / (1 + exp(-x))."""
-        return Tensor._wrap(_core.tensor_sigmoid(self._handle))
-
-    def relu(self) -> Tensor:
-        """max(x, 0)."""
-        return Tensor._wrap(_core.tensor_relu(self._handle))
-
-    def gelu(self) -> Tensor:
-        """x Phi(x), the exact form."""
-        return Tensor._wrap(_core.tensor_gelu(self._handle))
-
-    def silu(self) -> Tensor:
-        """x sigmoid(x)."""
-        return Tensor._wrap(_core.tensor_silu(self._handle))
-
-    def abs(self) -> Tensor:
-        """Absolute value."""
-        return Tensor._wrap(_core.tensor_abs(self._handle))
-
-    def square(self) -> Tensor:
-        """x times x."""
-        return Tensor._wrap(_core.tensor_square(self._handle))
+    def _function(self, name: str, parameter: float = 0.0) -> Tensor:
+        return Tensor._wrap(_core.tensor_unary(self._handle, name, parameter))
 
     def clamp(self, minimum: float | None = None, maximum: float | None = None) -> Tensor:
         """Each element, at least `minimum` and at most `maximum`."""
         return Tensor._wrap(_core.tensor_clamp(self._handle, minimum, maximum))
+
+    def __neg__(self) -> Tensor:
+        return self._function("negate")
 
     # Reductions
 

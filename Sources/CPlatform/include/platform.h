@@ -102,3 +102,44 @@ typedef enum { VQ_PORTABLE, VQ_AVX2, VQ_AVX512, VQ_AVX512_BF16 } vq_instruction_
 /// variable VQSWIFT_INSTRUCTIONS names.
 vq_instruction_set vq_usable_instruction_set(void);
 const char *vq_instruction_set_name(vq_instruction_set set);
+
+/// Functions of one number. p and q are parameters where a function has some.
+typedef enum {
+  VQ_EXP,
+  VQ_LOG,
+  VQ_LOG2,
+  VQ_LOG10,
+  VQ_LOG1P,
+  VQ_EXPM1,
+  VQ_SQRT,
+  VQ_RSQRT,
+  VQ_SIN,
+  VQ_COS,
+  VQ_TANH,
+  VQ_ERF,
+  VQ_SIGMOID,
+  VQ_LOG_SIGMOID,
+  VQ_SOFTPLUS,  ///< log(1 + e^(p x)) / p
+  VQ_SOFTSIGN,
+  VQ_RELU,
+  VQ_LEAKY_RELU,  ///< p x below 0
+  VQ_ELU,         ///< p (e^x - 1) below 0
+  VQ_CELU,        ///< p (e^(x / p) - 1) below 0
+  VQ_SELU,
+  VQ_GELU,
+  VQ_GELU_TANH,
+  VQ_SILU,
+  VQ_MISH,
+  VQ_HARDSWISH,
+  VQ_HARDSIGMOID,
+  VQ_ABS,
+  VQ_SIGN,
+  VQ_SQUARE,
+  VQ_CUBE,
+  VQ_RECIPROCAL,
+  VQ_POWER,  ///< x^p
+  VQ_CLAMP,  ///< to p...q
+  VQ_FLOOR,
+  VQ_CEIL,
+  VQ_ROUND,  ///< the nearest integer, the even one of two
+} vq_function;

@@ -149,19 +149,12 @@ VQ_CHECKED vq_status vq_tensor_multiply(const vq_tensor *a, const vq_tensor *b, 
 VQ_CHECKED vq_status vq_tensor_divide(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_maximum(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_minimum(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_negate(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_exp(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_log(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_sqrt(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_tanh(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_sigmoid(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_relu(const vq_tensor *x, vq_tensor **out);
-/// x Phi(x), the exact form.
-VQ_CHECKED vq_status vq_tensor_gelu(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_silu(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_abs(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_square(const vq_tensor *x, vq_tensor **out);
-VQ_CHECKED vq_status vq_tensor_pow(const vq_tensor *x, float exponent, vq_tensor **out);
+/// A function of each element: abs, ceil, celu, cos, elu, erf, exp, expm1, floor, gelu, gelu_tanh,
+/// hardsigmoid, hardswish, leaky_relu, log, log10, log1p, log2, log_sigmoid, mish, negate, pow,
+/// relu, round, rsqrt, selu, sigmoid, sign, silu, sin, softplus, softsign, sqrt, square or tanh.
+/// `parameter`: exponent, alpha, slope or beta of those that have one.
+VQ_CHECKED vq_status vq_tensor_unary(
+    const vq_tensor *x, const char *function, float parameter, vq_tensor **out);
 /// A bound that is NULL does not hold.
 VQ_CHECKED vq_status vq_tensor_clamp(const vq_tensor *x, const float *VQ_NULLABLE minimum,
     const float *VQ_NULLABLE maximum, vq_tensor **out);
@@ -270,6 +263,14 @@ VQ_CHECKED vq_status vq_tensor_average_pool2d(const vq_tensor *x, const int64_t 
     const int64_t stride[2], const int64_t padding[2], vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_upsample_nearest2d(
     const vq_tensor *x, const int64_t scale[2], vq_tensor **out);
+/// Over the last axes, those of `weight`; `bias` NULL for 0. `centers` false: RMS norm, without the
+/// mean.
+VQ_CHECKED vq_status vq_tensor_layer_norm(const vq_tensor *x, const vq_tensor *weight,
+    const vq_tensor *VQ_NULLABLE bias, bool centers, float epsilon, vq_tensor **out);
+/// x [n, ..., c]; weight and bias [c], NULL for 1 and 0; each group of channels of a sample.
+VQ_CHECKED vq_status vq_tensor_group_norm(const vq_tensor *x, int64_t groups,
+    const vq_tensor *VQ_NULLABLE weight, const vq_tensor *VQ_NULLABLE bias, float epsilon,
+    vq_tensor **out);
 /// Over the last axis. In training the running statistics change in place:
 /// running = (1 - momentum) running + momentum batch, the variance unbiased.
 VQ_CHECKED vq_status vq_tensor_batch_norm(const vq_tensor *x, const vq_tensor *scale,

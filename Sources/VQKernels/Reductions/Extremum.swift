@@ -56,30 +56,6 @@ private func columnMaximum(
   }
 }
 
-/// The largest of `count` numbers times `sign`, at least one; NaN if any is.
-func rowMaximum(_ row: UnsafePointer<Float>, _ count: Int, sign: Float = 1) -> Float {
-  var best = row[0] * sign
-  var i = 0
-  if count >= 16 {
-    var wide = load16(row) * sign
-    i = 16
-    while i + 16 <= count {
-      let next = load16(row + i) * sign
-      wide.replace(with: next, where: (next .> wide) .| (next .!= next))
-      i += 16
-    }
-    for lane in 0..<16 {
-      best = wide[lane] > best || wide[lane] != wide[lane] ? wide[lane] : best
-    }
-  }
-  while i < count {
-    let next = row[i] * sign
-    best = next > best || next != next ? next : best
-    i += 1
-  }
-  return best
-}
-
 /// The first position of `value`, or of a NaN if it is one; it is there.
 @inline(__always)
 private func firstIndex(of value: Float, _ row: UnsafePointer<Float>) -> Int {

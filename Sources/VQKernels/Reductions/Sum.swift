@@ -1,74 +1,32 @@
-/// Rows whose float32 partial sums are added before they go to Float64. A sum of n numbers is thus
-/// within `32 * 2^-24 * sum(|x|)` of the exact one for every n.
-private let depth = 32
+import VQTiles
+
+#if arch(x86_64)
+  import VQTilesAVX2
+  import VQTilesAVX512
+#endif
 
 /// Elements of one partial sum; fixed, so that the order of summation is.
 private let chunkElements = 1 << 16
 
-@inline(__always)
-func load16(_ x: UnsafePointer<Float>) -> SIMD16<Float> {
-  UnsafeRawPointer(x).loadUnaligned(as: SIMD16<Float>.self)
+/// Sums in one instruction set; they are documented in `VQTiles`.
+struct SumKernels {
+  let row: (UnsafePointer<Float>, Int) -> Double
+  let columns: (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Double>) -> Void
+
+  static let usable = SumKernels(.usable)
 }
 
-/// The sum of `count` consecutive numbers.
-@inline(__always)
-func rowSum(_ x: UnsafePointer<Float>, _ count: Int) -> Double {
-  var total = 0.0
-  var i = 0
-  while i + 16 <= count {
-    let end = min(i + 32 * depth, count)
-    var (even, odd) = (SIMD16<Float>.zero, SIMD16<Float>.zero)
-    while i + 32 <= end {
-      even += load16(x + i)
-      odd += load16(x + i + 16)
-      i += 32
-    }
-    if i + 16 <= end {
-      even += load16(x + i)
-      i += 16
-    }
-    even += odd
-    for lane in 0..<16 { total += Double(even[lane]) }
-  }
-  while i < count {
-    total += Double(x[i])
-    i += 1
-  }
-  return total
-}
+extension SumKernels: VectorKernels {
+  static let portable = SumKernels(
+    row: VQTiles.rowSum(_:_:), columns: VQTiles.columnSums(_:rows:columns:_:))
 
-/// `total[c] += sum over r of x[r, c]`.
-private func columnSums(
-  _ x: UnsafePointer<Float>, rows: Int, columns: Int, _ total: UnsafeMutablePointer<Double>
-) {
-  // Narrow rows are read sixteen at a time as one wide row.
-  if columns < 16 && rows >= 16 {
-    let wide = rows / 16
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: 16 * columns) { part in
-      part.initialize(repeating: 0)
-      columnSums(x, rows: wide, columns: 16 * columns, part.baseAddress!)
-      for row in 0..<16 {
-        for column in 0..<columns { total[column] += part[row * columns + column] }
-      }
-    }
-    let rest = wide * 16
-    columnSums(x + rest * columns, rows: rows - rest, columns: columns, total)
-    return
-  }
-  for start in stride(from: 0, to: rows, by: depth) {
-    let end = min(start + depth, rows)
-    var column = 0
-    while column + 16 <= columns {
-      var sum = SIMD16<Float>.zero
-      for row in start..<end { sum += load16(x + row * columns + column) }
-      for lane in 0..<16 { total[column + lane] += Double(sum[lane]) }
-      column += 16
-    }
-    if column == columns { continue }
-    for row in start..<end {
-      for c in column..<columns { total[c] += Double(x[row * columns + c]) }
-    }
-  }
+  #if arch(x86_64)
+    static let avx2 = SumKernels(
+      row: VQTilesAVX2.rowSum(_:_:), columns: VQTilesAVX2.columnSums(_:rows:columns:_:))
+
+    static let avx512 = SumKernels(
+      row: VQTilesAVX512.rowSum(_:_:), columns: VQTilesAVX512.columnSums(_:rows:columns:_:))
+  #endif
 }
 
 /// `out[o, i] = scale * sum over l of x[o, l, i]`.
@@ -77,14 +35,15 @@ public func sumAxis(
   inner: Int, scale: Double
 ) {
   let slab = max(inner, 1)
-  let rows = max(depth, chunkElements / slab)
+  let rows = max(sumDepth, chunkElements / slab)
   let chunks = max(1, (length + rows - 1) / rows)
   let cost = max(1, min(rows, length) * inner)
   let width = outer * inner
   if width == 0 { return }
+  let kernels = SumKernels.usable
   if inner == 1 && chunks == 1 {
     parallelFor(outer, grain: max(1, elementGrain / cost)) { range in
-      for o in range { out[o] = Float(rowSum(x + o * length, length) * scale) }
+      for o in range { out[o] = Float(kernels.row(x + o * length, length) * scale) }
     }
     return
   }
@@ -97,10 +56,10 @@ public func sumAxis(
         let source = x + (unit / chunks * length + start) * inner
         let target = partial.baseAddress! + unit * inner
         if inner == 1 {
-          target[0] = rowSum(source, count)
+          target[0] = kernels.row(source, count)
         } else {
           target.update(repeating: 0, count: inner)
-          columnSums(source, rows: count, columns: inner, target)
+          kernels.columns(source, count, inner, target)
         }
       }
     }

@@ -33,6 +33,46 @@ public final class Sigmoid: Module {
   public override func forward(_ x: Tensor) throws -> Tensor { try x.sigmoid() }
 }
 
+/// The parameter of an activation, such as alpha.
+public struct ActivationOptions {
+  public var parameter: Float
+}
+
+/// A function of each element by its name in `Tensor.function`.
+public final class Activation: Module {
+  public let name: String
+  public let parameter: Float
+
+  public init(_ name: String, parameter: Float = 0) {
+    (self.name, self.parameter) = (name, parameter)
+  }
+
+  public override func forward(_ x: Tensor) throws -> Tensor { try x.function(name, parameter) }
+
+  private static func plain(_ name: String) -> ModuleKind {
+    ModuleKind(name) { _ in Activation(name) }
+  }
+
+  private static func kind(
+    _ name: String, _ option: String, _ start: Float, _ rule: OptionRule<Float>? = nil
+  ) -> ModuleKind {
+    let table = OptionTable(ActivationOptions(parameter: start)) {
+      Option(option, \.parameter, rule)
+    }
+    return ModuleKind(name, table) { options, _ in
+      try table.check(options, name)
+      return Activation(name, parameter: options.parameter)
+    }
+  }
+
+  public static let kinds: [ModuleKind] = [
+    kind("leaky_relu", "negative_slope", 0.01), kind("elu", "alpha", 1),
+    kind("celu", "alpha", 1, OptionRule("must be finite and not 0") { $0.isFinite && $0 != 0 }),
+    plain("selu"), plain("gelu_tanh"), plain("mish"), plain("hardswish"), plain("hardsigmoid"),
+    kind("softplus", "beta", 1, .aboveZero), plain("softsign"), plain("log_sigmoid"),
+  ]
+}
+
 /// `exp(x) / sum exp(x)` along one axis.
 public final class Softmax: Module {
   public let axis: Int

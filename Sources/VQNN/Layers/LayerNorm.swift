@@ -1,6 +1,6 @@
 import VQTensor
 
-/// The options of a `LayerNorm`.
+/// The options of a `LayerNorm` or an `RMSNorm`.
 public struct LayerNormOptions {
   /// The sizes of the axes that are normalized over.
   public var shape: [Int] = []
@@ -41,13 +41,31 @@ public final class LayerNorm: Module {
   public override var ownParameters: [NamedTensor] { [("weight", weight), ("bias", bias)] }
 
   public override func forward(_ x: Tensor) throws -> Tensor {
-    guard x.shape.suffix(shape.count) == shape[...] else {
-      throw VQError.shape(
-        "layer_norm", [x.shape, shape], "the input must end with the axes that are normalized over")
-    }
-    let axes = Array((x.rank - shape.count)..<x.rank)
-    let centered = try x - x.mean(axes: axes, keepDims: true)
-    let deviation = try (centered.square().mean(axes: axes, keepDims: true) + epsilon).sqrt()
-    return try centered / deviation * weight + bias
+    try x.layerNorm(over: shape, weight: weight, bias: bias, epsilon: epsilon)
+  }
+}
+
+/// Scales each sample over its last axes to a mean square of 1 (Zhang and Sennrich 2019):
+/// `y = x / sqrt(mean(x^2) + epsilon) * weight`.
+public final class RMSNorm: Module {
+  public let shape: [Int]
+  public let weight: Tensor
+  public let epsilon: Float
+
+  public init(_ shape: [Int], epsilon: Float = 1e-5) throws {
+    try LayerNormOptions.table.check(LayerNormOptions(shape: shape, epsilon: epsilon), "rms_norm")
+    self.shape = shape
+    self.epsilon = epsilon
+    weight = try Tensor.ones(shape).requiringGrad(.norm)
+  }
+
+  public static let kind = ModuleKind("rms_norm", LayerNormOptions.table) { options, _ in
+    try RMSNorm(options.shape, epsilon: options.epsilon)
+  }
+
+  public override var ownParameters: [NamedTensor] { [("weight", weight)] }
+
+  public override func forward(_ x: Tensor) throws -> Tensor {
+    try x.rmsNorm(over: shape, weight: weight, epsilon: epsilon)
   }
 }

@@ -103,8 +103,8 @@ extension Module {
   /// throws, none.
   ///
   /// - Parameter strict: refuses names that are missing or unknown; otherwise they are passed over.
-  /// - Throws: `.value` for names and for numbers that no such state has, `.shape` and `.type` for tensors that do not fit, `.nonFinite`
-  ///   for NaN and infinity.
+  /// - Throws: `.value` for names and for numbers that no such state has, `.shape` and `.type` for
+  ///   tensors that do not fit, `.nonFinite` for NaN and infinity.
   public func load(state: [NamedTensor], strict: Bool = true) throws {
     let fitting = try checked(state, strict: strict)
     for (tensor, source) in fitting { try tensor.give(source, isLoaded: true) }

@@ -79,7 +79,7 @@ STATE: dict[str, Case] = {
     "deviation": (lambda: vq.Generator(0).normal((2,), 0.0, -1.0), ValueError, ["normal", "-1.0"]),
     "below": (lambda: vq.Generator(0).integers((2,), 0), ValueError, ["integers", "below = 0"]),
     "wrong handle": (
-        lambda: _core.tensor_exp(vq.Generator(1)._handle),
+        lambda: _core.tensor_unary(vq.Generator(1)._handle, "exp", 0.0),
         TypeError,
         ["GeneratorHandle", "tensor handle"],
     ),

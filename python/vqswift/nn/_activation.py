@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from .._arguments import checked
+from .._integers import as_layer_input
 from .._options import create
 from .._tensor import Tensor, as_tensor
+from ._collections import Parameter
+from ._module import Module
 from ._native import Native
 
 
@@ -22,10 +29,18 @@ class ReLU(_Activation):
     _kind = "relu"
 
 
-class GELU(_Activation):
-    """x Phi(x), the exact form."""
+@checked
+class GELU(Native):
+    """x Phi(x), the exact form, or with `approximate="tanh"` the one by tanh."""
 
-    _kind = "gelu"
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"[gelu] approximate = {approximate!r}: must be none or tanh")
+        super().__init__(create("gelu" if approximate == "none" else "gelu_tanh"))
+        self.approximate = approximate
+
+    def _options_text(self) -> str:
+        return "" if self.approximate == "none" else "approximate='tanh'"
 
 
 class SiLU(_Activation):
@@ -44,6 +59,196 @@ class Sigmoid(_Activation):
     """1 / (1 + exp(-x))."""
 
     _kind = "sigmoid"
+
+
+class LogSigmoid(_Activation):
+    """log(sigmoid(x))."""
+
+    _kind = "log_sigmoid"
+
+
+class Mish(_Activation):
+    """x tanh(softplus(x))."""
+
+    _kind = "mish"
+
+
+class Hardswish(_Activation):
+    """x clamp(x + 3, 0, 6) / 6."""
+
+    _kind = "hardswish"
+
+
+class Hardsigmoid(_Activation):
+    """clamp(x + 3, 0, 6) / 6."""
+
+    _kind = "hardsigmoid"
+
+
+class SELU(_Activation):
+    """The ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+
+    _kind = "selu"
+
+
+class Softsign(_Activation):
+    """x / (1 + |x|)."""
+
+    _kind = "softsign"
+
+
+@checked
+class LeakyReLU(Native):
+    """x, `negative_slope` times x below 0."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__(create("leaky_relu", negative_slope=negative_slope))
+
+
+@checked
+class ELU(Native):
+    """x, `alpha` (exp(x) - 1) below 0."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(create("elu", alpha=alpha))
+
+
+@checked
+class CELU(Native):
+    """x, `alpha` (exp(x / alpha) - 1) below 0."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(create("celu", alpha=alpha))
+
+
+@checked
+class Softplus(Native):
+    """log(1 + exp(`beta` x)) / beta."""
+
+    def __init__(self, beta: float = 1.0) -> None:
+        super().__init__(create("softplus", beta=beta))
+
+
+@checked
+class Hardtanh(Module):
+    """Each element, at least `min_val` and at most `max_val`."""
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        super().__init__()
+        if not min_val < max_val:
+            raise ValueError(f"[hardtanh] min_val = {min_val}: must be below max_val = {max_val}")
+        self.min_val, self.max_val = min_val, max_val
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return as_layer_input("hardtanh", x).clamp(self.min_val, self.max_val)
+
+    def _options_text(self) -> str:
+        return f"min_val={self.min_val}, max_val={self.max_val}"
+
+
+@checked
+class ReLU6(Module):
+    """min(max(x, 0), 6)."""
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return as_layer_input("relu6", x).clamp(0.0, 6.0)
+
+
+@checked
+class PReLU(Module):
+    """x, `weight` times x below 0; the learned `weight` [num_parameters], 1 or one a channel, the
+    last axis."""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        super().__init__()
+        if num_parameters < 1:
+            raise ValueError(f"[prelu] num_parameters = {num_parameters}: must be at least 1")
+        self.weight = Parameter(np.full(num_parameters, init, np.float32))
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        given = as_layer_input("prelu", x)
+        count = self.weight.size
+        if count > 1 and (given.ndim == 0 or given.shape[-1] != count):
+            raise ValueError(
+                f"[prelu] shape {list(given.shape)}: the last axis must have {count} channels"
+            )
+        return given.relu() - self.weight * (-given).relu()
+
+    def _options_text(self) -> str:
+        return f"num_parameters={self.weight.size}"
+
+
+@checked
+class Softmax(Module):
+    """exp(x) / sum exp(x) along `dim`."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return as_layer_input("softmax", x).softmax(self.dim)
+
+    def _options_text(self) -> str:
+        return f"dim={self.dim}"
+
+
+@checked
+class LogSoftmax(Module):
+    """Logarithm of softmax along `dim`."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return as_layer_input("log_softmax", x).log_softmax(self.dim)
+
+    def _options_text(self) -> str:
+        return f"dim={self.dim}"
+
+
+@checked
+class GLU(Module):
+    """a sigmoid(b), a and b the halves of x along `dim` (Dauphin et al. 2017)."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        from .functional import glu
+
+        return glu(x, self.dim)
+
+    def _options_text(self) -> str:
+        return f"dim={self.dim}"
+
+
+@checked
+class Snake(Module):
+    """x + sin(alpha x)^2 / alpha, the learned `alpha` [features] one a channel, the last axis
+    (Ziyin et al. 2020)."""
+
+    def __init__(self, features: int, alpha: float = 1.0) -> None:
+        super().__init__()
+        if features < 1:
+            raise ValueError(f"[snake] features = {features}: must be at least 1")
+        self.alpha = Parameter(np.full(features, alpha, np.float32))
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        given = as_layer_input("snake", x)
+        return given + (given * self.alpha).sin().square() / (self.alpha + 1e-9)
+
+    def _options_text(self) -> str:
+        return f"features={self.alpha.size}"
 
 
 class Identity(_Activation):

@@ -27,3 +27,42 @@ class LayerNorm(Native):
     def _options_text(self) -> str:
         # The kind takes a shape, the layer its one size.
         return re.sub(r"normalized_shape=\((\d+),\)", r"\1", super()._options_text())
+
+
+@checked
+class RMSNorm(Native):
+    """Scales each vector of the last axis to a mean square of 1 (Zhang and Sennrich 2019)."""
+
+    def __init__(self, features: int, eps: float = 1e-5) -> None:
+        super().__init__(create("rms_norm", normalized_shape=(features,), eps=eps))
+
+    def _options_text(self) -> str:
+        return re.sub(r"normalized_shape=\((\d+),\)", r"\1", super()._options_text())
+
+
+@checked
+class GroupNorm(Native):
+    """Normalizes `groups` groups of neighboring channels of each sample over its positions (Wu and
+    He 2018): [n, ..., features]; `weight` and `bias` [features] with `affine`."""
+
+    def __init__(self, groups: int, features: int, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__(
+            create("group_norm", groups=groups, features=features, eps=eps, affine=affine)
+        )
+
+
+@checked
+class InstanceNorm(Native):
+    """Normalizes each channel of each sample over its positions (Ulyanov et al. 2016):
+    [n, ..., features]; `weight` and `bias` [features] with `affine`."""
+
+    def __init__(self, features: int, eps: float = 1e-5, affine: bool = False) -> None:
+        super().__init__(
+            create("group_norm", groups=features, features=features, eps=eps, affine=affine)
+        )
+
+    def _options_text(self) -> str:
+        # The kind is that of groups, affine unless it is told otherwise.
+        eps = "" if self.options["eps"] == 1e-5 else f", eps={self.options['eps']}"
+        affine = ", affine=True" if self.options["affine"] else ""
+        return f"{self.options['features']}{eps}{affine}"

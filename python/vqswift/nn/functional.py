@@ -135,3 +135,140 @@ def dropout(x: Array, p: float, generator: Generator) -> Tensor:
     return Tensor._wrap(
         _core.tensor_dropout(as_layer_input("dropout", x)._handle, p, generator._handle)
     )
+
+
+@checked
+def relu(x: Array) -> Tensor:
+    """max(x, 0)."""
+    return as_layer_input("relu", x)._function("relu")
+
+
+@checked
+def silu(x: Array) -> Tensor:
+    """x sigmoid(x)."""
+    return as_layer_input("silu", x)._function("silu")
+
+
+@checked
+def mish(x: Array) -> Tensor:
+    """x tanh(softplus(x))."""
+    return as_layer_input("mish", x)._function("mish")
+
+
+@checked
+def hardswish(x: Array) -> Tensor:
+    """x clamp(x + 3, 0, 6) / 6."""
+    return as_layer_input("hardswish", x)._function("hardswish")
+
+
+@checked
+def hardsigmoid(x: Array) -> Tensor:
+    """clamp(x + 3, 0, 6) / 6."""
+    return as_layer_input("hardsigmoid", x)._function("hardsigmoid")
+
+
+@checked
+def selu(x: Array) -> Tensor:
+    """The ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return as_layer_input("selu", x)._function("selu")
+
+
+@checked
+def softsign(x: Array) -> Tensor:
+    """x / (1 + |x|)."""
+    return as_layer_input("softsign", x)._function("softsign")
+
+
+@checked
+def log_sigmoid(x: Array) -> Tensor:
+    """log(sigmoid(x))."""
+    return as_layer_input("log_sigmoid", x)._function("log_sigmoid")
+
+
+@checked
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Tensor:
+    """x, `negative_slope` times x below 0."""
+    return as_layer_input("leaky_relu", x)._function("leaky_relu", negative_slope)
+
+
+@checked
+def elu(x: Array, alpha: float = 1.0) -> Tensor:
+    """x, `alpha` (exp(x) - 1) below 0."""
+    return as_layer_input("elu", x)._function("elu", alpha)
+
+
+@checked
+def celu(x: Array, alpha: float = 1.0) -> Tensor:
+    """x, `alpha` (exp(x / alpha) - 1) below 0."""
+    return as_layer_input("celu", x)._function("celu", alpha)
+
+
+@checked
+def softplus(x: Array, beta: float = 1.0) -> Tensor:
+    """log(1 + exp(`beta` x)) / beta."""
+    return as_layer_input("softplus", x)._function("softplus", beta)
+
+
+@checked
+def gelu(x: Array, approximate: str = "none") -> Tensor:
+    """x Phi(x), the exact form, or with `approximate="tanh"` the one by tanh."""
+    return as_layer_input("gelu", x).gelu(approximate)
+
+
+@checked
+def softmax(x: Array, dim: int = -1) -> Tensor:
+    """exp(x) / sum exp(x) along `dim`."""
+    return as_layer_input("softmax", x).softmax(dim)
+
+
+@checked
+def log_softmax(x: Array, dim: int = -1) -> Tensor:
+    """Logarithm of softmax along `dim`."""
+    return as_layer_input("log_softmax", x).log_softmax(dim)
+
+
+@checked
+def glu(x: Array, dim: int = -1) -> Tensor:
+    """a sigmoid(b), a and b the halves of x along `dim` (Dauphin et al. 2017)."""
+    given = as_layer_input("glu", x)
+    if not -given.ndim <= dim < given.ndim:
+        raise IndexError(f"[glu] dim = {dim}: shape {list(given.shape)} has {given.ndim} axes")
+    axis = dim % given.ndim
+    half, rest = divmod(given.shape[axis], 2)
+    if rest:
+        raise ValueError(f"[glu] shape {list(given.shape)}: axis {axis} must have an even size")
+    before = (slice(None),) * axis
+    return given[(*before, slice(0, half))] * given[(*before, slice(half, 2 * half))].sigmoid()
+
+
+@checked
+def layer_norm(x: Array, weight: Array, bias: Array | None = None, eps: float = 1e-5) -> Tensor:
+    """x [..., *s] normalized over its last axes, those of `weight` [*s]; `bias` [*s] or none."""
+    offset = None if bias is None else as_floats("layer_norm", "bias", bias)._handle
+    given = as_layer_input("layer_norm", x)._handle
+    scale = as_floats("layer_norm", "weight", weight)._handle
+    return Tensor._wrap(_core.tensor_layer_norm(given, scale, offset, True, eps))
+
+
+@checked
+def rms_norm(x: Array, weight: Array, eps: float = 1e-5) -> Tensor:
+    """x [..., *s] scaled to a mean square of 1 over its last axes, those of `weight` [*s]."""
+    given = as_layer_input("rms_norm", x)._handle
+    scale = as_floats("rms_norm", "weight", weight)._handle
+    return Tensor._wrap(_core.tensor_layer_norm(given, scale, None, False, eps))
+
+
+@checked
+def group_norm(
+    x: Array,
+    num_groups: int,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """x [n, ..., c], each of `num_groups` groups of channels of a sample normalized over its
+    positions; `weight` and `bias` [c] or none."""
+    scale = None if weight is None else as_floats("group_norm", "weight", weight)._handle
+    offset = None if bias is None else as_floats("group_norm", "bias", bias)._handle
+    given = as_layer_input("group_norm", x)._handle
+    return Tensor._wrap(_core.tensor_group_norm(given, num_groups, scale, offset, eps))
