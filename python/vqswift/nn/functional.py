@@ -8,33 +8,22 @@ from .. import _core
 from .._arguments import checked
 from .._integers import as_floats, as_layer_input
 from .._random import Generator
-from .._tensor import Pair, Tensor, as_pair, as_tensor
+from .._tensor import Pair, Tensor, as_pair
+from ._losses import (
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+)
+from ._losses import cosine_embedding_loss as cosine_embedding_loss
+from ._losses import cosine_similarity as cosine_similarity
+from ._losses import cross_entropy as cross_entropy
+from ._losses import huber_loss as huber_loss
+from ._losses import kl_div as kl_div
+from ._losses import l1_loss as l1_loss
+from ._losses import mse_loss as mse_loss
+from ._losses import nll_loss as nll_loss
+from ._losses import smooth_l1_loss as smooth_l1_loss
+from ._losses import triplet_margin_loss as triplet_margin_loss
 
 Array = npt.ArrayLike | Tensor
-
-
-@checked
-def mse_loss(prediction: Array, target: Array) -> Tensor:
-    """Mean over all elements of (prediction - target)^2; equal shapes."""
-    given = as_floats("mse_loss", "prediction", prediction)._handle
-    return Tensor._wrap(
-        _core.tensor_mse_loss(given, as_floats("mse_loss", "target", target)._handle)
-    )
-
-
-@checked
-def l1_loss(prediction: Array, target: Array) -> Tensor:
-    """Mean over all elements of |prediction - target|; equal shapes."""
-    given = as_floats("l1_loss", "prediction", prediction)._handle
-    return Tensor._wrap(_core.tensor_l1_loss(given, as_floats("l1_loss", "target", target)._handle))
-
-
-@checked
-def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> Tensor:
-    """logits [n, k], labels int32 [n] -> mean negative log likelihood."""
-    scores = as_floats("cross_entropy", "logits", logits)._handle
-    target = as_tensor(labels)._handle
-    return Tensor._wrap(_core.tensor_cross_entropy(scores, target, label_smoothing))
 
 
 @checked
