@@ -105,12 +105,16 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "z": lambda: ROWS,
     "generator": lambda: vq.Generator(1),
     "kernel_size": lambda: 2,
+    "axis": lambda: 1,
+    "widths": lambda: [(1, 1), (1, 1)],
+    "indices": lambda: np.zeros((4,), np.int32),
 }
 ACTIVATIONS = ("GLU", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax")
 INSTANCES: dict[str, Callable[[], Any]] = {
     "Snake": lambda: vq.nn.Snake(4),
     "Tensor": leaf,
     "Elements": leaf,
+    "Shapes": leaf,
     "Interop": leaf,
     "Module": layer,
     "Generator": lambda: vq.Generator(1),

@@ -20,12 +20,17 @@ from . import models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import (  # noqa: E402
+    arange,
     concatenate,
+    full,
     maximum,
     minimum,
     no_grad,
+    ones,
+    pad,
     stack,
     where,
+    zeros,
 )
 from ._random import Generator, manual_seed  # noqa: E402
 from ._renamed import renamed as _renames  # noqa: E402
@@ -59,9 +64,11 @@ def __dir__() -> list[str]:
 __all__ = [
     "Generator",
     "Tensor",
+    "arange",
     "concatenate",
     "data",
     "estimators",
+    "full",
     "get_threads",
     "libraries",
     "load",
@@ -72,7 +79,9 @@ __all__ = [
     "models",
     "nn",
     "no_grad",
+    "ones",
     "optim",
+    "pad",
     "quantizers",
     "recipes",
     "save",
@@ -82,5 +91,6 @@ __all__ = [
     "stack",
     "train",
     "where",
+    "zeros",
 ]
 __all__ += quantizers.__all__

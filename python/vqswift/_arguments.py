@@ -276,7 +276,13 @@ def _checked_function(function: Callable[..., Any], owner: type | None) -> Calla
     name = function.__name__
     if owner is not None and constructor:
         name = operation_of(owner)
-    elif owner is not None and owner.__name__ not in ("Tensor", "Elements", "Interop", "Module"):
+    elif owner is not None and owner.__name__ not in (
+        "Tensor",
+        "Elements",
+        "Interop",
+        "Module",
+        "Shapes",
+    ):
         name = f"{operation_of(owner)}.{name}"
 
     @functools.wraps(function)

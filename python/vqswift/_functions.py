@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._dtypes import DTYPES, dtype_code
 from ._tensor import Tensor, _operand
 
 
@@ -50,6 +52,55 @@ def where(
 ) -> Tensor:
     """Elements of `a` where the bool `condition` holds, else of `b`; operands broadcast."""
     return Tensor._wrap(_core.tensor_where(_operand(condition), *_pair(a, b)))
+
+
+@checked
+def zeros(shape: Sequence[int] | int, dtype: npt.DTypeLike = np.float32) -> Tensor:
+    """A tensor of zeros, float32, int32 or bool."""
+    return Tensor(np.zeros(shape, DTYPES[dtype_code(dtype)]))
+
+
+@checked
+def ones(shape: Sequence[int] | int, dtype: npt.DTypeLike = np.float32) -> Tensor:
+    """A tensor of ones, float32, int32 or bool."""
+    return Tensor(np.ones(shape, DTYPES[dtype_code(dtype)]))
+
+
+@checked
+def full(shape: Sequence[int] | int, value: float, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """A tensor of one value, of its kind where no `dtype` is given."""
+    array = np.full(shape, value)
+    return Tensor(array if dtype is None else array.astype(DTYPES[dtype_code(dtype)]))
+
+
+@checked
+def arange(start: float, stop: float | None = None, step: float = 1) -> Tensor:
+    """start, start + step, ... below stop, or 0, 1, ... below the one number: int32 of integers."""
+    if step == 0:
+        raise ValueError("[arange] step = 0: must not be 0")
+    return Tensor(np.arange(start, step=step) if stop is None else np.arange(start, stop, step))
+
+
+@checked
+def pad(x: Tensor | npt.ArrayLike, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """`x` with so many elements of `value` before and after it along each axis."""
+    result = x if isinstance(x, Tensor) else Tensor(x)
+    pairs = [(int(before), int(after)) for before, after in widths]
+    if len(pairs) != result.ndim or any(min(pair) < 0 for pair in pairs):
+        raise ValueError(
+            f"[pad] widths {pairs}: a pair (before, after) of at least 0 is required for each of "
+            f"{result.ndim} axes"
+        )
+    for axis, pair in enumerate(pairs):
+        parts = [result]
+        for side, width in enumerate(pair):
+            if width:
+                shape = (*result.shape[:axis], width, *result.shape[axis + 1 :])
+                part = full(shape, value, result.dtype)
+                parts = [part, *parts] if side == 0 else [*parts, part]
+        if len(parts) > 1:
+            result = concatenate(parts, axis)
+    return result
 
 
 @contextlib.contextmanager

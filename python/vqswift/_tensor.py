@@ -14,6 +14,7 @@ from ._dtypes import DTYPES, FLOAT32, contiguous, dtype_code, whole_power
 from ._elements import Elements
 from ._indexing import indexed
 from ._interop import Interop
+from ._shapes import Shapes
 
 Axes = int | Sequence[int] | None
 Pair = int | tuple[int, int]
@@ -30,7 +31,7 @@ def as_pair(value: Pair) -> tuple[int, int]:
 
 
 @checked
-class Tensor(Elements, Interop):
+class Tensor(Elements, Shapes, Interop):
     """An immutable array of float32, int32 or bool that records how it was computed.
 
     `Tensor(array)` copies. Floating arrays become float32, integers int32, booleans bool; complex,
