@@ -112,6 +112,16 @@ GIVEN: dict[str, Callable[[], Any]] = {
 ACTIVATIONS = ("GLU", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax")
 INSTANCES: dict[str, Callable[[], Any]] = {
     "Snake": lambda: vq.nn.Snake(4),
+    "RoPE": lambda: vq.nn.RoPE(4),
+    "SinusoidalPositionalEncoding": lambda: vq.nn.SinusoidalPositionalEncoding(4),
+    "PixelShuffle": lambda: vq.nn.PixelShuffle(2),
+    "PixelUnshuffle": lambda: vq.nn.PixelUnshuffle(2),
+    "Unflatten": lambda: vq.nn.Unflatten(1, (2, 2)),
+    "AdaptiveAvgPool1d": lambda: vq.nn.AdaptiveAvgPool1d(2),
+    "AdaptiveAvgPool2d": lambda: vq.nn.AdaptiveAvgPool2d(2),
+    "MaxPool1d": lambda: vq.nn.MaxPool1d(2),
+    "AvgPool1d": lambda: vq.nn.AvgPool1d(2),
+    "Dropout2d": lambda: vq.nn.Dropout2d(0.5),
     "Tensor": leaf,
     "Elements": leaf,
     "Shapes": leaf,

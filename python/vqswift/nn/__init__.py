@@ -29,20 +29,34 @@ from ._activation import (
 )
 from ._collections import ModuleDict, ModuleList, Parameter
 from ._convolution import Conv2d, ConvTranspose2d
-from ._dropout import Dropout
+from ._dropout import Dropout, Dropout2d
 from ._linear import Embedding, Linear
 from ._module import Module
 from ._normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
-from ._pooling import AvgPool2d, MaxPool2d, Upsample
+from ._pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    Upsample,
+)
+from ._positions import RoPE, SinusoidalPositionalEncoding
 from ._sequence import Residual, Sequential
+from ._shuffle import PixelShuffle, PixelUnshuffle, Unflatten
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
     "CELU",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
+    "Dropout2d",
     "ELU",
     "Embedding",
     "Flatten",
@@ -59,6 +73,7 @@ __all__ = [
     "Linear",
     "LogSigmoid",
     "LogSoftmax",
+    "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
@@ -66,19 +81,24 @@ __all__ = [
     "ModuleList",
     "PReLU",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "RMSNorm",
     "ReLU",
     "ReLU6",
     "Residual",
+    "RoPE",
     "SELU",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "Snake",
     "Softmax",
     "Softplus",
     "Softsign",
     "Tanh",
+    "Unflatten",
     "Upsample",
     "functional",
 ]

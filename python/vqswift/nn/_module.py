@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -123,6 +123,25 @@ class Module:
         yield self
         for _, child in self.named_children():
             yield from child.modules()
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Pairs (dotted name, module) of this one, named "", and all below it, each once."""
+        yield from self._walk_modules(prefix, set())
+
+    def _walk_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._walk_modules(f"{prefix}.{name}" if prefix else name, seen)
+
+    def apply(self, function: Callable[[Module], object]) -> Self:
+        """Call `function` with every module, children first; gives this module."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
 
     def _own_parameters(self, every: bool) -> list[tuple[str, Tensor]]:
         return list(self._held_parameters().items())

@@ -1,0 +1,90 @@
+"""Layers that only move elements: pixel shuffles, and axes taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arguments import checked, refuse
+from .._integers import as_layer_input
+from .._tensor import Tensor, as_tensor
+from ._module import Module
+
+
+def _image(operation: str, x: npt.ArrayLike | Tensor, factor: int, rule: str, fits: bool) -> None:
+    shape = list(as_tensor(x).shape)
+    if not fits:
+        raise ValueError(f"[{operation}] shape {shape}, factor {factor}: {rule}")
+
+
+@checked
+class PixelShuffle(Module):
+    """[n, h, w, c r^2] -> [n, h r, w r, c], the order of channels torch's (Shi et al. 2016)."""
+
+    def __init__(self, upscale_factor: int) -> None:
+        super().__init__()
+        if upscale_factor < 1:
+            raise ValueError(f"[pixel_shuffle] upscale_factor = {upscale_factor}: at least 1")
+        self.upscale_factor = upscale_factor
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        given, r = as_layer_input("pixel_shuffle", x), self.upscale_factor
+        fits = given.ndim == 4 and given.shape[-1] % (r * r) == 0
+        _image("pixel_shuffle", given, r, "an image of channels that r^2 divides", fits)
+        n, h, w, c = given.shape
+        apart = given.reshape(n, h, w, c // (r * r), r, r)
+        return apart.permute(0, 1, 4, 2, 5, 3).reshape(n, h * r, w * r, c // (r * r))
+
+    def _options_text(self) -> str:
+        return f"{self.upscale_factor}"
+
+
+@checked
+class PixelUnshuffle(Module):
+    """[n, h r, w r, c] -> [n, h, w, c r^2], which `PixelShuffle` undoes."""
+
+    def __init__(self, downscale_factor: int) -> None:
+        super().__init__()
+        if downscale_factor < 1:
+            raise ValueError(f"[pixel_unshuffle] downscale_factor = {downscale_factor}: at least 1")
+        self.downscale_factor = downscale_factor
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        given, r = as_layer_input("pixel_unshuffle", x), self.downscale_factor
+        fits = given.ndim == 4 and given.shape[1] % r == 0 and given.shape[2] % r == 0
+        _image("pixel_unshuffle", given, r, "an image whose sides r divides", fits)
+        n, h, w, c = given.shape
+        apart = given.reshape(n, h // r, r, w // r, r, c)
+        return apart.permute(0, 1, 3, 5, 2, 4).reshape(n, h // r, w // r, c * r * r)
+
+    def _options_text(self) -> str:
+        return f"{self.downscale_factor}"
+
+
+@checked
+class Unflatten(Module):
+    """One axis as several of the sizes given, of which one may be -1."""
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        sizes = tuple(unflattened_size) if isinstance(unflattened_size, Sequence) else ()
+        if not sizes or not all(isinstance(size, (int, np.integer)) for size in sizes):
+            refuse("unflatten", "unflattened_size", unflattened_size, "a sequence of integers")
+        self.dim, self.unflattened_size = dim, sizes
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        given = as_tensor(x)
+        if not -given.ndim <= self.dim < given.ndim:
+            raise IndexError(
+                f"[unflatten] dim = {self.dim}: shape {list(given.shape)} has {given.ndim} axes"
+            )
+        at = self.dim % given.ndim
+        return given.reshape(*given.shape[:at], *self.unflattened_size, *given.shape[at + 1 :])
+
+    def _options_text(self) -> str:
+        return f"{self.dim}, {self.unflattened_size}"
