@@ -277,3 +277,39 @@ def test_what_is_no_number_or_no_setting_is_refused() -> None:
         group["lr"] = None
     with pytest.raises(AttributeError, match=r"lr = 0.5: write group\['lr'\]"):
         group.lr = 0.5
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+def test_a_group_that_comes_later_is_as_one_of_the_start(kind: type[optim.Optimizer]) -> None:
+    def steps(optimizer: optim.Optimizer, parameters: list[Tensor]) -> list[np.ndarray]:
+        for _ in range(3):
+            for parameter in parameters:
+                parameter.grad = Tensor(np.ones(parameter.shape))
+            optimizer.step()
+        return [parameter.numpy() for parameter in parameters]
+
+    first, second = leaf(1.0), leaf(2.0, 3.0)
+    together = kind([{"params": [first]}, {"params": second, "lr": 0.5}], lr=0.25)
+    expected = steps(together, [first, second])
+    a, b = leaf(1.0), leaf(2.0, 3.0)
+    optimizer = kind([a], lr=0.25)
+    optimizer.add_param_group({"params": b, "lr": 0.5})
+    for found, wanted in zip(steps(optimizer, [a, b]), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert optimizer.base_lrs == (0.25, 0.5)
+    together.load_state_dict(optimizer.state_dict())
+
+
+def test_a_group_that_cannot_come_changes_nothing() -> None:
+    a = leaf(1.0)
+    optimizer = optim.SGD([a], lr=0.25)
+    for group, words in (
+        ({"params": [a]}, "only once"),
+        ({"params": []}, r"params = \[\]"),
+        ({"lr": 1.0}, "params are required"),
+        ({"params": [leaf(1.0)], "momentum": 0.5}, "unknown settings"),
+        ({"params": [leaf(1.0)], "lr": -1.0}, "at least 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1 and len(optimizer.lrs) == 1

@@ -34,6 +34,16 @@ def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorH
     return handles
 
 
+def _parameters_of(group: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    unknown = set(group) - {"params", "lr", "weight_decay"}
+    if unknown:
+        raise ValueError(f"[optimizer] a group has unknown settings {sorted(unknown)}")
+    if "params" not in group:
+        raise ValueError(f"[optimizer] a group has {sorted(group)}: params are required")
+    given = group["params"]
+    return (given,) if isinstance(given, Tensor) else tuple(given)
+
+
 @checked
 class Optimizer:
     """What SGD, Adam and AdamW share.
@@ -54,19 +64,11 @@ class Optimizer:
         groups: list[Mapping[str, Any]] = (
             items if items and isinstance(items[0], Mapping) else [{"params": items}]
         )
-        for group in groups:
-            unknown = set(group) - {"params", "lr", "weight_decay"}
-            if unknown:
-                raise ValueError(f"[optimizer] a group has unknown settings {sorted(unknown)}")
-            if "params" not in group:
-                raise ValueError(f"[optimizer] a group has {sorted(group)}: params are required")
-        self._groups = [
-            (group["params"],) if isinstance(group["params"], Tensor) else tuple(group["params"])
-            for group in groups
-        ]
+        self._groups = [_parameters_of(group) for group in groups]
         if not any(self._groups):
             raise ValueError(f"[{kind}] parameters = []: at least one parameter is required")
         self._settings = settings
+        self._defaults = {"lr": float(lr), "weight_decay": float(weight_decay)}
         self._decays = [float(group.get("weight_decay", weight_decay)) for group in groups]
         handles = [_handles("optimizer", parameters) for parameters in self._groups]
         self._handle = _core.optimizer_create(kind, settings)
@@ -75,6 +77,23 @@ class Optimizer:
             _core.optimizer_add_group(self._handle, parameters, rate, decay)
         self._base_lrs = list(self._lrs)
         self._is_idle = False
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Take further parameters `{"params": ..., "lr": ..., "weight_decay": ...}`, as at the
+        start; a setting that is left out is the one that the optimizer was made with.
+
+        ValueError for a parameter that it has already; nothing changes then.
+        """
+        parameters = _parameters_of(group)
+        if not parameters:
+            raise ValueError("[optimizer] params = []: at least one parameter is required")
+        rate, decay = (float(group.get(name, value)) for name, value in self._defaults.items())
+        handles = _handles("optimizer", parameters)
+        _core.optimizer_add_group(self._handle, handles, rate, decay)
+        self._groups.append(parameters)
+        self._lrs.append(rate)
+        self._base_lrs.append(rate)
+        self._decays.append(decay)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_settings", ()) or name == "learning_rate":
