@@ -97,7 +97,7 @@ def test_a_source_archive_holds_what_a_build_reads(tmp_path: Path) -> None:
         str(path.relative_to(ROOT))
         for folder in ("Sources", "Tests", "python/src")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file()
+        if path.is_file() and path.parent.name != "__pycache__"
     }
     needed |= {f"python/{name}" for name in package_files()}
     assert not needed - names

@@ -28,7 +28,8 @@ EPSILON = 2.0**-23
 
 @pytest.mark.parametrize("norm", ["none", "l2", "l2c", "gn", "bn", "in"])
 def test_groups_that_share_a_codebook_equal_groups_of_equal_codebooks(norm: str) -> None:
-    options: dict[str, Any] = {"norm": norm, "norm_groups": 1, "max_norm": 1.0}
+    own_options = {"gn": {"norm_groups": 1}, "l2c": {"max_norm": 1.0}}
+    options: dict[str, Any] = {"norm": norm, **own_options.get(norm, {})}
     own, shared = group(**options), shared_group(**options)
     # Channels of unlike scales: a norm of channels must not mix those of two groups.
     z = vectors(5, 7, 4) * np.array([1, 5, 0.2, 20], np.float32)
