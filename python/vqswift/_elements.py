@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @checked
 class Elements:
-    """The functions of one element of a `Tensor`, float32; their errors are at most 4 ulp."""
+    """The functions of one element of a `Tensor`, float32; docs/numerics.md has their errors."""
 
     __slots__ = ()
     _function: Callable[..., Tensor]

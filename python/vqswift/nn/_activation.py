@@ -14,6 +14,7 @@ from .._tensor import Tensor, as_tensor
 from ._collections import Parameter
 from ._module import Module
 from ._native import Native
+from .functional import glu
 
 
 class _Activation(Native):
@@ -223,8 +224,6 @@ class GLU(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        from .functional import glu
-
         return glu(x, self.dim)
 
     def _options_text(self) -> str:

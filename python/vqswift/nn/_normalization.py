@@ -9,6 +9,11 @@ from .._options import create
 from ._native import Native
 
 
+def _of_one_size(options: str) -> str:
+    """The kind takes a shape, the layer its one size."""
+    return re.sub(r"normalized_shape=\((\d+),\)", r"\1", options)
+
+
 @checked
 class BatchNorm(Native):
     """Normalizes the last axis over all others; running variance unbiased."""
@@ -25,8 +30,7 @@ class LayerNorm(Native):
         super().__init__(create("layer_norm", normalized_shape=(features,), eps=eps))
 
     def _options_text(self) -> str:
-        # The kind takes a shape, the layer its one size.
-        return re.sub(r"normalized_shape=\((\d+),\)", r"\1", super()._options_text())
+        return _of_one_size(super()._options_text())
 
 
 @checked
@@ -37,7 +41,7 @@ class RMSNorm(Native):
         super().__init__(create("rms_norm", normalized_shape=(features,), eps=eps))
 
     def _options_text(self) -> str:
-        return re.sub(r"normalized_shape=\((\d+),\)", r"\1", super()._options_text())
+        return _of_one_size(super()._options_text())
 
 
 @checked

@@ -13,10 +13,9 @@ from .._tensor import Tensor, as_tensor
 from ._module import Module
 
 
-def _image(operation: str, x: npt.ArrayLike | Tensor, factor: int, rule: str, fits: bool) -> None:
-    shape = list(as_tensor(x).shape)
+def _require(fits: bool, operation: str, x: Tensor, factor: int, rule: str) -> None:
     if not fits:
-        raise ValueError(f"[{operation}] shape {shape}, factor {factor}: {rule}")
+        raise ValueError(f"[{operation}] shape {list(x.shape)}, factor {factor}: {rule}")
 
 
 @checked
@@ -33,7 +32,7 @@ class PixelShuffle(Module):
         """The layer's output."""
         given, r = as_layer_input("pixel_shuffle", x), self.upscale_factor
         fits = given.ndim == 4 and given.shape[-1] % (r * r) == 0
-        _image("pixel_shuffle", given, r, "an image of channels that r^2 divides", fits)
+        _require(fits, "pixel_shuffle", given, r, "an image of channels that r^2 divides")
         n, h, w, c = given.shape
         apart = given.reshape(n, h, w, c // (r * r), r, r)
         return apart.permute(0, 1, 4, 2, 5, 3).reshape(n, h * r, w * r, c // (r * r))
@@ -56,7 +55,7 @@ class PixelUnshuffle(Module):
         """The layer's output."""
         given, r = as_layer_input("pixel_unshuffle", x), self.downscale_factor
         fits = given.ndim == 4 and given.shape[1] % r == 0 and given.shape[2] % r == 0
-        _image("pixel_unshuffle", given, r, "an image whose sides r divides", fits)
+        _require(fits, "pixel_unshuffle", given, r, "an image whose sides r divides")
         n, h, w, c = given.shape
         apart = given.reshape(n, h // r, r, w // r, r, c)
         return apart.permute(0, 1, 3, 5, 2, 4).reshape(n, h // r, w // r, c * r * r)

@@ -8,6 +8,7 @@ from .. import _core
 from .._arguments import checked
 from .._integers import as_floats, as_layer_input
 from .._random import Generator
+from .._shapes import place
 from .._tensor import Pair, Tensor, as_pair
 from ._losses import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
@@ -220,14 +221,12 @@ def log_softmax(x: Array, dim: int = -1) -> Tensor:
 def glu(x: Array, dim: int = -1) -> Tensor:
     """a sigmoid(b), a and b the halves of x along `dim` (Dauphin et al. 2017)."""
     given = as_layer_input("glu", x)
-    if not -given.ndim <= dim < given.ndim:
-        raise IndexError(f"[glu] dim = {dim}: shape {list(given.shape)} has {given.ndim} axes")
-    axis = dim % given.ndim
-    half, rest = divmod(given.shape[axis], 2)
-    if rest:
+    axis = place("glu", dim, given.ndim)
+    if given.shape[axis] % 2:
         raise ValueError(f"[glu] shape {list(given.shape)}: axis {axis} must have an even size")
-    before = (slice(None),) * axis
-    return given[(*before, slice(0, half))] * given[(*before, slice(half, 2 * half))].sigmoid()
+    half = given.shape[axis] // 2
+    a, b = given.split([half, half], axis)
+    return a * b.sigmoid()
 
 
 @checked
