@@ -1,5 +1,7 @@
+#define _GNU_SOURCE
 #include "platform.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@ static _Atomic(bool (*)(void)) interrupt_check;
 static _Thread_local vq_loop_mode loop_mode;
 static _Thread_local bool gradients_disabled;
 static _Thread_local void *dropping;
+static _Thread_local int library_scopes;
 static _Thread_local char error_text[4096];
 static _Thread_local int error_code;
 
@@ -35,10 +38,27 @@ int vq_thread_count(void) {
 
 void vq_set_thread_count(int count) { atomic_store(&configured_threads, count); }
 
-int vq_set_library_threads(int count) {
-  int before = omp_get_max_threads();
-  if (before != count) omp_set_num_threads(count);
+vq_library_scope vq_enter_library(void) {
+  vq_library_scope before = {.is_outermost = library_scopes++ == 0};
+  if (!before.is_outermost) return before;
+  before.threads = omp_get_max_threads();
+  if (before.threads != 1) omp_set_num_threads(1);
+  // Helpers have no signals.
+  if (vq_is_helper()) return before;
+  sigset_t waiting;
+  sigfillset(&waiting);
+  // A fault's own handler tells where it was.
+  const int faults[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV};
+  for (int i = 0; i < 4; i++) sigdelset(&waiting, faults[i]);
+  pthread_sigmask(SIG_BLOCK, &waiting, &before.signals);
   return before;
+}
+
+void vq_leave_library(vq_library_scope before) {
+  library_scopes--;
+  if (!before.is_outermost) return;
+  if (!vq_is_helper()) pthread_sigmask(SIG_SETMASK, &before.signals, NULL);
+  if (before.threads != 1) omp_set_num_threads(before.threads);
 }
 
 bool vq_direct_convolutions(void) { return atomic_load(&direct_convolutions); }

@@ -1,5 +1,6 @@
 /// What Swift cannot say itself: threads, thread-local flags and atomics.
 #pragma once
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,8 +14,16 @@ int vq_thread_count(void);
 /// Sets the thread count of every later loop; `count` is at least 1.
 void vq_set_thread_count(int count);
 
-/// Sets libgomp's threads of the calling thread, which oneDNN reads, and returns those from before.
-int vq_set_library_threads(int count);
+/// Begins calls of oneDNN on the calling thread: one thread for libgomp's loops, and signals wait,
+/// since its matrix products keep the stack pointer in a buffer on the heap, where the frame of a
+/// signal's handler would overwrite what stands below. Scopes may be nested.
+typedef struct {
+  bool is_outermost;
+  int threads;
+  sigset_t signals;
+} vq_library_scope;
+vq_library_scope vq_enter_library(void);
+void vq_leave_library(vq_library_scope before);
 
 /// Whether kernels take denormal numbers for zero; true at the start.
 bool vq_flushes_denormals(void);

@@ -35,13 +35,6 @@
       return descriptor
     }
 
-    /// Calls `body` with one thread for the library's own loops: the team's threads share the work.
-    static func withOneThread<Result>(_ body: () throws -> Result) rethrows -> Result {
-      let before = vq_set_library_threads(1)
-      defer { _ = vq_set_library_threads(before) }
-      return try body()
-    }
-
     static func isSame(_ a: dnnl_memory_desc_t, _ b: dnnl_memory_desc_t) -> Bool {
       var (a, b) = (a, b)
       return dnnl_memory_desc_equal(&a, &b) != 0
@@ -79,7 +72,7 @@
         dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
         "dnnl_primitive_attr_set_scratchpad_mode")
       let engine = try OneDNN.engine()
-      (primitive, scratchpad) = try OneDNN.withOneThread {
+      (primitive, scratchpad) = try callingLibrary {
         let description = try describe(attributes, engine)
         defer { dnnl_primitive_desc_destroy(description) }
         var primitive: dnnl_primitive_t?
@@ -138,7 +131,7 @@
       try withExtendedLifetime(scratch) {
         let control = vq_enter_kernels()
         defer { vq_leave_kernels(control) }
-        try OneDNN.withOneThread {
+        try callingLibrary {
           try OneDNN.check(
             dnnl_primitive_execute(primitive, stream, Int32(list.count), list),
             "dnnl_primitive_execute")

@@ -75,6 +75,14 @@ func gemmOfColumns(
   sumParts(parts.floats, count: count, size: m * n, out)
 }
 
+/// Calls `body` with one thread for the library's own loops, as the team's threads share the work,
+/// and without signals.
+func callingLibrary<Result>(_ body: () throws -> Result) rethrows -> Result {
+  let before = vq_enter_library()
+  defer { vq_leave_library(before) }
+  return try body()
+}
+
 /// One thread's product.
 private func multiply(
   transposeA: Bool, transposeB: Bool, m: Int, n: Int, k: Int, alpha: Float,
@@ -84,7 +92,7 @@ private func multiply(
   #if VQ_ONEDNN
     // dnnl_sgemm leaves c alone where there is nothing to add.
     if library == .oneDNN, k > 0 {
-      return try OneDNN.withOneThread {
+      return try callingLibrary {
         try OneDNN.check(
           dnnl_sgemm(
             transposeA ? 84 : 78, transposeB ? 84 : 78, Int64(m), Int64(n), Int64(k), alpha,

@@ -40,9 +40,11 @@ private struct BatchedProduct {
     let failures = try Storage(.int32, count: count)
     parallelFor(count, grain: Swift.max(1, BatchedProduct.parallelWork / Swift.max(1, m * n * k))) {
       range in
-      for index in range {
-        failures.ints[index] = 0
-        do { try product(index, beta: 0) } catch { failures.ints[index] = 1 }
+      callingLibrary {
+        for index in range {
+          failures.ints[index] = 0
+          do { try product(index, beta: 0) } catch { failures.ints[index] = 1 }
+        }
       }
     }
     for index in 0..<count where failures.ints[index] != 0 { try product(index, beta: 0) }
