@@ -3,23 +3,25 @@ import VQTensor
 
 @_cdecl("vq_tensor_conv2d") @implementation
 public func vq_tensor_conv2d(
-  _ x: Handle!, _ weight: Handle!, _ bias: Handle!, _ stride: Sizes!, _ padding: Sizes!, _ out: Out!
+  _ x: Handle!, _ weight: Handle!, _ bias: Handle!, _ stride: Sizes!, _ padding: Sizes!,
+  _ dilation: Sizes!, _ groups: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).conv2d(
-      tensor(weight), bias: optionalTensor(bias), stride: pair(stride), padding: pair(padding))
+      tensor(weight), bias: optionalTensor(bias), stride: pair(stride), padding: pair(padding),
+      dilation: pair(dilation), groups: Int(groups))
   }
 }
 
 @_cdecl("vq_tensor_conv_transpose2d") @implementation
 public func vq_tensor_conv_transpose2d(
   _ x: Handle!, _ weight: Handle!, _ bias: Handle!, _ stride: Sizes!, _ padding: Sizes!,
-  _ outputPadding: Sizes!, _ out: Out!
+  _ outputPadding: Sizes!, _ dilation: Sizes!, _ groups: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) {
     try tensor(x).convTranspose2d(
       tensor(weight), bias: optionalTensor(bias), stride: pair(stride), padding: pair(padding),
-      outputPadding: pair(outputPadding))
+      outputPadding: pair(outputPadding), dilation: pair(dilation), groups: Int(groups))
   }
 }
 

@@ -61,6 +61,23 @@ public func vq_tensor_log_softmax(_ x: Handle!, _ axis: Int64, _ out: Out!) -> v
   produce(out) { try tensor(x).logSoftmax(axis: Int(axis)) }
 }
 
+@_cdecl("vq_tensor_attention") @implementation
+public func vq_tensor_attention(
+  _ query: Handle!, _ key: Handle!, _ value: Handle!, _ mask: Handle!, _ heads: Int64,
+  _ causal: Bool, _ scale: Float, _ out: Out!
+) -> vq_status {
+  produce(out) {
+    let (query, mask) = (try tensor(query), try optionalTensor(mask))
+    if key == nil, value == nil {
+      return try query.selfAttention(
+        mask: mask, heads: Int(heads), isCausal: causal, scale: scale)
+    }
+    return try query.attention(
+      key: tensor(key), value: tensor(value), mask: mask, heads: Int(heads), isCausal: causal,
+      scale: scale)
+  }
+}
+
 @_cdecl("vq_tensor_mse_loss") @implementation
 public func vq_tensor_mse_loss(_ prediction: Handle!, _ target: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try tensor(prediction).meanSquaredError(tensor(target)) }

@@ -66,3 +66,20 @@ public func vq_tensor_one_hot(_ codes: Handle!, _ count: Int64, _ out: Out!) -> 
 public func vq_tensor_matmul(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try tensor(a).matmul(tensor(b)) }
 }
+
+@_cdecl("vq_tensor_pad") @implementation
+public func vq_tensor_pad(
+  _ x: Handle!, _ axis: Int64, _ before: Int64, _ after: Int64, _ mode: Text!, _ value: Float,
+  _ out: Out!
+) -> vq_status {
+  produce(out) {
+    let name = try string(mode)
+    guard let mode = PaddingMode(rawValue: name) else {
+      throw VQError.value(
+        "pad", "mode", name,
+        "must be one of " + PaddingMode.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    return try tensor(x).padded(
+      axis: Int(axis), before: Int(before), after: Int(after), mode: mode, value: value)
+  }
+}

@@ -43,6 +43,14 @@ def autoencoder() -> vq.models.SQVAE:
     return vq.models.SQVAE(vq.VectorQuant(4, 5), image_size=28, channels=1, width=4)
 
 
+def encoder_layer() -> vq.nn.TransformerEncoderLayer:
+    return vq.nn.TransformerEncoderLayer(4, 2, 4)
+
+
+def decoder_layer() -> vq.nn.TransformerDecoderLayer:
+    return vq.nn.TransformerDecoderLayer(4, 2, 4)
+
+
 def batches() -> vq.data.Batches:
     return vq.data.Batches(np.ones((4, 28, 28, 1), np.float32), batch_size=2)
 
@@ -88,6 +96,12 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "model": quantized,
     "module": layer,
     "body": layer,
+    "layer": layer,
+    "encoder_layer": encoder_layer,
+    "decoder_layer": decoder_layer,
+    "norm": layer,
+    "num_heads": lambda: 2,
+    "nhead": lambda: 2,
     "modules": layer,
     "quantizer": lambda: vq.VectorQuant(4, 5),
     "optimizer": lambda: vq.optim.SGD([leaf()]),
@@ -112,6 +126,13 @@ GIVEN: dict[str, Callable[[], Any]] = {
 ACTIVATIONS = ("GLU", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax")
 INSTANCES: dict[str, Callable[[], Any]] = {
     "Snake": lambda: vq.nn.Snake(4),
+    "Conv3d": lambda: vq.nn.Conv3d(4, 4, 2),
+    "MultiheadAttention": lambda: vq.nn.MultiheadAttention(4, 2),
+    "TransformerEncoderLayer": encoder_layer,
+    "TransformerDecoderLayer": decoder_layer,
+    "TransformerEncoder": lambda: vq.nn.TransformerEncoder(encoder_layer(), 1),
+    "TransformerDecoder": lambda: vq.nn.TransformerDecoder(decoder_layer(), 1),
+    "WeightNorm": lambda: vq.nn.WeightNorm(layer()),
     "RoPE": lambda: vq.nn.RoPE(4),
     "SinusoidalPositionalEncoding": lambda: vq.nn.SinusoidalPositionalEncoding(4),
     "PixelShuffle": lambda: vq.nn.PixelShuffle(2),

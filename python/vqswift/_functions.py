@@ -82,24 +82,26 @@ def arange(start: float, stop: float | None = None, step: float = 1) -> Tensor:
 
 
 @checked
-def pad(x: Tensor | npt.ArrayLike, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """`x` with so many elements of `value` before and after it along each axis."""
+def pad(
+    x: Tensor | npt.ArrayLike,
+    widths: Sequence[tuple[int, int]],
+    value: float = 0.0,
+    mode: str = "constant",
+) -> Tensor:
+    """`x` with so many elements more before and after it along each axis.
+
+    `mode` is "constant", of `value`, or "reflect", "replicate" or "circular", as PyTorch has them.
+    """
     result = x if isinstance(x, Tensor) else Tensor(x)
-    pairs = [(int(before), int(after)) for before, after in widths]
-    if len(pairs) != result.ndim or any(min(pair) < 0 for pair in pairs):
+    if len(widths) != result.ndim:
         raise ValueError(
-            f"[pad] widths {pairs}: a pair (before, after) of at least 0 is required for each of "
+            f"[pad] widths {list(widths)}: a pair (before, after) is required for each of "
             f"{result.ndim} axes"
         )
-    for axis, pair in enumerate(pairs):
-        parts = [result]
-        for side, width in enumerate(pair):
-            if width:
-                shape = (*result.shape[:axis], width, *result.shape[axis + 1 :])
-                part = full(shape, value, result.dtype)
-                parts = [part, *parts] if side == 0 else [*parts, part]
-        if len(parts) > 1:
-            result = concatenate(parts, axis)
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            handle = _core.tensor_pad(result._handle, axis, before, after, mode, value)
+            result = Tensor._wrap(handle)
     return result
 
 

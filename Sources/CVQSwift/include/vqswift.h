@@ -248,14 +248,24 @@ VQ_CHECKED vq_status vq_tensor_l1_loss(
 /// logits [n, k], labels i32 [n] -> mean negative log likelihood.
 VQ_CHECKED vq_status vq_tensor_cross_entropy(
     const vq_tensor *logits, const vq_tensor *labels, float label_smoothing, vq_tensor **out);
-/// x [n, h, w, i], weight [o, i, kh, kw], bias [o] or NULL; pairs are (height, width).
+/// query [..., n, heads * d], key [..., m, heads * d], value [..., m, heads * e] ->
+/// [..., n, heads * e]; key and value NULL where query holds all three side by side. mask NULL, or
+/// f32 to add to the scores, or bool, true where a query sees a key, broadcast to
+/// [..., heads, n, m].
+VQ_CHECKED vq_status vq_tensor_attention(const vq_tensor *query, const vq_tensor *VQ_NULLABLE key,
+    const vq_tensor *VQ_NULLABLE value, const vq_tensor *VQ_NULLABLE mask, int64_t heads,
+    bool causal, float scale, vq_tensor **out);
+/// x [n, h, w, i], weight [o, i / groups, kh, kw], bias [o] or NULL; pairs are (height, width).
 VQ_CHECKED vq_status vq_tensor_conv2d(const vq_tensor *x, const vq_tensor *weight,
     const vq_tensor *VQ_NULLABLE bias, const int64_t stride[2], const int64_t padding[2],
-    vq_tensor **out);
-/// x [n, h, w, i], weight [i, o, kh, kw], bias [o] or NULL.
+    const int64_t dilation[2], int64_t groups, vq_tensor **out);
+/// x [n, h, w, i], weight [i, o / groups, kh, kw], bias [o] or NULL.
 VQ_CHECKED vq_status vq_tensor_conv_transpose2d(const vq_tensor *x, const vq_tensor *weight,
     const vq_tensor *VQ_NULLABLE bias, const int64_t stride[2], const int64_t padding[2],
-    const int64_t output_padding[2], vq_tensor **out);
+    const int64_t output_padding[2], const int64_t dilation[2], int64_t groups, vq_tensor **out);
+/// Along one axis, by "constant", "reflect", "replicate" or "circular".
+VQ_CHECKED vq_status vq_tensor_pad(const vq_tensor *x, int64_t axis, int64_t before, int64_t after,
+    const char *mode, float value, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_max_pool2d(const vq_tensor *x, const int64_t kernel[2],
     const int64_t stride[2], const int64_t padding[2], vq_tensor **out);
 /// Padding counts as zeros.

@@ -11,7 +11,8 @@ public func gatherPatches(
     let patch = out + index * window.patchCount
     let rows = window.kernelRows(y)
     let columns = window.kernelColumns(x0)
-    let left = x0 * window.strideWidth - window.paddingWidth + columns.lowerBound
+    let left =
+      x0 * window.strideWidth - window.paddingWidth + columns.lowerBound * window.dilationWidth
     let top = y * window.strideHeight - window.paddingHeight
     for ky in 0..<window.kernelHeight {
       let target = patch + ky * row
@@ -19,10 +20,16 @@ public func gatherPatches(
         target.update(repeating: 0, count: row)
         continue
       }
-      let pixel = source + ((top + ky) * window.width + left) * c
+      let pixel = source + ((top + ky * window.dilationHeight) * window.width + left) * c
       let (first, last) = (columns.lowerBound * c, columns.upperBound * c)
       for i in 0..<first { target[i] = 0 }
-      copyElements(pixel, target + first, last - first)
+      if window.dilationWidth == 1 {
+        copyElements(pixel, target + first, last - first)
+      } else {
+        for kx in 0..<columns.count {
+          copyElements(pixel + kx * window.dilationWidth * c, target + first + kx * c, c)
+        }
+      }
       for i in last..<max(last, row) { target[i] = 0 }
     }
   }
@@ -40,12 +47,19 @@ public func scatterPatches(
     let target = x + image * window.height * window.width * c
     let patch = patches + index * window.patchCount
     let columns = window.kernelColumns(x0)
-    let left = x0 * window.strideWidth - window.paddingWidth + columns.lowerBound
+    let left =
+      x0 * window.strideWidth - window.paddingWidth + columns.lowerBound * window.dilationWidth
     let top = y * window.strideHeight - window.paddingHeight
     for ky in window.kernelRows(y) {
-      let pixel = target + ((top + ky) * window.width + left) * c
+      let pixel = target + ((top + ky * window.dilationHeight) * window.width + left) * c
       let source = patch + ky * row + columns.lowerBound * c
-      addElements(source, pixel, columns.count * c)
+      if window.dilationWidth == 1 {
+        addElements(source, pixel, columns.count * c)
+      } else {
+        for kx in 0..<columns.count {
+          addElements(source + kx * c, pixel + kx * window.dilationWidth * c, c)
+        }
+      }
     }
   }
 }

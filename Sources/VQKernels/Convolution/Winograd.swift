@@ -23,6 +23,7 @@ public struct WinogradConvolution {
     images: Int, window w: Window, outChannels: Int, _ set: InstructionSet = .usable
   ) {
     guard w.kernelHeight == 3, w.kernelWidth == 3, w.strideHeight == 1, w.strideWidth == 1,
+      w.dilationHeight == 1, w.dilationWidth == 1,
       w.paddingHeight <= 2, w.paddingWidth <= 2, w.channels % Self.channelStep == 0,
       outChannels % Self.channelStep == 0, w.channels * outChannels <= Self.mostFilters
     else { return nil }

@@ -5,14 +5,21 @@ public struct LayerNormOptions {
   /// The sizes of the axes that are normalized over.
   public var shape: [Int] = []
   public var epsilon: Float = 1e-5
+  /// Whether there is a bias; an `RMSNorm` has none.
+  public var hasBias = true
 
-  public static let table = OptionTable(LayerNormOptions()) {
+  /// Of an `RMSNorm`.
+  public static let scaleTable = OptionTable(LayerNormOptions()) {
     Option(
       "normalized_shape", \.shape,
       OptionRule("one axis or more, each at least 1, is required") {
         !$0.isEmpty && $0.allSatisfy { $0 >= 1 }
       }, isRequired: true)
     Option("eps", \.epsilon, .aboveZero)
+  }
+  public static let table = OptionTable(LayerNormOptions()) {
+    scaleTable.rows
+    Option("bias", \.hasBias)
   }
 }
 
@@ -22,23 +29,25 @@ public final class LayerNorm: Module {
   /// The sizes of the axes that are normalized over, which weight and bias have too.
   public let shape: [Int]
   public let weight: Tensor
-  public let bias: Tensor
+  public let bias: Tensor?
   public let epsilon: Float
 
-  public init(_ shape: [Int], epsilon: Float = 1e-5) throws {
+  public init(_ shape: [Int], epsilon: Float = 1e-5, bias hasBias: Bool = true) throws {
     try LayerNormOptions.table.check(
       LayerNormOptions(shape: shape, epsilon: epsilon), "layer_norm")
     self.shape = shape
     self.epsilon = epsilon
     weight = try Tensor.ones(shape).requiringGrad(.norm)
-    bias = try Tensor.zeros(shape).requiringGrad(.norm)
+    bias = hasBias ? try Tensor.zeros(shape).requiringGrad(.norm) : nil
   }
 
   public static let kind = ModuleKind("layer_norm", LayerNormOptions.table) { options, _ in
-    try LayerNorm(options.shape, epsilon: options.epsilon)
+    try LayerNorm(options.shape, epsilon: options.epsilon, bias: options.hasBias)
   }
 
-  public override var ownParameters: [NamedTensor] { [("weight", weight), ("bias", bias)] }
+  public override var ownParameters: [NamedTensor] {
+    [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
+  }
 
   public override func forward(_ x: Tensor) throws -> Tensor {
     try x.layerNorm(over: shape, weight: weight, bias: bias, epsilon: epsilon)
@@ -53,13 +62,14 @@ public final class RMSNorm: Module {
   public let epsilon: Float
 
   public init(_ shape: [Int], epsilon: Float = 1e-5) throws {
-    try LayerNormOptions.table.check(LayerNormOptions(shape: shape, epsilon: epsilon), "rms_norm")
+    try LayerNormOptions.scaleTable.check(
+      LayerNormOptions(shape: shape, epsilon: epsilon), "rms_norm")
     self.shape = shape
     self.epsilon = epsilon
     weight = try Tensor.ones(shape).requiringGrad(.norm)
   }
 
-  public static let kind = ModuleKind("rms_norm", LayerNormOptions.table) { options, _ in
+  public static let kind = ModuleKind("rms_norm", LayerNormOptions.scaleTable) { options, _ in
     try RMSNorm(options.shape, epsilon: options.epsilon)
   }
 

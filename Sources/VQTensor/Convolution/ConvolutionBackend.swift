@@ -16,14 +16,19 @@ enum ConvolutionBackend {
   {
     guard !g.isEmpty else { return try filled(g.outputShape, bias) }
     switch self {
-    case .patches: return try patchForward(g, x, weight, bias: bias)
+    case .patches:
+      return try g.imagesOfGroups(x, weight, bias: bias) {
+        try patchForward($0, $1, $2, bias: $3)
+      }
     #if VQ_ONEDNN
       case .oneDNN:
         if g.samplesPixels {
           let pixels = try g.sampledPixels(x)
           return try forward(g.pointwise, pixels, weight, bias: bias)
         }
-        if g.meetsPaddingAlone { return try patchForward(g, x, weight, bias: bias) }
+        if g.meetsPaddingAlone {
+          return try ConvolutionBackend.patches.forward(g, x, weight, bias: bias)
+        }
         if let result = try winogradForward(g, x, weight, bias: bias) { return result }
         return try oneDNNForward(g, x, weight, bias: bias)
     #endif
@@ -37,7 +42,10 @@ enum ConvolutionBackend {
   ) throws -> Tensor {
     guard !g.isEmpty else { return try filled(g.inputShape, bias) }
     switch self {
-    case .patches: return try patchBackwardData(g, gradient, weight, bias: bias)
+    case .patches:
+      return try g.imagesOfGroups(gradient, weight, bias: bias) {
+        try patchBackwardData($0, $1, $2, bias: $3)
+      }
     #if VQ_ONEDNN
       case .oneDNN:
         if g.samplesPixels {
@@ -45,8 +53,8 @@ enum ConvolutionBackend {
           return try g.spreadPixels(pixels, bias: bias)
         }
         // The library fills vectors of 16 input channels; with few of them patches measure faster.
-        if g.window.channels < 8 || g.meetsPaddingAlone {
-          return try patchBackwardData(g, gradient, weight, bias: bias)
+        if g.groups == 1 && g.window.channels < 8 || g.meetsPaddingAlone {
+          return try ConvolutionBackend.patches.backwardData(g, gradient, weight, bias: bias)
         }
         if let result = try winogradBackwardData(g, gradient, weight, bias: bias) {
           return result
@@ -69,7 +77,7 @@ enum ConvolutionBackend {
     switch self {
     case .patches:
       return (
-        try patchBackwardWeights(g, x, gradient),
+        try g.weightsOfGroups(x, gradient) { try patchBackwardWeights($0, $1, $2) },
         bias ? try gradient.summed(to: [g.outChannels]) : nil
       )
     #if VQ_ONEDNN

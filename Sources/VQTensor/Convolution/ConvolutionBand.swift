@@ -1,17 +1,34 @@
 import VQKernels
 
-/// A convolution, or the part of one that meets some images or some rows of one.
+/// The axis along which a convolution is cut: rows, or the columns of images that are one row.
+private struct CutAxis {
+  let isColumns, isDilated: Bool
+  let size, outSize, extent, stride, padding: Int
+
+  init(_ w: Window) {
+    isColumns = w.height == 1 && w.outHeight == 1
+    if isColumns {
+      (size, outSize, extent) = (w.width, w.outWidth, w.extentWidth)
+      (stride, padding, isDilated) = (w.strideWidth, w.paddingWidth, w.dilationWidth > 1)
+    } else {
+      (size, outSize, extent) = (w.height, w.outHeight, w.extentHeight)
+      (stride, padding, isDilated) = (w.strideHeight, w.paddingHeight, w.dilationHeight > 1)
+    }
+  }
+}
+
+/// A convolution, or the part of one that meets some images or a band of one.
 struct ConvolutionBand {
-  /// Of the part alone: its window has the padding above.
+  /// Of the part alone: its window has the padding before it.
   let geometry: ConvolutionGeometry
-  /// Rows of padding below.
-  let bottom: Int
+  /// Padding behind: rows below, columns on the right.
+  let bottom, right: Int
   /// The first elements of input and output.
   let input, output: Int
 
   init(all geometry: ConvolutionGeometry) {
     self.geometry = geometry
-    bottom = geometry.window.paddingHeight
+    (bottom, right) = (geometry.window.paddingHeight, geometry.window.paddingWidth)
     (input, output) = (0, 0)
   }
 
@@ -19,91 +36,98 @@ struct ConvolutionBand {
     var part = g
     part.images = images.count
     geometry = part
-    bottom = g.window.paddingHeight
+    (bottom, right) = (g.window.paddingHeight, g.window.paddingWidth)
     input = images.lowerBound * (g.inputCount / g.images)
     output = images.lowerBound * (g.outputCount / g.images)
   }
 
   /// Whether the same work on other elements.
   func isSameSize(as other: ConvolutionBand) -> Bool {
-    bottom == other.bottom && geometry == other.geometry
+    bottom == other.bottom && right == other.right && geometry == other.geometry
   }
 
-  /// Output rows and the input rows that they see; nil where they see none.
-  fileprivate init?(_ g: ConvolutionGeometry, image: Int, outputRows: Range<Int>) {
-    let w = g.window
-    let first = outputRows.lowerBound * w.strideHeight - w.paddingHeight
-    let last = (outputRows.upperBound - 1) * w.strideHeight - w.paddingHeight + w.kernelHeight
+  /// Places of the output and those of the input that they see; nil where they see none.
+  fileprivate init?(_ g: ConvolutionGeometry, _ axis: CutAxis, image: Int, outputs: Range<Int>) {
+    let first = outputs.lowerBound * axis.stride - axis.padding
+    let last = (outputs.upperBound - 1) * axis.stride - axis.padding + axis.extent
     self.init(
-      g, image: image, inputRows: max(0, first)..<max(0, first, min(w.height, last)),
-      outputRows: outputRows, top: max(0, -first), bottom: max(0, last - w.height))
+      g, axis, image: image, inputs: max(0, first)..<max(0, first, min(axis.size, last)),
+      outputs: outputs, before: max(0, -first), behind: max(0, last - axis.size))
   }
 
-  /// Input rows and the output rows that see them; nil where none does. The stride is at most the
-  /// kernel's height, so that windows leave no gap.
-  fileprivate init?(_ g: ConvolutionGeometry, image: Int, inputRows: Range<Int>) {
-    let w = g.window
-    // Window y begins at row y * stride - padding.
-    let reach = max(0, inputRows.lowerBound + w.paddingHeight - w.kernelHeight + 1)
-    let first = (reach + w.strideHeight - 1) / w.strideHeight
+  /// Places of the input and those of the output that see them; nil where none does. The stride is
+  /// at most the kernel's size, so that windows leave no gap.
+  fileprivate init?(_ g: ConvolutionGeometry, _ axis: CutAxis, image: Int, inputs: Range<Int>) {
+    // Window y begins at place y * stride - padding.
+    let reach = max(0, inputs.lowerBound + axis.padding - axis.extent + 1)
+    let first = (reach + axis.stride - 1) / axis.stride
     let last = min(
-      w.outHeight, (inputRows.upperBound - 1 + w.paddingHeight) / w.strideHeight + 1)
-    let begin = first * w.strideHeight - w.paddingHeight
-    let end = (last - 1) * w.strideHeight - w.paddingHeight + w.kernelHeight
+      axis.outSize, (inputs.upperBound - 1 + axis.padding) / axis.stride + 1)
+    let begin = first * axis.stride - axis.padding
+    let end = (last - 1) * axis.stride - axis.padding + axis.extent
     self.init(
-      g, image: image, inputRows: inputRows, outputRows: first..<max(first, last),
-      top: inputRows.lowerBound - begin, bottom: max(0, end - inputRows.upperBound))
+      g, axis, image: image, inputs: inputs, outputs: first..<max(first, last),
+      before: inputs.lowerBound - begin, behind: max(0, end - inputs.upperBound))
   }
 
   private init?(
-    _ g: ConvolutionGeometry, image: Int, inputRows: Range<Int>, outputRows: Range<Int>, top: Int,
-    bottom: Int
+    _ g: ConvolutionGeometry, _ axis: CutAxis, image: Int, inputs: Range<Int>,
+    outputs: Range<Int>, before: Int, behind: Int
   ) {
-    if inputRows.isEmpty || outputRows.isEmpty || top < 0 { return nil }
+    if inputs.isEmpty || outputs.isEmpty || before < 0 { return nil }
     let w = g.window
     var part = g
     part.images = 1
-    part.window.height = inputRows.count
-    part.window.outHeight = outputRows.count
-    part.window.paddingHeight = top
+    let (inputStep, outputStep): (Int, Int)
+    if axis.isColumns {
+      (part.window.width, part.window.outWidth) = (inputs.count, outputs.count)
+      part.window.paddingWidth = before
+      (bottom, right) = (w.paddingHeight, behind)
+      (inputStep, outputStep) = (1, 1)
+    } else {
+      (part.window.height, part.window.outHeight) = (inputs.count, outputs.count)
+      part.window.paddingHeight = before
+      (bottom, right) = (behind, w.paddingWidth)
+      (inputStep, outputStep) = (w.width, w.outWidth)
+    }
     geometry = part
-    self.bottom = bottom
-    input = (image * w.height + inputRows.lowerBound) * w.width * w.channels
-    output = (image * w.outHeight + outputRows.lowerBound) * w.outWidth * g.outChannels
+    input = (image * axis.size + inputs.lowerBound) * inputStep * w.channels
+    output = (image * axis.outSize + outputs.lowerBound) * outputStep * g.outChannels
   }
 }
 
 extension ConvolutionBand {
-  enum Rows { case inputRows, outputRows }
+  enum Places { case inputs, outputs }
 }
 
 extension ConvolutionGeometry {
-  /// Batches of fewer images are cut into bands of rows, others into equally many images a part.
+  /// Batches of fewer images are cut into bands, others into equally many images a part.
   private static let leastWholeImages = 8
 
-  /// At most 32 parts that each are `least` of the work or more, bands of rows of `kind`.
-  func parts(_ kind: ConvolutionBand.Rows, least: Double) -> [ConvolutionBand] {
+  /// At most 32 parts that each are `least` of the work or more, bands of places of `kind`.
+  func parts(_ kind: ConvolutionBand.Places, least: Double) -> [ConvolutionBand] {
     if images >= Self.leastWholeImages {
       let size = max(Int((least * Double(images)).rounded(.up)), (images + 31) / 32)
       return stride(from: 0, to: images, by: max(1, size)).map {
         ConvolutionBand(self, images: $0..<min($0 + size, images))
       }
     }
-    let rows = kind == .inputRows ? window.height : window.outHeight
+    let axis = CutAxis(window)
+    let places = kind == .inputs ? axis.size : axis.outSize
     let wanted = max(1, min(16, Int(1 / least)))
-    // With gaps between the windows a band of the input may see none.
-    let hasGaps = window.strideHeight > window.kernelHeight
+    // With gaps between the windows, or within one, a band of the input may see none.
+    let hasGaps = axis.stride > axis.extent || kind == .inputs && axis.isDilated
     let bandsPerImage = wanted == 1 || hasGaps ? 1 : (wanted + images - 1) / images
-    let height = max(1, (rows + bandsPerImage - 1) / bandsPerImage)
-    if wanted == 1 || height >= rows && images == 1 { return [ConvolutionBand(all: self)] }
+    let size = max(1, (places + bandsPerImage - 1) / bandsPerImage)
+    if wanted == 1 || size >= places && images == 1 { return [ConvolutionBand(all: self)] }
     var bands: [ConvolutionBand] = []
     for image in 0..<images {
-      for first in stride(from: 0, to: rows, by: height) {
-        let range = first..<min(first + height, rows)
+      for first in stride(from: 0, to: places, by: size) {
+        let range = first..<min(first + size, places)
         let band =
-          kind == .inputRows
-          ? ConvolutionBand(self, image: image, inputRows: range)
-          : ConvolutionBand(self, image: image, outputRows: range)
+          kind == .inputs
+          ? ConvolutionBand(self, axis, image: image, inputs: range)
+          : ConvolutionBand(self, axis, image: image, outputs: range)
         guard let band else { return [ConvolutionBand(all: self)] }
         bands.append(band)
       }

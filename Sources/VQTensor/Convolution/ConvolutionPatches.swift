@@ -1,33 +1,5 @@
 import COpenBLAS
-import CPlatform
 import VQKernels
-
-/// Buffers that threads borrow for the length of a chunk.
-private final class PatchBuffers {
-  private let storage: Storage
-  private let size: Int
-  private let slots: Int
-  private let flags: UnsafeMutablePointer<vq_atomic>
-
-  init(slots: Int, floats: Int) throws {
-    let (count, overflow) = slots.multipliedReportingOverflow(by: floats)
-    guard !overflow else { throw VQError.overflow("allocate", [slots, floats]) }
-    storage = try Storage(.float32, count: count)
-    size = floats
-    self.slots = slots
-    flags = .allocate(capacity: slots)
-    flags.initialize(repeating: vq_atomic(value: 0), count: slots)
-  }
-
-  deinit { flags.deallocate() }
-
-  func borrow(_ body: (UnsafeMutablePointer<Float>) -> Void) {
-    var slot = 0
-    while !vq_atomic_try_take(flags + slot) { slot = (slot + 1) % slots }
-    body(storage.floats + slot * size)
-    vq_atomic_release(flags + slot)
-  }
-}
 
 /// Patches that one thread holds, in floats: half of a common second-level cache.
 private let patchBudget = 1 << 17
@@ -37,9 +9,9 @@ extension ConvolutionGeometry {
   fileprivate var chunkPixels: Int { max(16, min(4096, patchBudget / window.patchCount)) }
 
   /// One slot a thread, none needed where the input itself is the matrix of patches.
-  fileprivate func slots() throws -> PatchBuffers {
+  fileprivate func slots() throws -> ThreadBuffers {
     let size = isPointwise ? 1 : min(chunkPixels, outputPixels) * window.patchCount
-    return try PatchBuffers(slots: threadCount, floats: size)
+    return try ThreadBuffers(slots: threadCount, floats: size)
   }
 
   /// The weight as `[outChannels, kernel height, kernel width, channels]`.

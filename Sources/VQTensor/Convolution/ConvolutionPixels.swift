@@ -4,7 +4,9 @@ extension ConvolutionGeometry {
   /// Whether a kernel of one pixel skips pixels or reaches beyond the image: it is pointwise on
   /// those that it meets.
   var samplesPixels: Bool {
-    window.kernelHeight == 1 && window.kernelWidth == 1 && !isPointwise
+    window.kernelHeight == 1 && window.kernelWidth == 1
+      && (window.strideHeight > 1 || window.strideWidth > 1 || window.paddingHeight > 0
+        || window.paddingWidth > 0)
   }
 
   /// The pointwise convolution of the pixels that the kernel meets.
@@ -14,7 +16,7 @@ extension ConvolutionGeometry {
       images: images, outChannels: outChannels,
       window: Window(
         height: height, width: width, channels: window.channels, outHeight: height,
-        outWidth: width, kernel: (1, 1), stride: (1, 1), padding: (0, 0)))
+        outWidth: width, kernel: (1, 1), stride: (1, 1), padding: (0, 0)), groups: groups)
   }
 
   /// `[n, oh, ow, in]`: the pixels of `x` that the kernel meets, zeros beyond the image.

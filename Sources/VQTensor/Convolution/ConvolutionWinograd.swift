@@ -17,7 +17,7 @@ extension ConvolutionGeometry {
       _ threads: Int
     ) -> Bool
   ) throws -> Tensor? {
-    if exactConvolutions { return nil }
+    if exactConvolutions || groups > 1 { return nil }
     guard
       let convolution = WinogradConvolution(
         images: images, window: window, outChannels: outChannels)

@@ -44,6 +44,13 @@
     }
   }
 
+  extension ConvolutionGeometry {
+    /// The weight's shape, with an axis of groups where there are several.
+    fileprivate var weightAxes: [Int] {
+      groups == 1 ? weightShape : [groups, outChannels / groups] + weightShape.dropFirst()
+    }
+  }
+
   /// A convolution pass compiled for one geometry. The caller's images are channels last and its
   /// weights in torch's layout.
   private final class ConvolutionPlan {
@@ -53,14 +60,15 @@
       let pass: Pass
       let geometry: ConvolutionGeometry
       let hasBias: Bool
-      /// Rows of padding below.
-      let bottom: Int
+      /// Padding below and on the right.
+      let bottom, right: Int
     }
 
     /// The pass over a band.
     static func of(_ pass: Pass, _ band: ConvolutionBand, hasBias: Bool) throws -> ConvolutionPlan {
       let key = Key(
-        pass: pass, geometry: band.geometry, hasBias: hasBias, bottom: band.bottom)
+        pass: pass, geometry: band.geometry, hasBias: hasBias, bottom: band.bottom,
+        right: band.right)
       return try cache.value(key) { try ConvolutionPlan(key) }
     }
 
@@ -77,12 +85,14 @@
       let outputDims = [g.images, g.outChannels, w.outHeight, w.outWidth]
       var input = try OneDNN.array(inputDims, dnnl_nhwc)
       var output = try OneDNN.array(outputDims, dnnl_nhwc)
-      var weights = try OneDNN.array(g.weightShape, dnnl_format_tag_any)
+      var weights = try OneDNN.array(g.weightAxes, dnnl_format_tag_any)
       var bias = try OneDNN.array([g.outChannels], dnnl_x)
       let algorithm = dnnl_convolution_direct
       let strides = [Int64(w.strideHeight), Int64(w.strideWidth)]
       let padding = [Int64(w.paddingHeight), Int64(w.paddingWidth)]
-      let paddingBehind = [Int64(key.bottom), Int64(w.paddingWidth)]
+      let paddingBehind = [Int64(key.bottom), Int64(key.right)]
+      // The library counts the elements between those of a kernel.
+      let gaps = [Int64(w.dilationHeight - 1), Int64(w.dilationWidth - 1)]
 
       var chosen = weights
       primitive = try OneDNNPrimitive { attributes, engine in
@@ -99,10 +109,10 @@
           var operation = dnnl_convolution_desc_t()
           try withOptionalPointer(key.hasBias, &bias) { bias in
             try OneDNN.check(
-              dnnl_convolution_forward_desc_init(
+              dnnl_dilated_convolution_forward_desc_init(
                 &operation, dnnl_forward_training, algorithm, &input, &weights,
-                bias, &output, strides, padding, paddingBehind),
-              "dnnl_convolution_forward_desc_init")
+                bias, &output, strides, gaps, padding, paddingBehind),
+              "dnnl_dilated_convolution_forward_desc_init")
           }
           return try create(operation)
         }
@@ -116,16 +126,15 @@
         var operation = dnnl_convolution_desc_t()
         if key.pass == .backwardData {
           try OneDNN.check(
-            dnnl_convolution_backward_data_desc_init(
-              &operation, algorithm, &input, &weights, &output, strides, padding, paddingBehind),
-            "dnnl_convolution_backward_data_desc_init")
+            dnnl_dilated_convolution_backward_data_desc_init(
+              &operation, algorithm, &input, &weights, &output, strides, gaps, padding,
+              paddingBehind), "dnnl_dilated_convolution_backward_data_desc_init")
         } else {
           try withOptionalPointer(key.hasBias, &bias) { bias in
             try OneDNN.check(
-              dnnl_convolution_backward_weights_desc_init(
-                &operation, algorithm, &input, &weights, bias, &output, strides, padding,
-                paddingBehind),
-              "dnnl_convolution_backward_weights_desc_init")
+              dnnl_dilated_convolution_backward_weights_desc_init(
+                &operation, algorithm, &input, &weights, bias, &output, strides, gaps, padding,
+                paddingBehind), "dnnl_dilated_convolution_backward_weights_desc_init")
           }
         }
         let description = try create(operation, hint: hint)
@@ -136,7 +145,7 @@
       }
       (self.input, self.output) = (input, output)
       self.weights = try Port(
-        outer: OneDNN.array(g.weightShape, dnnl_oihw), inner: chosen,
+        outer: OneDNN.array(g.weightAxes, g.groups == 1 ? dnnl_oihw : dnnl_goihw), inner: chosen,
         isResult: key.pass == .backwardWeights)
       self.bias = bias
     }
@@ -168,10 +177,10 @@
     init(_ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws {
       let bands =
         switch pass {
-        case .forward: g.parts(.outputRows, least: 0x1p23 / g.operations)
-        case .backwardData: g.parts(.inputRows, least: 0x1p23 / g.operations)
+        case .forward: g.parts(.outputs, least: 0x1p23 / g.operations)
+        case .backwardData: g.parts(.inputs, least: 0x1p23 / g.operations)
         // Its weight gradient must be worth adding.
-        case .backwardWeights: g.parts(.outputRows, least: 512 / Double(g.outputPixels))
+        case .backwardWeights: g.parts(.outputs, least: 512 / Double(g.outputPixels))
         }
       let parts = try Self.planned(bands, pass, hasBias)
       let isUniform = parts.allSatisfy {

@@ -83,11 +83,11 @@ func callingLibrary<Result>(_ body: () throws -> Result) rethrows -> Result {
   return try body()
 }
 
-/// One thread's product.
-private func multiply(
-  transposeA: Bool, transposeB: Bool, m: Int, n: Int, k: Int, alpha: Float,
-  _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int, beta: Float,
-  _ c: UnsafeMutablePointer<Float>, ldc: Int, library: ProductLibrary
+/// The product of `gemm` on the calling thread alone, after `prepareProducts`.
+func multiply(
+  transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int, alpha: Float = 1,
+  _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int, beta: Float = 0,
+  _ c: UnsafeMutablePointer<Float>, ldc: Int, library: ProductLibrary = .standard
 ) throws {
   #if VQ_ONEDNN
     // dnnl_sgemm leaves c alone where there is nothing to add.

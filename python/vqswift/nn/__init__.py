@@ -27,8 +27,9 @@ from ._activation import (
     Softsign,
     Tanh,
 )
+from ._attention import MultiheadAttention
 from ._collections import ModuleDict, ModuleList, Parameter
-from ._convolution import Conv2d, ConvTranspose2d
+from ._convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from ._dropout import Dropout, Dropout2d
 from ._linear import Embedding, Linear
 from ._module import Module
@@ -45,6 +46,13 @@ from ._pooling import (
 from ._positions import RoPE, SinusoidalPositionalEncoding
 from ._sequence import Residual, Sequential
 from ._shuffle import PixelShuffle, PixelUnshuffle, Unflatten
+from ._transformer import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
+from ._weight_norm import WeightNorm, weight_norm
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -53,7 +61,10 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm",
     "CELU",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "Dropout",
     "Dropout2d",
@@ -79,6 +90,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "PReLU",
     "Parameter",
     "PixelShuffle",
@@ -98,7 +110,13 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unflatten",
     "Upsample",
+    "WeightNorm",
     "functional",
+    "weight_norm",
 ]

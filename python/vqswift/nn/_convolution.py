@@ -1,17 +1,43 @@
-"""Convolutions of images [n, h, w, c]. Defaults, names and initial weights are torch's."""
+"""Convolutions of images [n, h, w, c], sequences [n, t, c] and volumes [n, d, h, w, c].
+
+Defaults, names and initial weights are torch's.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy.typing as npt
 
 from .._arguments import checked
 from .._options import create
 from .._random import Generator, layer_generator
-from .._tensor import Pair, as_pair
+from .._tensor import Pair, Tensor, as_pair
+from ._collections import Parameter
+from ._convolve import Triple, as_sizes, conv3d
+from ._module import Module
 from ._native import Native
+
+
+def _padding(operation: str, padding: Any, zeros: Any) -> dict[str, Any]:
+    """The core's options for sizes, "valid" or "same"; `zeros` are no padding."""
+    if not isinstance(padding, str):
+        return {"padding": padding}
+    if padding not in ("same", "valid"):
+        raise ValueError(
+            f"[{operation}] padding = {padding!r}: numbers, 'valid' or 'same' are required"
+        )
+    return {"padding": zeros, "same": padding == "same"}
 
 
 @checked
 class Conv2d(Native):
-    """x [n, h, w, in] -> [n, h', w', out]; `weight` [out, in, kh, kw], `bias` [out]."""
+    """x [n, h, w, in] -> [n, h', w', out]; `weight` [out, in / groups, kh, kw], `bias` [out].
+
+    `padding`: sizes, "valid" for none, "same" for an output of the input's size. `padding_mode`:
+    "zeros", "reflect", "replicate" or "circular".
+    """
 
     def __init__(
         self,
@@ -19,11 +45,15 @@ class Conv2d(Native):
         out_channels: int,
         kernel_size: Pair,
         stride: Pair = 1,
-        padding: Pair = 0,
+        padding: Pair | str = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         generator: Generator | None = None,
     ) -> None:
+        sizes = padding if isinstance(padding, str) else as_pair(padding)
         super().__init__(
             create(
                 "conv2d",
@@ -31,8 +61,11 @@ class Conv2d(Native):
                 out_channels=out_channels,
                 kernel_size=as_pair(kernel_size),
                 stride=as_pair(stride),
-                padding=as_pair(padding),
+                **_padding("conv2d", sizes, (0, 0)),
+                dilation=as_pair(dilation),
+                groups=groups,
                 bias=bias,
+                padding_mode=padding_mode,
                 generator=layer_generator(generator),
             )
         )
@@ -40,9 +73,9 @@ class Conv2d(Native):
 
 @checked
 class ConvTranspose2d(Native):
-    """x [n, h, w, in] -> [n, (h-1) stride - 2 padding + k + output_padding, ..., out].
+    """x [n, h, w, in] -> [n, (h-1) stride - 2 padding + dilation (k-1) + 1 + output_padding, ...].
 
-    `weight` [in, out, kh, kw], `bias` [out].
+    `weight` [in, out / groups, kh, kw], `bias` [out].
     """
 
     def __init__(
@@ -53,7 +86,9 @@ class ConvTranspose2d(Native):
         stride: Pair = 1,
         padding: Pair = 0,
         output_padding: Pair = 0,
+        groups: int = 1,
         bias: bool = True,
+        dilation: Pair = 1,
         *,
         generator: Generator | None = None,
     ) -> None:
@@ -65,8 +100,135 @@ class ConvTranspose2d(Native):
                 kernel_size=as_pair(kernel_size),
                 stride=as_pair(stride),
                 padding=as_pair(padding),
+                dilation=as_pair(dilation),
                 output_padding=as_pair(output_padding),
+                groups=groups,
                 bias=bias,
                 generator=layer_generator(generator),
             )
+        )
+
+
+@checked
+class Conv1d(Native):
+    """x [n, t, in] -> [n, t', out]; `weight` [out, in / groups, k], `bias` [out].
+
+    `padding` and `padding_mode` as in `Conv2d`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | str = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__(
+            create(
+                "conv1d",
+                in_channels=in_channels,
+                out_channels=out_channels,
+                kernel_size=kernel_size,
+                stride=stride,
+                **_padding("conv1d", padding, 0),
+                dilation=dilation,
+                groups=groups,
+                bias=bias,
+                padding_mode=padding_mode,
+                generator=layer_generator(generator),
+            )
+        )
+
+
+@checked
+class ConvTranspose1d(Native):
+    """x [n, t, in] -> [n, (t-1) stride - 2 padding + dilation (k-1) + 1 + output_padding, out].
+
+    `weight` [in, out / groups, k], `bias` [out].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        output_padding: int = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int = 1,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__(
+            create(
+                "conv_transpose1d",
+                in_channels=in_channels,
+                out_channels=out_channels,
+                kernel_size=kernel_size,
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                output_padding=output_padding,
+                groups=groups,
+                bias=bias,
+                generator=layer_generator(generator),
+            )
+        )
+
+
+@checked
+class Conv3d(Module):
+    """x [n, d, h, w, in] -> [n, d', h', w', out]; `weight` [out, in / groups, kd, kh, kw],
+    `bias` [out]."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Triple,
+        stride: Triple = 1,
+        padding: Triple | str = 0,
+        dilation: Triple = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        kernel = as_sizes("conv3d", "kernel_size", kernel_size, 3)
+        if min(in_channels, out_channels, groups, *kernel) < 1:
+            raise ValueError(
+                f"[conv3d] {in_channels} to {out_channels} channels, {groups} groups, kernel "
+                f"{kernel}: all must be at least 1"
+            )
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"[conv3d] groups = {groups}: must divide in_channels = {in_channels} and "
+                f"out_channels = {out_channels}"
+            )
+        source = layer_generator(generator)
+        bound = 1 / math.sqrt(in_channels // groups * math.prod(kernel))
+        shape = (out_channels, in_channels // groups, *kernel)
+        self.weight = Parameter(source.uniform(shape, -bound, bound))
+        self.bias = Parameter(source.uniform((out_channels,), -bound, bound)) if bias else None
+        self.stride = as_sizes("conv3d", "stride", stride, 3)
+        self.dilation = as_sizes("conv3d", "dilation", dilation, 3)
+        self.padding: tuple[int, ...] | str = (
+            padding if isinstance(padding, str) else as_sizes("conv3d", "padding", padding, 3)
+        )
+        self.groups = groups
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return conv3d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
         )

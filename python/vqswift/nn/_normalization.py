@@ -26,8 +26,8 @@ class BatchNorm(Native):
 class LayerNorm(Native):
     """Normalizes each vector of the last axis."""
 
-    def __init__(self, features: int, eps: float = 1e-5) -> None:
-        super().__init__(create("layer_norm", normalized_shape=(features,), eps=eps))
+    def __init__(self, features: int, eps: float = 1e-5, bias: bool = True) -> None:
+        super().__init__(create("layer_norm", normalized_shape=(features,), eps=eps, bias=bias))
 
     def _options_text(self) -> str:
         return _of_one_size(super()._options_text())

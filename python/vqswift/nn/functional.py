@@ -10,6 +10,12 @@ from .._integers import as_floats, as_layer_input
 from .._random import Generator
 from .._shapes import place
 from .._tensor import Pair, Tensor, as_pair
+from ._attend import scaled_dot_product_attention as scaled_dot_product_attention
+from ._convolve import conv1d as conv1d
+from ._convolve import conv2d as conv2d
+from ._convolve import conv3d as conv3d
+from ._convolve import conv_transpose1d as conv_transpose1d
+from ._convolve import conv_transpose2d as conv_transpose2d
 from ._losses import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
 )
@@ -25,40 +31,6 @@ from ._losses import smooth_l1_loss as smooth_l1_loss
 from ._losses import triplet_margin_loss as triplet_margin_loss
 
 Array = npt.ArrayLike | Tensor
-
-
-@checked
-def conv2d(
-    x: Array, weight: Array, bias: Array | None = None, stride: Pair = 1, padding: Pair = 0
-) -> Tensor:
-    """x [n, h, w, i], weight [o, i, kh, kw] -> [n, h', w', o]; docs/numerics.md: its accuracy."""
-    offset = None if bias is None else as_floats("conv2d", "bias", bias)._handle
-    return Tensor._wrap(
-        _core.tensor_conv2d(
-            as_layer_input("conv2d", x)._handle,
-            as_floats("conv2d", "weight", weight)._handle,
-            offset,
-            as_pair(stride),
-            as_pair(padding),
-        )
-    )
-
-
-@checked
-def conv_transpose2d(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-) -> Tensor:
-    """x [n, h, w, i], weight [i, o, kh, kw] -> [n, h', w', o]."""
-    offset = None if bias is None else as_floats("conv_transpose2d", "bias", bias)._handle
-    sizes = as_pair(stride), as_pair(padding), as_pair(output_padding)
-    given = as_layer_input("conv_transpose2d", x)._handle
-    kernel = as_floats("conv_transpose2d", "weight", weight)._handle
-    return Tensor._wrap(_core.tensor_conv_transpose2d(given, kernel, offset, *sizes))
 
 
 @checked
