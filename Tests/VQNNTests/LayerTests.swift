@@ -71,7 +71,7 @@ import VQTesting
       tolerance: tolerance)
     expectClose(
       layer.weight.grad!.values, [-1.51354146, -0.240739822, 2.67260361], tolerance: tolerance)
-    #expect(layer.bias.grad!.values == [1.5, 0, 2])
+    #expect(layer.bias!.grad!.values == [1.5, 0, 2])
   }
 
   @Test func layerNormOverSeveralAxes() throws {

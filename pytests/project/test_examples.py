@@ -104,3 +104,25 @@ def test_every_example_is_run_and_listed() -> None:
 @pytest.mark.parametrize("example", [*PYTHON, *COMPILED], ids=lambda path: path.name)
 def test_example_is_short(example: Path) -> None:
     assert 30 <= len(example.read_text().splitlines()) <= 80
+
+
+def test_codec_passes_sound() -> None:
+    text = output(EXAMPLES / "codec.py")
+    losses = numbers(r"loss ([\d.]+)", text)
+    assert losses[-1] < losses[0]
+    (lost,) = numbers(r"([\d.]+)% of the variance", text)
+    assert lost < 40
+
+
+def test_vision_transformer_learns() -> None:
+    pytest.importorskip("sklearn")
+    (accuracy,) = numbers(r"other digits: ([\d.]+)", output(EXAMPLES / "vit.py"))
+    assert accuracy > 0.75
+
+
+def test_code_transformer_learns() -> None:
+    pytest.importorskip("sklearn")
+    text = output(EXAMPLES / "code_transformer.py")
+    first, *_, other = numbers(r"([\d.]+) bits a code", text)
+    assert other < 0.5 * first
+    assert len(text.split("that it made:\n")[1].splitlines()) == 8
