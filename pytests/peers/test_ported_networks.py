@@ -54,6 +54,13 @@ def vit() -> tuple[Any, Any, Callable[..., Any], Iterator[Batch]]:
     return module.VisionTransformer(), theirs.VisionTransformer(), module.loss_of, batches
 
 
+def vqgan() -> tuple[Any, Any, Callable[..., Any], Iterator[Batch]]:
+    module, rng = example("vqgan"), np.random.default_rng(0)
+    images = module.digits()
+    batches = ((images[rng.integers(1500, size=16)],) for _ in range(1000))
+    return module.VQGAN(), theirs.VQGAN(), module.loss_of, batches
+
+
 def code_transformer() -> tuple[Any, Any, Callable[..., Any], Iterator[Batch]]:
     module, rng = example("code_transformer"), np.random.default_rng(0)
     sequences, _ = module.digits_as_codes()
@@ -67,8 +74,9 @@ def load(ours: vq.nn.Module, twin: Any) -> None:
     state = {}
     for name, value in ours.state_dict().items():
         if name.startswith("quantizer."):
-            place, _, kind = name.removeprefix("quantizer.").partition(".")
-            name = f"quantizer.codebooks.{place}" if kind == "codebook" else ""
+            place, _, kind = name.removeprefix("quantizer.").rpartition(".")
+            # A quantizer of one stage does not number it.
+            name = f"quantizer.codebooks.{place or 0}" if kind == "codebook" else ""
         name = name.replace("weight_g", "parametrizations.weight.original0")
         name = name.replace("weight_v", "parametrizations.weight.original1")
         if name:
@@ -76,14 +84,17 @@ def load(ours: vq.nn.Module, twin: Any) -> None:
     twin.load_state_dict(state, strict=True)
 
 
-@pytest.mark.parametrize("make", [codec, vit, code_transformer])
+@pytest.mark.parametrize("make", [codec, vit, vqgan, code_transformer])
 def test_trains_as_in_torch(make: Callable[[], Any]) -> None:
     """Equal losses for ten steps, and after a hundred both are as good."""
     vq.manual_seed(0)
     ours, twin, loss_of, batches = make()
     load(ours, twin)
-    own = vq.optim.AdamW(ours.parameters(), lr=1e-3, weight_decay=0.01)
-    other = torch.optim.AdamW(twin.parameters(), lr=1e-3, weight_decay=0.01)
+    # A smaller eps makes steps of full length of gradients that are rounding alone, as those of
+    # biases in front of a norm.
+    options = {"lr": 1e-3, "weight_decay": 0.01, "eps": 1e-4}
+    own = vq.optim.AdamW(ours.parameters(), **options)
+    other = torch.optim.AdamW(twin.parameters(), **options)
     losses = []
     for _ in range(100):
         batch = next(batches)
@@ -96,5 +107,5 @@ def test_trains_as_in_torch(make: Callable[[], Any]) -> None:
     pairs = np.array(losses)
     np.testing.assert_allclose(pairs[:10, 0], pairs[:10, 1], rtol=2e-4)
     late = pairs[-20:].mean(0)
-    assert late[0] < 0.8 * pairs[0, 0]
+    assert late[0] < 0.9 * pairs[0, 0]
     assert 0.9 < late[0] / late[1] < 1.1

@@ -74,7 +74,8 @@ class ResidualQuantizer(nn.Module):
         residual, total, loss = z, torch.zeros_like(z), 0.0
         for codebook in self.codebooks:
             with torch.no_grad():
-                codes = torch.cdist(residual.flatten(0, 1), codebook).argmin(-1)
+                rows, rest = codebook.double(), residual.flatten(0, 1).double()
+                codes = (rest[:, None] - rows).square().sum(-1).argmin(-1)
             chosen = codebook[codes].view_as(z)
             loss = loss + 0.05 * F.mse_loss(residual, chosen.detach())
             loss = loss + 0.95 * F.mse_loss(chosen, residual.detach())
@@ -159,3 +160,55 @@ class CodeTransformer(nn.Module):
             x = block(x)
         scores = self.head(self.norm(x)).flatten(0, 1)
         return F.cross_entropy(scores, sequences[:, 1:].flatten().long())
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.GroupNorm(8, inputs), nn.Conv2d(inputs, outputs, 3, 1, 1)
+        self.norm2, self.conv2 = nn.GroupNorm(8, outputs), nn.Conv2d(outputs, outputs, 3, 1, 1)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Any) -> Any:
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        return self.skip(x) + self.conv2(F.silu(self.norm2(hidden)))
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, width)
+        self.qkv, self.out = nn.Conv2d(width, 3 * width, 1), nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, -1)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(y.transpose(1, 2).unflatten(2, x.shape[2:]))
+
+
+class VQGAN(nn.Module):
+    def __init__(self, width: int = 16, features: int = 16, codes: int = 128) -> None:
+        super().__init__()
+        wide = 2 * width
+        self.encoder = nn.Sequential(
+            *(nn.Conv2d(1, width, 3, 1, 1), ResidualBlock(width, width), nn.AvgPool2d(2)),
+            *(ResidualBlock(width, wide), nn.AvgPool2d(2)),
+            *(ResidualBlock(wide, wide), Attention(wide), ResidualBlock(wide, wide)),
+            *(nn.GroupNorm(8, wide), nn.SiLU(), nn.Conv2d(wide, features, 1)),
+        )
+        self.quantizer = ResidualQuantizer(features, codes, 1)
+        self.decoder = nn.Sequential(
+            *(nn.Conv2d(features, wide, 3, 1, 1), ResidualBlock(wide, wide), Attention(wide)),
+            *(ResidualBlock(wide, wide), nn.Upsample(scale_factor=2)),
+            *(nn.Conv2d(wide, width, 3, 1, 1), ResidualBlock(width, width)),
+            *(nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, 1, 1)),
+            *(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 1, 3, 1, 1)),
+        )
+
+    def loss(self, images: Any) -> Any:
+        """Of images [n, h, w, 1]."""
+        x = images.movedim(-1, 1)
+        z = self.encoder(x)
+        z_q, loss = self.quantizer(z.flatten(2).transpose(1, 2))
+        decoded = self.decoder(z_q.transpose(1, 2).unflatten(2, z.shape[2:]))
+        return F.mse_loss(decoded, x) + 0.1 * loss

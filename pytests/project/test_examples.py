@@ -114,6 +114,12 @@ def test_codec_passes_sound() -> None:
     assert lost < 40
 
 
+def test_vqgan_learns() -> None:
+    pytest.importorskip("sklearn")
+    (lost,) = numbers(r"([\d.]+)% of the variance", output(EXAMPLES / "vqgan.py"))
+    assert lost < 30
+
+
 def test_vision_transformer_learns() -> None:
     pytest.importorskip("sklearn")
     (accuracy,) = numbers(r"other digits: ([\d.]+)", output(EXAMPLES / "vit.py"))
