@@ -25,6 +25,8 @@ Operator = Callable[..., Any]
 
 # Shapes of the arguments: 8 images of a small ViT, its attention scores, feature maps.
 TOKENS, WIDTH, SCORES, MAPS = (8, 197, 384), (384,), (1182, 197), (4, 32, 32, 128)
+# Heads of the same ViT and of a small GPT, and hidden layers of a codec, as each library has them.
+HEADS, LONG, SOUND = (8, 6, 197, 64), (4, 8, 512, 32), (4, 4096, 32)
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "layer_norm": [TOKENS, WIDTH, WIDTH],
     "group_norm": [MAPS, (128,), (128,)],
@@ -36,6 +38,11 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
     "softmax": [SCORES],
     "sum": [TOKENS],
     "sum over an axis": [TOKENS],
+    "attention": [HEADS, HEADS, HEADS],
+    "causal attention": [LONG, LONG, LONG],
+    "conv1d": [SOUND, (32, 32, 7)],
+    "dilated conv1d": [SOUND, (32, 32, 3)],
+    "strided conv1d": [SOUND, (64, 32, 8)],
 }
 
 
@@ -118,6 +125,11 @@ def _prepare_vqswift(case: str, threads: int) -> tuple[dict[str, Any], Measure]:
         "softmax": f.softmax,
         "sum": lambda x: x.sum(),
         "sum over an axis": lambda x: x.sum(axis=1),
+        "attention": f.scaled_dot_product_attention,
+        "causal attention": lambda *x: f.scaled_dot_product_attention(*x, is_causal=True),
+        "conv1d": lambda x, w: f.conv1d(x, w, padding=3),
+        "dilated conv1d": lambda x, w: f.conv1d(x, w, padding=9, dilation=9),
+        "strided conv1d": lambda x, w: f.conv1d(x, w, stride=4, padding=2),
     }
     arguments = [vq.Tensor(array, requires_grad=True) for array in _arrays(case)]
     measure = _measure(
@@ -142,11 +154,16 @@ def _prepare_torch(case: str, threads: int) -> tuple[dict[str, Any], Measure]:
         "softmax": lambda x: f.softmax(x, -1),
         "sum": torch.sum,
         "sum over an axis": lambda x: x.sum(1),
+        "attention": f.scaled_dot_product_attention,
+        "causal attention": lambda *x: f.scaled_dot_product_attention(*x, is_causal=True),
+        "conv1d": lambda x, w: f.conv1d(x, w, padding=3),
+        "dilated conv1d": lambda x, w: f.conv1d(x, w, padding=9, dilation=9),
+        "strided conv1d": lambda x, w: f.conv1d(x, w, stride=4, padding=2),
     }
     arrays = _arrays(case)
-    if case == "group_norm":
+    if case == "group_norm" or "conv1d" in case:
         # PyTorch's own layout is the one in which it is at its best.
-        arrays[0] = np.ascontiguousarray(arrays[0].transpose(0, 3, 1, 2))
+        arrays[0] = np.ascontiguousarray(np.moveaxis(arrays[0], -1, 1))
     arguments = [torch.from_numpy(array).requires_grad_() for array in arrays]
     measure = _measure(arguments, operators[case], torch.ones_like, torch.no_grad)
     return {"threads": torch.get_num_threads(), "torch": torch.__version__}, measure
