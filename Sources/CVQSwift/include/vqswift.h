@@ -341,6 +341,10 @@ VQ_CHECKED vq_status vq_generator_uniform(vq_generator *generator,
 VQ_CHECKED vq_status vq_generator_normal(vq_generator *generator,
     const int64_t *shape VQ_LIST(rank), int64_t rank, float mean, float standard_deviation,
     vq_tensor **out);
+/// Normal numbers conditioned on minimum...maximum, in standard deviations from the mean.
+VQ_CHECKED vq_status vq_generator_truncated_normal(vq_generator *generator,
+    const int64_t *shape VQ_LIST(rank), int64_t rank, float mean, float standard_deviation,
+    float minimum, float maximum, vq_tensor **out);
 /// i32 in 0..<below.
 VQ_CHECKED vq_status vq_generator_integers(vq_generator *generator,
     const int64_t *shape VQ_LIST(rank), int64_t rank, int64_t below, vq_tensor **out);

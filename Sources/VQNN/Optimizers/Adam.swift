@@ -12,11 +12,13 @@ public class Adam: Optimizer {
     try AdamOptions.table.check(options, name)
     self.options = options
     try super.init(
-      name, groups: groups, momentNames: ["exp_avg", "exp_avg_sq"],
-      decayBiasesAndNorms: options.decayBiasesAndNorms)
+      name, groups: groups, decayBiasesAndNorms: options.decayBiasesAndNorms)
   }
 
-  public override var squaredMomentNames: [String] { ["exp_avg_sq"] }
+  public override func moments(of parameter: Tensor) -> [Moment] {
+    let shape = parameter.shape
+    return [Moment("exp_avg", shape), Moment("exp_avg_sq", shape, isOfSquares: true)]
+  }
 
   /// - Throws: `.value` for a beta outside [0, 1) or rates that are not finite.
   public convenience init(

@@ -13,9 +13,11 @@ public final class SGD: Optimizer {
   public init(_ options: SGDOptions = SGDOptions(), groups: [ParameterGroup]) throws {
     try SGDOptions.table.check(options, "sgd")
     self.options = options
-    try super.init(
-      "sgd", groups: groups, momentNames: options.momentum > 0 ? ["momentum_buffer"] : [],
-      decayBiasesAndNorms: options.decayBiasesAndNorms)
+    try super.init("sgd", groups: groups, decayBiasesAndNorms: options.decayBiasesAndNorms)
+  }
+
+  public override func moments(of parameter: Tensor) -> [Moment] {
+    options.momentum > 0 ? [Moment("momentum_buffer", parameter.shape)] : []
   }
 
   public convenience init(

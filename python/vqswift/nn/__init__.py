@@ -1,6 +1,6 @@
 """Layers: native ones, and `Module` to compose them."""
 
-from . import functional
+from . import functional, init
 from ._activation import (
     CELU,
     ELU,
@@ -101,4 +101,5 @@ __all__ = [
     "Unflatten",
     "Upsample",
     "functional",
+    "init",
 ]
