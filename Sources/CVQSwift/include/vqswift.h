@@ -566,6 +566,10 @@ void vq_optimizer_release(vq_optimizer *optimizer);
 VQ_QUICK vq_status vq_optimizer_add_group(vq_optimizer *optimizer,
     const vq_tensor *const *parameters VQ_LIST(count), int64_t count, double learning_rate,
     double weight_decay);
+/// The same with betas of their own, for an optimizer that has betas.
+VQ_QUICK vq_status vq_optimizer_add_group_with_betas(vq_optimizer *optimizer,
+    const vq_tensor *const *parameters VQ_LIST(count), int64_t count, double learning_rate,
+    double weight_decay, double first_beta, double second_beta);
 VQ_QUICK vq_status vq_optimizer_set_group(
     vq_optimizer *optimizer, int64_t group, double learning_rate, double weight_decay);
 VQ_CHECKED vq_status vq_optimizer_step(vq_optimizer *optimizer);

@@ -102,8 +102,7 @@ extension AdafactorStep {
       return sum
     }
     let size = (total / (Double(batch * rows) * Double(columns))).squareRoot()
-    let rate = rate / max(1, size / threshold)
-    let shrink = shrink
+    let (rate, shrink) = (self.rate / max(1, size / threshold), self.shrink)
     parallelFor(batch * rows, grain: grain) { range in
       for row in range {
         let (p, g) = (parameter + row * columns, gradient + row * columns)

@@ -66,7 +66,7 @@ public final class Adafactor: Optimizer {
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
     let (shape, count) = (parameter.shape, parameter.count)
@@ -74,8 +74,8 @@ public final class Adafactor: Optimizer {
     let size = (parameter.read { squaredNorm($0, count: count) } / Double(count)).squareRoot()
     let steps = Double(state.step)
     let step = AdafactorStep(
-      rate: max(options.epsilons.1, size) * min(learningRate, 1 / steps.squareRoot()),
-      shrink: 1 - learningRate * weightDecay, weight: pow(steps, options.beta2Decay),
+      rate: max(options.epsilons.1, size) * min(group.learningRate, 1 / steps.squareRoot()),
+      shrink: 1 - group.learningRate * weightDecay, weight: pow(steps, options.beta2Decay),
       epsilon: options.epsilons.0, threshold: options.threshold)
     parameter.mutate { p in
       gradient.read { g in

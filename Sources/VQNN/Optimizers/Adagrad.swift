@@ -43,10 +43,10 @@ public final class Adagrad: Optimizer {
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
-    let rate = learningRate / (1 + Double(state.step - 1) * options.rateDecay)
+    let rate = group.learningRate / (1 + Double(state.step - 1) * options.rateDecay)
     parameter.mutate { p in
       gradient.read { g in
         state.moments[0].mutate { sum in

@@ -33,17 +33,20 @@ public final class Lion: Optimizer {
     try Lion(options, groups: [])
   }
 
+  public override var betas: (Double, Double)? { options.betas }
+
   public override func moments(of parameter: Tensor) -> [Moment] {
     [Moment("exp_avg", parameter.shape)]
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
+    let betas = group.betas ?? options.betas
     let step = LionStep(
-      rate: Float(learningRate), shrink: Float(1 - learningRate * weightDecay),
-      directionWeight: Float(1 - options.betas.0), momentWeight: Float(1 - options.betas.1))
+      rate: Float(group.learningRate), shrink: Float(1 - group.learningRate * weightDecay),
+      directionWeight: Float(1 - betas.0), momentWeight: Float(1 - betas.1))
     parameter.mutate { p in
       gradient.read { g in
         state.moments[0].mutate { lion(step, p, gradient: g, moment: $0, count: parameter.count) }

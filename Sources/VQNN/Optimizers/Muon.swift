@@ -79,7 +79,7 @@ public final class Muon: Optimizer {
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
     let (shape, count, moment) = (parameter.shape, parameter.count, state.moments[0])
@@ -99,13 +99,14 @@ public final class Muon: Optimizer {
     let orthogonal = try direction.nearlyOrthogonal(
       coefficients: (numbers[0], numbers[1], numbers[2]), iterations: options.iterations,
       epsilon: options.epsilon)
-    let rate = learningRate * options.adjustment.factor(shape[0], shape[1])
+    let rate = group.learningRate * options.adjustment.factor(shape[0], shape[1])
     parameter.mutate { p in
       moment.mutate { m in
         gradient.read { g in
           orthogonal.read { d in
             muon(
-              rate: Float(rate), shrink: Float(1 - learningRate * weightDecay), weight: weight, p,
+              rate: Float(rate), shrink: Float(1 - group.learningRate * weightDecay),
+              weight: weight, p,
               gradient: g, moment: m, direction: d, count: count)
           }
         }

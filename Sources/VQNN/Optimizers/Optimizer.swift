@@ -6,11 +6,17 @@ public struct ParameterGroup {
   public let parameters: [Tensor]
   public var learningRate: Double
   public var weightDecay: Double
+  /// Those of the group alone, for an optimizer that has betas; nil for the optimizer's.
+  public let betas: (Double, Double)?
 
-  public init(_ parameters: [Tensor], learningRate: Double, weightDecay: Double = 0) {
+  public init(
+    _ parameters: [Tensor], learningRate: Double, weightDecay: Double = 0,
+    betas: (Double, Double)? = nil
+  ) {
     self.parameters = parameters
     self.learningRate = learningRate
     self.weightDecay = weightDecay
+    self.betas = betas
   }
 }
 
@@ -101,16 +107,19 @@ open class Optimizer {
     groups.append(group)
   }
 
+  /// The betas of groups without their own; nil for an optimizer that has none.
+  open var betas: (Double, Double)? { nil }
+
   /// What is kept of `parameter`.
   open func moments(of parameter: Tensor) -> [Moment] { [] }
 
   /// The rule that `parameter` breaks; nil for one that the optimizer takes.
   open func refusal(of parameter: Tensor) -> String? { nil }
 
-  /// Updates one parameter from `gradient`; `state.step` counts this update. Where it throws, it
-  /// has written nothing.
+  /// Updates one parameter of `group` from `gradient`; `state.step` counts this update, and
+  /// `weightDecay` is the group's by the parameter's role. Where it throws, it has written nothing.
   open func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
     throw VQError.misuse(name, "\(type(of: self)) defines no update")
@@ -159,7 +168,7 @@ open class Optimizer {
         }
         state.step += 1
         try update(
-          parameter, gradient: gradient, state: state, learningRate: group.learningRate,
+          parameter, gradient: gradient, state: state, group: group,
           weightDecay: decay(of: parameter, in: group))
         states[index] = state
         try parameter.announce(.stepped)
@@ -204,6 +213,13 @@ open class Optimizer {
   private func check(_ group: ParameterGroup) throws {
     try check("learning_rate", group.learningRate)
     try check("weight_decay", group.weightDecay)
+    guard let own = group.betas else { return }
+    func refusal(_ rule: String) -> VQError {
+      VQError.value(name, "betas", "\([own.0, own.1])", rule)
+    }
+    guard betas != nil else { throw refusal("the optimizer has none") }
+    let rule = OptionRule<Double>.belowOne
+    guard rule.holds(own.0), rule.holds(own.1) else { throw refusal("both \(rule.text)") }
   }
 
   private func check(_ setting: String, _ value: Double) throws {

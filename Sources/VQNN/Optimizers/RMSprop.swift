@@ -49,11 +49,11 @@ public final class RMSprop: Optimizer {
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
     let step = RMSpropStep(
-      rate: Float(learningRate), decay: Float(weightDecay), alpha: Float(options.alpha),
+      rate: Float(group.learningRate), decay: Float(weightDecay), alpha: Float(options.alpha),
       weight: Float(1 - options.alpha), momentum: Float(options.momentum),
       epsilon: Float(options.epsilon))
     let buffer = options.momentum > 0 ? state.moments[1] : nil

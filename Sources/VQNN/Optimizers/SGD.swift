@@ -33,11 +33,11 @@ public final class SGD: Optimizer {
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
     let step = GradientDescentStep(
-      rate: Float(learningRate), decay: Float(weightDecay), momentum: Float(options.momentum),
+      rate: Float(group.learningRate), decay: Float(weightDecay), momentum: Float(options.momentum),
       nesterov: options.nesterov)
     parameter.mutate { p in
       gradient.read { g in

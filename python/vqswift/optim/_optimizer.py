@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import _core
-from .._arguments import checked, described
+from .._arguments import checked, described, is_number, refuse
 from .._fitting import fitted
 from .._interop import not_copied
 from .._tensor import Tensor
@@ -32,8 +32,9 @@ def handles_of(operation: str, parameters: Iterable[Tensor]) -> list[_core.Tenso
     return handles
 
 
-def _parameters_of(group: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    unknown = set(group) - {"params", "lr", "weight_decay"}
+def _parameters_of(group: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """The parameters of a group; ValueError unless its settings are those that groups have."""
+    unknown = set(group) - {"params", "lr", "weight_decay"} - ({"betas"} & settings.keys())
     if unknown:
         raise ValueError(f"[optimizer] a group has unknown settings {sorted(unknown)}")
     if "params" not in group:
@@ -42,13 +43,25 @@ def _parameters_of(group: Mapping[str, Any]) -> tuple[Tensor, ...]:
     return (given,) if isinstance(given, Tensor) else tuple(given)
 
 
+def _betas_of(group: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """The group's own betas by their name; empty for none."""
+    if "betas" not in group:
+        return {}
+    betas = group["betas"]
+    if not isinstance(betas, (tuple, list)) or not all(map(is_number, betas)):
+        refuse("optimizer", "betas", betas, "a pair of numbers")
+    first, second = two("betas", betas)
+    return {"betas": (float(first), float(second))}
+
+
 @checked
 class Optimizer:
     """What SGD, Adam and the others share.
 
     `params`: tensors made with `requires_grad`, or groups `{"params": ..., "lr": ...,
-    "weight_decay": ...}` whose settings override the optimizer's. Codebooks never decay; biases and
-    norms decay unless `decay_biases_and_norms=False`. No parameter may stand in two groups.
+    "weight_decay": ...}`, with "betas" where the optimizer has some, whose settings override the
+    optimizer's. Codebooks never decay; biases and norms decay unless
+    `decay_biases_and_norms=False`. No parameter may stand in two groups.
 
     A group has two rates: the base rate, which the user sets, and that of the next step, which is
     `factor` times it after `scale_lr(factor)`, as a schedule wants. Writing `lr`, `lrs` or a
@@ -62,36 +75,51 @@ class Optimizer:
         groups: list[Mapping[str, Any]] = (
             items if items and isinstance(items[0], Mapping) else [{"params": items}]
         )
-        self._groups = [_parameters_of(group) for group in groups]
+        self._groups = [_parameters_of(group, settings) for group in groups]
         if not any(self._groups):
             raise ValueError(f"[{kind}] parameters = []: at least one parameter is required")
         self._settings = settings
         self._defaults = {"lr": float(lr), "weight_decay": float(weight_decay)}
         self._decays = [float(group.get("weight_decay", weight_decay)) for group in groups]
+        self._betas = [_betas_of(group) for group in groups]
         handles = [handles_of("optimizer", parameters) for parameters in self._groups]
         self._handle = _core.optimizer_create(kind, settings)
         self._lrs = [float(group.get("lr", lr)) for group in groups]
-        for parameters, rate, decay in zip(handles, self._lrs, self._decays, strict=True):
-            _core.optimizer_add_group(self._handle, parameters, rate, decay)
+        for made in zip(handles, self._lrs, self._decays, self._betas, strict=True):
+            self._add(*made)
         self._base_lrs = list(self._lrs)
         self._is_idle = False
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Take further parameters `{"params": ..., "lr": ..., "weight_decay": ...}`, as at the
-        start; a setting that is left out is the one that the optimizer was made with.
+        """Take further parameters `{"params": ..., "lr": ..., "weight_decay": ...}`, with "betas"
+        where the optimizer has some, as at the start; a setting that is left out is the one that
+        the optimizer was made with.
 
         ValueError for a parameter that it has already; nothing changes then.
         """
-        parameters = _parameters_of(group)
+        parameters, betas = _parameters_of(group, self._settings), _betas_of(group)
         if not parameters:
             raise ValueError("[optimizer] params = []: at least one parameter is required")
         rate, decay = (float(group.get(name, value)) for name, value in self._defaults.items())
-        handles = handles_of("optimizer", parameters)
-        _core.optimizer_add_group(self._handle, handles, rate, decay)
+        self._add(handles_of("optimizer", parameters), rate, decay, betas)
         self._groups.append(parameters)
+        self._betas.append(betas)
         self._lrs.append(rate)
         self._base_lrs.append(rate)
         self._decays.append(decay)
+
+    def _add(
+        self,
+        parameters: list[_core.TensorHandle],
+        rate: float,
+        decay: float,
+        betas: Mapping[str, tuple[float, float]],
+    ) -> None:
+        if betas:
+            both = betas["betas"]
+            _core.optimizer_add_group_with_betas(self._handle, parameters, rate, decay, *both)
+        else:
+            _core.optimizer_add_group(self._handle, parameters, rate, decay)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_settings", ()) or name == "learning_rate":
@@ -143,7 +171,7 @@ class Optimizer:
 
     def _group(self, index: int) -> ParameterGroup:
         return ParameterGroup(
-            {"params": self._groups[index]} | self._settings,
+            {"params": self._groups[index]} | self._settings | self._betas[index],
             {
                 "lr": lambda: self.lrs[index],
                 "initial_lr": lambda: self._base_lrs[index],
