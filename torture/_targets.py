@@ -13,14 +13,20 @@ import vqswift as vq
 from _expressions import MODULES, QUANTIZERS, annotation_text
 from vqswift.quantizers._vector import VectorQuantOptions
 
-_PUBLIC = ("", "nn", "nn.functional", "optim", "models", "metrics", "estimators", "data", "train")
+_PUBLIC = ("", "nn", "nn.functional", "nn.init", "optim", "models", "metrics", "estimators", "data")
+_PUBLIC += ("train",)
 # Networks of torch and photographs: their libraries take longer to import than thousands of calls.
 _LEFT_OUT = {"lpips", "fid", "photos", "ResNet50"}
 _INSTANCES = {
     "Tensor": ("vq.Tensor(floats((2, 4)), True)", "vq.Tensor(floats((4, 4)))", "vq.Tensor([1, 2])"),
     "Generator": ("vq.Generator(3, 1)",),
     "Optimizer": ("optimizer()",),
-    "Schedule": ("vq.optim.cosine_schedule(10)",),
+    "Schedule": ("vq.optim.cosine_schedule(10)", "vq.optim.one_cycle_schedule(10)"),
+    "JoinedSchedule": ("vq.optim.joined_schedule([vq.optim.cosine_schedule(3), abs], [2])",),
+    "PlateauSchedule": ("vq.optim.PlateauSchedule(patience=0)",),
+    "EMA": ("vq.optim.EMA(vq.nn.BatchNorm(4))",),
+    "SWA": ("vq.optim.SWA(vq.VectorQuant(4, 5))",),
+    "Muon": ("vq.optim.Muon([vq.nn.Linear(4, 4).weight])",),
     "SQVAE": ("vq.models.SQVAE(vq.VectorQuant(4, 5), width=4)",),
     "CodeUsage": ("vq.metrics.CodeUsage(5)",),
     "Estimator": ("vq.estimators.dsq()",),
@@ -129,9 +135,9 @@ def _ours(kind: type, member: str) -> bool:
 
 
 def _instances(name: str, kind: type) -> tuple[str, ...]:
-    if issubclass(kind, vq.optim.Optimizer):
-        return ("optimizer()",) if name == "Optimizer" else (f"vq.optim.{name}(leaves())",)
     known = _INSTANCES.get(name, ())
+    if issubclass(kind, vq.optim.Optimizer) and not known:
+        return (f"vq.optim.{name}(leaves())",)
     return known or tuple(made for made in MODULES + QUANTIZERS if f".{name}(" in made)
 
 

@@ -102,9 +102,9 @@ def quantizers(vq) -> list[np.ndarray]:
 
 def optimizers(vq) -> list[np.ndarray]:
     found = []
-    for make in (vq.optim.SGD, vq.optim.Adam, vq.optim.AdamW):
-        layer = vq.nn.Linear(64, 32, generator=vq.Generator(1))
-        optimizer = make(layer.parameters(), lr=1e-2)
+    for kind in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Lion", "Adafactor", "Muon"):
+        layer = vq.nn.Linear(64, 32, bias=kind != "Muon", generator=vq.Generator(1))
+        optimizer = getattr(vq.optim, kind)(layer.parameters(), lr=1e-2)
         for _ in range(3):
             optimizer.zero_grad()
             layer(vq.Generator(2).normal((100, 64))).square().mean().backward()

@@ -197,6 +197,15 @@ CALLS: dict[str, Call] = {
     "step_schedule": (lambda a, b, c: optim.step_schedule(a, 0.1, b)(c), (3, 2, 5)),
     "cosine_schedule": (lambda a, b, c: optim.cosine_schedule(a, 0.0, b)(c), (9, 2, 5)),
     "constant_schedule": (lambda a, b: optim.constant_schedule(a)(b), (2, 5)),
+    "exponential_schedule": (lambda a, b: optim.exponential_schedule(0.9, a)(b), (2, 5)),
+    "multistep_schedule": (
+        lambda a, b, c, d: optim.multistep_schedule([a, b], 0.1, c)(d),
+        (2, 3, 2, 5),
+    ),
+    "one_cycle_schedule": (
+        lambda a, b: optim.one_cycle_schedule(a, three_phase=True)(b),
+        (9, 5),
+    ),
 }
 NAMES = list(CALLS)
 

@@ -53,6 +53,18 @@ public func vq_generator_normal(
   }
 }
 
+@_cdecl("vq_generator_truncated_normal") @implementation
+public func vq_generator_truncated_normal(
+  _ handle: Handle!, _ shape: Sizes!, _ rank: Int64, _ mean: Float, _ standardDeviation: Float,
+  _ minimum: Float, _ maximum: Float, _ out: Out!
+) -> vq_status {
+  draw(handle, "truncated_normal", out) {
+    try $0.truncatedNormal(
+      sizes(shape, rank), mean: mean, standardDeviation: standardDeviation, minimum: minimum,
+      maximum: maximum)
+  }
+}
+
 @_cdecl("vq_generator_integers") @implementation
 public func vq_generator_integers(
   _ handle: Handle!, _ shape: Sizes!, _ rank: Int64, _ below: Int64, _ out: Out!

@@ -22,7 +22,10 @@ private let moduleKinds: [ModuleKind] =
     // Learned quantizers of weights and activations
     PACT.kind, LSQ.kind, LSQPlus.kind,
   ] + Activation.kinds
-private let optimizerKinds = [SGD.kind, Adam.kind, AdamW.decoupledKind]
+private let optimizerKinds = [
+  SGD.kind, Adam.kind, AdamW.decoupledKind, RMSprop.kind, Adagrad.kind, Lion.kind, Adafactor.kind,
+  Muon.kind,
+]
 
 private let families = [
   Family("module", moduleKinds.map { ($0.name, $0.options) }),

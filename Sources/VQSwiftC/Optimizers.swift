@@ -35,6 +35,19 @@ public func vq_optimizer_add_group(
   }
 }
 
+@_cdecl("vq_optimizer_add_group_with_betas") @implementation
+public func vq_optimizer_add_group_with_betas(
+  _ handle: Handle!, _ parameters: Handles!, _ count: Int64, _ learningRate: Double,
+  _ weightDecay: Double, _ firstBeta: Double, _ secondBeta: Double
+) -> vq_status {
+  enter(handle, "add_group") {
+    try $0.add(
+      ParameterGroup(
+        tensors(parameters, count), learningRate: learningRate, weightDecay: weightDecay,
+        betas: (firstBeta, secondBeta)))
+  }
+}
+
 @_cdecl("vq_optimizer_set_group") @implementation
 public func vq_optimizer_set_group(
   _ handle: Handle!, _ group: Int64, _ learningRate: Double, _ weightDecay: Double

@@ -45,7 +45,38 @@ import VQTesting
       ])
   }
 
+  @Test func exponentialEqualsPyTorch() throws {
+    // ExponentialLR(o, 0.5)
+    #expect(factors(try Schedule(.exponential(gamma: 0.5)), 4) == [1, 0.5, 0.25, 0.125])
+  }
+
+  @Test func milestonesEqualPyTorch() throws {
+    // MultiStepLR(o, [2, 3], 0.5)
+    #expect(
+      factors(try Schedule(.multistep(milestones: [2, 3], gamma: 0.5)), 5)
+        == [1, 1, 0.5, 0.25, 0.25])
+  }
+
+  @Test func oneCycleRisesAndFalls() throws {
+    var cycle = OneCycle()
+    (cycle.total, cycle.rise, cycle.annealing) = (7, 3 / 7, .linear)
+    (cycle.divisor, cycle.finalDivisor) = (4, 2)
+    expectEqual(
+      factors(try Schedule(.oneCycle(cycle)), 8),
+      [0.25, 0.625, 1, 0.78125, 0.5625, 0.34375, 0.125, 0.125])
+    cycle.isInThreePhases = true
+    expectEqual(
+      factors(try Schedule(.oneCycle(cycle)), 7),
+      [0.25, 0.625, 1, 0.625, 0.25, 0.1875, 0.125])
+  }
+
   @Test func optionsOutOfRange() {
+    #expect(
+      errorText { _ = try Schedule(.multistep(milestones: [3, 3], gamma: 0.5)) }
+        == "[schedule] milestones = [3, 3]: must increase from at least 1")
+    #expect(
+      errorText { _ = try Schedule(.exponential(gamma: 0)) }
+        == "[schedule] gamma = 0.0: must be finite and above 0")
     #expect(
       errorText { _ = try Schedule(warmUp: -1) } == "[schedule] warm_up = -1: must be at least 0")
     #expect(

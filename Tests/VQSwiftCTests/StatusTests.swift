@@ -116,12 +116,13 @@ func text() -> String { String(cString: vq_last_error()) }
     #expect(vq_kinds("optimizer", &kinds) == 0)
     defer { vq_list_release(kinds) }
     let names = (0..<vq_list_count(kinds)).map { String(cString: vq_list_name(kinds, $0)) }
-    #expect(names == ["sgd", "adam", "adamw"])
+    #expect(
+      names == ["sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "adafactor", "muon"])
     #expect(String(cString: vq_list_text(kinds, 1)) == "betas eps decay_biases_and_norms")
-    #expect(vq_list_name(kinds, 3) == nil && vq_list_text(kinds, -1) == nil)
+    #expect(vq_list_name(kinds, 8) == nil && vq_list_text(kinds, -1) == nil)
     var out: OpaquePointer?
     #expect(vq_list_tensor(kinds, 0, &out) == Int32(VQ_ERROR_RUNTIME))
-    #expect(vq_list_module(kinds, 7, &out) == Int32(VQ_ERROR_INDEX))
+    #expect(vq_list_module(kinds, 8, &out) == Int32(VQ_ERROR_INDEX))
     #expect(vq_kinds("planet", &out) == Int32(VQ_ERROR_VALUE))
   }
 }

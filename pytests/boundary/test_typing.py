@@ -15,6 +15,7 @@ MODULES = {
     "vqswift": vq,
     "vqswift.nn": vq.nn,
     "vqswift.nn.functional": vq.nn.functional,
+    "vqswift.nn.init": vq.nn.init,
     "vqswift.optim": vq.optim,
     "vqswift.models": vq.models,
     "vqswift.data": vq.data,

@@ -151,6 +151,8 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "Generator": lambda: vq.Generator(1),
     "Optimizer": lambda: vq.optim.SGD([leaf()]),
     "Schedule": lambda: vq.optim.cosine_schedule(10),
+    "PlateauSchedule": vq.optim.PlateauSchedule,
+    "Average": lambda: vq.optim.EMA(layer()),
     "SQVAE": autoencoder,
     "Quantizer": lambda: vq.VectorQuant(4, 5),
     "CodebookQuantizer": lambda: vq.VectorQuant(4, 5),
@@ -191,7 +193,7 @@ RECORDS = {
         "Estimator",
         "Schedule",
     ),
-    *("Recipe", "Measured", "Optimizer"),
+    *("Recipe", "Measured", "Optimizer", "JoinedSchedule"),
 }
 
 
@@ -223,7 +225,8 @@ def members() -> Iterator[tuple[str, str, Callable[..., Any]]]:
                     seen.add(id(item))
                     if isinstance(item, (classmethod, staticmethod)):
                         item = item.__func__
-                    if inspect.isfunction(item) and not (member == "__init__" and name in RECORDS):
+                    is_record = member == "__init__" and {name, kind.__name__} & RECORDS
+                    if inspect.isfunction(item) and not is_record:
                         yield name if member == "__init__" else kind.__name__, member, item
 
 
@@ -252,6 +255,7 @@ def taken(parameter: inspect.Parameter) -> Any:
     if parameter.name in GIVEN and "Callable" not in annotation:
         return GIVEN[parameter.name]()
     for part, value in (
+        ("Sequence[Callable", [lambda *_: 1.0] * 2),
         *(("Callable", lambda *_: 1.0), ("Array", ROWS), ("Tensor", leaf()), ("int", 2)),
         *(("float", 0.5), ("bool", True), ("str", "train"), ("Split", "train"), ("Axes", 0)),
         *(("Pair", 2), ("Iterable", [])),

@@ -44,6 +44,12 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "in place": lambda: vq.VectorQuant(
         8, 16, inplace_optimizer=partial(optim.SGD, lr=0.1, momentum=0.9), inner_steps=2
     ),
+    "in place by factors": lambda: vq.VectorQuant(
+        8, 16, inplace_optimizer=partial(optim.Adafactor, lr=0.1)
+    ),
+    "in place by directions": lambda: vq.VectorQuant(
+        8, 16, inplace_optimizer=partial(optim.Muon, lr=0.1), inner_steps=2
+    ),
     "group": lambda: vq.GroupVectorQuant(8, 16, groups=2, ema_decay=0.9),
     "residual": lambda: vq.ResidualVectorQuant(
         8, 16, stages=3, quantizer_dropout=0.5, kmeans_init=True

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
-from optimizer_steps import SETTINGS, gradients, run
+from optimizer_steps import OWN_SETTINGS, SETTINGS, gradients, run
 from vqswift import Tensor, nn, optim
 
 EPSILON = 2.0**-23
@@ -78,7 +78,7 @@ def test_codebooks_never_decay_and_biases_by_option(decay_all: bool) -> None:
     assert decayed == ({"weight", "bias", "norm weight", "norm bias"} if decay_all else {"weight"})
 
 
-@pytest.mark.parametrize(("name", "settings"), SETTINGS)
+@pytest.mark.parametrize(("name", "settings"), SETTINGS + OWN_SETTINGS)
 def test_state_continues_bit_for_bit(name: str, settings: dict[str, Any]) -> None:
     start = gradients(1)[0]
 
@@ -156,6 +156,10 @@ def test_clip_by_value_clamps() -> None:
         lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
         lambda p: optim.Adam(p, lr=0.3),
         lambda p: optim.AdamW(p, lr=0.3, weight_decay=0.0),
+        lambda p: optim.RMSprop(p, lr=0.1, momentum=0.5),
+        lambda p: optim.RMSprop(p, lr=0.1, centered=True),
+        lambda p: optim.Adagrad(p, lr=1.0),
+        lambda p: optim.Adafactor(p, lr=0.05),
     ],
 )
 def test_a_quadratic_is_minimized(make: Callable[[list[Tensor]], optim.Optimizer]) -> None:

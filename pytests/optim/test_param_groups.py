@@ -313,3 +313,47 @@ def test_a_group_that_cannot_come_changes_nothing() -> None:
         with pytest.raises(ValueError, match=words):
             optimizer.add_param_group(group)
     assert len(optimizer.param_groups) == 1 and len(optimizer.lrs) == 1
+
+
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW, optim.Lion])
+def test_a_group_may_have_betas_of_its_own(kind: type[optim.Optimizer]) -> None:
+    def steps(make: Callable[[list[Tensor]], optim.Optimizer]) -> list[list[float]]:
+        parameters = [leaf(1.0, -2.0), leaf(1.0, -2.0)]
+        optimizer = make(parameters)
+        for value in (1.0, -3.0, 0.5, 2.0):
+            for parameter in parameters:
+                parameter.grad = Tensor([value, -value])
+            optimizer.step()
+        return [parameter.numpy().tolist() for parameter in parameters]
+
+    own = (0.5, 0.75)
+    plain = steps(lambda p: kind(p, lr=0.25))
+    every = steps(lambda p: kind(p, lr=0.25, betas=own))
+    assert plain[0] != every[0]
+    mixed = steps(lambda p: kind([{"params": p[:1], "betas": own}, {"params": p[1:]}], lr=0.25))
+    assert mixed == [every[0], plain[1]]
+
+    def later(parameters: list[Tensor]) -> optim.Optimizer:
+        optimizer = kind(parameters[:1], lr=0.25)
+        optimizer.add_param_group({"params": parameters[1:], "betas": list(own)})
+        assert [group["betas"] for group in optimizer.param_groups] == [optimizer.betas, own]
+        return optimizer
+
+    assert steps(later) == [plain[0], every[1]]
+
+
+def test_betas_that_a_group_cannot_have() -> None:
+    optimizer = optim.Adam([leaf(1.0)])
+    for betas, words in (
+        ((0.9, 1.0), r"^\[adam\] betas = \[0.9, 1.0\]: both must be in 0..<1$"),
+        ((0.9, np.nan), "both must be in"),
+        ((0.9,), "two are required"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            optimizer.add_param_group({"params": [leaf(1.0)], "betas": betas})
+    for betas in (0.9, "high", ("a", "b"), None):
+        with pytest.raises(TypeError, match=r"^\[optimizer\] betas = .*: a pair of numbers"):
+            optimizer.add_param_group({"params": [leaf(1.0)], "betas": betas})
+    with pytest.raises(ValueError, match=r"unknown settings \['betas'\]"):
+        optim.SGD([{"params": [leaf(1.0)], "betas": (0.9, 0.9)}])
+    assert len(optimizer.param_groups) == 1

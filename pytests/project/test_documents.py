@@ -18,6 +18,7 @@ RESULTS = ROOT / "results/README.md"
 DOCUMENTS = [
     ARCHITECTURE,
     ROOT / "docs/extending.md",
+    ROOT / "docs/training.md",
     ENVIRONMENT,
     RESULTS,
     ROOT / "examples/README.md",

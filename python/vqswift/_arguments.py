@@ -49,8 +49,10 @@ def refuse(operation: str, name: str, value: object, required: str) -> NoReturn:
 
 
 def operation_of(kind: type) -> str:
-    """The name of a class in messages: ConvTranspose2d -> conv_transpose2d, LSQPlus -> lsq_plus."""
-    return _with_underscores(kind.__name__)
+    """The name of a class in messages: its own `_operation`, or by the words of its name,
+    ConvTranspose2d -> conv_transpose2d, LSQPlus -> lsq_plus."""
+    own: str | None = vars(kind).get("_operation")
+    return own or _with_underscores(kind.__name__)
 
 
 @functools.lru_cache(maxsize=256)

@@ -54,6 +54,20 @@ class Generator:
         """Normally distributed float32 of `shape`."""
         return Tensor._wrap(_core.generator_normal(self._handle, shape, mean, std))
 
+    def truncated_normal(
+        self,
+        shape: Sequence[int],
+        mean: float = 0.0,
+        std: float = 1.0,
+        minimum: float = -2.0,
+        maximum: float = 2.0,
+    ) -> Tensor:
+        """Normally distributed float32 of `shape`, conditioned on lying from `minimum` to `maximum`
+        standard deviations from the mean."""
+        return Tensor._wrap(
+            _core.generator_truncated_normal(self._handle, shape, mean, std, minimum, maximum)
+        )
+
     def integers(self, shape: Sequence[int], below: int) -> Tensor:
         """int32 in 0..below-1, each equally likely, of `shape`."""
         return Tensor._wrap(_core.generator_integers(self._handle, shape, below))

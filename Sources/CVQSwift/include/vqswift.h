@@ -351,6 +351,10 @@ VQ_CHECKED vq_status vq_generator_uniform(vq_generator *generator,
 VQ_CHECKED vq_status vq_generator_normal(vq_generator *generator,
     const int64_t *shape VQ_LIST(rank), int64_t rank, float mean, float standard_deviation,
     vq_tensor **out);
+/// Normal numbers conditioned on minimum...maximum, in standard deviations from the mean.
+VQ_CHECKED vq_status vq_generator_truncated_normal(vq_generator *generator,
+    const int64_t *shape VQ_LIST(rank), int64_t rank, float mean, float standard_deviation,
+    float minimum, float maximum, vq_tensor **out);
 /// i32 in 0..<below.
 VQ_CHECKED vq_status vq_generator_integers(vq_generator *generator,
     const int64_t *shape VQ_LIST(rank), int64_t rank, int64_t below, vq_tensor **out);
@@ -572,6 +576,10 @@ void vq_optimizer_release(vq_optimizer *optimizer);
 VQ_QUICK vq_status vq_optimizer_add_group(vq_optimizer *optimizer,
     const vq_tensor *const *parameters VQ_LIST(count), int64_t count, double learning_rate,
     double weight_decay);
+/// The same with betas of their own, for an optimizer that has betas.
+VQ_QUICK vq_status vq_optimizer_add_group_with_betas(vq_optimizer *optimizer,
+    const vq_tensor *const *parameters VQ_LIST(count), int64_t count, double learning_rate,
+    double weight_decay, double first_beta, double second_beta);
 VQ_QUICK vq_status vq_optimizer_set_group(
     vq_optimizer *optimizer, int64_t group, double learning_rate, double weight_decay);
 VQ_CHECKED vq_status vq_optimizer_step(vq_optimizer *optimizer);

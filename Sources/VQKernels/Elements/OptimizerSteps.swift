@@ -112,12 +112,10 @@ private func adamRow(
   let (rate, decay, shrink) = (step.rate, step.decay, step.shrink)
   let (beta2, secondWeight, epsilon) = (step.beta2, step.secondWeight, step.epsilon)
   let scale = 1 / step.correction
-  // The first moment is interpolated from its nearer end, where the rounding error is smaller.
-  let near = step.firstWeight < 0.5
-  let weight = near ? step.firstWeight : step.firstWeight - 1
+  let toward = Interpolation(step.firstWeight)
   for i in 0..<count {
     let g = gradient[i] + decay * p[i]
-    let first = (near ? m[i] : g) + weight * (g - m[i])
+    let first = toward(m[i], g)
     let second = v[i] * beta2 + secondWeight * g * g
     m[i] = first
     v[i] = second
@@ -130,9 +128,27 @@ private func load(_ pointer: UnsafePointer<Float>) -> SIMD8<Float> {
   UnsafeRawPointer(pointer).loadUnaligned(as: SIMD8<Float>.self)
 }
 
-/// Sets `rows` of a matrix with `columns` to zero.
-public func clearRows(_ matrix: UnsafeMutablePointer<Float>, _ rows: [Int], columns: Int) {
-  for row in rows { (matrix + row * columns).update(repeating: 0, count: columns) }
+/// Sets `rows` of a matrix with `columns` to `value`.
+public func clearRows(
+  _ matrix: UnsafeMutablePointer<Float>, _ rows: [Int], columns: Int, to value: Float = 0
+) {
+  for row in rows { (matrix + row * columns).update(repeating: value, count: columns) }
+}
+
+/// `from + weight (to - from)`, taken from the nearer end, where the rounding error is smaller.
+struct Interpolation {
+  private let isNear: Bool
+  private let weight: Float
+
+  init(_ weight: Float) {
+    isNear = weight < 0.5
+    self.weight = isNear ? weight : weight - 1
+  }
+
+  @inline(__always)
+  func callAsFunction(_ from: Float, _ to: Float) -> Float {
+    (isNear ? from : to) + weight * (to - from)
+  }
 }
 
 /// The sum of squares in Float64: chunks of fixed borders, combined in order.
@@ -158,5 +174,14 @@ public func squaredNorm(_ values: UnsafePointer<Float>, count: Int) -> Double {
     var total = 0.0
     for chunk in 0..<chunks { total += partials[chunk] }
     return total
+  }
+}
+
+/// `out[i] = factor x[i]`, the product in Float64.
+public func scale(
+  _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, count: Int, by factor: Double
+) {
+  parallelFor(count, grain: elementGrain) { range in
+    for i in range { out[i] = Float(Double(x[i]) * factor) }
   }
 }

@@ -34,11 +34,18 @@ extension Tensor {
 
   /// Throws unless `source` has this shape and element type.
   func requireMatch(_ source: Tensor, _ name: String, _ operation: String) throws {
-    guard source.dtype == dtype else {
-      throw VQError.type(operation, [source.dtype, dtype], "\(name) must keep its dtype")
+    try source.require(dtype, shape, name, operation)
+  }
+
+  /// Throws unless these are the element type and the shape.
+  func require(
+    _ dtype: DType, _ shape: [Int], _ name: String, _ operation: String
+  ) throws {
+    guard self.dtype == dtype else {
+      throw VQError.type(operation, [self.dtype, dtype], "\(name) must keep its dtype")
     }
-    guard source.shape == shape else {
-      throw VQError.shape(operation, [source.shape, shape], "\(name) must keep its shape")
+    guard self.shape == shape else {
+      throw VQError.shape(operation, [self.shape, shape], "\(name) must keep its shape")
     }
   }
 }

@@ -12,11 +12,15 @@ public class Adam: Optimizer {
     try AdamOptions.table.check(options, name)
     self.options = options
     try super.init(
-      name, groups: groups, momentNames: ["exp_avg", "exp_avg_sq"],
-      decayBiasesAndNorms: options.decayBiasesAndNorms)
+      name, groups: groups, decayBiasesAndNorms: options.decayBiasesAndNorms)
   }
 
-  public override var squaredMomentNames: [String] { ["exp_avg_sq"] }
+  public override var betas: (Double, Double)? { options.betas }
+
+  public override func moments(of parameter: Tensor) -> [Moment] {
+    let shape = parameter.shape
+    return [Moment("exp_avg", shape), Moment("exp_avg_sq", shape, isOfSquares: true)]
+  }
 
   /// - Throws: `.value` for a beta outside [0, 1) or rates that are not finite.
   public convenience init(
@@ -42,11 +46,12 @@ public class Adam: Optimizer {
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
+    let learningRate = group.learningRate
     let (penalty, shrink) = decay(learningRate: learningRate, weightDecay: weightDecay)
-    let (betas, steps) = (options.betas, Double(state.step))
+    let (betas, steps) = (group.betas ?? options.betas, Double(state.step))
     let step = AdamStep(
       rate: Float(learningRate / (1 - pow(betas.0, steps))), decay: Float(penalty),
       shrink: Float(shrink), firstWeight: Float(1 - betas.0), beta2: Float(betas.1),

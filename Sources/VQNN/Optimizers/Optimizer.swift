@@ -6,11 +6,31 @@ public struct ParameterGroup {
   public let parameters: [Tensor]
   public var learningRate: Double
   public var weightDecay: Double
+  /// Those of the group alone, for an optimizer that has betas; nil for the optimizer's.
+  public let betas: (Double, Double)?
 
-  public init(_ parameters: [Tensor], learningRate: Double, weightDecay: Double = 0) {
+  public init(
+    _ parameters: [Tensor], learningRate: Double, weightDecay: Double = 0,
+    betas: (Double, Double)? = nil
+  ) {
     self.parameters = parameters
     self.learningRate = learningRate
     self.weightDecay = weightDecay
+    self.betas = betas
+  }
+}
+
+/// What an optimizer keeps of one parameter beside the count of its steps.
+public struct Moment {
+  public let name: String
+  public let shape: [Int]
+  /// What every element is before the first step.
+  public let start: Float
+  /// Whether it is a mean or a sum of squares, which no step makes negative.
+  public let isOfSquares: Bool
+
+  public init(_ name: String, _ shape: [Int], start: Float = 0, isOfSquares: Bool = false) {
+    (self.name, self.shape, self.start, self.isOfSquares) = (name, shape, start, isOfSquares)
   }
 }
 
@@ -18,15 +38,18 @@ public struct ParameterGroup {
 ///
 /// A subclass names its moments and updates one parameter. A parameter without a gradient is
 /// skipped and its step is not counted. When rows of a codebook are written anew, by its layer
-/// (`Leaf.rowObservers`) or by the caller (`Tensor.give`), their moments become zero; those of
-/// other parameters stay, as PyTorch's do.
+/// (`Leaf.rowObservers`) or by the caller (`Tensor.give`), their moments start anew; those of other
+/// parameters stay, as PyTorch's do, and so do moments that have no rows of their own.
 open class Optimizer {
   /// What the optimizer keeps of one parameter.
   public struct ParameterState {
     /// Updates so far.
     public fileprivate(set) var step = 0
-    /// In the order of `momentNames`, the parameter's shape; empty before the first update.
+    /// In the order of `Optimizer.moments(of:)`; empty before the first update. The first axis of
+    /// the first is that of the parameter.
     public fileprivate(set) var moments: [Tensor] = []
+    /// What their elements were at first.
+    fileprivate var starts: [Float] = []
     /// Whether the moments were loaded and no step has used them yet: they belong to what is loaded
     /// with them.
     fileprivate var isFresh = false
@@ -37,9 +60,6 @@ open class Optimizer {
 
   /// Name in messages.
   public let name: String
-  public let momentNames: [String]
-  /// Those that are means of squares.
-  open var squaredMomentNames: [String] { [] }
   public private(set) var groups: [ParameterGroup] = []
   /// Whether parameters of the roles bias and norm decay as weights do; codebooks never decay.
   public let decayBiasesAndNorms: Bool
@@ -47,11 +67,9 @@ open class Optimizer {
   private var seen: Set<ObjectIdentifier> = []
 
   public init(
-    _ name: String, groups: [ParameterGroup], momentNames: [String],
-    decayBiasesAndNorms: Bool = true
+    _ name: String, groups: [ParameterGroup], decayBiasesAndNorms: Bool = true
   ) throws {
     self.name = name
-    self.momentNames = momentNames
     self.decayBiasesAndNorms = decayBiasesAndNorms
     guard groups.isEmpty || groups.contains(where: { !$0.parameters.isEmpty }) else {
       throw VQError.value(name, "parameters", "[]", "at least one parameter is required")
@@ -72,7 +90,7 @@ open class Optimizer {
       guard let leaf = parameter.leaf else {
         throw refusal("only leaves that require a gradient can be optimized")
       }
-      if let rule = leaf.refusal { throw refusal(rule) }
+      if let rule = leaf.refusal ?? self.refusal(of: parameter) { throw refusal(rule) }
       guard seen.insert(ObjectIdentifier(leaf)).inserted else {
         throw refusal("a parameter may be given only once")
       }
@@ -89,9 +107,19 @@ open class Optimizer {
     groups.append(group)
   }
 
-  /// Updates one parameter from `gradient`; `state.step` counts this update.
+  /// The betas of groups without their own; nil for an optimizer that has none.
+  open var betas: (Double, Double)? { nil }
+
+  /// What is kept of `parameter`.
+  open func moments(of parameter: Tensor) -> [Moment] { [] }
+
+  /// The rule that `parameter` breaks; nil for one that the optimizer takes.
+  open func refusal(of parameter: Tensor) -> String? { nil }
+
+  /// Updates one parameter of `group` from `gradient`; `state.step` counts this update, and
+  /// `weightDecay` is the group's by the parameter's role. Where it throws, it has written nothing.
   open func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
     throw VQError.misuse(name, "\(type(of: self)) defines no update")
@@ -131,15 +159,18 @@ open class Optimizer {
       for parameter in group.parameters {
         defer { index += 1 }
         guard let gradient = parameter.grad else { continue }
-        states[index] = try settled(index, parameter)
-        states[index].isFresh = false
-        if states[index].moments.isEmpty {
-          states[index].moments = try momentNames.map { _ in try Tensor.zeros(parameter.shape) }
+        var state = try settled(index, parameter)
+        state.isFresh = false
+        if state.moments.isEmpty {
+          let kept = moments(of: parameter)
+          state.moments = try kept.map { try Tensor.full($0.shape, $0.start) }
+          state.starts = kept.map(\.start)
         }
-        states[index].step += 1
+        state.step += 1
         try update(
-          parameter, gradient: gradient, state: states[index],
-          learningRate: group.learningRate, weightDecay: decay(of: parameter, in: group))
+          parameter, gradient: gradient, state: state, group: group,
+          weightDecay: decay(of: parameter, in: group))
+        states[index] = state
         try parameter.announce(.stepped)
       }
     }
@@ -182,6 +213,13 @@ open class Optimizer {
   private func check(_ group: ParameterGroup) throws {
     try check("learning_rate", group.learningRate)
     try check("weight_decay", group.weightDecay)
+    guard let own = group.betas else { return }
+    func refusal(_ rule: String) -> VQError {
+      VQError.value(name, "betas", "\([own.0, own.1])", rule)
+    }
+    guard betas != nil else { throw refusal("the optimizer has none") }
+    let rule = OptionRule<Double>.belowOne
+    guard rule.holds(own.0), rule.holds(own.1) else { throw refusal("both \(rule.text)") }
   }
 
   private func check(_ setting: String, _ value: Double) throws {
@@ -205,8 +243,8 @@ extension Optimizer {
         guard state.step > 0 else { continue }
         let step = try Tensor(codes: [Int32(clamping: state.step)], shape: [])
         result.append(("\(index).step", step))
-        for (name, moment) in zip(momentNames, state.moments) {
-          result.append(("\(index).\(name)", moment))
+        for (moment, tensor) in zip(moments(of: parameter), state.moments) {
+          result.append(("\(index).\(moment.name)", tensor))
         }
       }
       return result
@@ -241,13 +279,15 @@ extension Optimizer {
       loaded[index] = ParameterState()
       loaded[index].step = Int(step.codes[0])
       loaded[index].isFresh = true
-      loaded[index].moments = try momentNames.map { moment in
-        let name = "\(index).\(moment)"
+      let kept = moments(of: parameter)
+      loaded[index].starts = kept.map(\.start)
+      loaded[index].moments = try kept.map { moment in
+        let name = "\(index).\(moment.name)"
         guard let tensor = given.removeValue(forKey: ExactString(name)) else {
           throw VQError.value(operation, "missing", name, "every moment must be given")
         }
-        try parameter.requireMatch(tensor, name, operation)
-        try checkMoment(tensor, moment, name)
+        try tensor.require(.float32, moment.shape, name, operation)
+        try check(tensor, of: moment, name)
         return try tensor.copied()
       }
     }
@@ -261,8 +301,8 @@ extension Optimizer {
 
   /// A moment may have grown to infinity, but no update gives NaN from finite gradients, nor a
   /// negative mean of squares.
-  private func checkMoment(_ tensor: Tensor, _ moment: String, _ name: String) throws {
-    let lowest: Float = squaredMomentNames.contains(moment) ? 0 : -.infinity
+  private func check(_ tensor: Tensor, of moment: Moment, _ name: String) throws {
+    let lowest: Float = moment.isOfSquares ? 0 : -.infinity
     let bad = tensor.read { values in (0..<tensor.count).first { !(values[$0] >= lowest) } }
     guard let bad else { return }
     throw VQError.value(
@@ -278,14 +318,14 @@ extension Optimizer.ParameterState {
     return copy
   }
 
-  /// Zero moments where `rows` were written anew, as before the first step where all were.
+  /// Moments as at first where `rows` were written anew, as before the first step where all were.
   fileprivate func without(_ rows: [Int]) -> Self {
     guard let moment = moments.first else { return self }
     let count = moment.shape.first ?? 1
     let rows = Set(rows).filter { (0..<count).contains($0) }
     guard rows.count < count else { return Self() }
-    for moment in moments {
-      moment.mutate { clearRows($0, Array(rows), columns: moment.count / count) }
+    for (moment, start) in zip(moments, starts) where moment.shape.first ?? 1 == count {
+      moment.mutate { clearRows($0, Array(rows), columns: moment.count / count, to: start) }
     }
     return self
   }

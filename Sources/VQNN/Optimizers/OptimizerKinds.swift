@@ -2,6 +2,18 @@ import VQTensor
 
 public typealias OptimizerKind = Kind<Void, Optimizer>
 
+/// Squares of gradients below 1e-22 are 0 in float32; divided by less they would make steps of any
+/// size.
+private let leastEpsilon = 1e-20
+
+extension OptionRule where Value == Double {
+  static var epsilon: Self {
+    OptionRule(
+      "must be finite and at least \(leastEpsilon): it divides where squares of gradients vanish"
+    ) { $0.isFinite && $0 >= leastEpsilon }
+  }
+}
+
 /// The options of `SGD` by name.
 public struct SGDOptions {
   public var momentum = 0.0
@@ -41,17 +53,9 @@ public struct AdamOptions {
     self.decayBiasesAndNorms = decayBiasesAndNorms
   }
 
-  /// Squares of gradients below 1e-22 are 0 in float32; divided by less they would make steps of
-  /// any size.
-  private static let leastEpsilon = 1e-20
-
   public static let table = OptionTable(AdamOptions()) {
     Option.numbers("betas", \.betas, both: .belowOne)
-    Option(
-      "eps", \.epsilon,
-      OptionRule(
-        "must be finite and at least \(leastEpsilon): it divides where squares of gradients vanish"
-      ) { $0.isFinite && $0 >= leastEpsilon })
+    Option("eps", \.epsilon, .epsilon)
     Option("decay_biases_and_norms", \.decayBiasesAndNorms)
   }
 }

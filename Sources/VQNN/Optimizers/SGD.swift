@@ -13,9 +13,11 @@ public final class SGD: Optimizer {
   public init(_ options: SGDOptions = SGDOptions(), groups: [ParameterGroup]) throws {
     try SGDOptions.table.check(options, "sgd")
     self.options = options
-    try super.init(
-      "sgd", groups: groups, momentNames: options.momentum > 0 ? ["momentum_buffer"] : [],
-      decayBiasesAndNorms: options.decayBiasesAndNorms)
+    try super.init("sgd", groups: groups, decayBiasesAndNorms: options.decayBiasesAndNorms)
+  }
+
+  public override func moments(of parameter: Tensor) -> [Moment] {
+    options.momentum > 0 ? [Moment("momentum_buffer", parameter.shape)] : []
   }
 
   public convenience init(
@@ -31,11 +33,11 @@ public final class SGD: Optimizer {
   }
 
   public override func update(
-    _ parameter: Tensor, gradient: Tensor, state: ParameterState, learningRate: Double,
+    _ parameter: Tensor, gradient: Tensor, state: ParameterState, group: ParameterGroup,
     weightDecay: Double
   ) throws {
     let step = GradientDescentStep(
-      rate: Float(learningRate), decay: Float(weightDecay), momentum: Float(options.momentum),
+      rate: Float(group.learningRate), decay: Float(weightDecay), momentum: Float(options.momentum),
       nesterov: options.nesterov)
     parameter.mutate { p in
       gradient.read { g in

@@ -7,6 +7,7 @@ private struct ScheduleOptions {
   var gamma = 0.1
   var total = 1
   var minimumFactor = 0.0
+  var milestones: [Int] = []
 }
 
 extension Schedule {
@@ -37,5 +38,26 @@ extension Schedule {
         .cosine(total: options.total, minimumFactor: options.minimumFactor),
         warmUp: options.warmUp)
     },
+    ScheduleKind(
+      "exponential",
+      OptionTable(ScheduleOptions()) {
+        Option("gamma", \.gamma, isRequired: true)
+        Option("warmup_steps", \.warmUp)
+      }
+    ) { options, _ in
+      try Schedule(.exponential(gamma: options.gamma), warmUp: options.warmUp)
+    },
+    ScheduleKind(
+      "multistep",
+      OptionTable(ScheduleOptions()) {
+        Option("milestones", \.milestones, isRequired: true)
+        Option("gamma", \.gamma)
+        Option("warmup_steps", \.warmUp)
+      }
+    ) { options, _ in
+      try Schedule(
+        .multistep(milestones: options.milestones, gamma: options.gamma), warmUp: options.warmUp)
+    },
+    ScheduleKind("one_cycle", OneCycle.table) { options, _ in try Schedule(.oneCycle(options)) },
   ]
 }

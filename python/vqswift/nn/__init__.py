@@ -1,6 +1,6 @@
 """Layers: native ones, and `Module` to compose them."""
 
-from . import functional
+from . import functional, init
 from ._activation import (
     CELU,
     ELU,
@@ -119,4 +119,5 @@ __all__ = [
     "WeightNorm",
     "functional",
     "weight_norm",
+    "init",
 ]

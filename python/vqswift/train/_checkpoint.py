@@ -2,8 +2,8 @@
 
 One safetensors file: `model.*` (parameters and buffers), `optim.*` (`optim.inplace.<i>.*` for
 the in-place optimizer of the i-th quantizer, with the gradient that the last backward left for its
-next step), `rng.*` (generators of layers), and as metadata the step and the position in the
-batches.
+next step), `rng.*` (generators of layers), and as metadata the step, the position in the batches
+and the state of a schedule that has one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GRADIENT = "codebook.grad"
 
 @checked
 def save_trainer(trainer: Trainer, path: Path) -> None:
-    """Write model, optimizers, step and position of `trainer` to `path`."""
+    """Write model, optimizers, schedule, step and position of `trainer` to `path`."""
     tensors = _prefixed("model.", trainer.model.state_dict())
     tensors |= _prefixed("optim.", trainer.optimizer.state_dict())
     for prefix, optimizer, codebook in _inplace(trainer.model):
@@ -34,6 +34,8 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
             tensors[prefix + _GRADIENT] = codebook.grad.numpy()
     tensors |= _prefixed("rng.", trainer.model.rng_state_dict())
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
+    if isinstance(trainer.schedule, optim.PlateauSchedule):
+        metadata["schedule"] = json.dumps(trainer.schedule.state_dict())
     save(path, tensors, metadata)
 
 
@@ -48,7 +50,12 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     tensors, metadata = load(path)
     if missing := {"step", "batches"} - set(metadata):
         raise ValueError(f"[load_trainer] {path!r}: no {' and no '.join(sorted(missing))} in it")
-    step, position = _step(path, metadata["step"]), _position(path, metadata["batches"])
+    step, position = _step(path, metadata["step"]), _object(path, "batches", metadata)
+    schedule, phase = trainer.schedule, {}
+    if isinstance(schedule, optim.PlateauSchedule):
+        if "schedule" not in metadata:
+            raise ValueError(f"[load_trainer] {path!r}: no schedule in it")
+        phase = schedule._checked_state(_object(path, "schedule", metadata))
     model = _taken("model.", tensors)
     trainer.model._checked_state(model)
     inplace = []
@@ -73,6 +80,8 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
         codebook.grad = gradient
     trainer.optimizer.load_state_dict(outer)
     trainer.model.load_rng_state_dict(generators)
+    if isinstance(schedule, optim.PlateauSchedule):
+        schedule._load(phase)
     trainer._resume(step)
 
 
@@ -91,14 +100,16 @@ def _step(path: Path, text: str) -> int:
     return int(text)
 
 
-def _position(path: Path, text: str) -> dict[str, Any]:
+def _object(path: Path, name: str, metadata: dict[str, str]) -> dict[str, Any]:
     try:
-        position = json.loads(text)
+        found = json.loads(metadata[name])
     except (ValueError, RecursionError):
-        position = None
-    if not isinstance(position, dict):
-        raise ValueError(f"[load_trainer] {path!r}: batches {text!r} must be a JSON object")
-    return position
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"[load_trainer] {path!r}: {name} {metadata[name]!r} must be a JSON object"
+        )
+    return found
 
 
 def _inplace(model: Any) -> list[tuple[str, optim.Optimizer, Tensor]]:

@@ -7,8 +7,8 @@ from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 
-from ._arguments import refuse
-from ._tensor import Tensor
+from .._arguments import refuse
+from .._tensor import Tensor
 
 
 class ParameterGroup(MutableMapping[str, Any]):

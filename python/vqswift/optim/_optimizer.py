@@ -1,30 +1,28 @@
-"""Optimizers, learning-rate schedules and gradient clipping."""
+"""What all optimizers share: parameters in groups, rates, steps, state."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
-from weakref import WeakValueDictionary
+from typing import Any, TypeVar
 
 import numpy as np
 
-from . import _core
-from ._arguments import checked, described
-from ._fitting import fitted
-from ._interop import not_copied
+from .. import _core
+from .._arguments import checked, described, is_number, refuse
+from .._fitting import fitted
+from .._interop import not_copied
+from .._tensor import Tensor
+from .._warning import warn
 from ._param_groups import ParameterGroup, Rates
-from ._tensor import Tensor
-from ._warning import warn
 
-# Parameters whose gradients were clipped, by identity.
-_clipped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
 _RATES, _DECAYS = "learning_rates", "weight_decays"
+_Item = TypeVar("_Item")
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
-def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorHandle]:
+def handles_of(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorHandle]:
     handles = []
     for parameter in [parameters] if isinstance(parameters, Tensor) else parameters:
         if not isinstance(parameter, Tensor):
@@ -34,8 +32,9 @@ def _handles(operation: str, parameters: Iterable[Tensor]) -> list[_core.TensorH
     return handles
 
 
-def _parameters_of(group: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    unknown = set(group) - {"params", "lr", "weight_decay"}
+def _parameters_of(group: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """The parameters of a group; ValueError unless its settings are those that groups have."""
+    unknown = set(group) - {"params", "lr", "weight_decay"} - ({"betas"} & settings.keys())
     if unknown:
         raise ValueError(f"[optimizer] a group has unknown settings {sorted(unknown)}")
     if "params" not in group:
@@ -44,13 +43,25 @@ def _parameters_of(group: Mapping[str, Any]) -> tuple[Tensor, ...]:
     return (given,) if isinstance(given, Tensor) else tuple(given)
 
 
+def _betas_of(group: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """The group's own betas by their name; empty for none."""
+    if "betas" not in group:
+        return {}
+    betas = group["betas"]
+    if not isinstance(betas, (tuple, list)) or not all(map(is_number, betas)):
+        refuse("optimizer", "betas", betas, "a pair of numbers")
+    first, second = two("betas", betas)
+    return {"betas": (float(first), float(second))}
+
+
 @checked
 class Optimizer:
-    """What SGD, Adam and AdamW share.
+    """What SGD, Adam and the others share.
 
     `params`: tensors made with `requires_grad`, or groups `{"params": ..., "lr": ...,
-    "weight_decay": ...}` whose settings override the optimizer's. Codebooks never decay; biases and
-    norms decay unless `decay_biases_and_norms=False`. No parameter may stand in two groups.
+    "weight_decay": ...}`, with "betas" where the optimizer has some, whose settings override the
+    optimizer's. Codebooks never decay; biases and norms decay unless
+    `decay_biases_and_norms=False`. No parameter may stand in two groups.
 
     A group has two rates: the base rate, which the user sets, and that of the next step, which is
     `factor` times it after `scale_lr(factor)`, as a schedule wants. Writing `lr`, `lrs` or a
@@ -64,36 +75,51 @@ class Optimizer:
         groups: list[Mapping[str, Any]] = (
             items if items and isinstance(items[0], Mapping) else [{"params": items}]
         )
-        self._groups = [_parameters_of(group) for group in groups]
+        self._groups = [_parameters_of(group, settings) for group in groups]
         if not any(self._groups):
             raise ValueError(f"[{kind}] parameters = []: at least one parameter is required")
         self._settings = settings
         self._defaults = {"lr": float(lr), "weight_decay": float(weight_decay)}
         self._decays = [float(group.get("weight_decay", weight_decay)) for group in groups]
-        handles = [_handles("optimizer", parameters) for parameters in self._groups]
+        self._betas = [_betas_of(group) for group in groups]
+        handles = [handles_of("optimizer", parameters) for parameters in self._groups]
         self._handle = _core.optimizer_create(kind, settings)
         self._lrs = [float(group.get("lr", lr)) for group in groups]
-        for parameters, rate, decay in zip(handles, self._lrs, self._decays, strict=True):
-            _core.optimizer_add_group(self._handle, parameters, rate, decay)
+        for made in zip(handles, self._lrs, self._decays, self._betas, strict=True):
+            self._add(*made)
         self._base_lrs = list(self._lrs)
         self._is_idle = False
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Take further parameters `{"params": ..., "lr": ..., "weight_decay": ...}`, as at the
-        start; a setting that is left out is the one that the optimizer was made with.
+        """Take further parameters `{"params": ..., "lr": ..., "weight_decay": ...}`, with "betas"
+        where the optimizer has some, as at the start; a setting that is left out is the one that
+        the optimizer was made with.
 
         ValueError for a parameter that it has already; nothing changes then.
         """
-        parameters = _parameters_of(group)
+        parameters, betas = _parameters_of(group, self._settings), _betas_of(group)
         if not parameters:
             raise ValueError("[optimizer] params = []: at least one parameter is required")
         rate, decay = (float(group.get(name, value)) for name, value in self._defaults.items())
-        handles = _handles("optimizer", parameters)
-        _core.optimizer_add_group(self._handle, handles, rate, decay)
+        self._add(handles_of("optimizer", parameters), rate, decay, betas)
         self._groups.append(parameters)
+        self._betas.append(betas)
         self._lrs.append(rate)
         self._base_lrs.append(rate)
         self._decays.append(decay)
+
+    def _add(
+        self,
+        parameters: list[_core.TensorHandle],
+        rate: float,
+        decay: float,
+        betas: Mapping[str, tuple[float, float]],
+    ) -> None:
+        if betas:
+            both = betas["betas"]
+            _core.optimizer_add_group_with_betas(self._handle, parameters, rate, decay, *both)
+        else:
+            _core.optimizer_add_group(self._handle, parameters, rate, decay)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_settings", ()) or name == "learning_rate":
@@ -145,7 +171,7 @@ class Optimizer:
 
     def _group(self, index: int) -> ParameterGroup:
         return ParameterGroup(
-            {"params": self._groups[index]} | self._settings,
+            {"params": self._groups[index]} | self._settings | self._betas[index],
             {
                 "lr": lambda: self.lrs[index],
                 "initial_lr": lambda: self._base_lrs[index],
@@ -287,141 +313,9 @@ class Optimizer:
         return numbers
 
 
-def _two(betas: Iterable[float]) -> tuple[float, ...]:
-    both = tuple(betas)
+def two(name: str, values: Iterable[_Item]) -> tuple[_Item, _Item]:
+    """`values` as a pair; ValueError unless there are two."""
+    both = tuple(values)
     if len(both) != 2:
-        raise ValueError(f"[optimizer] betas = {betas}: two are required")
+        raise ValueError(f"[optimizer] {name} = {values}: two are required")
     return both
-
-
-@checked
-class SGD(Optimizer):
-    """Stochastic gradient descent with momentum; `weight_decay` adds to the gradient."""
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-        *,
-        decay_biases_and_norms: bool = True,
-    ) -> None:
-        super().__init__(
-            params,
-            "sgd",
-            lr,
-            weight_decay,
-            momentum=momentum,
-            nesterov=nesterov,
-            decay_biases_and_norms=decay_biases_and_norms,
-        )
-
-
-@checked
-class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015); `weight_decay` adds to the gradient."""
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        *,
-        decay_biases_and_norms: bool = True,
-    ) -> None:
-        super().__init__(
-            params,
-            "adam",
-            lr,
-            weight_decay,
-            betas=_two(betas),
-            eps=eps,
-            decay_biases_and_norms=decay_biases_and_norms,
-        )
-
-
-@checked
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        *,
-        decay_biases_and_norms: bool = True,
-    ) -> None:
-        super().__init__(
-            params,
-            "adamw",
-            lr,
-            weight_decay,
-            betas=_two(betas),
-            eps=eps,
-            decay_biases_and_norms=decay_biases_and_norms,
-        )
-
-
-@checked
-class Schedule:
-    """The factor of the learning rate by step: `optimizer.scale_lr(schedule(step))`."""
-
-    def __init__(self, kind: str, **options: Any) -> None:
-        self._kind, self._options = kind, options
-        self(0)
-
-    def __repr__(self) -> str:
-        text = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
-        return f"{self._kind}_schedule({text})"
-
-    def __call__(self, step: int) -> float:
-        """The factor at `step`, counted from 0."""
-        return _core.schedule_factor(self._kind, self._options, step)
-
-
-@checked
-def constant_schedule(warmup_steps: int = 0) -> Schedule:
-    """1 after a linear warm-up."""
-    return Schedule("constant", warmup_steps=warmup_steps)
-
-
-@checked
-def step_schedule(step_size: int, gamma: float = 0.1, warmup_steps: int = 0) -> Schedule:
-    """Times `gamma` every `step_size` steps, after a linear warm-up."""
-    return Schedule("step", step_size=step_size, gamma=gamma, warmup_steps=warmup_steps)
-
-
-@checked
-def cosine_schedule(total_steps: int, minimum: float = 0.0, warmup_steps: int = 0) -> Schedule:
-    """Half a cosine from 1 to `minimum` at `total_steps`, after a linear warm-up."""
-    return Schedule("cosine", total_steps=total_steps, minimum=minimum, warmup_steps=warmup_steps)
-
-
-@checked
-def clip_grad_norm(params: Iterable[Tensor], maximum: float) -> float:
-    """Scale gradients so that their joint L2 norm is at most `maximum`; returns the norm before."""
-    parameters = [params] if isinstance(params, Tensor) else list(params)
-    norm = _core.clip_grad_norm(_handles("clip_grad_norm", parameters), maximum)
-    _clipped.update((id(parameter), parameter) for parameter in parameters)
-    return norm
-
-
-@checked
-def clip_grad_value(params: Iterable[Tensor], maximum: float) -> None:
-    """Clamp every gradient's elements to -maximum...maximum."""
-    parameters = [params] if isinstance(params, Tensor) else list(params)
-    _core.clip_grad_value(_handles("clip_grad_value", parameters), maximum)
-    _clipped.update((id(parameter), parameter) for parameter in parameters)
-
-
-@checked
-def is_clipped(parameter: Tensor) -> bool:
-    """Whether a gradient of `parameter` has been clipped, by norm or by value."""
-    return _clipped.get(id(parameter)) is parameter
