@@ -139,6 +139,11 @@ GRADIENT: dict[str, Case] = {
         ValueError,
         ["backward", "[2]", "[3]"],
     ),
+    "seed dtype": (
+        lambda: (leaf(2) * 2).backward(ints(1, 2)),
+        TypeError,
+        ["backward", "int32", "the gradient must be float32"],
+    ),
     "written in between": (backward_after_write, RuntimeError, ["backward", "square", "in place"]),
     "gradient of a result": (
         lambda: setattr(leaf(3) * 2, "grad", ones(3)),
