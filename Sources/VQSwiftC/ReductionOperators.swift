@@ -46,6 +46,16 @@ public func vq_tensor_variance(
   }
 }
 
+@_cdecl("vq_tensor_reduce") @implementation
+public func vq_tensor_reduce(
+  _ x: Handle!, _ function: Text!, _ parameter: Float, _ axes: Sizes!, _ count: Int64,
+  _ keepDims: Bool, _ out: Out!
+) -> vq_status {
+  reduce(x, axes, count, out) {
+    try $0.reduce(string(function), parameter, axes: $1, keepDims: keepDims)
+  }
+}
+
 @_cdecl("vq_tensor_argmax") @implementation
 public func vq_tensor_argmax(_ x: Handle!, _ axis: Int64, _ out: Out!) -> vq_status {
   produce(out) { try tensor(x).argmax(axis: Int(axis)) }

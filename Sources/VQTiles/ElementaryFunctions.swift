@@ -156,10 +156,10 @@ func logarithmOfOnePlusAny(_ x: Float) -> Float {
   return x > -0.29 && x < 0.41 ? logarithmOfOnePlus(x) : logarithm(u) + rest
 }
 
-/// `log(1 + e^x)` within 3 ulp.
+/// `log(1 + e^(beta x)) / beta` within 3 ulp for a beta of 1.
 @inline(__always)
-func softPlus(_ x: Float) -> Float {
-  logarithmOfOnePlusAny(exponential(-abs(x))) + (x > 0 ? x : (x == x ? 0 : x))
+func softPlus(_ x: Float, _ beta: Float = 1) -> Float {
+  logarithmOfOnePlusAny(exponential(-abs(beta * x))) / beta + (x > 0 ? x : (x == x ? 0 : x))
 }
 
 /// `2 / sqrt(pi)` times the integral of `e^(-t^2)` from 0 to x, within 3 ulp.

@@ -39,7 +39,7 @@ public func functionRow(
   case VQ_ERF: map(x, out, count, errorFunction)
   case VQ_SIGMOID: map(x, out, count, logistic)
   case VQ_LOG_SIGMOID: map(x, out, count) { -softPlus(-$0) }
-  case VQ_SOFTPLUS: map(x, out, count) { softPlus(p * $0) / p }
+  case VQ_SOFTPLUS: map(x, out, count) { softPlus($0, p) }
   case VQ_SOFTSIGN: map(x, out, count) { $0 / (1 + abs($0)) }
   case VQ_RELU: map(x, out, count) { $0 < 0 ? 0 : $0 }
   case VQ_LEAKY_RELU: map(x, out, count) { $0 < 0 ? p * $0 : $0 }

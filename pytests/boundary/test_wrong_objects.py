@@ -145,6 +145,8 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "Dropout2d": lambda: vq.nn.Dropout2d(0.5),
     "Tensor": leaf,
     "Elements": leaf,
+    "Scans": leaf,
+    "Selection": leaf,
     "Shapes": leaf,
     "Interop": leaf,
     "Module": layer,

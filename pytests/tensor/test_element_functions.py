@@ -207,3 +207,10 @@ def test_refused(case: str) -> None:
     call, words = REFUSED[case]
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("beta", [0.5, 1, 2.5])
+def test_softplus_of_huge_numbers_is_themselves(beta: float) -> None:
+    x = np.array([3e38, np.inf, -3e38, -np.inf, np.nan], np.float32)
+    expected = np.where(x > 0, x, np.where(np.isnan(x), x, 0))
+    np.testing.assert_array_equal(apply("softplus", beta, vq.Tensor(x)).numpy(), expected)

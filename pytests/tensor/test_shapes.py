@@ -82,6 +82,8 @@ def test_argmin_is_the_first() -> None:
     x = np.array([[3, 1, 1], [0, 5, 0]], np.int32)
     np.testing.assert_array_equal(vq.Tensor(x).argmin(1).numpy(), x.argmin(1))
     np.testing.assert_array_equal(vq.Tensor(X).argmin(2).numpy(), X.argmin(2))
+    assert vq.Tensor([0, -(2**31)]).argmin().item() == 1  # which has no negative
+    assert vq.Tensor([True, False, True]).argmin().item() == 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.bool_])

@@ -19,14 +19,17 @@ _loading.load_core()
 from . import models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
+from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402
     arange,
     concatenate,
     full,
     maximum,
+    meshgrid,
     minimum,
     no_grad,
     ones,
+    outer,
     pad,
     stack,
     where,
@@ -67,6 +70,7 @@ __all__ = [
     "arange",
     "concatenate",
     "data",
+    "einsum",
     "estimators",
     "full",
     "get_threads",
@@ -74,6 +78,7 @@ __all__ = [
     "load",
     "manual_seed",
     "maximum",
+    "meshgrid",
     "metrics",
     "minimum",
     "models",
@@ -81,6 +86,7 @@ __all__ = [
     "no_grad",
     "ones",
     "optim",
+    "outer",
     "pad",
     "quantizers",
     "recipes",

@@ -283,6 +283,8 @@ def _checked_function(function: Callable[..., Any], owner: type | None) -> Calla
         "Elements",
         "Interop",
         "Module",
+        "Scans",
+        "Selection",
         "Shapes",
     ):
         name = f"{operation_of(owner)}.{name}"

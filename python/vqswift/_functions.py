@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import _core
 from ._arguments import checked
 from ._dtypes import DTYPES, dtype_code
-from ._tensor import Tensor, _operand
+from ._tensor import Tensor, _operand, as_tensor
 
 
 @checked
@@ -103,6 +103,40 @@ def pad(
             handle = _core.tensor_pad(result._handle, axis, before, after, mode, value)
             result = Tensor._wrap(handle)
     return result
+
+
+@checked
+def outer(a: Tensor | npt.ArrayLike, b: Tensor | npt.ArrayLike) -> Tensor:
+    """[n] and [m] -> [n, m], the product of each element of `a` with each of `b`."""
+    left, right = as_tensor(a), as_tensor(b)
+    if left.ndim != 1 or right.ndim != 1:
+        raise ValueError(
+            f"[outer] shapes {list(left.shape)} and {list(right.shape)}: one axis each is required"
+        )
+    return left.unsqueeze(1) * right
+
+
+@checked
+def meshgrid(*tensors: Tensor | npt.ArrayLike, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """[n], [m], ... -> each repeated to [n, m, ...]; with `indexing="xy"` to [m, n, ...]."""
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"[meshgrid] indexing = {indexing!r}: must be ij or xy")
+    lines = [as_tensor(t) for t in tensors]
+    for line in lines:
+        if line.ndim != 1:
+            raise ValueError(f"[meshgrid] shape {list(line.shape)}: one axis is required")
+    axes = list(range(len(lines)))
+    if indexing == "xy":
+        axes[:2] = axes[1::-1]
+    shape = [0] * len(lines)
+    for axis, line in zip(axes, lines, strict=True):
+        shape[axis] = line.size
+    return tuple(
+        line.reshape(
+            [line.size if other == axis else 1 for other in range(len(axes))]
+        ).broadcast_to(shape)
+        for axis, line in zip(axes, lines, strict=True)
+    )
 
 
 @contextlib.contextmanager

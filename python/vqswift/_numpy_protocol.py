@@ -58,8 +58,8 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
 #: Functions whose results no gradient passes, taken of the elements.
 READERS = {
     *(np.isfinite, np.isinf, np.isnan, np.signbit, np.isclose, np.allclose, np.array_equal),
-    *(np.array_equiv, np.shape, np.ndim, np.size, np.count_nonzero, np.nonzero, np.argsort),
-    *(np.argmin, np.array2string, np.array_repr, np.array_str, np.result_type, np.save),
+    *(np.array_equiv, np.shape, np.ndim, np.size, np.count_nonzero, np.nonzero),
+    *(np.array2string, np.array_repr, np.array_str, np.result_type, np.save),
     *(np.savez, np.savez_compressed, np.savetxt, np.may_share_memory, np.shares_memory),
 }
 
@@ -186,7 +186,63 @@ def _std(a: Any, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> 
 
 
 def _argmax(a: Any, axis: int | None = None) -> Tensor:
-    return _tensor(a).reshape(-1).argmax(0) if axis is None else _tensor(a).argmax(axis)
+    return _along(a, axis, lambda x, at: x.argmax(at))
+
+
+def _argmin(a: Any, axis: int | None = None) -> Tensor:
+    return _along(a, axis, lambda x, at: x.argmin(at))
+
+
+def _along(a: Any, axis: int | None, function: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """`function` along an axis, or of all elements in a row."""
+    x = _tensor(a)
+    return function(x.reshape(-1), 0) if axis is None else function(x, axis)
+
+
+def _sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
+    return _along(a, axis, lambda x, at: x.sort(at).values)
+
+
+def _argsort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
+    return _along(a, axis, lambda x, at: x.argsort(at))
+
+
+def _cumsum(a: Any, axis: int | None = None) -> Tensor:
+    return _along(a, axis, lambda x, at: x.cumsum(at))
+
+
+def _cumprod(a: Any, axis: int | None = None) -> Tensor:
+    return _along(a, axis, lambda x, at: x.cumprod(at))
+
+
+def _take(a: Any, indices: Any, axis: int | None = None) -> Tensor:
+    return _along(a, axis, lambda x, at: x[(*(slice(None),) * (at % x.ndim), np.asarray(indices))])
+
+
+def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
+    return _along(arr, axis, lambda x, at: x.take_along_axis(indices, at))
+
+
+def _einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Tensor:
+    from ._einsum import einsum
+
+    if not isinstance(subscripts, str):
+        _refuse("einsum", "the axes are to be named by a string")
+    return einsum(subscripts, *operands)
+
+
+def _outer(a: Any, b: Any) -> Tensor:
+    from ._functions import outer
+
+    return outer(_tensor(a).reshape(-1), _tensor(b).reshape(-1))
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    tensor = _tensor(x)
+    axes = tensor.ndim if axis is None else np.size(axis)
+    if ord is not None and axes != 1:
+        _refuse("norm", f"ord = {ord!r} of {axes} axes is no sum of powers")
+    return tensor.norm(2 if ord is None else ord, axis, keepdims)
 
 
 def _transpose(a: Any, axes: Any = None) -> Tensor:
@@ -261,6 +317,19 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.any: lambda a, axis=None, *, keepdims=False: _tensor(a).any(axis, keepdims),
     np.all: lambda a, axis=None, *, keepdims=False: _tensor(a).all(axis, keepdims),
     np.argmax: _argmax,
+    np.argmin: _argmin,
+    np.prod: lambda a, axis=None, *, keepdims=False: _tensor(a).prod(axis, keepdims),
+    np.cumsum: _cumsum,
+    np.cumprod: _cumprod,
+    np.sort: _sort,
+    np.argsort: _argsort,
+    np.take: _take,
+    np.take_along_axis: _take_along_axis,
+    np.tril: lambda m, k=0: _tensor(m).tril(k),
+    np.triu: lambda m, k=0: _tensor(m).triu(k),
+    np.outer: _outer,
+    np.einsum: _einsum,
+    np.linalg.norm: _norm,
     np.reshape: lambda a, shape: _tensor(a).reshape(shape),
     np.ravel: lambda a: _tensor(a).reshape(-1),
     np.squeeze: _reshaped(np.squeeze),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ._arguments import checked
 
@@ -68,29 +67,10 @@ class Shapes:
         order[a], order[b] = b, a
         return _permuted(self, order)
 
-    def take(self: Any, indices: npt.ArrayLike | Tensor, axis: int) -> Tensor:
-        """The elements at `indices`, integers [...], along `axis`, in whose place their axes stand.
-
-        IndexError for one outside 0..size-1.
-        """
-        from ._tensor import as_tensor
-
-        at = place("take", axis, self.ndim)
-        codes = as_tensor(indices)
-        rest = [other for other in range(self.ndim) if other != at]
-        others = [self.shape[other] for other in rest]
-        count = int(np.prod(others, dtype=np.int64))
-        rows = _reshaped(_permuted(self, [at, *rest]), [self.shape[at], count])
-        taken = _reshaped(rows.gather_rows(codes), [*codes.shape, *others])
-        moved = range(codes.ndim, codes.ndim + at)
-        behind = range(codes.ndim + at, taken.ndim)
-        return _permuted(taken, [*moved, *range(codes.ndim), *behind])
-
     def flip(self: Any, axis: int) -> Tensor:
         """In reverse order along `axis`."""
         at = place("flip", axis, self.ndim)
-        reverse = np.arange(self.shape[at], dtype=np.int32)[::-1].copy()
-        flipped: Tensor = self.take(reverse, at)
+        flipped: Tensor = self[(*(slice(None),) * at, slice(None, None, -1))]
         return flipped
 
     def roll(self: Any, shift: int, axis: int) -> Tensor:
@@ -168,5 +148,7 @@ class Shapes:
 
     def argmin(self: Any, axis: int = -1) -> Tensor:
         """int32 position of the first minimum along `axis`."""
-        position: Tensor = (-self).argmax(axis)
+        # The negative of an integer may not be one.
+        opposite = -self if self.dtype == np.float32 else ~self
+        position: Tensor = opposite.argmax(axis)
         return position

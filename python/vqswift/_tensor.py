@@ -14,6 +14,8 @@ from ._dtypes import DTYPES, FLOAT32, contiguous, dtype_code, whole_power
 from ._elements import Elements
 from ._indexing import indexed
 from ._interop import Interop
+from ._scans import Scans
+from ._selection import Selection
 from ._shapes import Shapes
 
 Axes = int | Sequence[int] | None
@@ -31,7 +33,7 @@ def as_pair(value: Pair) -> tuple[int, int]:
 
 
 @checked
-class Tensor(Elements, Shapes, Interop):
+class Tensor(Elements, Shapes, Selection, Scans, Interop):
     """An immutable array of float32, int32 or bool that records how it was computed.
 
     `Tensor(array)` copies. Floating arrays become float32, integers int32, booleans bool; complex,
@@ -322,7 +324,10 @@ class Tensor(Elements, Shapes, Interop):
         return Tensor._wrap(_core.tensor_one_hot(self._handle, count))
 
     def __getitem__(self, key: Any) -> Tensor:
-        """Integers, slices with a positive step, `...` and `None`, as in NumPy."""
+        """Integers, slices, `...`, `None`, arrays of integers and masks, as in NumPy.
+
+        IndexError for what lies outside an axis. A place that is taken twice adds up its gradients.
+        """
         return Tensor._wrap(indexed(self._handle, self.shape, key))
 
 

@@ -176,8 +176,18 @@ VQ_CHECKED vq_status vq_tensor_min(const vq_tensor *x,
 VQ_CHECKED vq_status vq_tensor_variance(const vq_tensor *x,
     const int64_t *VQ_NULLABLE axes VQ_LIST(count), int64_t count, bool keep_dims, bool unbiased,
     vq_tensor **out);
+/// "prod", or "norm": (sum |x|^p)^(1 / p) of the `parameter` p, above 0 or infinite.
+VQ_CHECKED vq_status vq_tensor_reduce(const vq_tensor *x, const char *function, float parameter,
+    const int64_t *VQ_NULLABLE axes VQ_LIST(count), int64_t count, bool keep_dims, vq_tensor **out);
+/// Of each element and those before it along `axis`: "cumsum" or "cumprod".
+VQ_CHECKED vq_status vq_tensor_scan(
+    const vq_tensor *x, const char *function, int64_t axis, vq_tensor **out);
 /// i32 position of the first maximum along `axis`.
 VQ_CHECKED vq_status vq_tensor_argmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
+/// i32 positions along `axis` in the order of the elements, of equal ones the lowest first: the
+/// `first` of them, all for -1. NaN is greater than every number.
+VQ_CHECKED vq_status vq_tensor_argsort(
+    const vq_tensor *x, int64_t axis, bool descending, int64_t first, vq_tensor **out);
 
 // MARK: - Operators: integers and truth
 //
@@ -225,6 +235,17 @@ VQ_CHECKED vq_status vq_tensor_concatenate(
     const vq_tensor *const *tensors VQ_LIST(count), int64_t count, int64_t axis, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_stack(
     const vq_tensor *const *tensors VQ_LIST(count), int64_t count, int64_t axis, vq_tensor **out);
+/// What stands at `positions`, i32 of any shape, along `axis`; their axes take its place.
+VQ_CHECKED vq_status vq_tensor_take(
+    const vq_tensor *x, const vq_tensor *positions, int64_t axis, vq_tensor **out);
+/// x[..., positions[..., j, ...], ...] of each element of `positions`, i32 of as many axes and
+/// along no other than `axis` larger.
+VQ_CHECKED vq_status vq_tensor_gather(
+    const vq_tensor *x, const vq_tensor *positions, int64_t axis, vq_tensor **out);
+/// x with each element of `source` added at its place of `positions` along `axis`; both have one
+/// shape, that of x but for `axis`.
+VQ_CHECKED vq_status vq_tensor_scatter_add(const vq_tensor *x, const vq_tensor *positions,
+    const vq_tensor *source, int64_t axis, vq_tensor **out);
 /// x [k, d], codes i32 [...] -> [..., d].
 VQ_CHECKED vq_status vq_tensor_gather_rows(
     const vq_tensor *x, const vq_tensor *codes, vq_tensor **out);

@@ -146,7 +146,10 @@ extension Tensor {
     guard let root = node else {
       throw VQError.misuse("backward", "the tensor does not depend on any that requires a gradient")
     }
-    if let seed, seed.shape != shape || seed.dtype != .float32 {
+    if let seed, seed.dtype != .float32 {
+      throw VQError.type("backward", [seed.dtype], "the gradient must be float32")
+    }
+    if let seed, seed.shape != shape {
       throw VQError.shape(
         "backward", [seed.shape, shape], "the gradient must have the tensor's shape")
     }

@@ -9,15 +9,38 @@ extension Tensor {
     guard rank == 2 else {
       throw VQError.shape("gather_rows", [shape], "a table [k, d] is required")
     }
-    let (k, d) = (shape[0], shape[1])
-    try codes.requireCodes("gather_rows", below: k)
+    return try taken("gather_rows", codes, axis: 0)
+  }
+
+  /// What stands at `positions`, int32 of any shape, along `axis`, in whose place their axes stand.
+  ///
+  /// - Throws: `index` for a position outside the axis.
+  public func take(_ positions: Tensor, axis: Int) throws -> Tensor {
+    try taken("take", positions, axis: Shape.normalize(axis, rank: rank, "take"))
+  }
+
+  private func taken(_ operation: String, _ codes: Tensor, axis: Int) throws -> Tensor {
+    let (outer, length, inner) = slices(along: axis)
+    try codes.requireCodes(operation, below: length)
     let saved = Saved(codes)
-    return try Tensor("gather_rows", shape: codes.shape + [d]) { out in
+    let target = Array(shape[..<axis]) + codes.shape + Array(shape[(axis + 1)...])
+    return try Tensor(operation, dtype, shape: target) { out in
       VQKernels.gatherRows(
-        storage.floats, codes.storage.ints, out, count: codes.count, columns: d)
-    }.recorded("gather_rows", inputs: [self]) { g, _ in
-      [try g.scatterAddRows(saved.tensor("gather_rows"), rows: k)]
+        storage.floats, codes.storage.ints, out, outer: outer, length: length, count: codes.count,
+        columns: inner)
+    }.recorded(operation, inputs: [self]) { [shape] g, _ in
+      let codes = try saved.tensor(operation)
+      let sums = try Tensor.zeros(shape)
+      VQKernels.scatterAddRows(
+        g.storage.floats, codes.storage.ints, sums.storage.floats, outer: outer, length: length,
+        count: codes.count, columns: inner)
+      return [sums]
     }
+  }
+
+  /// The elements before, along and behind `axis`: [outer, length, inner].
+  func slices(along axis: Int) -> (outer: Int, length: Int, inner: Int) {
+    (shape[..<axis].reduce(1, *), shape[axis], shape[(axis + 1)...].reduce(1, *))
   }
 
   /// Adds the rows of this tensor [codes.shape..., d] to row `codes[i]` of zeros [k, d], in order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import vqswift as vq
-from vqswift import Tensor, nn
+from vqswift import Tensor, _core, nn
 from vqswift.nn import functional as F
 
 from .case import Case, ints, leaf, ones
@@ -94,10 +94,50 @@ TENSOR: dict[str, Case] = {
         ["concatenate", "float32", "int32"],
     ),
     "stack": (lambda: vq.stack([ones(2), ones(3)]), ValueError, ["stack", "[2]", "[3]", "equal"]),
-    "index": (lambda: ones(2, 3)[2], IndexError, ["getitem", "2", "axis of 2"]),
+    "index": (lambda: ones(2, 3)[2], IndexError, ["getitem", "2", "axis 0 of size 2"]),
     "indices": (lambda: ones(2)[0, 0], IndexError, ["getitem", "2 indices", "[2]"]),
-    "backwards slice": (lambda: ones(3)[::-1], ValueError, ["getitem", "step = -1", "at least 1"]),
-    "index type": (lambda: ones(3)[[0, 1]], TypeError, ["getitem", "list", "integers"]),
+    "index array": (
+        lambda: ones(2, 3)[:, [0, 3]],
+        IndexError,
+        ["getitem", "index 3", "axis 1 of size 3"],
+    ),
+    "index mask": (
+        lambda: ones(2, 3)[:, [True, False]],
+        IndexError,
+        ["getitem", "mask of shape [2]", "axis 1", "[3]"],
+    ),
+    "index type": (lambda: ones(3)[[0.5]], TypeError, ["getitem", "[0.5]", "integers"]),
+    "slice of nothing": (lambda: ones(3)[::0], ValueError, ["step"]),
+    "take": (
+        lambda: _core.tensor_take(ones(2, 3)._handle, ints(3)._handle, 1),
+        IndexError,
+        ["take", "3", "0..<3"],
+    ),
+    "take axis": (
+        lambda: _core.tensor_take(ones(2, 3)._handle, ints(0)._handle, -(2**63)),
+        ValueError,
+        ["take", "axis", "rank 2"],
+    ),
+    "argsort count": (
+        lambda: _core.tensor_argsort(ones(2, 3)._handle, 1, False, 4),
+        ValueError,
+        ["argsort", "count = 4", "0...3"],
+    ),
+    "argsort negative": (
+        lambda: _core.tensor_argsort(ones(2, 3)._handle, 1, False, -(2**63)),
+        ValueError,
+        ["argsort", "count", "0...3"],
+    ),
+    "scan": (
+        lambda: _core.tensor_scan(ones(2)._handle, "cummax", 0),
+        ValueError,
+        ["scan", "'cummax'", "cumsum or cumprod"],
+    ),
+    "reduce": (
+        lambda: _core.tensor_reduce(ones(2)._handle, "sum", 0.0, None, False),
+        ValueError,
+        ["reduce", "'sum'", "prod or norm"],
+    ),
     "item": (lambda: ones(2).item(), ValueError, ["item", "[2]", "one element"]),
     "assign": (lambda: leaf(2).assign(np.ones(3)), ValueError, ["assign", "[2]", "[3]"]),
     "assign dtype": (lambda: leaf(2).assign([1, 2]), TypeError, ["assign", "float32", "int32"]),
@@ -138,6 +178,11 @@ GRADIENT: dict[str, Case] = {
         lambda: (leaf(3) * 2).backward(np.ones(2)),
         ValueError,
         ["backward", "[2]", "[3]"],
+    ),
+    "seed dtype": (
+        lambda: (leaf(2) * 2).backward(ints(1, 2)),
+        TypeError,
+        ["backward", "int32", "the gradient must be float32"],
     ),
     "written in between": (backward_after_write, RuntimeError, ["backward", "square", "in place"]),
     "gradient of a result": (
