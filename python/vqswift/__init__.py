@@ -16,12 +16,13 @@ from . import _loading  # noqa: E402
 
 _loading.load_core()
 
-from . import models, nn, optim, quantizers  # noqa: E402
+from . import autograd, models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._functions import (  # noqa: E402
     arange,
     concatenate,
+    enable_grad,
     full,
     maximum,
     minimum,
@@ -32,6 +33,7 @@ from ._functions import (  # noqa: E402
     where,
     zeros,
 )
+from ._gradients import grad, value_and_grad  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._renamed import renamed as _renames  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
@@ -65,11 +67,14 @@ __all__ = [
     "Generator",
     "Tensor",
     "arange",
+    "autograd",
     "concatenate",
     "data",
+    "enable_grad",
     "estimators",
     "full",
     "get_threads",
+    "grad",
     "libraries",
     "load",
     "manual_seed",
@@ -90,6 +95,7 @@ __all__ = [
     "set_threads",
     "stack",
     "train",
+    "value_and_grad",
     "where",
     "zeros",
 ]

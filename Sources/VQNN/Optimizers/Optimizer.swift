@@ -16,10 +16,10 @@ public struct ParameterGroup {
 
 /// Writes parameters in place from their gradients, which it leaves alone.
 ///
-/// A subclass names its moments and updates one parameter. A parameter without a gradient is
-/// skipped and its step is not counted. When rows of a codebook are written anew, by its layer
-/// (`Leaf.rowObservers`) or by the caller (`Tensor.give`), their moments become zero; those of
-/// other parameters stay, as PyTorch's do.
+/// A subclass names its moments and updates one parameter. A parameter that is frozen or has no
+/// gradient is skipped and its step is not counted. When rows of a codebook are written anew, by
+/// its layer (`Leaf.rowObservers`) or by the caller (`Tensor.give`), their moments become zero;
+/// those of other parameters stay, as PyTorch's do.
 open class Optimizer {
   /// What the optimizer keeps of one parameter.
   public struct ParameterState {
@@ -130,7 +130,7 @@ open class Optimizer {
     for group in groups {
       for parameter in group.parameters {
         defer { index += 1 }
-        guard let gradient = parameter.grad else { continue }
+        guard parameter.requiresGrad, let gradient = parameter.grad else { continue }
         states[index] = try settled(index, parameter)
         states[index].isFresh = false
         if states[index].moments.isEmpty {

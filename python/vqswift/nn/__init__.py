@@ -30,6 +30,7 @@ from ._activation import (
 from ._collections import ModuleDict, ModuleList, Parameter
 from ._convolution import Conv2d, ConvTranspose2d
 from ._dropout import Dropout, Dropout2d
+from ._gradients import value_and_grad
 from ._linear import Embedding, Linear
 from ._module import Module
 from ._normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
@@ -43,6 +44,7 @@ from ._pooling import (
     Upsample,
 )
 from ._positions import RoPE, SinusoidalPositionalEncoding
+from ._recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from ._sequence import Residual, Sequential
 from ._shuffle import PixelShuffle, PixelUnshuffle, Unflatten
 
@@ -62,12 +64,16 @@ __all__ = [
     "Flatten",
     "GELU",
     "GLU",
+    "GRU",
+    "GRUCell",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Identity",
     "InstanceNorm",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -84,6 +90,8 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Residual",
@@ -101,4 +109,5 @@ __all__ = [
     "Unflatten",
     "Upsample",
     "functional",
+    "value_and_grad",
 ]
