@@ -172,7 +172,7 @@ class Fault(Exception):
     """What a backward of a user's raises."""
 
 
-def failing(error: BaseException) -> type[vq.autograd.Function]:
+def failing(error: BaseException | type[BaseException]) -> type[vq.autograd.Function]:
     class Fails(Cube):
         @staticmethod
         def backward(ctx: Any, gradient: vq.Tensor) -> vq.Tensor:
@@ -204,10 +204,10 @@ def test_an_exception_comes_out_of_backward_within_backward() -> None:
         def backward(ctx: Any, gradient: vq.Tensor) -> vq.Tensor:
             inner = leaf([1.0])
             with vq.enable_grad():
-                failing(Fault("inner")).apply(inner).backward()
+                failing(Fault).apply(inner).backward()
             return gradient
 
-    with pytest.raises(Fault, match="inner"):
+    with pytest.raises(Fault):
         Outer.apply(leaf([2.0])).backward()
 
 
@@ -347,10 +347,16 @@ class Slow(vq.autograd.Function):
         return gradient
 
 stop = False
+def step():
+    x = vq.Tensor(np.ones(4, np.float32), requires_grad=True)
+    Slow.apply(Slow.apply(x)).sum().backward()
+    return x.grad.numpy().sum()
+
 def work():
     while not stop:
-        x = vq.Tensor(np.ones(4, np.float32), requires_grad=True)
-        Slow.apply(Slow.apply(x)).sum().backward()
+        step()
+
+step()  # what is imported at first use is imported before the forks
 
 threads = [threading.Thread(target=work) for _ in range(3)]
 for thread in threads:
@@ -359,9 +365,7 @@ began = time.monotonic()
 for _ in range(40):
     child = os.fork()
     if child == 0:
-        x = vq.Tensor(np.ones(4, np.float32), requires_grad=True)
-        Slow.apply(x).sum().backward()
-        os._exit(0 if x.grad.numpy().sum() == 4 else 1)
+        os._exit(0 if step() == 4 else 1)
     assert os.waitpid(child, 0)[1] == 0
 stop = True
 for thread in threads:

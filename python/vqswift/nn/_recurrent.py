@@ -55,12 +55,15 @@ class _Recurrence(Module):
         self, suffix: str, x: Tensor, h: Tensor, c: Tensor | None, reversed: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """The states of all steps of x [t, n, i], and an LSTM's last cell."""
-        own = [
+        own: list[Any] = [
             getattr(self, name + suffix)._handle if self.bias or "weight" in name else None
             for name in _NAMES
         ]
+        w_ih, w_hh, b_ih, b_hh = own
         cell = None if c is None else c._handle
-        y, last = _core.tensor_recurrence(self._cell, x._handle, h._handle, cell, *own, reversed)
+        y, last = _core.tensor_recurrence(
+            self._cell, x._handle, h._handle, cell, w_ih, w_hh, b_ih, b_hh, reversed
+        )
         return Tensor._wrap(y), None if last is None else Tensor._wrap(last)
 
     def _input(self, x: Array, ranks: tuple[int, int], names: str) -> Tensor:
