@@ -81,7 +81,8 @@ public func lstmStepGradient(
   }
 }
 
-/// `gruRow` of every sample: gates and hidden [samples, 3, count], before, q and y [samples, count].
+/// `gruRow` of every sample: gates and hidden [samples, 3, count], before, q and y
+/// [samples, count].
 public func gruStep(
   _ gates: UnsafeMutablePointer<Float>, hidden: UnsafePointer<Float>, bias: UnsafePointer<Float>,
   hiddenBias: UnsafePointer<Float>, before: UnsafePointer<Float>, _ q: UnsafeMutablePointer<Float>,
