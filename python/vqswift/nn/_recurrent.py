@@ -26,8 +26,7 @@ _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class _Recurrence(Module):
     """What layers and cells share: sizes, parameters and one pass of the core."""
 
-    def __init__(self, cell: str, input_size: int, hidden_size: int, bias: bool) -> None:
-        super().__init__()
+    def _begin(self, cell: str, input_size: int, hidden_size: int, bias: bool) -> None:
         self._cell = cell
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bool(bias)
         for name in ("input_size", "hidden_size"):
@@ -96,7 +95,7 @@ class _Recurrence(Module):
 class _Layers(_Recurrence):
     """Layers one over the other, each in one or both directions."""
 
-    def __init__(
+    def _build(
         self,
         cell: str,
         input_size: int,
@@ -108,7 +107,7 @@ class _Layers(_Recurrence):
         bidirectional: bool,
         generator: Generator | None,
     ) -> None:
-        super().__init__(cell, input_size, hidden_size, bias)
+        self._begin(cell, input_size, hidden_size, bias)
         self._require_size("num_layers", num_layers)
         self.num_layers, self.batch_first = num_layers, bool(batch_first)
         self.dropout, self.bidirectional = float(dropout), bool(bidirectional)
@@ -198,7 +197,8 @@ class RNN(_Layers):
     ) -> None:
         cell = _elman("rnn", nonlinearity)
         sizes = (input_size, hidden_size, num_layers)
-        super().__init__(cell, *sizes, bias, batch_first, dropout, bidirectional, generator)
+        super().__init__()
+        self._build(cell, *sizes, bias, batch_first, dropout, bidirectional, generator)
 
     def forward(self, x: Array, hx: Array | None = None) -> tuple[Tensor, Tensor]:
         """x [t, n, i], [n, t, i] with `batch_first`, or [t, i] -> (states [t, n, sides h] of the
@@ -225,7 +225,8 @@ class GRU(_Layers):
         generator: Generator | None = None,
     ) -> None:
         sizes = (input_size, hidden_size, num_layers)
-        super().__init__("gru", *sizes, bias, batch_first, dropout, bidirectional, generator)
+        super().__init__()
+        self._build("gru", *sizes, bias, batch_first, dropout, bidirectional, generator)
 
     def forward(self, x: Array, hx: Array | None = None) -> tuple[Tensor, Tensor]:
         """x [t, n, i], [n, t, i] with `batch_first`, or [t, i] -> (states [t, n, sides h] of the
@@ -252,7 +253,8 @@ class LSTM(_Layers):
         generator: Generator | None = None,
     ) -> None:
         sizes = (input_size, hidden_size, num_layers)
-        super().__init__("lstm", *sizes, bias, batch_first, dropout, bidirectional, generator)
+        super().__init__()
+        self._build("lstm", *sizes, bias, batch_first, dropout, bidirectional, generator)
 
     def forward(
         self, x: Array, hx: tuple[Array, Array] | None = None
@@ -267,10 +269,10 @@ class LSTM(_Layers):
 class _Cell(_Recurrence):
     """One step of one layer."""
 
-    def __init__(
+    def _build(
         self, cell: str, input_size: int, hidden_size: int, bias: bool, generator: Generator | None
     ) -> None:
-        super().__init__(cell, input_size, hidden_size, bias)
+        self._begin(cell, input_size, hidden_size, bias)
         self._draw("", input_size, layer_generator(generator))
 
     def _step(self, x: Array, hx: Any) -> tuple[Tensor, Tensor | None]:
@@ -300,7 +302,8 @@ class RNNCell(_Cell):
         generator: Generator | None = None,
     ) -> None:
         cell = _elman("rnn_cell", nonlinearity)
-        super().__init__(cell, input_size, hidden_size, bias, generator)
+        super().__init__()
+        self._build(cell, input_size, hidden_size, bias, generator)
 
     def forward(self, x: Array, hx: Array | None = None) -> Tensor:
         """The state after the step; `hx` that before it, zeros for None."""
@@ -319,7 +322,8 @@ class GRUCell(_Cell):
         *,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__("gru", input_size, hidden_size, bias, generator)
+        super().__init__()
+        self._build("gru", input_size, hidden_size, bias, generator)
 
     def forward(self, x: Array, hx: Array | None = None) -> Tensor:
         """The state after the step; `hx` that before it, zeros for None."""
@@ -338,7 +342,8 @@ class LSTMCell(_Cell):
         *,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__("lstm", input_size, hidden_size, bias, generator)
+        super().__init__()
+        self._build("lstm", input_size, hidden_size, bias, generator)
 
     def forward(self, x: Array, hx: tuple[Array, Array] | None = None) -> tuple[Tensor, Tensor]:
         """State and cell after the step; `hx` those before it, zeros for None."""
