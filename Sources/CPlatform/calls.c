@@ -34,15 +34,19 @@ static void wait_outside(void) {
   sleep_briefly();
 }
 
-bool vq_enter_call(void) {
-  if (atomic_load(&is_lost)) return false;
-  if (depth++ > 0) return true;
+// Counts the thread's call, after whoever holds all.
+static void begin(void) {
   atomic_fetch_add(&under_way, 1);
   while (atomic_load(&hold) != FREE && !is_holder) {
     atomic_fetch_sub(&under_way, 1);
     wait_outside();
     atomic_fetch_add(&under_way, 1);
   }
+}
+
+bool vq_enter_call(void) {
+  if (atomic_load(&is_lost)) return false;
+  if (depth++ == 0) begin();
   return true;
 }
 
@@ -51,6 +55,20 @@ void vq_leave_call(void) {
   atomic_fetch_sub(&under_way, 1);
   // The caller may be an interpreter that is gone.
   while (atomic_load(&hold) == ENDING && !is_holder) pause();
+}
+
+int vq_suspend_calls(void) {
+  int before = depth;
+  if (before > 0) {
+    depth = 1;
+    vq_leave_call();
+  }
+  return before;
+}
+
+void vq_resume_calls(int before) {
+  if (before > 0) begin();
+  depth = before;
 }
 
 int vq_calls_under_way(void) { return atomic_load(&under_way); }

@@ -22,6 +22,7 @@ static _Atomic(bool (*)(void)) interrupt_check;
 static _Thread_local vq_loop_mode loop_mode;
 static _Thread_local bool gradients_disabled;
 static _Thread_local void *dropping;
+static _Thread_local void *draw_log;
 static _Thread_local int library_scopes;
 static _Thread_local char error_text[4096];
 static _Thread_local int error_code;
@@ -85,6 +86,9 @@ void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
 
 void *vq_dropping(void) { return dropping; }
 void vq_set_dropping(void *list) { dropping = list; }
+
+void *vq_draw_log(void) { return draw_log; }
+void vq_set_draw_log(void *log) { draw_log = log; }
 
 const char *vq_error_text(void) { return error_text; }
 int vq_error_code(void) { return error_code; }

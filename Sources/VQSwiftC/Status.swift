@@ -41,6 +41,7 @@ extension VQError {
     case .memory, .shortage: Int(VQ_ERROR_MEMORY)
     case .io: Int(VQ_ERROR_IO)
     case .interrupted: Int(VQ_ERROR_INTERRUPTED)
+    case .host: Int(VQ_ERROR_HOST)
     case .misuse, .library: Int(VQ_ERROR_RUNTIME)
     }
   }

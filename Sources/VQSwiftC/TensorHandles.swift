@@ -131,6 +131,11 @@ public func vq_tensor_requiring_grad(_ handle: Handle!, _ role: Int32, _ out: Ou
   }
 }
 
+@_cdecl("vq_tensor_set_requires_grad") @implementation
+public func vq_tensor_set_requires_grad(_ handle: Handle!, _ requiresGrad: Bool) -> vq_status {
+  catching { try tensor(handle).setRequiresGrad(requiresGrad) }
+}
+
 @_cdecl("vq_tensor_detach") @implementation
 public func vq_tensor_detach(_ handle: Handle!, _ out: Out!) -> vq_status {
   produce(out) { try tensor(handle).detached() }
@@ -156,4 +161,16 @@ public func vq_tensor_backward(
   _ handle: Handle!, _ gradient: Handle!, _ retainGraph: Bool
 ) -> vq_status {
   catching { try tensor(handle).backward(try optionalTensor(gradient), retainGraph: retainGraph) }
+}
+
+@_cdecl("vq_tensor_gradients") @implementation
+public func vq_tensor_gradients(
+  _ handle: Handle!, _ gradient: Handle!, _ inputs: Handles!, _ count: Int64,
+  _ retainGraph: Bool, _ out: Out!
+) -> vq_status {
+  produce(out) {
+    let gradients = try tensor(handle).gradients(
+      of: tensors(inputs, count), optionalTensor(gradient), retainGraph: retainGraph)
+    return NamedList(gradients.enumerated().map { (name: "\($0)", tensor: $1) })
+  }
 }

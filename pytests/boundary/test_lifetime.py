@@ -51,6 +51,8 @@ KINDS: dict[str, Callable[[], object]] = {
     "scalar quantizers": lambda: (vq.FSQ([3, 5])(images(6, 2)), vq.LFQ(3)(images(6, 3))),
     "Gumbel quantizer": lambda: vq.GumbelQuant(4, 8, code_size=2)(images(6, 4)),
     "Gaussian quantizer": lambda: sqvae_quantizer(),
+    "recurrent layers": lambda: (nn.GRU(3, 4, 2)(images(5, 2, 3)), nn.LSTM(3, 4)(images(5, 2, 3))),
+    "checkpoint": lambda: vq.autograd.checkpoint(nn.Linear(3, 4), images(2, 3)),
     "optimizer": lambda: optim.AdamW(small_network().parameters()),
     "schedule": lambda: optim.cosine_schedule(10),
     "state": lambda: small_network().state_dict(),

@@ -13,6 +13,7 @@ import vqswift as vq
 
 MODULES = {
     "vqswift": vq,
+    "vqswift.autograd": vq.autograd,
     "vqswift.nn": vq.nn,
     "vqswift.nn.functional": vq.nn.functional,
     "vqswift.nn.init": vq.nn.init,
@@ -110,6 +111,26 @@ sampled: vq.Tensor = vq.estimators.reinmax(x, vq.Generator(1), temperature=1.5)
 narrow: vq.Tensor = vq.estimators.LSQ(4, values="activations")(x) + vq.estimators.PACT(2)(x)
 ranked: np.ndarray = vq.nearest_codes(np.zeros((4, 2)), np.zeros((3, 2)), topk=2)
 found = vq.kmeans(np.zeros((4, 2), np.float32), 2).centroids
+
+
+class Cube(vq.autograd.Function):
+    @staticmethod
+    def forward(ctx: vq.autograd.FunctionContext, x: vq.Tensor) -> vq.Tensor:
+        ctx.save_for_backward(x)
+        return x * x * x
+
+    @staticmethod
+    def backward(ctx: vq.autograd.FunctionContext, gradient: vq.Tensor) -> vq.Tensor | None:
+        (x,) = ctx.saved_tensors
+        return None if x is None else gradient * 3 * x * x
+
+
+value, slope = vq.value_and_grad(lambda x: Cube.apply(x).sum())(x)
+again: vq.Tensor = vq.autograd.checkpoint(encoder, x)
+states, (h, c) = nn.LSTM(3, 4, batch_first=True)(x[:, 0])
+with encoder.register_forward_hook(lambda module, args, y: y * 2):
+    encoder.freeze()
+h.requires_grad = c.requires_grad
 '''
 
 

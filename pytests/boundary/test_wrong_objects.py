@@ -125,6 +125,14 @@ GIVEN: dict[str, Callable[[], Any]] = {
 }
 ACTIVATIONS = ("GLU", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax")
 INSTANCES: dict[str, Callable[[], Any]] = {
+    "FunctionContext": lambda: vq.autograd.FunctionContext(()),
+    "Hooks": layer,
+    "RNN": lambda: vq.nn.RNN(4, 4),
+    "GRU": lambda: vq.nn.GRU(4, 4),
+    "LSTM": lambda: vq.nn.LSTM(4, 4),
+    "RNNCell": lambda: vq.nn.RNNCell(4, 4),
+    "GRUCell": lambda: vq.nn.GRUCell(4, 4),
+    "LSTMCell": lambda: vq.nn.LSTMCell(4, 4),
     "Snake": lambda: vq.nn.Snake(4),
     "Conv3d": lambda: vq.nn.Conv3d(4, 4, 2),
     "MultiheadAttention": lambda: vq.nn.MultiheadAttention(4, 2),

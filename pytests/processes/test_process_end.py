@@ -38,6 +38,20 @@ def training():
         y, info = model(x)
         (nn.functional.mse_loss(y, x) + info.loss).backward()
 
+class Own(vq.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * 2
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 2
+
+def own():
+    x = vq.Tensor(np.ones((40, 40), np.float32), requires_grad=True)
+    while True:
+        (Own.apply(x @ x) @ x).sum().backward()
+
 for name in sys.argv[2].split():
     threading.Thread(target=globals()[name], daemon=True).start()
 time.sleep(float(sys.argv[1]))
@@ -53,6 +67,7 @@ print("end")
         ("sampling", 4),
         ("clustering", 2),
         ("training", 3),
+        ("own own own", 8),
         ("product sampling convolution", 4),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,21 @@ KERNEL = vq.Tensor(np.ones((1, 1, 1, 1), np.float32), requires_grad=True)
 LOSS = vq.VectorQuant(2, 3, orthogonal_weight=0.1, entropy_weight=0.1)
 SIGNS = vq.LFQ(2)
 Step = Callable[[vq.Tensor], vq.Tensor]
+
+
+class Negated(vq.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: vq.Tensor) -> vq.Tensor:
+        ctx.save_for_backward(x)
+        return -x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: vq.Tensor) -> vq.Tensor:
+        return -gradient
+
+
+def recurrent(layer: Any) -> Step:
+    return lambda x: layer(x.reshape(1, 1, 2))[0].reshape(1, 2)
 
 
 def quantized(layer: Callable[[vq.Tensor], tuple[vq.Tensor, object]]) -> Step:
@@ -115,6 +131,11 @@ CHAINS: dict[str, tuple[np.ndarray, Step]] = {
     "weight quantizer": (ROW, estimators.WeightQuantizer(2, 1.0, "dsq")),
     "PACT": (ROW, estimators.PACT(4).eval()),
     "LSQ": (ROW, estimators.LSQ(4, signed=True)),
+    "own function": (ROW, lambda x: Negated.apply(x)),
+    "checkpoint": (ROW, lambda x: vq.autograd.checkpoint(lambda y: -y, x)),
+    "rnn": (ROW.reshape(1, 2), recurrent(nn.RNN(2, 2))),
+    "gru": (ROW.reshape(1, 2), recurrent(nn.GRU(2, 2))),
+    "lstm": (ROW.reshape(1, 2), recurrent(nn.LSTM(2, 2))),
     "LSQ+": (ROW, estimators.LSQPlus(4, signed=True)),
 }
 #: The long form is a million. Recursion on the small stack ends at a thousand nodes.

@@ -15,6 +15,11 @@ BY_HAND = {
     " -> None: ...",
     "vq_tensor_shape": "def tensor_shape(tensor: TensorHandle, /) -> tuple[int, ...]: ...",
     "vq_points_create_borrowed": "def points(array: np.ndarray, /) -> TensorHandle: ...",
+    "vq_tensor_record": "def tensor_record(operation: str, value: TensorHandle,"
+    " inputs: Sequence[TensorHandle], saved: Sequence[TensorHandle],"
+    " pullback: Callable[[TensorHandle], Sequence[TensorHandle | None]], /) -> TensorHandle: ...",
+    "vq_tensor_checkpoint": "def tensor_checkpoint(inputs: Sequence[TensorHandle],"
+    " function: Callable[[list[TensorHandle]], TensorHandle], /) -> TensorHandle: ...",
     "vq_kind_options": "def kind_options(family: str, kind: str, /)"
     " -> list[tuple[str, str, bool, str, str, str]]: ...",
 }
@@ -268,7 +273,7 @@ Handles own native objects. Every call raises ValueError, TypeError, IndexError,
 MemoryError, OSError or RuntimeError with the core's text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, final
 
 import numpy as np

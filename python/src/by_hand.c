@@ -113,6 +113,8 @@ PyMethodDef methods_by_hand[] = {
     ENTRY(tensor_copy_out),
     ENTRY(tensor_shape),
     ENTRY(points),
+    ENTRY(tensor_record),
+    ENTRY(tensor_checkpoint),
     ENTRY(kind_options),
     {NULL, NULL, 0, NULL},
 };

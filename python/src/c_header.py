@@ -52,7 +52,7 @@ class Function:
 
 
 def _parameter(text: str) -> Parameter:
-    if callback := re.fullmatch(r"\s*\w+ \(\*(\w+)\)\(.*\)", text):
+    if callback := re.fullmatch(r"\s*\w+ \(\*(\w+)\)\(.*\)", text, re.S):
         return Parameter(callback[1], "callback")
     items = re.search(r"VQ_LIST\((\w+)\)", text)
     sizes = re.search(r"VQ_ARRAY\(([\w, ]+)\)", text)

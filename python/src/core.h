@@ -118,6 +118,13 @@ void begin_call(void);
 /// Sets the exception that a signal's handler raised during the call.
 void raise_interruption(void);
 
+/// Sets the exception that a function given to the core raised during the call.
+void raise_host_exception(void);
+/// (operation, value, inputs, saved, pullback) -> the value on the tape.
+PyObject *tensor_record(PyObject *self, PyObject *const *args, Py_ssize_t given);
+/// (inputs, function) -> its result, computed again in backward.
+PyObject *tensor_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t given);
+
 /// Runs a call that returns a status without the interpreter lock.
 #define WITHOUT_GIL(status, call)           \
   do {                                      \

@@ -6,6 +6,7 @@ PyObject *raise_status(vq_status status) {
   PyObject *exception;
   switch (status) {
     case VQ_ERROR_INTERRUPTED: raise_interruption(); return NULL;
+    case VQ_ERROR_HOST: raise_host_exception(); return NULL;
     case VQ_ERROR_VALUE: exception = PyExc_ValueError; break;
     case VQ_ERROR_TYPE: exception = PyExc_TypeError; break;
     case VQ_ERROR_INDEX: exception = PyExc_IndexError; break;

@@ -16,13 +16,14 @@ from . import _loading  # noqa: E402
 
 _loading.load_core()
 
-from . import models, nn, optim, quantizers  # noqa: E402
+from . import autograd, models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402
     arange,
     concatenate,
+    enable_grad,
     full,
     maximum,
     meshgrid,
@@ -35,6 +36,7 @@ from ._functions import (  # noqa: E402
     where,
     zeros,
 )
+from ._gradients import grad, value_and_grad  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._renamed import renamed as _renames  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
@@ -68,12 +70,15 @@ __all__ = [
     "Generator",
     "Tensor",
     "arange",
+    "autograd",
     "concatenate",
     "data",
     "einsum",
+    "enable_grad",
     "estimators",
     "full",
     "get_threads",
+    "grad",
     "libraries",
     "load",
     "manual_seed",
@@ -96,6 +101,7 @@ __all__ = [
     "set_threads",
     "stack",
     "train",
+    "value_and_grad",
     "where",
     "zeros",
 ]

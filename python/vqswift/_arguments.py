@@ -281,6 +281,7 @@ def _checked_function(function: Callable[..., Any], owner: type | None) -> Calla
     elif owner is not None and owner.__name__ not in (
         "Tensor",
         "Elements",
+        "Hooks",
         "Interop",
         "Module",
         "Scans",

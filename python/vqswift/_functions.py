@@ -147,3 +147,13 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _core.set_grad_enabled(before)
+
+
+@contextlib.contextmanager
+def enable_grad() -> Iterator[None]:
+    """Record gradients within the block, on this thread, whatever is around it."""
+    before = _core.set_grad_enabled(True)
+    try:
+        yield
+    finally:
+        _core.set_grad_enabled(before)

@@ -21,6 +21,13 @@ def not_copied(kind: str) -> NoReturn:
     )
 
 
+def _frozen(kind: type[Tensor], array: np.ndarray) -> Tensor:
+    """The copy of a frozen parameter."""
+    tensor = kind(array, requires_grad=True)
+    tensor.requires_grad = False
+    return tensor
+
+
 def _is_comparable(other: object) -> bool:
     return isinstance(other, (int, float, np.generic, list, tuple)) or hasattr(other, "__array__")
 
@@ -99,10 +106,12 @@ class Interop:
         return result
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
-        return type(self), (self.numpy(), self.requires_grad and self.is_leaf)
+        if self.is_leaf and not self.requires_grad:
+            return _frozen, (type(self), self.numpy())
+        return type(self), (self.numpy(), self.is_leaf)
 
     def _in_place(self: Any, result: Tensor) -> Tensor:
-        if self.requires_grad and self.is_leaf:
+        if self.is_leaf:
             raise TypeError("[in place] a parameter is written by .assign(value) or an optimizer")
         return result
 

@@ -120,8 +120,17 @@ class Tensor(Elements, Shapes, Selection, Scans, Interop):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether backward passes through this tensor."""
+        """Whether backward passes through this tensor.
+
+        Written False it freezes a parameter: its gradient is forgotten, operators record none, and
+        optimizers leave it alone until it is True again. RuntimeError for a tensor that was not
+        made with `requires_grad=True`.
+        """
         return _core.tensor_requires_grad(self._handle)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        _core.tensor_set_requires_grad(self._handle, bool(value))
 
     @property
     def is_leaf(self) -> bool:

@@ -182,6 +182,35 @@ static void create_borrowed(input *in) {
   keep(TENSOR, out);
 }
 
+static bool pull(void *context, vq_tensor *gradient, vq_tensor **gradients, int64_t count) {
+  if (context != &returns) abort();
+  for (int64_t i = 0; i < count; i++) sink += vq_tensor_multiply(gradient, gradient, &gradients[i]);
+  vq_tensor_release(gradient);
+  return count < 3;
+}
+
+static bool square(void *context, vq_tensor **inputs, int64_t count, vq_tensor **out) {
+  if (context != &returns) abort();
+  vq_status status = count > 0 ? vq_tensor_multiply(inputs[0], inputs[0], out) : VQ_OK;
+  for (int64_t i = 0; i < count; i++) vq_tensor_release(inputs[i]);
+  return status == VQ_OK;
+}
+
+static void record(input *in) {
+  length count = take_length(in), saved = take_length(in);
+  const vq_tensor *const *inputs = count.is_bare ? NULL : fill_handles(in, TENSOR, count.count);
+  const vq_tensor *const *kept = saved.is_bare ? NULL : fill_handles(in, TENSOR, saved.count);
+  vq_tensor *out = NULL;
+  borrows++;
+  if (take_byte(in) % 2)
+    sink += vq_tensor_record("fuzz", pick(in, TENSOR), inputs, count.count, kept, saved.count,
+        take_byte(in) % 8 ? pull : NULL, give_back, &returns, optional(in, &out));
+  else
+    sink += vq_tensor_checkpoint(inputs, count.count, take_byte(in) % 8 ? square : NULL, give_back,
+        &returns, optional(in, &out));
+  keep(TENSOR, out);
+}
+
 static void copy_out(input *in) {
   length room = take_length(in);
   void *data = room.is_bare ? NULL : fill_double(in, room.count);
@@ -309,7 +338,7 @@ static void factor(input *in) {
 }
 
 static void call(input *in) {
-  unsigned which = take_byte(in) % (GENERATED + 15);
+  unsigned which = take_byte(in) % (GENERATED + 16);
   switch (which) {
 #include "calls.inc"
     case GENERATED: copy_out(in); break;
@@ -326,6 +355,7 @@ static void call(input *in) {
     case GENERATED + 11:
     case GENERATED + 12:
     case GENERATED + 13: create_module(in); break;
+    case GENERATED + 14: record(in); break;
     default: create(in); break;
   }
 }

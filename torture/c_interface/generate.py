@@ -15,6 +15,8 @@ BY_HAND = {
     "vq_tensor_create",
     "vq_tensor_create_borrowed",
     "vq_points_create_borrowed",
+    "vq_tensor_record",
+    "vq_tensor_checkpoint",
     "vq_tensor_copy_out",
     "vq_tensor_shape",
     "vq_archive_load",

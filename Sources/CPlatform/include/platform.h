@@ -46,6 +46,11 @@ void vq_set_direct_convolutions(bool direct);
 bool vq_enter_call(void);
 void vq_leave_call(void);
 
+/// Leaves the calling thread's calls while a function of the host's runs, which may wait for a
+/// thread that forks; `vq_resume_calls` takes the result.
+int vq_suspend_calls(void);
+void vq_resume_calls(int before);
+
 /// Those of all threads.
 int vq_calls_under_way(void);
 
@@ -90,6 +95,10 @@ void vq_set_error(const char *text, int code);
 /// What the calling thread puts off to drop, NULL while it drops nothing.
 void *vq_dropping(void);
 void vq_set_dropping(void *list);
+
+/// Where the calling thread's random draws are noted, NULL for nowhere.
+void *vq_draw_log(void);
+void vq_set_draw_log(void *log);
 
 typedef struct {
   int64_t value;

@@ -58,6 +58,7 @@ enum {
   VQ_ERROR_IO = 6,           ///< a file could not be read or written
   VQ_ERROR_RUNTIME = 7,      ///< misuse: backward twice, concurrent use of one handle
   VQ_ERROR_INTERRUPTED = 8,  ///< stopped by the interrupt check
+  VQ_ERROR_HOST = 9,         ///< a function that the caller gave failed
 };
 
 /// The elements of a bool are int32, 0 or 1.
@@ -130,6 +131,9 @@ bool vq_tensor_requires_grad(const vq_tensor *tensor);
 bool vq_tensor_is_leaf(const vq_tensor *tensor);
 /// A leaf over the same elements; `role` is a `VQ_ROLE_*`.
 VQ_QUICK vq_status vq_tensor_requiring_grad(const vq_tensor *tensor, int32_t role, vq_tensor **out);
+/// Freezes a leaf, which forgets its gradient and passes none until it is released: operators
+/// record nothing of it, optimizers leave it alone.
+VQ_QUICK vq_status vq_tensor_set_requires_grad(vq_tensor *tensor, bool requires_grad);
 /// The same elements, cut from the tape.
 VQ_QUICK vq_status vq_tensor_detach(const vq_tensor *tensor, vq_tensor **out);
 /// The accumulated gradient; NULL when there is none.
@@ -140,6 +144,31 @@ VQ_QUICK vq_status vq_tensor_set_grad(vq_tensor *tensor, const vq_tensor *VQ_NUL
 /// element.
 VQ_CHECKED vq_status vq_tensor_backward(
     const vq_tensor *tensor, const vq_tensor *VQ_NULLABLE gradient, bool retain_graph);
+/// This tensor's gradient with respect to each of `inputs`, leaves or computed tensors, named "0",
+/// "1", ...; zeros where it does not depend on one. No leaf collects any.
+VQ_CHECKED vq_status vq_tensor_gradients(const vq_tensor *tensor,
+    const vq_tensor *VQ_NULLABLE gradient, const vq_tensor *const *inputs VQ_LIST(count),
+    int64_t count, bool retain_graph, vq_named_tensors **out);
+/// `value`, f32, which the caller computed from `inputs`, as an operator's result. Backward calls
+/// `pullback`, on the thread of its own call: it owns `gradient`, the value's, and writes handles
+/// of the gradients of `count` inputs, each of its input's shape, or leaves NULL for none; false
+/// ends the call with VQ_ERROR_HOST. Backward is refused once one of `saved`, which the pullback
+/// reads, was written in place. `release(context)` is called once, when the tape needs it no more,
+/// on any thread, and at once after a failure or where nothing is recorded. Both may call this
+/// interface.
+VQ_CHECKED vq_status vq_tensor_record(const char *operation, const vq_tensor *value,
+    const vq_tensor *const *inputs VQ_LIST(count), int64_t count,
+    const vq_tensor *const *saved VQ_LIST(saved_count), int64_t saved_count,
+    bool (*pullback)(void *context, vq_tensor *gradient, vq_tensor **gradients, int64_t count),
+    void (*release)(void *context), void *context, vq_tensor **out);
+/// What `function` computes of `inputs`, f32, without keeping the values inside it: backward calls
+/// it again, with recording on and the same random draws, and gradients reach the inputs and all
+/// leaves that it reads. It owns its inputs and what it writes in `out` is the library's; false as
+/// for a pullback. `release` as above.
+VQ_CHECKED vq_status vq_tensor_checkpoint(const vq_tensor *const *inputs VQ_LIST(count),
+    int64_t count,
+    bool (*function)(void *context, vq_tensor **inputs, int64_t count, vq_tensor **out),
+    void (*release)(void *context), void *context, vq_tensor **out);
 
 // MARK: - Operators: elements
 
@@ -307,6 +336,14 @@ VQ_CHECKED vq_status vq_tensor_group_norm(const vq_tensor *x, int64_t groups,
 VQ_CHECKED vq_status vq_tensor_batch_norm(const vq_tensor *x, const vq_tensor *scale,
     const vq_tensor *shift, vq_tensor *running_mean, vq_tensor *running_variance, bool training,
     float momentum, float epsilon, vq_tensor **out);
+/// One layer in one direction, from the last step to the first where it is `reversed`: x [t, n, i],
+/// h [n, h], weight_ih [g h, i], weight_hh [g h, h], biases [g h] or NULL for 0. `cell`: rnn_tanh
+/// or rnn_relu, g = 1; gru, g = 3, gates r, z, n; lstm, g = 4, gates i, f, g, o, which alone takes
+/// c [n, h] and gives the last one in `last_c`. `out` [t, n, h].
+VQ_CHECKED vq_status vq_tensor_recurrence(const char *cell, const vq_tensor *x, const vq_tensor *h,
+    const vq_tensor *VQ_NULLABLE c, const vq_tensor *weight_ih, const vq_tensor *weight_hh,
+    const vq_tensor *VQ_NULLABLE bias_ih, const vq_tensor *VQ_NULLABLE bias_hh, bool reversed,
+    vq_tensor **out, vq_tensor * VQ_NULLABLE * last_c);
 
 // MARK: - Kinds and their options
 

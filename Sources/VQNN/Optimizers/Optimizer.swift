@@ -36,10 +36,11 @@ public struct Moment {
 
 /// Writes parameters in place from their gradients, which it leaves alone.
 ///
-/// A subclass names its moments and updates one parameter. A parameter without a gradient is
-/// skipped and its step is not counted. When rows of a codebook are written anew, by its layer
-/// (`Leaf.rowObservers`) or by the caller (`Tensor.give`), their moments start anew; those of other
-/// parameters stay, as PyTorch's do, and so do moments that have no rows of their own.
+/// A subclass names its moments and updates one parameter. A parameter that is frozen or has no
+/// gradient is skipped and its step is not counted. When rows of a codebook are written anew, by
+/// its layer (`Leaf.rowObservers`) or by the caller (`Tensor.give`), their moments start anew;
+/// those of other parameters stay, as PyTorch's do, and so do moments that have no rows of their
+/// own.
 open class Optimizer {
   /// What the optimizer keeps of one parameter.
   public struct ParameterState {
@@ -158,7 +159,7 @@ open class Optimizer {
     for group in groups {
       for parameter in group.parameters {
         defer { index += 1 }
-        guard let gradient = parameter.grad else { continue }
+        guard parameter.requiresGrad, let gradient = parameter.grad else { continue }
         var state = try settled(index, parameter)
         state.isFresh = false
         if state.moments.isEmpty {

@@ -11,12 +11,18 @@ struct StoredGenerator {
 
   /// Lets `body` draw, and keeps the place that it leaves the generator at.
   func draw<Result>(_ body: (Generator) throws -> Result) rethrows -> Result {
-    let generator = Generator(stateWords: state.codes)
-    defer {
-      state.mutateCodes { words in
-        for (index, word) in generator.stateWords.enumerated() { words[index] = word }
-      }
+    let before = state.codes
+    DrawLog.current?.note(state) { [state] in
+      let after = state.codes
+      StoredGenerator.write(before, to: state)
+      return { StoredGenerator.write(after, to: state) }
     }
+    let generator = Generator(stateWords: before)
+    defer { StoredGenerator.write(generator.stateWords, to: state) }
     return try body(generator)
+  }
+
+  private static func write(_ words: [Int32], to state: Tensor) {
+    state.mutateCodes { $0.update(from: words, count: words.count) }
   }
 }

@@ -17,6 +17,13 @@ public final class Generator {
 
   /// The state before the next `blocks` blocks, which are spent.
   private func advance(_ blocks: Int) -> RandomState {
+    if let log = DrawLog.current {
+      log.note(self) { [before = counter, unowned self] in
+        let after = self.counter
+        self.counter = before
+        return { [unowned self] in self.counter = after }
+      }
+    }
     let state = RandomState(seed: seed, stream: stream, counter: counter)
     counter &+= UInt64(blocks)
     return state

@@ -106,7 +106,7 @@ extension Tensor {
     }
     return Tensor(
       shape: shape, storage: storage,
-      node: Node(operation, inputs: inputs.map(\.node), pullback: pullback))
+      node: Node(operation, inputs: inputs.map(\.tapeNode), pullback: pullback))
   }
 
   /// The same, for a result that already stands in a tensor of its own.
@@ -134,107 +134,4 @@ package func withGradients<Result>(_ body: () throws -> Result) rethrows -> Resu
   vq_set_gradients_enabled(true)
   defer { vq_set_gradients_enabled(before) }
   return try body()
-}
-
-extension Tensor {
-  /// Adds the gradient of this tensor to `grad` of every leaf that it depends on.
-  ///
-  /// - Parameters:
-  ///   - seed: gradient of this tensor, its shape; 1 for a tensor of one element.
-  ///   - retainGraph: keeps the tape for another backward.
-  public func backward(_ seed: Tensor? = nil, retainGraph: Bool = false) throws {
-    guard let root = node else {
-      throw VQError.misuse("backward", "the tensor does not depend on any that requires a gradient")
-    }
-    if let seed, seed.dtype != .float32 {
-      throw VQError.type("backward", [seed.dtype], "the gradient must be float32")
-    }
-    if let seed, seed.shape != shape {
-      throw VQError.shape(
-        "backward", [seed.shape, shape], "the gradient must have the tensor's shape")
-    }
-    guard seed != nil || count == 1 else {
-      throw VQError.shape(
-        "backward", [shape], "a gradient must be given unless there is one element")
-    }
-    try withoutGradients {
-      let order = Tensor.reverseTopologicalOrder(root)
-      try Tensor.claim(order)
-      defer {
-        for node in order {
-          node.gradient = nil
-          node.release()
-        }
-      }
-      root.gradient = try seed?.detached() ?? Tensor.full(shape, 1)
-      for node in order {
-        guard let gradient = node.gradient else { continue }
-        node.gradient = nil
-        if let leaf = node.leaf {
-          var sum = leaf.exchange(nil)
-          try Tensor.accumulate(gradient, into: &sum)
-          leaf.gradient = sum
-          continue
-        }
-        guard let pullback = node.pullback else {
-          throw VQError.misuse(
-            "backward",
-            "the tape of \(node.operation) was freed by an earlier backward; pass retain_graph")
-        }
-        let needs = node.inputs.map { $0 != nil }
-        let results = try pullback(gradient, needs)
-        for case (let input?, let result?) in zip(node.inputs, results) {
-          try Tensor.accumulate(result, into: &input.gradient)
-        }
-        if !retainGraph {
-          node.pullback = nil
-          node.inputs = []
-        }
-      }
-    }
-  }
-
-  /// Claims every node, or none and throws.
-  private static func claim(_ nodes: [Node]) throws {
-    guard let taken = nodes.firstIndex(where: { !$0.claim() }) else { return }
-    for node in nodes[..<taken] { node.release() }
-    throw VQError.misuse(
-      "backward",
-      "another thread runs backward through \(nodes[taken].operation): one graph, one thread at a time"
-    )
-  }
-
-  /// Adds to a gradient: in place where nothing else refers to its elements.
-  private static func accumulate(_ addend: Tensor, into gradient: inout Tensor?) throws {
-    guard var sum = gradient else {
-      gradient = addend
-      return
-    }
-    gradient = nil
-    if isKnownUniquelyReferenced(&sum), isKnownUniquelyReferenced(&sum.storage) {
-      VQKernels.accumulate(addend.storage.floats, into: sum.storage.floats, count: sum.count)
-      gradient = sum
-    } else {
-      gradient = try sum + addend
-    }
-  }
-
-  /// Every node before its inputs.
-  private static func reverseTopologicalOrder(_ root: Node) -> [Node] {
-    var order: [Node] = []
-    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
-    var stack: [(node: Node, next: Int)] = [(root, 0)]
-    while let (node, next) = stack.last {
-      if next == node.inputs.count {
-        order.append(node)
-        stack.removeLast()
-        continue
-      }
-      stack[stack.count - 1].next += 1
-      if let input = node.inputs[next], seen.insert(ObjectIdentifier(input)).inserted {
-        stack.append((input, 0))
-      }
-    }
-    return order.reversed()
-  }
 }

@@ -20,6 +20,8 @@ public final class Leaf {
   /// What writes this leaf by itself, as a sentence that refuses optimizers; nil for a leaf that
   /// one may take.
   public var refusal: String?
+  /// Whether operators record what depends on this leaf; false while it is frozen.
+  public internal(set) var takesGradient = true
 
   init(role: ParameterRole) { self.role = role }
 
@@ -62,7 +64,10 @@ public final class Tensor {
   public var dtype: DType { storage.dtype }
   public var rank: Int { shape.count }
   public var count: Int { storage.count }
-  public var requiresGrad: Bool { node != nil }
+  public var requiresGrad: Bool { tapeNode != nil }
+
+  /// Where gradients go; nil of a leaf that is frozen.
+  var tapeNode: Node? { leaf?.takesGradient == false ? nil : node }
 
   init(shape: [Int], storage: Storage, node: Node? = nil, leaf: Leaf? = nil) {
     self.shape = shape
@@ -87,6 +92,16 @@ public final class Tensor {
     }
     let leaf = Leaf(role: role)
     return Tensor(shape: shape, storage: storage, node: Node(leaf: leaf), leaf: leaf)
+  }
+
+  /// Freezes a leaf, which forgets its gradient, or lets it collect one again.
+  public func setRequiresGrad(_ requiresGrad: Bool) throws {
+    guard let leaf else {
+      throw VQError.misuse(
+        "requires_grad", "only a tensor made with requires_grad can be frozen, and released again")
+    }
+    leaf.takesGradient = requiresGrad
+    if !requiresGrad { leaf.gradient = nil }
   }
 }
 

@@ -28,6 +28,8 @@ public enum VQError: Error, Equatable {
   case misuse(_ operation: String, _ rule: String)
   /// A call that the host has asked to stop; it has changed nothing.
   case interrupted(_ operation: String)
+  /// A function that the host gave and that failed; the host knows why.
+  case host(_ operation: String)
   /// A library underneath that failed.
   case library(_ name: String, _ call: String, status: Int)
 }
@@ -68,6 +70,8 @@ extension VQError: CustomStringConvertible {
       return "[\(operation)] \(rule)"
     case .interrupted(let operation):
       return "[\(operation)] interrupted"
+    case .host(let operation):
+      return "[\(operation)] the host's function failed"
     case .library(let name, let call, let status):
       return "[\(name)] \(call) failed with status \(status)"
     }

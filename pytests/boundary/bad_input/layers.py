@@ -162,5 +162,43 @@ LAYER: dict[str, Case] = {
         ValueError,
         ["resnet50", "[1, 32, 32, 3]", "above 32"],
     ),
+    "recurrent sizes": (lambda: nn.GRU(0, 3), ValueError, ["gru", "input_size = 0", "at least 1"]),
+    "recurrent layers": (
+        lambda: nn.LSTM(2, 3, 0),
+        ValueError,
+        ["lstm", "num_layers = 0", "at least 1"],
+    ),
+    "recurrent dropout": (
+        lambda: nn.RNN(2, 3, 2, dropout=1.5),
+        ValueError,
+        ["rnn", "1.5", "0...1"],
+    ),
+    "recurrent function": (
+        lambda: nn.RNNCell(2, 3, nonlinearity="sin"),
+        ValueError,
+        ["rnn_cell", "'sin'", "'tanh' or 'relu'"],
+    ),
+    "recurrent inputs": (
+        lambda: nn.GRU(4, 3)(ones(5, 2, 3)),
+        ValueError,
+        ["gru", "[5, 2, 3]", "[t, n, i] or [t, i]", "4 inputs"],
+    ),
+    "recurrent rank": (lambda: nn.GRU(3, 3)(ones(3)), ValueError, ["gru", "[3]", "[t, n, i]"]),
+    "recurrent codes": (lambda: nn.GRU(1, 3)(ints(1)), TypeError, ["gru", "int32", "floating"]),
+    "recurrent state": (
+        lambda: nn.GRU(3, 4, 2)(ones(5, 2, 3), ones(1, 2, 4)),
+        ValueError,
+        ["gru", "hx has shape [1, 2, 4]", "[2, 2, 4]"],
+    ),
+    "recurrent states": (
+        lambda: nn.LSTM(3, 4)(ones(5, 2, 3), (ones(1, 2, 4),)),  # type: ignore[arg-type]
+        ValueError,
+        ["lstm", "hx has 1 states", "(h, c)"],
+    ),
+    "recurrent cell input": (
+        lambda: nn.LSTMCell(3, 4)(ones(5, 2)),
+        ValueError,
+        ["lstm_cell", "[5, 2]", "[n, i] or [i]", "3 inputs"],
+    ),
     "no forward": (lambda: nn.Module()(ones(1)), NotImplementedError, ["Module", "forward"]),
 }

@@ -141,6 +141,62 @@ static void borrowed_memory(void) {
   free(data);
 }
 
+/// The gradient of 3 x, written by the host: twice x, so that it is seen.
+static bool pull(void *context, vq_tensor *gradient, vq_tensor **gradients, int64_t count) {
+  CHECK(count == 1);
+  bool is_done = vq_tensor_add(gradient, gradient, &gradients[0]) == VQ_OK && context != NULL;
+  vq_tensor_release(gradient);
+  return is_done;
+}
+
+static bool square(void *context, vq_tensor **inputs, int64_t count, vq_tensor **out) {
+  CHECK(context && count == 1);
+  vq_status status = vq_tensor_multiply(inputs[0], inputs[0], out);
+  vq_tensor_release(inputs[0]);
+  return status == VQ_OK;
+}
+
+static void host_operators(void) {
+  const float values[2] = {1, 2};
+  const int64_t shape[1] = {2};
+  vq_tensor *plain, *x, *y, *gradient, *squares;
+  OK(vq_tensor_create(VQ_FLOAT32, shape, 1, values, &plain));
+  OK(vq_tensor_requiring_grad(plain, VQ_ROLE_WEIGHT, &x));
+  const vq_tensor *inputs[1] = {x};
+  releases = 0;
+  OK(vq_tensor_record("triple", plain, inputs, 1, NULL, 0, pull, count_release, &releases, &y));
+  OK(vq_tensor_backward(y, plain, false));
+  CHECK(releases == 1);  // with the tape
+  vq_tensor_release(y);
+  OK(vq_tensor_grad(x, &gradient));
+  float two[2];
+  OK(vq_tensor_copy_out(gradient, two, sizeof two));
+  CHECK(two[0] == 2 && two[1] == 4);
+  vq_tensor_release(gradient);
+  OK(vq_tensor_record("triple", plain, inputs, 1, NULL, 0, pull, NULL, NULL, &y));
+  CHECK(vq_tensor_backward(y, plain, false) == VQ_ERROR_HOST);
+  CHECK(strstr(vq_last_error(), "[triple]"));
+  vq_tensor_release(y);
+  CHECK(vq_tensor_record("triple", plain, inputs, 1, NULL, 0, NULL, count_release, &releases, &y) ==
+        VQ_ERROR_RUNTIME);
+  CHECK(releases == 2 && !y);
+  OK(vq_tensor_checkpoint(inputs, 1, square, count_release, &releases, &squares));
+  vq_list *list;
+  OK(vq_tensor_gradients(squares, plain, inputs, 1, false, &list));
+  CHECK(releases == 3 && vq_list_count(list) == 1);
+  OK(vq_list_tensor(list, 0, &gradient));
+  OK(vq_tensor_copy_out(gradient, two, sizeof two));
+  CHECK(two[0] == 2 && two[1] == 8);
+  vq_list_release(list);
+  vq_tensor_release(gradient);
+  vq_tensor_release(squares);
+  OK(vq_tensor_set_requires_grad(x, false));
+  CHECK(!vq_tensor_requires_grad(x) && vq_tensor_is_leaf(x));
+  CHECK(vq_tensor_set_requires_grad(plain, false) == VQ_ERROR_RUNTIME);
+  vq_tensor_release(x);
+  vq_tensor_release(plain);
+}
+
 static float item(const vq_tensor *tensor) {
   float value;
   OK(vq_tensor_copy_out(tensor, &value, sizeof value));
@@ -286,6 +342,7 @@ int main(int count, char **arguments) {
   metrics();
   errors();
   borrowed_memory();
+  host_operators();
   training(arguments[1]);
   CHECK(vq_live_handles() == 0);
   puts("ok");

@@ -31,6 +31,7 @@ from ._attention import MultiheadAttention
 from ._collections import ModuleDict, ModuleList, Parameter
 from ._convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from ._dropout import Dropout, Dropout2d
+from ._gradients import value_and_grad
 from ._linear import Embedding, Linear
 from ._module import Module
 from ._normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
@@ -44,6 +45,7 @@ from ._pooling import (
     Upsample,
 )
 from ._positions import RoPE, SinusoidalPositionalEncoding
+from ._recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from ._sequence import Residual, Sequential
 from ._shuffle import PixelShuffle, PixelUnshuffle, Unflatten
 from ._transformer import (
@@ -73,12 +75,16 @@ __all__ = [
     "Flatten",
     "GELU",
     "GLU",
+    "GRU",
+    "GRUCell",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Identity",
     "InstanceNorm",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -96,6 +102,8 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Residual",
@@ -120,4 +128,5 @@ __all__ = [
     "functional",
     "weight_norm",
     "init",
+    "value_and_grad",
 ]

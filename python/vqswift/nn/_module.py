@@ -13,10 +13,11 @@ from .._arrays import as_array
 from .._fitting import fitted
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
+from ._hooks import Hooks
 
 
 @checked
-class Module:
+class Module(Hooks):
     """A network or a part of one: subclass it, assign layers in `__init__`, write `forward`.
 
     Attributes that are modules become children, those that are `Tensor(..., requires_grad=True)`
@@ -87,13 +88,6 @@ class Module:
         self._registry("_buffers")[name] = value
         self._forget(name, "_buffers")
         object.__setattr__(self, name, value)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What calling the module computes."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
 
     # Walking
 
@@ -344,10 +338,30 @@ class Module:
         """Switch this module and all below it to evaluation; returns it."""
         return self.train(False)
 
+    def freeze(self) -> Self:
+        """Fix the parameters of this module and all below it until `unfreeze`; returns it.
+
+        They require no gradient and optimizers leave them alone; the codebooks of quantizers stand
+        still. Running statistics of norms move on in training, as torch's do.
+        """
+        for module in self.modules():
+            module._freeze_own(True)
+        return self
+
+    def unfreeze(self) -> Self:
+        """Let the parameters of this module and all below it learn; returns it."""
+        for module in self.modules():
+            module._freeze_own(False)
+        return self
+
+    def _freeze_own(self, frozen: bool) -> None:
+        for _, tensor in self._own_parameters(True):
+            tensor.requires_grad = not frozen
+
 
 def _is_module(value: Any) -> bool:
     return isinstance(value, Module)
 
 
 def _is_parameter(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad and _core.tensor_is_leaf(value._handle)
+    return isinstance(value, Tensor) and value.is_leaf

@@ -139,6 +139,7 @@ class Native(Module):
             "quantizers": self._layer_quantizers(),
             # What another attribute may hold too is copied once, and put back in its place.
             "state": {n: self._tensors.get(n, Tensor._wrap(h).numpy()) for n, h in state},
+            "fixed": [n for n, h in state if self._is_fixed(h)],
             "generators": {n: Tensor._wrap(h).numpy() for n, h in self._own_generators()},
             "training": self.training,
         }
@@ -162,11 +163,18 @@ class Native(Module):
         pairs = [(name, Tensor(value)._handle) for name, value in copied["state"].items()]
         _core.module_load(self._handle, pairs, False, True)
         for name, parameter in _core.module_parameters(self._handle, True):
+            if name in copied["fixed"]:
+                _core.tensor_set_requires_grad(parameter, False)
             if isinstance(value := copied["state"][name], Tensor):
                 value._handle = parameter
                 self._tensors[name] = value
         Native._load_generators(self, copied["generators"])
         _core.module_set_training(self._handle, copied["training"])
+
+    @staticmethod
+    def _is_fixed(parameter: _core.TensorHandle) -> bool:
+        """Whether it is a parameter that is frozen."""
+        return _core.tensor_is_leaf(parameter) and not _core.tensor_requires_grad(parameter)
 
     def _before_state(self) -> None:
         """Give a copy what its state depends on."""

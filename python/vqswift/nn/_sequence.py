@@ -113,7 +113,7 @@ class Residual(_Fused):
 def _plain_handle(module: Module) -> _core.ModuleHandle | None:
     """The handle of a module whose forward is the core's, tensor to tensor; else None."""
     own_forward = type(module).forward in (Native.forward, Sequential.forward, Residual.forward)
-    if not own_forward or "forward" in module.__dict__:
+    if not own_forward or "forward" in module.__dict__ or module._is_hooked:
         return None
     if isinstance(module, _Fused):
         return module._fused()

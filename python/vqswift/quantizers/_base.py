@@ -121,13 +121,20 @@ class Quantizer(Native):
 
     def freeze(self, frozen: bool = True) -> Self:
         """Fix the codebooks: no gradient, statistics, initialization or replacement reaches them
-        until `unfreeze`. Returns the layer."""
+        until `unfreeze`. Returns the layer. Freezing a model fixes its quantizers' other
+        parameters too."""
         _core.quantizer_set_frozen(self._handle, frozen)
         return self
 
     def unfreeze(self) -> Self:
-        """Let codebooks learn again; returns the layer."""
-        return self.freeze(False)
+        """Let codebooks, and all parameters, learn again; returns the layer."""
+        return super().unfreeze()
+
+    def _freeze_own(self, frozen: bool) -> None:
+        _core.quantizer_set_frozen(self._handle, frozen)
+        # Those that stay an outer optimizer's; a codebook's own rule holds it.
+        for _, tensor in self._own_parameters(False):
+            tensor.requires_grad = not frozen
 
     def _forward(
         self,

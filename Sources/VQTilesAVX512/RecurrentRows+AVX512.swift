@@ -1,0 +1,1 @@
+../VQTiles/RecurrentRows.swift

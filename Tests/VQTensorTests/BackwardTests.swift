@@ -1,0 +1,72 @@
+import Testing
+import VQTesting
+
+@testable import VQTensor
+
+@Suite struct BackwardTests {
+  @Test func gradientsLeaveLeavesAlone() throws {
+    let a = try Tensor([2, 3], shape: [2]).requiringGrad()
+    let b = try Tensor([5, 7], shape: [2]).requiringGrad()
+    let inner = try a * b
+    let loss = try (inner * inner).sum()
+    let found = try loss.gradients(of: [inner, a], retainGraph: true)
+    #expect(found[0].values == [20, 42] && found[1].values == [100, 294])
+    #expect(a.grad == nil && b.grad == nil)
+    let apart = try Tensor([1], shape: [1]).requiringGrad()
+    #expect(try loss.gradients(of: [apart, b])[0].values == [0])
+    #expect(throws: VQError.self) { try loss.gradients(of: [a]) }
+  }
+
+  @Test func onlyTheWayToAnInputIsGone() throws {
+    let (a, b) = (try Tensor.ones([1]).requiringGrad(), try Tensor.ones([1]).requiringGrad())
+    var asked: [Bool] = []
+    let product = try (a * b).detached().recorded("asks", inputs: [a, b]) { g, needs in
+      asked = needs
+      return [g, g]
+    }
+    _ = try product.gradients(of: [b])
+    #expect(asked == [false, true])
+  }
+
+  @Test func refusesInputsWithoutGradient() throws {
+    let a = try Tensor([2], shape: [1]).requiringGrad()
+    expectError(
+      "[gradients] inputs[1] = a tensor of shape [1]: it must require a gradient"
+    ) { try (a * 2).gradients(of: [a, Tensor.ones([1])]) }
+    expectError("[gradients] shape [2]: a gradient must be given unless there is one element") {
+      try (a * Tensor.ones([2])).gradients(of: [a])
+    }
+  }
+
+  @Test func frozenLeavesRecordNothing() throws {
+    let a = try Tensor([2], shape: [1]).requiringGrad()
+    try (a * 3).backward()
+    try a.setRequiresGrad(false)
+    #expect(a.grad == nil && !a.requiresGrad && !(try a * 3).requiresGrad)
+    try a.setRequiresGrad(true)
+    try (a * 3).backward()
+    #expect(a.grad!.values == [3])
+    expectError(
+      "[requires_grad] only a tensor made with requires_grad can be frozen, and released again"
+    ) {
+      try Tensor.ones([1]).setRequiresGrad(false)
+    }
+  }
+
+  @Test func checkpointsComputeAgain() throws {
+    let (x, w) = (try Tensor([1, 2], shape: [2]), try Tensor([3, 4], shape: [2]).requiringGrad())
+    let (input, generator) = (try x.requiringGrad(), Generator(seed: 1))
+    var masks: [[Float]] = []
+    let y = try Tensor.checkpoint([input]) { given in
+      let kept = try Tensor.ones([2]).dropout(0.5, generator: generator)
+      masks.append(kept.values)
+      return try given[0] * w * kept
+    }
+    let counter = generator.counter
+    _ = generator.nextUniform()
+    try y.backward(Tensor.ones([2]))
+    #expect(masks.count == 2 && masks[0] == masks[1] && generator.counter == counter + 1)
+    #expect(input.grad!.values == zip(w.values, masks[0]).map { $0 * $1 })
+    #expect(w.grad!.values == zip(x.values, masks[0]).map { $0 * $1 })
+  }
+}

@@ -1,0 +1,129 @@
+#include "core.h"
+
+#define AT(parameter) ((place){operation, parameter})
+
+// The exception that a function of the thread's call under way has raised.
+static _Thread_local PyObject *type, *value, *traceback;
+
+void raise_host_exception(void) {
+  if (type)
+    PyErr_Restore(type, value, traceback);
+  else
+    PyErr_SetString(PyExc_RuntimeError, vq_last_error());
+  type = value = traceback = NULL;
+}
+
+/// A handle of the caller's to a tensor with its tape.
+static bool take_result(const vq_tensor *tensor, vq_tensor **out) {
+  int64_t rank = vq_tensor_rank(tensor), shape[MAX_RANK];
+  if (rank > MAX_RANK) {
+    PyErr_Format(PyExc_ValueError, "[checkpoint] %lld axes: at most %d are taken", (long long)rank,
+        MAX_RANK);
+    return false;
+  }
+  vq_tensor_shape(tensor, shape);
+  vq_status status = vq_tensor_reshape(tensor, shape, rank, out);
+  if (status != VQ_OK) raise_status(status);
+  return status == VQ_OK;
+}
+
+static bool take_gradient(PyObject *item, vq_tensor **gradient) {
+  static const char operation[] = "backward";
+  vq_tensor *tensor;
+  if (!take_handle(item, AT("gradient"), TENSOR_HANDLE, true, &tensor)) return false;
+  vq_status status = tensor ? vq_tensor_detach(tensor, gradient) : VQ_OK;
+  if (status != VQ_OK) raise_status(status);
+  return status == VQ_OK;
+}
+
+/// Calls `context`, a function of a handle to a sequence of handles or None.
+static bool pull(void *context, vq_tensor *gradient, vq_tensor **gradients, int64_t count) {
+  static const char operation[] = "backward";
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *handle = give_handle(TENSOR_HANDLE, gradient);
+  PyObject *given = handle ? PyObject_CallFunctionObjArgs(context, handle, NULL) : NULL;
+  PyObject *items = given ? PySequence_Tuple(given) : NULL;
+  bool is_done = items && counts(AT("gradients"), PyTuple_Size(items), &count);
+  for (int64_t i = 0; is_done && i < count; i++)
+    is_done = take_gradient(PyTuple_GetItem(items, i), &gradients[i]);
+  Py_XDECREF(items);
+  Py_XDECREF(given);
+  Py_XDECREF(handle);
+  if (!is_done) PyErr_Fetch(&type, &value, &traceback);
+  PyGILState_Release(state);
+  return is_done;
+}
+
+static PyObject *list_of_handles(vq_tensor **tensors, int64_t count) {
+  PyObject *list = PyList_New(count);
+  for (int64_t i = 0; i < count; i++) {
+    // Each is taken or released.
+    PyObject *handle = give_handle(TENSOR_HANDLE, tensors[i]);
+    if (!list || !handle || PyList_SetItem(list, i, handle) < 0) {
+      if (!list) Py_XDECREF(handle);
+      Py_CLEAR(list);
+    }
+  }
+  return list;
+}
+
+/// Calls `context`, a function of a list of handles to a handle.
+static bool compute(void *context, vq_tensor **inputs, int64_t count, vq_tensor **out) {
+  static const char operation[] = "checkpoint";
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *list = list_of_handles(inputs, count);
+  PyObject *given = list ? PyObject_CallFunctionObjArgs(context, list, NULL) : NULL;
+  vq_tensor *tensor;
+  bool is_done = given && take_handle(given, AT("result"), TENSOR_HANDLE, false, &tensor) &&
+                 take_result(tensor, out);
+  Py_XDECREF(given);
+  Py_XDECREF(list);
+  if (!is_done) PyErr_Fetch(&type, &value, &traceback);
+  PyGILState_Release(state);
+  return is_done;
+}
+
+static void forget(void *context) {
+  if (!Py_IsInitialized()) return;
+  PyGILState_STATE state = PyGILState_Ensure();
+  Py_DECREF((PyObject *)context);
+  PyGILState_Release(state);
+}
+
+PyObject *tensor_record(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+  static const char operation[] = "tensor_record";
+  const char *name;
+  vq_tensor *computed, *out;
+  item_list inputs = {0}, saved = {0};
+  PyObject *result = NULL;
+  if (takes(operation, given, 5) && take_text(args[0], AT("operation"), &name) &&
+      take_handle(args[1], AT("value"), TENSOR_HANDLE, false, &computed) &&
+      take_list(args[2], AT("inputs"), TENSOR_HANDLE, false, &inputs) &&
+      take_list(args[3], AT("saved"), TENSOR_HANDLE, false, &saved) &&
+      (PyCallable_Check(args[4]) || refuse(AT("pullback"), args[4], "a function"))) {
+    vq_status status = vq_tensor_record(name, computed, (void *)inputs.items, inputs.count,
+        (void *)saved.items, saved.count, pull, forget, Py_NewRef(args[4]), &out);
+    result = status == VQ_OK ? give_handle(TENSOR_HANDLE, out) : raise_status(status);
+  }
+  clear_item_list(&inputs);
+  clear_item_list(&saved);
+  return result;
+}
+
+PyObject *tensor_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+  static const char operation[] = "checkpoint";
+  vq_tensor *out;
+  item_list inputs = {0};
+  PyObject *result = NULL;
+  if (takes(operation, given, 2) &&
+      take_list(args[0], AT("inputs"), TENSOR_HANDLE, false, &inputs) &&
+      (PyCallable_Check(args[1]) || refuse(AT("function"), args[1], "a function"))) {
+    PyObject *function = Py_NewRef(args[1]);
+    vq_status status;
+    WITHOUT_GIL(status,
+        vq_tensor_checkpoint((void *)inputs.items, inputs.count, compute, forget, function, &out));
+    result = status == VQ_OK ? give_handle(TENSOR_HANDLE, out) : raise_status(status);
+  }
+  clear_item_list(&inputs);
+  return result;
+}
