@@ -17,7 +17,9 @@ from vqswift.quantizers._vector import VectorQuantOptions
 
 KINDS: dict[str, Any] = {
     "linear": vq.nn.Linear,
+    "conv1d": vq.nn.Conv1d,
     "conv2d": vq.nn.Conv2d,
+    "conv_transpose1d": vq.nn.ConvTranspose1d,
     "conv_transpose2d": vq.nn.ConvTranspose2d,
     "batch_norm": vq.nn.BatchNorm,
     "embedding": vq.nn.Embedding,
@@ -39,8 +41,8 @@ KINDS: dict[str, Any] = {
 }
 # What a layer has beside the options of its kind.
 OWN = {"self", "dim", "generator", "inplace_optimizer", "kmeans_init"}
-# What Python gives by itself.
-GIVEN = {"stream"}
+# What Python gives by itself, "same" as a padding of that name.
+GIVEN = {"stream", "same"}
 
 
 def described(kind: str) -> dict[str, tuple[Any, ...]]:
