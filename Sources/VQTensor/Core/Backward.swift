@@ -109,7 +109,10 @@ struct BackwardPass {
       node.gradient = nil
       if let targets {
         if targets.contains(ObjectIdentifier(node)) { found[ObjectIdentifier(node)] = gradient }
-        guard node.inputs.contains(where: isNeeded) else { continue }
+        // What lies behind a freed node is not known.
+        let mayReachMore =
+          node.leaf == nil && node.pullback == nil && found.count < targets.count
+        guard mayReachMore || node.inputs.contains(where: isNeeded) else { continue }
       }
       if let leaf = node.leaf {
         try BackwardPass.collect(gradient, leaf)
