@@ -64,7 +64,7 @@ import VQTensor
 
   @Test func theStrideStandsInTheThreeByThreeConvolution() throws {
     let block = try Bottleneck(inputs: 6, width: 2, stride: 2, generator: Generator(seed: 1))
-    #expect([block.conv1, block.conv2, block.conv3].map(\.stride.0) == [1, 2, 1])
+    #expect([block.conv1, block.conv2, block.conv3].map(\.options.stride.0) == [1, 2, 1])
     #expect(try block(Generator(seed: 2).normal([2, 5, 8, 6])).shape == [2, 3, 4, 8])
   }
 

@@ -15,6 +15,8 @@ from conftest import ROOT, building
 
 EXAMPLES = ROOT / "examples"
 PYTHON = sorted(EXAMPLES.glob("*.py"))
+# Whole networks, of which PyTorch's twins stand in the tests of peers.
+NETWORKS = {EXAMPLES / f"{name}.py" for name in ("codec", "code_transformer", "vit", "vqgan")}
 COMPILED = [EXAMPLES / "swift/Sources/Waves/main.swift", EXAMPLES / "c/palette.c"]
 
 
@@ -103,7 +105,8 @@ def test_every_example_is_run_and_listed() -> None:
 
 @pytest.mark.parametrize("example", [*PYTHON, *COMPILED], ids=lambda path: path.name)
 def test_example_is_short(example: Path) -> None:
-    assert 30 <= len(example.read_text().splitlines()) <= 80
+    most = 130 if example in NETWORKS else 80
+    assert 30 <= len(example.read_text().splitlines()) <= most
 
 
 def test_codec_passes_sound() -> None:
