@@ -215,6 +215,8 @@ def test_blocks_train() -> None:
         (lambda q: nn.MultiheadAttention(8, 2)(q, q, q), "three axes"),
         (lambda q: nn.TransformerEncoderLayer(8, 2, activation="tanh"), "activation = 'tanh'"),
         (lambda q: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 0), "num_layers = 0"),
+        (lambda q: nn.TransformerDecoder(nn.ReLU(), 2**31), "num_layers = 2147483648"),
+        (lambda q: nn.LSTM(1, 3, num_layers=2**31), "num_layers = 2147483648"),
     ],
 )
 def test_bad_input(call: Any, text: str) -> None:

@@ -162,3 +162,15 @@ def _name(key: object) -> str:
     if not key or "." in key:
         raise ValueError(f"[module_dict] key {key!r}: it must have no dot and not be empty")
     return key
+
+
+# Layers that a constructor makes by number: more would take minutes, and a wrong number days.
+MOST_LAYERS = 10_000
+
+
+def require_layers(operation: str, count: int) -> None:
+    """ValueError unless so many layers can be made."""
+    if not 1 <= count <= MOST_LAYERS:
+        raise ValueError(
+            f"[{operation}] num_layers = {count}: must be at least 1 and at most {MOST_LAYERS}"
+        )

@@ -13,6 +13,7 @@ from .._integers import as_layer_input
 from .._random import Generator, layer_generator
 from .._tensor import Tensor, as_tensor
 from .._warning import warn
+from ._collections import require_layers
 from ._dropout import Dropout
 from ._module import Module
 
@@ -108,7 +109,7 @@ class _Layers(_Recurrence):
         generator: Generator | None,
     ) -> None:
         self._begin(cell, input_size, hidden_size, bias)
-        self._require_size("num_layers", num_layers)
+        require_layers(self._operation, num_layers)
         self.num_layers, self.batch_first = num_layers, bool(batch_first)
         self.dropout, self.bidirectional = float(dropout), bool(bidirectional)
         if not 0 <= self.dropout <= 1:

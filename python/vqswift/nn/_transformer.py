@@ -13,7 +13,7 @@ from .._integers import as_layer_input
 from .._tensor import Tensor
 from . import functional
 from ._attention import MultiheadAttention
-from ._collections import ModuleList
+from ._collections import ModuleList, require_layers
 from ._dropout import Dropout
 from ._linear import Linear
 from ._module import Module
@@ -208,8 +208,7 @@ class _Stack(Module):
         for given, what in ((layer, name), (norm, "norm")):
             if not isinstance(given, Module) and (given is not None or what == name):
                 raise TypeError(f"[{operation}] {what} is {described(given)}: a Module is required")
-        if count < 1:
-            raise ValueError(f"[{operation}] num_layers = {count}: must be at least 1")
+        require_layers(operation, count)
         self.layers = ModuleList(copy.deepcopy(layer) for _ in range(count))
         self.norm = norm
 
