@@ -68,38 +68,30 @@ def scaled_dot_product_attention(
     mask = None if attn_mask is None else as_tensor(attn_mask)
     factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale
     if dropout_p > 0 or (mask is not None and mask.requires_grad):
-        return _whole(q, k, v, mask, dropout_p, is_causal, factor, generator)
+        shares = shares_of(q, k, mask, is_causal, factor)
+        return (_dropped(shares, dropout_p, generator) if dropout_p > 0 else shares) @ v
     if mask is not None and mask.ndim > 2:
         mask = mask.unsqueeze(-3)  # of the heads, one here
     return attend(q, k, v, mask, 1, is_causal, factor)
 
 
-def _whole(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor | None,
-    dropout_p: float,
-    is_causal: bool,
-    scale: float,
-    generator: Generator | None,
-) -> Tensor:
-    """With all scores in memory."""
-    from .functional import dropout
-
+def shares_of(q: Tensor, k: Tensor, mask: Tensor | None, is_causal: bool, scale: float) -> Tensor:
+    """What each query [..., n, d] takes of each key [..., m, d], [..., n, m]."""
     scores = (q * scale) @ k.transpose(-2, -1)
     if is_causal:
-        n, m = scores.shape[-2:]
-        seen = as_tensor(np.tri(n, m, dtype=np.bool_))
+        seen = as_tensor(np.tri(*scores.shape[-2:], dtype=np.bool_))
         scores = where(seen, scores, -math.inf)
     if mask is not None:
         scores = scores + mask if mask.dtype == np.float32 else where(mask, scores, -math.inf)
-    shares = scores.softmax(-1)
-    if dropout_p > 0:
-        if generator is None:
-            raise ValueError(
-                f"[scaled_dot_product_attention] dropout_p = {dropout_p}: a generator must draw "
-                "its mask"
-            )
-        shares = dropout(shares, dropout_p, generator)
-    return shares @ v
+    return scores.softmax(-1)
+
+
+def _dropped(shares: Tensor, probability: float, generator: Generator | None) -> Tensor:
+    from .functional import dropout
+
+    if generator is None:
+        raise ValueError(
+            f"[scaled_dot_product_attention] dropout_p = {probability}: a generator must draw "
+            "its mask"
+        )
+    return dropout(shares, probability, generator)

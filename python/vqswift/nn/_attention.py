@@ -12,7 +12,7 @@ from .._functions import where
 from .._integers import as_layer_input
 from .._random import Generator, layer_generator
 from .._tensor import Tensor, as_tensor
-from ._attend import attend, scaled_dot_product_attention
+from ._attend import attend, scaled_dot_product_attention, shares_of
 from ._collections import Parameter
 from ._linear import Linear
 from ._module import Module
@@ -93,11 +93,10 @@ class MultiheadAttention(Module):
             )
         mask = self._mask(given[0].shape[0], key_padding_mask, attn_mask)
         drops = self.training and self.dropout > 0
-        shares = None
+        shares, scale = None, 1 / math.sqrt(self.embed_dim // self.num_heads)
         if not need_weights and not drops and self._joined and is_self:
             packed = given[0] @ self.in_proj_weight.transpose(0, 1)
             packed = packed if self.in_proj_bias is None else packed + self.in_proj_bias
-            scale = 1 / math.sqrt(self.embed_dim // self.num_heads)
             result = attend(packed, None, None, mask, self.num_heads, is_causal, scale)
         else:
             q, k, v = self._projected(given)
@@ -106,7 +105,7 @@ class MultiheadAttention(Module):
                 q, k, v, mask, probability, is_causal, generator=self._generator
             )
             if need_weights:
-                shares = _shares(q, k, mask, is_causal)
+                shares = shares_of(q, k, mask, is_causal, scale).mean(1)
             n, heads, t, d = result.shape
             result = result.permute((0, 2, 1, 3)).reshape((n, t, heads * d))
         out: Tensor = self.out_proj(result)
@@ -152,13 +151,3 @@ def _added(mask: Tensor) -> Tensor:
 def _xavier(source: Generator, out: int, features: int) -> Parameter:
     bound = math.sqrt(6 / (out + features))
     return Parameter(source.uniform((out, features), -bound, bound))
-
-
-def _shares(q: Tensor, k: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
-    """Shares of the keys [n, t, s], mean of the heads."""
-    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
-    if mask is not None:
-        scores = scores + mask
-    if is_causal:
-        scores = where(np.tri(*scores.shape[-2:], dtype=np.bool_), scores, -math.inf)
-    return scores.softmax(-1).mean(1)

@@ -15,7 +15,7 @@ from .._options import create
 from .._random import Generator, layer_generator
 from .._tensor import Pair, Tensor, as_pair
 from ._collections import Parameter
-from ._convolve import Triple, as_sizes, conv3d
+from ._convolve import Triple, as_sizes, conv3d, is_same
 from ._module import Module
 from ._native import Native
 
@@ -24,11 +24,7 @@ def _padding(operation: str, padding: Any, zeros: Any) -> dict[str, Any]:
     """The core's options for sizes, "valid" or "same"; `zeros` are no padding."""
     if not isinstance(padding, str):
         return {"padding": padding}
-    if padding not in ("same", "valid"):
-        raise ValueError(
-            f"[{operation}] padding = {padding!r}: numbers, 'valid' or 'same' are required"
-        )
-    return {"padding": zeros, "same": padding == "same"}
+    return {"padding": zeros, "same": is_same(operation, padding)}
 
 
 @checked

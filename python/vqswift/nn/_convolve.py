@@ -54,6 +54,21 @@ def _bias(operation: str, bias: Array | None) -> Tensor | None:
     return None if bias is None else as_floats(operation, "bias", bias)
 
 
+def is_same(operation: str, padding: str) -> bool:
+    """Whether a padding by name keeps the input's size; ValueError for one that there is not."""
+    if padding not in ("same", "valid"):
+        raise ValueError(
+            f"[{operation}] padding = {padding!r}: numbers, 'valid' or 'same' are required"
+        )
+    return padding == "same"
+
+
+def same_widths(kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
+    """Before and after each axis, for an output of the input's size: the odd one stands behind."""
+    total = [gap * (size - 1) for gap, size in zip(dilation, kernel, strict=True)]
+    return [(width // 2, width - width // 2) for width in total]
+
+
 def extended(
     operation: str,
     x: Tensor,
@@ -65,18 +80,13 @@ def extended(
     """x [n, *s, c] and the zeros at both ends that a convolution is to read, of "same" too."""
     if not isinstance(padding, str):
         return x, as_sizes(operation, "padding", padding, len(kernel))
-    if padding == "valid":
+    if not is_same(operation, padding):
         return x, (0,) * len(kernel)
-    if padding != "same":
-        raise ValueError(
-            f"[{operation}] padding = {padding!r}: numbers, 'valid' or 'same' are required"
-        )
     if any(step != 1 for step in stride):
         raise ValueError(f"[{operation}] stride = {tuple(stride)}: padding 'same' goes with 1")
-    total = [gap * (size - 1) for gap, size in zip(dilation, kernel, strict=True)]
-    # The odd one stands behind.
-    x = pad(x, [(0, 0), *((0, width % 2) for width in total), (0, 0)])
-    return x, tuple(width // 2 for width in total)
+    widths = same_widths(kernel, dilation)
+    x = pad(x, [(0, 0), *((0, after - before) for before, after in widths), (0, 0)])
+    return x, tuple(before for before, _ in widths)
 
 
 @checked

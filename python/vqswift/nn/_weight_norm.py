@@ -12,7 +12,14 @@ from .._integers import as_layer_input
 from .._tensor import Tensor
 from ._collections import Parameter
 from ._convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from ._convolve import as_sizes, conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from ._convolve import (
+    as_sizes,
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+    same_widths,
+)
 from ._linear import Linear
 from ._module import Module
 
@@ -73,8 +80,7 @@ class WeightNorm(Module):
         count, options = len(kernel), self._options
         if options["same"]:
             gaps = as_sizes("weight_norm", "dilation", options["dilation"], count)
-            total = [gap * (size - 1) for gap, size in zip(gaps, kernel, strict=True)]
-            widths = [(width // 2, width - width // 2) for width in total]
+            widths = same_widths(kernel, gaps)
         else:
             widths = [(w, w) for w in as_sizes("weight_norm", "padding", options["padding"], count)]
         return pad(x, [(0, 0), *widths, (0, 0)], mode=options["padding_mode"])
