@@ -35,9 +35,10 @@ extension Tensor {
       groups: groups)
     try g.check(operation)
     if g.window.isColumn {
-      let row = try reshape([shape[0], 1, shape[1], shape[3]]).conv2d(
-        weight.reshape([weight.shape[0], weight.shape[1], 1, weight.shape[2]]), bias: bias,
-        stride: (1, stride.0), padding: (0, padding.0), dilation: (1, dilation.0), groups: groups,
+      let (images, kernel) = try laidDown(weight)
+      let row = try images.conv2d(
+        kernel, bias: bias, stride: (1, stride.0), padding: (0, padding.0),
+        dilation: (1, dilation.0), groups: groups,
         backend: backend)
       return try row.reshape(g.outputShape)
     }
@@ -99,5 +100,13 @@ extension Tensor {
       throw VQError.shape(
         operation, [weight.shape, bias.shape], "the bias must have the shape [\(out)]")
     }
+  }
+
+  /// Images of one column, and the kernel that goes along it, as the rows that they are in memory.
+  func laidDown(_ weight: Tensor) throws -> (images: Tensor, weight: Tensor) {
+    (
+      try reshape([shape[0], 1, shape[1], shape[3]]),
+      try weight.reshape([weight.shape[0], weight.shape[1], 1, weight.shape[2]])
+    )
   }
 }

@@ -30,9 +30,10 @@ extension Tensor {
       padding: padding, dilation: dilation)
     let g = try transposedGeometry(arguments, weight, outputPadding, groups)
     if g.window.isColumn {
-      let row = try reshape([shape[0], 1, shape[1], shape[3]]).convTranspose2d(
-        weight.reshape([weight.shape[0], weight.shape[1], 1, weight.shape[2]]), bias: bias,
-        stride: (1, stride.0), padding: (0, padding.0), outputPadding: (0, outputPadding.0),
+      let (images, kernel) = try laidDown(weight)
+      let row = try images.convTranspose2d(
+        kernel, bias: bias, stride: (1, stride.0), padding: (0, padding.0),
+        outputPadding: (0, outputPadding.0),
         dilation: (1, dilation.0), groups: groups, backend: backend)
       return try row.reshape(g.inputShape)
     }

@@ -19,7 +19,8 @@ extension Tensor {
     try taken("take", positions, axis: Shape.normalize(axis, rank: rank, "take"))
   }
 
-  private func taken(_ operation: String, _ codes: Tensor, axis: Int) throws -> Tensor {
+  /// `take` under another operator's name.
+  func taken(_ operation: String, _ codes: Tensor, axis: Int) throws -> Tensor {
     let (outer, length, inner) = slices(along: axis)
     try codes.requireCodes(operation, below: length)
     let saved = Saved(codes)

@@ -10,15 +10,16 @@ public enum PaddingMode: String, CaseIterable, Sendable {
   /// The elements from the other end.
   case circular
 
-  /// Which element of an axis stands at `place`, negative for none.
-  fileprivate func source(_ place: Int, size: Int) -> Int {
-    if (0..<size).contains(place) { return place }
+  /// Which elements of an axis stand at `places`; nil where none stand beyond its ends.
+  fileprivate func sources(_ places: Range<Int>, size: Int) -> [Int32]? {
+    let beyond: (Int) -> Int
     switch self {
-    case .constant: return -1
-    case .reflect: return place < 0 ? -place : 2 * (size - 1) - place
-    case .replicate: return place < 0 ? 0 : size - 1
-    case .circular: return place < 0 ? place + size : place - size
+    case .constant: return nil
+    case .reflect: beyond = { $0 < 0 ? -$0 : 2 * (size - 1) - $0 }
+    case .replicate: beyond = { $0 < 0 ? 0 : size - 1 }
+    case .circular: beyond = { $0 < 0 ? $0 + size : $0 - size }
     }
+    return places.map { Int32((0..<size).contains($0) ? $0 : beyond($0)) }
   }
 
   /// The most elements that one end of an axis can get.
@@ -53,22 +54,20 @@ extension Tensor {
     target[axis] = size + before + after
     guard target[axis] <= Int(Int32.max) else { throw VQError.overflow(operation, target) }
     _ = try Shape.count(target, operation)
-    let sources = (0..<target[axis]).map { Int32(mode.source($0 - before, size: size)) }
-    let outer = shape.prefix(axis).reduce(1, *)
-    let inner = shape.dropFirst(axis + 1).reduce(1, *)
+    if let sources = mode.sources(-before..<size + after, size: size) {
+      return try taken(operation, Tensor(codes: sources, shape: [sources.count]), axis: axis)
+    }
+    let (strides, places) = (Shape.strides(shape), Shape.strides(target))
     let filling =
       dtype == .float32
       ? value : Float(bitPattern: UInt32(bitPattern: Int32(clamping: Int64(value))))
-    return try Tensor(operation, dtype, shape: target) { out in
-      gatherAlongAxis(
-        storage.floats, outer: outer, size: size, inner: inner, sources: sources,
-        filling: filling, out)
-    }.recorded(operation, inputs: [self]) { [shape] g, _ in
-      let gradient = try Tensor.zeros(shape)
-      scatterAlongAxis(
-        g.storage.floats, outer: outer, size: size, inner: inner, sources: sources,
-        gradient.storage.floats)
-      return [gradient]
+    return try Tensor(operation, dtype, shape: target) { [target] out in
+      out.update(repeating: filling, count: target.reduce(1, *))
+      stridedCopy(
+        storage.floats, strides: strides, out + before * places[axis], outStrides: places,
+        shape: shape)
+    }.recorded(operation, inputs: [self]) { g, _ in
+      [try g.slice(axis: axis, from: before, to: before + size)]
     }
   }
 }
