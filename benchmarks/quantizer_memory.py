@@ -18,12 +18,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ._contest import ROOT, clean_environment
+from ._memory import forget_peak, peak, resident
 from ._results import options_of, save
 from ._table import print_table
 
@@ -112,21 +112,13 @@ def _measure(name: str, phase: str, points: int) -> dict[str, Any]:
         if size == WARM_UP:
             step(z, gradient)
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _status("VmRSS")
+    forget_peak()
+    before = resident()
     outputs = step(z, gradient)
-    peak = _status("VmHWM")
+    added = peak() - before
     sizes = {key: _nbytes(value) for key, value in outputs.items()}
     held = sum(sizes.values())
-    return {"sizes": sizes, "outputs": held, "peak": peak - before, "added": peak - before - held}
-
-
-def _status(field: str) -> int:
-    """Bytes of a field of /proc/self/status."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
+    return {"sizes": sizes, "outputs": held, "peak": added, "added": added - held}
 
 
 def _nbytes(tensor: Any) -> int:

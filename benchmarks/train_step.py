@@ -261,7 +261,8 @@ def _torch(weights: Path, eager_only: bool) -> tuple[dict[str, Any], dict[str, S
 
 def _torch_step(weights: Path, layout: str, mode: str) -> Step:
     import torch
-    from _torch_sqvae import SQVAE
+
+    from ._torch_sqvae import SQVAE
 
     model = SQVAE(WIDTH, CODES, BETA)
     with np.load(weights) as arrays:

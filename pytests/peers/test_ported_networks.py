@@ -14,7 +14,7 @@ from conftest import ROOT
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
-theirs = pytest.importorskip("torch_networks")
+from benchmarks import _torch_networks as theirs  # noqa: E402
 
 Batch = tuple[np.ndarray, ...]
 
@@ -69,6 +69,13 @@ def code_transformer() -> tuple[Any, Any, Callable[..., Any], Iterator[Batch]]:
     return module.CodeTransformer(), twin, module.loss_of, batches
 
 
+def code_gru() -> tuple[Any, Any, Callable[..., Any], Iterator[Batch]]:
+    module, rng = example("code_gru"), np.random.default_rng(0)
+    sequences, _ = module.digits_as_codes()
+    batches = ((sequences[rng.integers(1500, size=32)],) for _ in range(1000))
+    return module.CodeGRU(), theirs.CodeGRU(module.CODES), module.loss_of, batches
+
+
 def load(ours: vq.nn.Module, twin: Any) -> None:
     """Our weights into torch's modules, strictly."""
     state = {}
@@ -84,7 +91,7 @@ def load(ours: vq.nn.Module, twin: Any) -> None:
     twin.load_state_dict(state, strict=True)
 
 
-@pytest.mark.parametrize("make", [codec, vit, vqgan, code_transformer])
+@pytest.mark.parametrize("make", [codec, vit, vqgan, code_transformer, code_gru])
 def test_trains_as_in_torch(make: Callable[[], Any]) -> None:
     """Equal losses for ten steps, and after a hundred both are as good."""
     vq.manual_seed(0)

@@ -16,7 +16,9 @@ from conftest import ROOT, building
 EXAMPLES = ROOT / "examples"
 PYTHON = sorted(EXAMPLES.glob("*.py"))
 # Whole networks, of which PyTorch's twins stand in the tests of peers.
-NETWORKS = {EXAMPLES / f"{name}.py" for name in ("codec", "code_transformer", "vit", "vqgan")}
+NETWORKS = {
+    EXAMPLES / f"{name}.py" for name in ("codec", "code_gru", "code_transformer", "vit", "vqgan")
+}
 COMPILED = [EXAMPLES / "swift/Sources/Waves/main.swift", EXAMPLES / "c/palette.c"]
 
 
@@ -129,9 +131,10 @@ def test_vision_transformer_learns() -> None:
     assert accuracy > 0.75
 
 
-def test_code_transformer_learns() -> None:
+@pytest.mark.parametrize(("name", "share"), [("code_transformer", 0.5), ("code_gru", 0.75)])
+def test_networks_of_codes_learn(name: str, share: float) -> None:
     pytest.importorskip("sklearn")
-    text = output(EXAMPLES / "code_transformer.py")
+    text = output(EXAMPLES / f"{name}.py")
     first, *_, other = numbers(r"([\d.]+) bits a code", text)
-    assert other < 0.5 * first
+    assert other < share * first
     assert len(text.split("that it made:\n")[1].splitlines()) == 8

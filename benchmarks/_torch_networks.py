@@ -1,4 +1,4 @@
-"""The networks of the examples in PyTorch, by the same names."""
+"""The networks of the examples in PyTorch, by the same names; for their tests too."""
 
 from __future__ import annotations
 
@@ -74,9 +74,10 @@ class ResidualQuantizer(nn.Module):
         residual, total, loss = z, torch.zeros_like(z), 0.0
         for codebook in self.codebooks:
             with torch.no_grad():
-                rows, rest = codebook.double(), residual.flatten(0, 1).double()
-                codes = (rest[:, None] - rows).square().sum(-1).argmin(-1)
-            chosen = codebook[codes].view_as(z)
+                half_norms = codebook.square().sum(1) / 2
+                rows = residual.flatten(0, 1)
+                codes = torch.addmm(half_norms, rows, codebook.t(), alpha=-1).argmin(1)
+            chosen = F.embedding(codes, codebook).view_as(z)
             loss = loss + 0.05 * F.mse_loss(residual, chosen.detach())
             loss = loss + 0.95 * F.mse_loss(chosen, residual.detach())
             residual = residual - chosen.detach()
@@ -147,7 +148,7 @@ class Block(nn.Module):
 
 
 class CodeTransformer(nn.Module):
-    def __init__(self, codes: int, width: int = 64, depth: int = 3, heads: int = 4) -> None:
+    def __init__(self, codes: int = 32, width: int = 64, depth: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.embedding = nn.Embedding(codes + 10, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
@@ -159,6 +160,18 @@ class CodeTransformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         scores = self.head(self.norm(x)).flatten(0, 1)
+        return F.cross_entropy(scores, sequences[:, 1:].flatten().long())
+
+
+class CodeGRU(nn.Module):
+    def __init__(self, codes: int = 32, width: int = 64, depth: int = 2) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(codes + 10, width)
+        self.gru = nn.GRU(width, width, depth, batch_first=True)
+        self.head = nn.Linear(width, codes)
+
+    def loss(self, sequences: Any) -> Any:
+        scores = self.head(self.gru(self.embedding(sequences[:, :-1]))[0]).flatten(0, 1)
         return F.cross_entropy(scores, sequences[:, 1:].flatten().long())
 
 
