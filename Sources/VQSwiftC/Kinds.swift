@@ -15,7 +15,8 @@ private let moduleKinds: [ModuleKind] =
     Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, UpsampleNearest2d.kind, Sequential.kind,
     Residual.kind,
     // Networks
-    SQVAEOptions.encoder, SQVAEOptions.decoder, ResNet50.kind,
+    SQVAEEncoderOptions.kind, SQVAEOptions.decoder, ResNet50.kind,
+    ResNet18Front.kind, ResNet18Back.kind,
     // Quantizers
     VectorQuant.kind, GroupVectorQuant.kind, ResidualVectorQuant.kind, FSQ.kind, LFQ.kind,
     GumbelQuant.kind, SQVAEQuant.kind,

@@ -1,5 +1,5 @@
 """The experiments of the package: applications of one harness, each a command of `vqswift`."""
 
-from . import demo, laboratory
+from . import demo, laboratory, straightening
 
-COMMANDS = (demo.COMMAND, *laboratory.COMMANDS)
+COMMANDS = (demo.COMMAND, *laboratory.COMMANDS, straightening.COMMAND)

@@ -92,6 +92,23 @@ class Command:
         )
 
 
+@dataclass(frozen=True)
+class CommandGroup:
+    """A command whose first word chooses among commands."""
+
+    name: str
+    help: str
+    description: str | None
+    commands: tuple[Command, ...]
+
+    def add_to(self, commands: Any) -> None:
+        """Add the group to the sub-commands of an `argparse` parser."""
+        parser = commands.add_parser(self.name, help=self.help, description=self.description)
+        below = parser.add_subparsers(title="experiments", metavar="EXPERIMENT", required=True)
+        for command in self.commands:
+            command.add_to(below)
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Adds defaults, save to switches and where the text already says what holds without."""
 

@@ -1,0 +1,144 @@
+"""Table 3: reconstruction of CIFAR-10 images with every method of the paper."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ... import data, train
+from .._harness import begin, output_setting, root_setting, setting, threads_setting
+from ._autoencoder import (
+    AutoencoderConfiguration,
+    QuantizerConfiguration,
+    run_of,
+    steps_of,
+)
+from ._results import Results, Told, write_table
+
+_VECTOR = {"beta": 0.9, "init": "kmeans"}
+_L2 = {"norm": "l2", "cb_norm": "l2"}
+_REPLACE = {"replace_freq": 20}
+_AFFINE = {"affine_lr": 1.0}
+_SYNCHRONIZED = {"sync_nu": 2.0}
+
+
+def _vector(*parts: dict[str, Any], inplace_rate: float | None = None) -> QuantizerConfiguration:
+    options: dict[str, Any] = {}
+    for part in (_VECTOR, *parts):
+        options |= part
+    return QuantizerConfiguration("vector", options, inplace_rate=inplace_rate)
+
+
+# OPT is synchronized and alternating updates.
+_OPT = 0.25
+QUANTIZERS: dict[str, QuantizerConfiguration] = {
+    "VQVAE": _vector(),
+    "VQVAE+l2": _vector(_L2),
+    "VQVAE+replace": _vector(_REPLACE),
+    "VQVAE+l2+replace": _vector(_L2, _REPLACE),
+    "SQVAE": QuantizerConfiguration("sqvae", {"kind": "IV"}, anneal_to=0.05),
+    "Gumbel-VQ": QuantizerConfiguration("gumbel", {"kl_weight": 5e-3}, anneal_to=1 / 16),
+    "Affine": _vector(_AFFINE),
+    "OPT": _vector(_SYNCHRONIZED, inplace_rate=_OPT),
+    "Affine+OPT": _vector(_AFFINE, _SYNCHRONIZED, inplace_rate=_OPT),
+    "Affine+OPT+replace": _vector(_AFFINE, _SYNCHRONIZED, _REPLACE, inplace_rate=_OPT),
+    "Affine+OPT+replace+l2": _vector(_AFFINE, _SYNCHRONIZED, _REPLACE, _L2, inplace_rate=_OPT),
+}
+
+# MSE x 1e-3, perplexity, LPIPS x 0.1 on the test set.
+PAPER = {
+    "VQVAE": (5.65, 14.0, 5.43),
+    "VQVAE+l2": (3.21, 57.0, 3.64),
+    "VQVAE+replace": (4.07, 109.8, 4.30),
+    "VQVAE+l2+replace": (3.24, 115.6, 3.56),
+    "SQVAE": (3.36, 769.3, 3.99),
+    "Gumbel-VQ": (6.16, 20.3, 5.73),
+    "Affine": (5.15, 69.5, 5.18),
+    "OPT": (4.73, 15.5, 4.82),
+    "Affine+OPT": (4.00, 79.3, 4.36),
+    "Affine+OPT+replace": (1.81, 290.9, 2.56),
+    "Affine+OPT+replace+l2": (1.74, 608.6, 2.27),
+}
+
+
+@dataclass(frozen=True)
+class Table3Settings:
+    """Which rows, for how long, and where they are."""
+
+    data: Path | None = root_setting()
+    rows: tuple[str, ...] = setting(tuple(PAPER), "of the table", choices=tuple(PAPER))
+    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches")
+    epochs: int = setting(30, "of each row; the paper has 90")
+    images: int = setting(50_000, "to train on, the first of the set")
+    batch_size: int = setting(32, "images of a step; the paper does not tell its own")
+    threads: int | None = threads_setting()
+    output: Path = output_setting("runs/table3-cifar10")
+
+
+def configuration(
+    row: str, seed: int, settings: Table3Settings, **changes: Any
+) -> AutoencoderConfiguration:
+    """The row's configuration."""
+    made = AutoencoderConfiguration(
+        row=row,
+        seed=seed,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        quantizer=QUANTIZERS[row],
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def run(settings: Table3Settings) -> Results:
+    """Train the rows that are not done, write each as it is, and print the table.
+
+    Raises FileNotFoundError where the set is absent, ValueError for a setting out of range.
+    """
+    if settings.epochs < 1:
+        raise ValueError(f"[table3] epochs = {settings.epochs}: must be at least 1")
+    begin(settings)
+    training = data.cifar10("train", settings.data).images[: settings.images]
+    test = data.cifar10("test", settings.data).images
+    results = Results(settings.output, "Table 3, CIFAR-10", PAPER)
+    for row, seed in _each(settings):
+        if results.has(row, seed, settings.epochs):
+            continue
+        chosen = configuration(row, seed, settings)
+        where = settings.output / f"{row} seed {seed} epochs {settings.epochs}".replace(" ", "-")
+        of_row = run_of(chosen, where, training, test)
+        of_row.fit(steps_of(chosen, of_row), label=row)
+        found = train.evaluate(of_row.trainer.model, test)
+        seconds = sum(line["seconds"] for line in of_row.history() if "seconds" in line)
+        results.add(
+            Told(
+                row=row,
+                seed=seed,
+                epochs=settings.epochs,
+                mse=found.mse,
+                perplexity=found.perplexity,
+                active_codes=found.active_codes,
+                seconds=seconds,
+                command=_command(row, seed, settings),
+            )
+        )
+    write_table(results)
+    return results
+
+
+def _each(settings: Table3Settings) -> Iterator[tuple[str, int]]:
+    for seed in settings.seeds:
+        for row in settings.rows:
+            yield row, seed
+
+
+def _command(row: str, seed: int, settings: Table3Settings) -> str:
+    words = ["vqswift", "run", "table3", "--rows", row, "--seeds", str(seed)]
+    for name in ("epochs", "images", "batch_size"):
+        value = getattr(settings, name)
+        if value != getattr(Table3Settings, name):
+            words += ["--" + name.replace("_", "-"), str(value)]
+    return shlex.join(words)
