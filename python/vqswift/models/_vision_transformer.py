@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class _Block(Module):
 
 class _Encoder(Module):
     def __init__(
-        self, positions: Parameter | None, blocks: Mapping[str, Module], norm: bool, width: int
+        self, blocks: Mapping[str, Module], positions: Parameter | None, norm: Module | None
     ) -> None:
         super().__init__()
         if positions is not None:
