@@ -54,6 +54,17 @@ import VQTesting
     }
   }
 
+  @Test func threadsShareALeaf() async throws {
+    nonisolated(unsafe) let leaf = try Tensor.zeros([100]).requiringGrad()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<4 {
+        group.addTask { for _ in 0..<100 { try (leaf * 1).sum().backward() } }
+      }
+      try await group.waitForAll()
+    }
+    #expect(leaf.grad!.values == [Float](repeating: 400, count: 100))
+  }
+
   @Test func checkpointsComputeAgain() throws {
     let (x, w) = (try Tensor([1, 2], shape: [2]), try Tensor([3, 4], shape: [2]).requiringGrad())
     let (input, generator) = (try x.requiringGrad(), Generator(seed: 1))

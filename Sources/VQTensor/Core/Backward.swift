@@ -97,16 +97,17 @@ struct BackwardPass {
   func run(_ seed: Tensor, retainGraph: Bool) throws -> [ObjectIdentifier: Tensor] {
     try claim()
     defer {
-      for node in order {
+      for node in order where node.leaf == nil {
         node.gradient = nil
-        if node.leaf == nil { node.release() }
+        node.release()
       }
     }
     var found: [ObjectIdentifier: Tensor] = [:]
-    order.first?.gradient = seed
+    // A leaf is no pass's own: those of other threads may reach it too.
+    var ofLeaves: [ObjectIdentifier: Tensor] = [:]
+    if let root = order.first { try add(seed, to: root, &ofLeaves) }
     for node in order {
-      guard let gradient = node.gradient else { continue }
-      node.gradient = nil
+      guard let gradient = taken(from: node, &ofLeaves) else { continue }
       if let targets {
         if targets.contains(ObjectIdentifier(node)) { found[ObjectIdentifier(node)] = gradient }
         // What lies behind a freed node is not known.
@@ -127,7 +128,7 @@ struct BackwardPass {
       let results = try pullback(gradient, needs)
       for (index, result) in results.enumerated() where needs[index] {
         guard let input = node.inputs[index], let result else { continue }
-        try BackwardPass.accumulate(result, into: &input.gradient)
+        try add(result, to: input, &ofLeaves)
       }
       if !retainGraph {
         node.pullback = nil
@@ -135,6 +136,26 @@ struct BackwardPass {
       }
     }
     return found
+  }
+
+  /// Adds to the gradient that waits for a node.
+  private func add(
+    _ gradient: Tensor, to node: Node, _ ofLeaves: inout [ObjectIdentifier: Tensor]
+  ) throws {
+    if node.leaf == nil {
+      try BackwardPass.accumulate(gradient, into: &node.gradient)
+    } else {
+      try BackwardPass.accumulate(gradient, into: &ofLeaves[ObjectIdentifier(node)])
+    }
+  }
+
+  /// The gradient that waits for a node, which gives it up.
+  private func taken(
+    from node: Node, _ ofLeaves: inout [ObjectIdentifier: Tensor]
+  ) -> Tensor? {
+    guard node.leaf == nil else { return ofLeaves.removeValue(forKey: ObjectIdentifier(node)) }
+    defer { node.gradient = nil }
+    return node.gradient
   }
 
   private func isNeeded(_ input: Node?) -> Bool {
