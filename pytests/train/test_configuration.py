@@ -67,7 +67,7 @@ def test_a_file_that_somebody_wrote() -> None:
         ('name = "n"\nrows = [1]', TypeError, ["rows[0] = 1", "str"]),
         ('name = "n"\nrate = nan', ValueError, ["rate = nan"]),
         ('name = "n"\ninner = 3', TypeError, ["inner = 3", "Inner"]),
-        ("name = ", ValueError, ["from_toml", "line 1"]),
+        ("name = ", ValueError, ["from_toml", "Invalid value"]),
     ],
 )
 def test_what_does_not_fit_is_named(text: str, error: type[Exception], words: list[str]) -> None:

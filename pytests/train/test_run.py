@@ -186,7 +186,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     newest = run.checkpoints()[-1]
     content = newest.read_bytes()
     newest.write_bytes(content[: len(content) // 2])
-    with pytest.warns(RuntimeWarning, match="checkpoint-000000003.safetensors is taken"):
+    with pytest.warns(UserWarning, match="checkpoint-000000003.safetensors is taken"):
         resumed = a_run(tmp_path)
     assert resumed.step == 3
     resumed.fit(6, progress=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 def first_not_finite(trainer: Trainer, batch: Any) -> str | None:
     """The parameter that is not finite, or the first layer whose output is not; None without.
 
-    A copy of the model runs the batch once more.
+    The model runs the batch once more.
     """
-    model = copy.deepcopy(trainer.model)
+    model = trainer.model
     for name, parameter in model.named_parameters():
         if not np.isfinite(parameter.numpy()).all():
             return f"the parameter {name} is not finite"
@@ -33,11 +32,12 @@ def first_not_finite(trainer: Trainer, batch: Any) -> str | None:
 
         return look
 
-    for name, module in model.named_modules():
-        module.register_forward_hook(watched(name))
-    # What a layer refuses has been told by then.
-    with no_grad(), contextlib.suppress(ValueError):
-        trainer.objective(model, batch)
+    with contextlib.ExitStack() as hooks:
+        for name, module in model.named_modules():
+            hooks.enter_context(module.register_forward_hook(watched(name)))
+        # What a layer refuses has been told by then.
+        with no_grad(), contextlib.suppress(ValueError):
+            trainer.objective(model, batch)
     return f"the first output that is not finite is that of {found[0]}" if found else None
 
 
