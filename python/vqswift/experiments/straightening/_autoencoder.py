@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,6 +64,7 @@ class AutoencoderConfiguration:
     seed: int
     epochs: int
     quantizer: QuantizerConfiguration
+    images: int = 50_000
     batch_size: int = 32
     image_size: int = 32
     channels: int = 3
@@ -78,8 +78,8 @@ class AutoencoderConfiguration:
     warmup: float = 1 / 9  # of all steps: 10 epochs of 90
 
     def trainer(self, images: np.ndarray) -> train.Trainer:
-        """The trainer at its first step, over [n, h, w, c] images."""
-        batches = data.Batches(images, batch_size=self.batch_size, seed=self.seed)
+        """The trainer at its first step, over the first of [n, h, w, c] images."""
+        batches = data.Batches(images[: self.images], batch_size=self.batch_size, seed=self.seed)
         steps = self.epochs * len(batches)
         manual_seed(self.seed)
         quantizer = self.quantizer.build(self.width, self.codes, steps)
@@ -121,11 +121,6 @@ def run_of(
     )
 
 
-def steps_of(configuration: AutoencoderConfiguration, run: train.Run) -> int:
-    """Steps of the whole training."""
-    return configuration.epochs * run.epoch
-
-
 def _steps_in_place(rate: float, momentum: float, codes: list[Tensor]) -> optim.Optimizer:
     # The gradient of the mean squared error is 2 / (k d) of the way, where a code has 1/k.
     return optim.SGD(codes, lr=rate * codes[0].size / 2, momentum=momentum)
@@ -134,9 +129,3 @@ def _steps_in_place(rate: float, momentum: float, codes: list[Tensor]) -> optim.
 def _sqvae_loss(reconstruction: Tensor, x: Tensor) -> Tensor:
     """The reconstruction's term of SQ-VAE's objective."""
     return SQVAEQuant.reconstruction_loss(x, reconstruction)
-
-
-def changed(configuration: AutoencoderConfiguration, **fields: Any) -> AutoencoderConfiguration:
-    """The configuration with some fields that are not None put in place of its own."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    return dataclasses.replace(configuration, **given)

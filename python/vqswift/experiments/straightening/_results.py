@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,21 @@ from .._harness import rounded
 
 
 @dataclass(frozen=True)
-class Told:
-    """What came out of one row with one seed, on the test set."""
+class Column:
+    """A measurement of the table: its key in the file, and how it is shown.
 
-    row: str
-    seed: int
-    epochs: int
-    mse: float
-    perplexity: float
-    active_codes: int
-    seconds: float
-    command: str
-    lpips: float | None = None
+    `paper` says that the paper's number stands beside it.
+    """
+
+    key: str
+    header: str
+    factor: float = 1.0
+    digits: int = 1
+    paper: bool = True
+
+    def text(self, value: float | None) -> str:
+        """The value as the table has it; nothing for None."""
+        return "" if value is None else f"{self.factor * value:.{self.digits}f}"
 
 
 class Results:
@@ -36,13 +39,18 @@ class Results:
     Args:
         folder: of the file.
         title: of the table.
-        paper: the paper's numbers, by row.
+        columns: what is measured.
+        paper: the paper's numbers by row, one for each column that has them, in its units.
     """
 
     def __init__(
-        self, folder: Path, title: str, paper: Mapping[str, tuple[float, float, float]]
+        self,
+        folder: Path,
+        title: str,
+        columns: Sequence[Column],
+        paper: Mapping[str, Sequence[float | None]],
     ) -> None:
-        self.folder, self.title, self.paper = folder, title, paper
+        self.folder, self.title, self.columns, self.paper = folder, title, tuple(columns), paper
         self.path = folder / "results.json"
         self.rows: list[dict[str, Any]] = []
         if self.path.is_file():
@@ -50,20 +58,32 @@ class Results:
 
     def has(self, row: str, seed: int, epochs: int) -> bool:
         """Whether that row is done."""
-        return any(self._key(found) == (row, seed, epochs) for found in self.rows)
+        return any(_key(found) == (row, seed, epochs) for found in self.rows)
 
-    def add(self, told: Told) -> None:
-        """Take a row in, in place of an earlier one of the same seed and length."""
-        new = rounded(asdict(told))
-        self.rows = [found for found in self.rows if self._key(found) != self._key(new)] + [new]
+    def add(self, told: Mapping[str, Any]) -> None:
+        """Take a row in, in place of an earlier one of the same seed and length.
+
+        It has `row`, `seed`, `epochs`, `seconds`, `command` and the columns' keys.
+        """
+        new = rounded(dict(told))
         order = list(self.paper)
-        self.rows.sort(key=lambda found: (order.index(found["row"]), found["epochs"]))
+        rows = [found for found in self.rows if _key(found) != _key(new)] + [new]
+        rows.sort(key=lambda found: (order.index(found["row"]), found["epochs"], found["seed"]))
+        self.rows = rows
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        part.write_text(json.dumps({"rows": self.rows}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
         os.replace(part, self.path)
 
-    def cells(self) -> list[tuple[str, ...]]:
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The titles of the table."""
+        measured: list[str] = []
+        for column in self.columns:
+            measured += [column.header, "paper"] if column.paper else [column.header]
+        return "row", "epochs", "seeds", *measured, "minutes"
+
+    def lines(self) -> list[tuple[str, ...]]:
         """The table: means over the seeds of each row and length, beside the paper's."""
         groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for found in self.rows:
@@ -71,48 +91,31 @@ class Results:
         return [self._line(row, epochs, group) for (row, epochs), group in groups.items()]
 
     def _line(self, row: str, epochs: int, group: list[dict[str, Any]]) -> tuple[str, ...]:
-        def mean(name: str, factor: float, digits: int) -> str:
-            values = [found[name] for found in group if found[name] is not None]
-            return f"{factor * float(np.mean(values)):.{digits}f}" if values else ""
+        published = iter(self.paper[row])
+        cells: list[str] = []
+        for column in self.columns:
+            cells.append(column.text(_mean(group, column.key)))
+            if column.paper:
+                value = next(published)
+                cells.append("" if value is None else f"{value:.{column.digits}f}")
+        minutes = f"{sum(found['seconds'] for found in group) / len(group) / 60:.0f}"
+        return row, str(epochs), str(len(group)), *cells, minutes
 
-        error, perplexity, distance = self.paper[row]
-        return (
-            row,
-            str(epochs),
-            str(len(group)),
-            mean("mse", 1e3, 2),
-            f"{error:.2f}",
-            mean("perplexity", 1, 1),
-            f"{perplexity:.1f}",
-            mean("lpips", 10, 2),
-            f"{distance:.2f}",
-            mean("seconds", 1 / 60, 0),
-        )
-
-    @staticmethod
-    def _key(found: dict[str, Any]) -> tuple[str, int, int]:
-        return found["row"], found["seed"], found["epochs"]
+    def print(self) -> None:
+        """Print the table, and write it as Markdown beside the JSON."""
+        lines = self.lines()
+        print(self.title)
+        print_table(self.header, lines, width=130)
+        rows = [self.header, ("---",) * len(self.header), *lines]
+        text = "\n".join("| " + " | ".join(line) + " |" for line in rows)
+        path = self.folder / "table.md"
+        path.write_text(f"# {self.title}\n\n{text}\n", encoding="utf-8")
 
 
-HEADER = (
-    "row",
-    "epochs",
-    "seeds",
-    "MSE x 1e-3",
-    "paper",
-    "perplexity",
-    "paper",
-    "LPIPS x 0.1",
-    "paper",
-    "minutes",
-)
+def _key(found: Mapping[str, Any]) -> tuple[str, int, int]:
+    return found["row"], found["seed"], found["epochs"]
 
 
-def write_table(results: Results) -> None:
-    """Print the table, and write it as Markdown beside the JSON."""
-    rows = results.cells()
-    print(results.title)
-    print_table(HEADER, rows, width=130)
-    lines = [HEADER, ("---",) * len(HEADER), *rows]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    (results.folder / "table.md").write_text(f"# {results.title}\n\n{text}\n", encoding="utf-8")
+def _mean(group: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    values = [found[key] for found in group if found.get(key) is not None]
+    return float(np.mean(values)) if values else None

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ... import data, train
+from ... import data, metrics, train
 from .._harness import begin, output_setting, root_setting, setting, threads_setting
-from ._autoencoder import (
-    AutoencoderConfiguration,
-    QuantizerConfiguration,
-    run_of,
-    steps_of,
-)
-from ._results import Results, Told, write_table
+from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_of
+from ._results import Column, Results
+from ._rows import command_of, train_rows
 
 _VECTOR = {"beta": 0.9, "init": "kmeans"}
 _L2 = {"norm": "l2", "cb_norm": "l2"}
 _REPLACE = {"replace_freq": 20}
 _AFFINE = {"affine_lr": 1.0}
 _SYNCHRONIZED = {"sync_nu": 2.0}
+_INPLACE_RATE = 0.25
 
 
-def _vector(*parts: dict[str, Any], inplace_rate: float | None = None) -> QuantizerConfiguration:
+def _vector(*parts: dict[str, Any], alternating: bool = False) -> QuantizerConfiguration:
     options: dict[str, Any] = {}
     for part in (_VECTOR, *parts):
         options |= part
-    return QuantizerConfiguration("vector", options, inplace_rate=inplace_rate)
+    rate = _INPLACE_RATE if alternating else None
+    return QuantizerConfiguration("vector", options, inplace_rate=rate)
 
 
 # OPT is synchronized and alternating updates.
-_OPT = 0.25
+_opt = partial(_vector, _SYNCHRONIZED, alternating=True)
 QUANTIZERS: dict[str, QuantizerConfiguration] = {
     "VQVAE": _vector(),
     "VQVAE+l2": _vector(_L2),
@@ -43,10 +40,10 @@ QUANTIZERS: dict[str, QuantizerConfiguration] = {
     "SQVAE": QuantizerConfiguration("sqvae", {"kind": "IV"}, anneal_to=0.05),
     "Gumbel-VQ": QuantizerConfiguration("gumbel", {"kl_weight": 5e-3}, anneal_to=1 / 16),
     "Affine": _vector(_AFFINE),
-    "OPT": _vector(_SYNCHRONIZED, inplace_rate=_OPT),
-    "Affine+OPT": _vector(_AFFINE, _SYNCHRONIZED, inplace_rate=_OPT),
-    "Affine+OPT+replace": _vector(_AFFINE, _SYNCHRONIZED, _REPLACE, inplace_rate=_OPT),
-    "Affine+OPT+replace+l2": _vector(_AFFINE, _SYNCHRONIZED, _REPLACE, _L2, inplace_rate=_OPT),
+    "OPT": _opt(),
+    "Affine+OPT": _opt(_AFFINE),
+    "Affine+OPT+replace": _opt(_AFFINE, _REPLACE),
+    "Affine+OPT+replace+l2": _opt(_AFFINE, _REPLACE, _L2),
 }
 
 # MSE x 1e-3, perplexity, LPIPS x 0.1 on the test set.
@@ -63,6 +60,12 @@ PAPER = {
     "Affine+OPT+replace": (1.81, 290.9, 2.56),
     "Affine+OPT+replace+l2": (1.74, 608.6, 2.27),
 }
+COLUMNS = (
+    Column("mse", "MSE x 1e-3", 1e3, 2),
+    Column("perplexity", "perplexity"),
+    Column("lpips", "LPIPS x 0.1", 10, 2),
+    Column("active_codes", "codes in use", 1, 0, paper=False),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ class Table3Settings:
     epochs: int = setting(30, "of each row; the paper has 90")
     images: int = setting(50_000, "to train on, the first of the set")
     batch_size: int = setting(32, "images of a step; the paper does not tell its own")
+    lpips: Path | None = setting(
+        None, "AlexNet's weights, which scripts/lpips-weights writes; without them no LPIPS"
+    )
     threads: int | None = threads_setting()
     output: Path = output_setting("runs/table3-cifar10")
 
@@ -87,6 +93,7 @@ def configuration(
         row=row,
         seed=seed,
         epochs=settings.epochs,
+        images=settings.images,
         batch_size=settings.batch_size,
         quantizer=QUANTIZERS[row],
     )
@@ -101,44 +108,28 @@ def run(settings: Table3Settings) -> Results:
     if settings.epochs < 1:
         raise ValueError(f"[table3] epochs = {settings.epochs}: must be at least 1")
     begin(settings)
-    training = data.cifar10("train", settings.data).images[: settings.images]
+    training = data.cifar10("train", settings.data).images
     test = data.cifar10("test", settings.data).images
-    results = Results(settings.output, "Table 3, CIFAR-10", PAPER)
-    for row, seed in _each(settings):
-        if results.has(row, seed, settings.epochs):
-            continue
-        chosen = configuration(row, seed, settings)
-        where = settings.output / f"{row} seed {seed} epochs {settings.epochs}".replace(" ", "-")
-        of_row = run_of(chosen, where, training, test)
-        of_row.fit(steps_of(chosen, of_row), label=row)
-        found = train.evaluate(of_row.trainer.model, test)
-        seconds = sum(line["seconds"] for line in of_row.history() if "seconds" in line)
-        results.add(
-            Told(
-                row=row,
-                seed=seed,
-                epochs=settings.epochs,
-                mse=found.mse,
-                perplexity=found.perplexity,
-                active_codes=found.active_codes,
-                seconds=seconds,
-                command=_command(row, seed, settings),
-            )
-        )
-    write_table(results)
+
+    def measured(run: train.Run) -> dict[str, Any]:
+        model = run.trainer.model
+        found = train.evaluate(model, test)
+        told = {
+            "mse": found.mse,
+            "perplexity": found.perplexity,
+            "active_codes": found.active_codes,
+        }
+        if settings.lpips is None:
+            return told
+        pictures = train.reconstruct(model, test)
+        return told | {"lpips": metrics.lpips(data.unit_range(test), pictures, settings.lpips)}
+
+    results = Results(settings.output, "Table 3, CIFAR-10", COLUMNS, PAPER)
+    train_rows(
+        results,
+        [configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows],
+        partial(run_of, training=training, test=test),
+        measured,
+        lambda chosen: command_of("table3", chosen, settings),
+    )
     return results
-
-
-def _each(settings: Table3Settings) -> Iterator[tuple[str, int]]:
-    for seed in settings.seeds:
-        for row in settings.rows:
-            yield row, seed
-
-
-def _command(row: str, seed: int, settings: Table3Settings) -> str:
-    words = ["vqswift", "run", "table3", "--rows", row, "--seeds", str(seed)]
-    for name in ("epochs", "images", "batch_size"):
-        value = getattr(settings, name)
-        if value != getattr(Table3Settings, name):
-            words += ["--" + name.replace("_", "-"), str(value)]
-    return shlex.join(words)
