@@ -14,9 +14,15 @@ from ._autoencoder import QuantizerConfiguration
 from ._classifier import ClassifierConfiguration, Network, evaluated, run_of
 from ._results import Column, Results
 from ._rows import command_of, train_rows
+from ._table_page import write_page
 
 NETWORKS: tuple[Network, ...] = ("resnet18", "alexnet", "vit")
 _INPLACE_RATE = 0.25
+_PANELS = (
+    ("validation.accuracy", "test accuracy", False),
+    ("validation.perplexity", "test perplexity", False),
+    ("loss", "training loss", True),
+)
 # The paper's settings (its Tables 4 to 6); widths are reduced so that a row takes minutes.
 _NETWORKS: dict[Network, dict[str, Any]] = {
     "alexnet": {"width": 24, "learning_rate": 0.01, "weight_decay": 1e-4},
@@ -98,7 +104,7 @@ class _Settings:
     """What the settings of the three tables share."""
 
     data: Path | None = root_setting()
-    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches")
+    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
     epochs: int = setting(15, "of each row; the paper has 90")
     images: int = setting(50_000, "to train on, the first of the set")
     batch_size: int = setting(128, "images of a step")
@@ -111,7 +117,7 @@ class Table2Settings(_Settings):
 
     network: Network = setting("resnet18", "to train", choices=NETWORKS)
     rows: tuple[str, ...] = setting(
-        tuple(PAPER2["resnet18"]), "of the table", choices=tuple(PAPER2["resnet18"])
+        tuple(PAPER2["resnet18"]), "of the table; all by default", choices=tuple(PAPER2["resnet18"])
     )
     output: Path = output_setting("runs/table2")
 
@@ -120,7 +126,9 @@ class Table2Settings(_Settings):
 class Table1Settings(_Settings):
     """Which rows, for how long, and where they are."""
 
-    rows: tuple[str, ...] = setting(tuple(PAPER1), "of the table", choices=tuple(PAPER1))
+    rows: tuple[str, ...] = setting(
+        tuple(PAPER1), "of the table; all by default", choices=tuple(PAPER1)
+    )
     output: Path = output_setting("runs/table1")
 
 
@@ -128,7 +136,9 @@ class Table1Settings(_Settings):
 class Table10Settings(_Settings):
     """Which rows, for how long, and where they are."""
 
-    rows: tuple[str, ...] = setting(tuple(PAPER10), "of the table", choices=tuple(PAPER10))
+    rows: tuple[str, ...] = setting(
+        tuple(PAPER10), "of the table; all by default", choices=tuple(PAPER10)
+    )
     output: Path = output_setting("runs/table10")
 
 
@@ -239,4 +249,5 @@ def _trained(name: str, settings: Any, results: Results, rows: Mapping[str, _Mak
         measured,
         lambda chosen: command_of(name, chosen, settings),
     )
+    write_page(results, _PANELS)
     return results

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ... import data, metrics, train
+from .._drawing import save_pictures
 from .._harness import begin, output_setting, root_setting, setting, threads_setting
 from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_of
 from ._results import Column, Results
 from ._rows import command_of, train_rows
+from ._table_page import write_page
 
 _VECTOR = {"beta": 0.9, "init": "kmeans"}
 _L2 = {"norm": "l2", "cb_norm": "l2"}
@@ -20,6 +22,12 @@ _REPLACE = {"replace_freq": 20}
 _AFFINE = {"affine_lr": 1.0}
 _SYNCHRONIZED = {"sync_nu": 2.0}
 _INPLACE_RATE = 0.25
+_SHOWN = 16  # pictures of a row
+_PANELS = (
+    ("validation.mse", "MSE, 2000 test images", True),
+    ("validation.perplexity", "perplexity, 2000 test images", False),
+    ("quantizer_loss", "quantizer's loss", True),
+)
 
 
 def _vector(*parts: dict[str, Any], alternating: bool = False) -> QuantizerConfiguration:
@@ -73,13 +81,15 @@ class Table3Settings:
     """Which rows, for how long, and where they are."""
 
     data: Path | None = root_setting()
-    rows: tuple[str, ...] = setting(tuple(PAPER), "of the table", choices=tuple(PAPER))
-    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches")
+    rows: tuple[str, ...] = setting(
+        tuple(PAPER), "of the table; all by default", choices=tuple(PAPER)
+    )
+    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
     epochs: int = setting(30, "of each row; the paper has 90")
     images: int = setting(50_000, "to train on, the first of the set")
     batch_size: int = setting(32, "images of a step; the paper does not tell its own")
     lpips: Path | None = setting(
-        None, "AlexNet's weights, which scripts/lpips-weights writes; without them no LPIPS"
+        None, "AlexNet's weights, which scripts/lpips-weights writes; no LPIPS by default"
     )
     threads: int | None = threads_setting()
     output: Path = output_setting("runs/table3-cifar10")
@@ -114,6 +124,11 @@ def run(settings: Table3Settings) -> Results:
     def measured(run: train.Run) -> dict[str, Any]:
         model = run.trainer.model
         found = train.evaluate(model, test)
+        shown = test[:_SHOWN]
+        save_pictures(
+            run.directory / "pictures.png",
+            [data.unit_range(shown), train.reconstruct(model, shown)],
+        )
         told = {
             "mse": found.mse,
             "perplexity": found.perplexity,
@@ -122,7 +137,8 @@ def run(settings: Table3Settings) -> Results:
         if settings.lpips is None:
             return told
         pictures = train.reconstruct(model, test)
-        return told | {"lpips": metrics.lpips(data.unit_range(test), pictures, settings.lpips)}
+        distance = metrics.lpips(data.unit_range(test), pictures, weights=settings.lpips)
+        return told | {"lpips": distance}
 
     results = Results(settings.output, "Table 3, CIFAR-10", COLUMNS, PAPER)
     train_rows(
@@ -132,4 +148,5 @@ def run(settings: Table3Settings) -> Results:
         measured,
         lambda chosen: command_of("table3", chosen, settings),
     )
+    write_page(results, _PANELS)
     return results

@@ -14,8 +14,8 @@ from ... import optim
 from ..._tensor import Tensor
 from ...nn import Parameter
 from ...quantizers import VectorQuant
+from .._drawing import axes_of, saved
 from .._harness import output_setting, rounded, setting
-from ._drawing import axes_of, saved
 
 Points = NDArray[np.float64]
 BEGIN, CODE, RATE = (2.0, -1.0), (1.0, 1.0), 0.1
