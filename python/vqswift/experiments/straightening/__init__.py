@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from .._harness import Command, CommandGroup
-from . import _classification, _table3
+from . import _classification, _dynamics, _sensitivity, _table3, _toys
+
+
+def _figure(name: str, settings: type[Any], draw: Callable[[Any], Any]) -> Command:
+    """The command that draws a figure; the function's first sentence is its help."""
+    text = (draw.__doc__ or "").partition(".")[0]
+    return Command(name, text[:1].lower() + text[1:], draw.__doc__, settings, draw)
+
 
 COMMAND = CommandGroup(
     "run",
@@ -38,5 +48,14 @@ COMMAND = CommandGroup(
             _classification.Table10Settings,
             _classification.table10,
         ),
+        _figure("fig1", _dynamics.DynamicsSettings, _dynamics.figure1),
+        _figure("fig2", _dynamics.DynamicsSettings, _dynamics.figure2),
+        _figure("fig3", _toys.Figure3Settings, _toys.figure3),
+        _figure("fig5", _sensitivity.SensitivitySettings, _sensitivity.figure5),
+        _figure("fig6", _dynamics.DynamicsSettings, _dynamics.figure6),
+        _figure("fig7", _sensitivity.SensitivitySettings, _sensitivity.figure7),
+        _figure("fig8", _sensitivity.SensitivitySettings, _sensitivity.figure8),
+        _figure("fig9", _dynamics.CollapseSettings, _dynamics.figure9),
+        _figure("fig10", _toys.Figure10Settings, _toys.figure10),
     ),
 )

@@ -142,14 +142,13 @@ class Table10Settings(_Settings):
     output: Path = output_setting("runs/table10")
 
 
-def table2(settings: Table2Settings) -> Results:
-    """Train the rows of Table 2 of one network that are not done, and print the table."""
-    network = settings.network
+def _quantizers2(network: Network) -> dict[str, QuantizerConfiguration]:
+    """Table 2's quantizers of a network, by row."""
     vector = partial(_vector, network)
     affine = {"affine_lr": _AFFINE[network]}
     synchronized = {"sync_nu": _SYNCHRONIZED[network]}
     replaced = {"replace_freq": 20}
-    quantizers = {
+    return {
         "VQ": vector(),
         "affine": vector(affine),
         "sync": vector(synchronized),
@@ -157,8 +156,24 @@ def table2(settings: Table2Settings) -> Results:
         "replace": vector(replaced),
         "all": vector(affine, synchronized, replaced, rate=_INPLACE_RATE),
     }
+
+
+def classifier(
+    network: Network, row: str, seed: int, *, epochs: int = 1, **changes: Any
+) -> ClassifierConfiguration:
+    """The configuration of a row of Table 2, with some fields changed; "none" has no quantizer."""
+    none = QuantizerConfiguration("none")
+    quantizer = none if row == "none" else _quantizers2(network)[row]
+    fields = _NETWORKS[network] | {"quantizer": quantizer} | changes
+    return ClassifierConfiguration(row=row, seed=seed, epochs=epochs, network=network, **fields)
+
+
+def table2(settings: Table2Settings) -> Results:
+    """Train the rows of Table 2 of one network that are not done, and print the table."""
+    network = settings.network
     folder = settings.output / network
     results = Results(folder, f"Table 2, {network}, CIFAR-10", COLUMNS2, PAPER2[network])
+    quantizers = _quantizers2(network)
     rows = {row: _row(settings, network, row, quantizers[row]) for row in settings.rows}
     return _trained("table2", settings, results, rows)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ... import data, models, optim, train
+from ..._functions import no_grad
 from ..._random import manual_seed
 from ...models._classifier import Classifier
 from ._autoencoder import QuantizerConfiguration
@@ -22,7 +23,8 @@ class ClassifierConfiguration:
     """A row of Tables 1, 2 or 10: a network of 32x32 images, a quantizer, the paper's optimizer.
 
     `width` is that of the network's first layer, of the tokens for "vit". `sub_batches` is how many
-    steps a batch is split into.
+    steps a batch is split into, `warmup` the share of all steps in which the rate rises; without
+    one it is the paper's. `image_size` crops CIFAR-10's images to another side.
     """
 
     row: str
@@ -39,6 +41,8 @@ class ClassifierConfiguration:
     alpha: float = 5.0
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
+    warmup: float | None = None
+    image_size: int = 32
 
     @property
     def feature_size(self) -> int:
@@ -51,13 +55,17 @@ class ClassifierConfiguration:
         quantizer = self.quantizer.build(self.feature_size, self.codes, steps)
         if self.network == "alexnet":
             return models.AlexNet(
-                quantizer, classes=10, width=self.width, hidden=16 * self.width, image_size=32
+                quantizer,
+                classes=10,
+                width=self.width,
+                hidden=16 * self.width,
+                image_size=self.image_size,
             )
         if self.network == "resnet18":
             return models.ResNet18(quantizer, classes=10, width=self.width, small_images=True)
         return models.VisionTransformer(
             quantizer,
-            image_size=32,
+            image_size=self.image_size,
             patch_size=4,
             classes=10,
             width=self.width,
@@ -74,7 +82,7 @@ class ClassifierConfiguration:
             batch_size=self.batch_size // self.sub_batches,
             seed=self.seed,
             transform=data.Compose(
-                data.RandomResizedCrop(32, scale=(0.25, 1.0)),
+                data.RandomResizedCrop(self.image_size, scale=(0.25, 1.0)),
                 data.RandomHorizontalFlip(),
                 data.Normalize(MEAN, DEVIATION),
             ),
@@ -94,11 +102,14 @@ class ClassifierConfiguration:
                 betas=(0.9, 0.95),
                 weight_decay=self.weight_decay,
             )
-            return adamw, optim.cosine_schedule(steps, warmup_steps=steps // 9)
+            warmup = 1 / 9 if self.warmup is None else self.warmup
+            return adamw, optim.cosine_schedule(steps, warmup_steps=round(warmup * steps))
         sgd = optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=0.9, weight_decay=self.weight_decay
         )
-        return sgd, optim.multistep_schedule((max(steps // 3, 1), max(2 * steps // 3, 2)))
+        places = (max(steps // 3, 1), max(2 * steps // 3, 2))
+        warmup = round((self.warmup or 0.0) * steps)
+        return sgd, optim.multistep_schedule(places, warmup_steps=warmup)
 
 
 def run_of(
@@ -113,22 +124,18 @@ def run_of(
         configuration.trainer(training),
         configuration=configuration,
         checkpoint_every=200,
-        validate=lambda model: evaluated(model, test),
+        validate=lambda model: evaluated(model, test, configuration.image_size),
         best=("accuracy", "max"),
     )
 
 
-def evaluated(model: Any, test: data.ImageSet) -> dict[str, float]:
+def evaluated(model: Any, test: data.ImageSet, image_size: int = 32) -> dict[str, float]:
     """Accuracy, perplexity and codes in use over the test set, in evaluation mode."""
-    from ..._functions import no_grad
-
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     right, counts = 0, np.zeros(0, np.int64)
-    normalize = data.Normalize(MEAN, DEVIATION)
-    batches = data.Batches(
-        test.images, test.labels, batch_size=500, shuffle=False, transform=normalize
-    )
+    seen = data.Compose(data.Resize(image_size), data.Normalize(MEAN, DEVIATION))
+    batches = data.Batches(test.images, test.labels, batch_size=500, shuffle=False, transform=seen)
     try:
         with no_grad():
             for images, labels in batches:
