@@ -22,9 +22,10 @@ class QuantizerConfiguration:
     Attributes:
         kind: "vector", "sqvae", "gumbel" or "none".
         options: of the class, beside sizes and seed.
-        inplace_rate: the share of the way to its vectors' mean that a code of average use moves in
-            a step of its own; none without alternating optimization.
-        inplace_momentum: of those steps.
+        inplace_rate: of the codebook's own SGD; none without alternating optimization. A code that
+            has the share p of the batch moves by `2 p rate / d` of the way to its vectors' mean: a
+            rate of d and more may overshoot a collapsed codebook.
+        inplace_momentum: of that SGD.
         anneal_to: the temperature at the end of the training, by geometric annealing; none leaves
             it.
     """
@@ -32,7 +33,7 @@ class QuantizerConfiguration:
     kind: Literal["vector", "sqvae", "gumbel", "none"] = "vector"
     options: dict[str, Any] = field(default_factory=dict)
     inplace_rate: float | None = None
-    inplace_momentum: float = 0.0
+    inplace_momentum: float = 0.9
     anneal_to: float | None = None
 
     def build(self, width: int, codes: int, steps: int) -> Quantizer | None:
@@ -48,8 +49,9 @@ class QuantizerConfiguration:
         if self.kind == "gumbel":
             return GumbelQuant(width, codes, **options)
         if self.inplace_rate is not None:
-            rate, momentum = self.inplace_rate, self.inplace_momentum
-            options["inplace_optimizer"] = partial(_steps_in_place, rate, momentum)
+            options["inplace_optimizer"] = partial(
+                optim.SGD, lr=self.inplace_rate, momentum=self.inplace_momentum
+            )
         return VectorQuant(width, codes, **options)
 
 
@@ -119,11 +121,6 @@ def run_of(
         checkpoint_every=1000,
         validate=validate,
     )
-
-
-def _steps_in_place(rate: float, momentum: float, codes: list[Tensor]) -> optim.Optimizer:
-    # The gradient of the mean squared error is 2 / (k d) of the way, where a code has 1/k.
-    return optim.SGD(codes, lr=rate * codes[0].size / 2, momentum=momentum)
 
 
 def _sqvae_loss(reconstruction: Tensor, x: Tensor) -> Tensor:

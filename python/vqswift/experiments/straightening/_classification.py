@@ -17,7 +17,7 @@ from ._rows import command_of, train_rows
 from ._table_page import write_page
 
 NETWORKS: tuple[Network, ...] = ("resnet18", "alexnet", "vit")
-_INPLACE_RATE = 0.25
+_INPLACE_RATE = 50.0
 _PANELS = (
     ("validation.accuracy", "test accuracy", False),
     ("validation.perplexity", "test perplexity", False),

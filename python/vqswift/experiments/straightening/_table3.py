@@ -19,9 +19,9 @@ from ._table_page import write_page
 _VECTOR = {"beta": 0.9, "init": "kmeans"}
 _L2 = {"norm": "l2", "cb_norm": "l2"}
 _REPLACE = {"replace_freq": 20}
-_AFFINE = {"affine_lr": 1.0}
+_AFFINE = {"affine_lr": 10.0}
 _SYNCHRONIZED = {"sync_nu": 2.0}
-_INPLACE_RATE = 0.25
+_INPLACE_RATE = 50.0
 _SHOWN = 16  # pictures of a row
 _PANELS = (
     ("validation.mse", "MSE, 2000 test images", True),
