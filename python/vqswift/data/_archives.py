@@ -48,24 +48,8 @@ def npz_images(
     if every < 2:
         raise ValueError(f"[npz_images] every {every}: must be at least 2")
     found = _found(path)
-    arrays = _Archive(found)
-    key = arrays.images_key() if key is None else key
-    images = arrays.get(key)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or images.dtype != np.uint8:
-        raise ValueError(
-            f"[npz_images] {found}: {key} is {images.dtype} {[*images.shape]}: must be uint8 "
-            "[n, h, w, c] or [n, h, w]; Batches takes other arrays"
-        )
-    if labels is None and "labels" in arrays.names:
-        labels = "labels"
-    codes = np.zeros(len(images), np.int32) if labels is None else arrays.get(labels)
-    if codes.shape != images.shape[:1] or codes.dtype.kind not in "iub":
-        raise ValueError(
-            f"[npz_images] {found}: {labels} is {codes.dtype} {[*codes.shape]}: must be integers "
-            f"[{len(images)}]"
-        )
+    with _Archive(found) as arrays:
+        images, codes = _chosen(arrays, key, labels)
     rows = np.arange(len(images)) % every == 0
     if split is not None:
         chosen = rows if split == "test" else ~rows
@@ -73,6 +57,30 @@ def npz_images(
     if not len(images):
         raise ValueError(f"[npz_images] {found}: {split or 'it'} has no images")
     return frozen_set(" ".join(filter(None, (found.stem, split))), images, codes, "")
+
+
+def _chosen(
+    arrays: _Archive, key: str | None, labels: str | None
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Images `[n, h, w, c]` and labels `[n]`, both as they are to be."""
+    key = arrays.images_key() if key is None else key
+    images = arrays.get(key)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise ValueError(
+            f"[npz_images] {arrays.path}: {key} is {images.dtype} {[*images.shape]}: must be uint8 "
+            "[n, h, w, c] or [n, h, w]; Batches takes other arrays"
+        )
+    if labels is None and "labels" in arrays.names:
+        labels = "labels"
+    codes = np.zeros(len(images), np.int32) if labels is None else arrays.get(labels)
+    if codes.shape != images.shape[:1] or codes.dtype.kind not in "iub":
+        raise ValueError(
+            f"[npz_images] {arrays.path}: {labels} is {codes.dtype} {[*codes.shape]}: must be "
+            f"integers [{len(images)}]"
+        )
+    return images, codes
 
 
 def _found(path: str | os.PathLike[str]) -> Path:
@@ -90,22 +98,31 @@ class _Archive:
     """Reads arrays by name; ValueError with the path for whatever goes wrong."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self._file = path.open("rb")
         try:
-            with path.open("rb") as file:
-                if file.read(2) != b"PK":
-                    raise ValueError("no zip archive")
-            self._arrays: Any = np.load(path, allow_pickle=False)
-        except MemoryError:
-            raise
-        except Exception as error:
+            if self._file.read(2) != b"PK":
+                raise ValueError("no zip archive")
+            self._file.seek(0)
+            self._arrays: Any = np.load(self._file, allow_pickle=False)
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, MemoryError) or not isinstance(error, Exception):
+                raise
             raise self._unreadable(error) from error
         self.names: list[str] = list(self._arrays.files)
+
+    def __enter__(self) -> _Archive:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._arrays.close()
+        self._file.close()
 
     def get(self, key: str) -> NDArray[Any]:
         if key not in self.names:
             raise ValueError(
-                f"[npz_images] {self._path}: no {key!r} among {', '.join(map(repr, self.names))}"
+                f"[npz_images] {self.path}: no {key!r} among {', '.join(map(repr, self.names))}"
             )
         try:
             array: NDArray[Any] = np.asarray(self._arrays[key])
@@ -125,10 +142,10 @@ class _Archive:
         ]
         if len(possible) != 1:
             raise ValueError(
-                f"[npz_images] {self._path}: key= must say which of "
+                f"[npz_images] {self.path}: key= must say which of "
                 f"{', '.join(map(repr, possible or self.names))} are the images"
             )
         return possible[0]
 
     def _unreadable(self, reason: object) -> ValueError:
-        return ValueError(f"[npz_images] {self._path}: {reason}")
+        return ValueError(f"[npz_images] {self.path}: {reason}")

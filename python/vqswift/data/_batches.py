@@ -15,7 +15,7 @@ from .._arrays import as_array
 from .._warning import warn
 from ._ahead import Ahead
 from ._draws import Draws
-from ._image_files import ImageFiles
+from ._image_files import FileSamples, ImageFiles
 from ._transform import applied
 from ._values import ArraySamples, checked_range
 
@@ -79,7 +79,7 @@ class Batches:
         if isinstance(images, ImageFiles):
             if add_channel:
                 raise ValueError("[batches] add_channel with files: they are read with channels")
-            self._samples: Any = images.samples(declared)
+            self._samples: Any = FileSamples(images, declared)
             self.images: Any = images
             labels = images.labels if labels is None else labels
         else:

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from .._arguments import checked
 from ._crops import CenterCrop, Resize
 from ._files import search_roots
-from ._image_files import ImageFiles, OnError
+from ._image_files import ImageFiles
 from ._sets import Root
 from ._transform import Compose
-
-CelebASplit = Literal["train", "valid", "test"]
 
 _PARTS = {"train": 0, "valid": 1, "test": 2}
 _PARTITION, _ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
@@ -24,12 +22,12 @@ _IMAGES = ("img_align_celeba", "img_align_celeba/img_align_celeba")
 
 @checked
 def celeba(
-    split: CelebASplit = "train",
+    split: Literal["train", "valid", "test"] = "train",
     root: Root = None,
     *,
     size: int = 64,
     crop: int = 140,
-    on_error: OnError = "raise",
+    on_error: Literal["raise", "skip"] = "raise",
 ) -> ImageFiles:
     """CelebA (Liu et al. 2015), aligned: 162770, 19867 and 19962 images, read as they are needed.
 

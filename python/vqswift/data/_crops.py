@@ -81,7 +81,7 @@ class RandomResizedCrop(Transform):
             wide = max(1, round(height * self.ratio[1]))
         return (height - tall) // 2, (width - wide) // 2, tall, wide
 
-    def region(self, height: int, width: int, draws: Draws) -> Region:
+    def _region(self, height: int, width: int, draws: Draws) -> Region:
         """The window, scaled."""
         top, left, tall, wide = self.windows(height, width, draws)[0].tolist()
         return Region((top, left, tall, wide), self.size)
@@ -171,7 +171,7 @@ class Resize(Transform):
         longer = int(shorter * max(height, width) / min(height, width))
         return (longer, shorter) if width <= height else (shorter, longer)
 
-    def region(self, height: int, width: int, draws: Draws) -> Region:
+    def _region(self, height: int, width: int, draws: Draws) -> Region:
         """All of it, scaled."""
         return Region((0, 0, height, width), self._result("resize", height, width))
 

@@ -43,7 +43,7 @@ class Draws:
             raise ValueError(f"[draws] indices from {rows.min()}: must not be negative")
         state = np.zeros(1, np.uint64)
         for word in (seed, stream, epoch):
-            state = _mixed(state + np.uint64((word + 1) % 2**64) * _STRIDE)
+            state = _mixed(state + np.uint64((word + 1) * int(_STRIDE) % 2**64))
         self._states = _mixed(state + (rows.astype(np.uint64) + np.uint64(1)) * _STRIDE)  # [n]
         self._drawn = 0
 

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import checked
 from .._warning import warn
-from ._image_files import ImageFiles, OnError
+from ._image_files import ImageFiles
 from ._picture import Color
 
 _SUFFIXES = frozenset(
@@ -57,7 +57,7 @@ class ImageFolder(ImageFiles):
         classes: list[str] | None = None,
         upright: bool = True,
         background: Color | None = (255, 255, 255),
-        on_error: OnError = "raise",
+        on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         self._operation = "image_folder"
         self._check(size, transform, background, on_error)

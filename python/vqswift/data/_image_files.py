@@ -18,8 +18,6 @@ from ._picture import Color, Picture, Unreadable
 from ._transform import Region, Transform, applied
 from ._values import Range, mapped
 
-OnError = Literal["raise", "skip"]
-
 
 @checked
 class ImageFiles:
@@ -57,7 +55,7 @@ class ImageFiles:
         classes: Sequence[str] = (),
         upright: bool = True,
         background: Color | None = (255, 255, 255),
-        on_error: OnError = "raise",
+        on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         import PIL  # noqa: F401
 
@@ -159,7 +157,7 @@ class ImageFiles:
         def needed(width: int, height: int) -> tuple[float, float]:
             """How many pixels of the file, across and down, one of the result takes up."""
             nonlocal region
-            region = None if own is None else own.region(height, width, draws)
+            region = None if own is None else own._region(height, width, draws)
             if region is None:
                 return 1.0, 1.0
             return region.window[3] / region.size[1], region.window[2] / region.size[0]
@@ -171,7 +169,7 @@ class ImageFiles:
                 image = applied(self.transform, image, draws)
         else:
             image = mapped(picture.scaled(region.window, region.size), value_range)[None]
-            image = own.after(image, draws)
+            image = own._after(image, draws)
         first: NDArray[np.float32] = image[0]
         return first
 
@@ -186,10 +184,6 @@ class ImageFiles:
                     "(size=, or a transform such as RandomResizedCrop)"
                 )
         return np.stack(images)
-
-    def samples(self, value_range: Range | None) -> FileSamples:
-        """What `Batches` takes from."""
-        return FileSamples(self, value_range)
 
 
 class FileSamples:

@@ -18,7 +18,8 @@ Window = tuple[int, int, int, int]
 _WITH_ALPHA = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
 _WITHOUT_PROFILE = frozenset({"CMYK", "YCbCr", "HSV", "LAB"})
 _ORIENTATION = 0x0112  # EXIF
-_SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange width and height
+# Orientations that exchange width and height, left and right, top and bottom.
+_SIDEWAYS, _MIRRORED, _UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 _PHOTOMETRIC = 262  # TIFF
 _LARGEST = 1 << 27  # pixels of a scaled picture
 
@@ -56,7 +57,7 @@ class Picture:
         from PIL import Image, ImageOps
 
         self._path, self._operation = path, operation
-        self._reduction = 1
+        self._reduction, self._orientation = 1, 1
         full: tuple[int, int] | None = None
         try:
             with Image.open(path) as file:
@@ -65,6 +66,7 @@ class Picture:
                 self._is_integer = file.mode != "I" or file.format in ("PNG", "PPM")
                 self._is_inverted = _is_gray(file.mode) and _white_is_zero(file)
                 orientation = file.getexif().get(_ORIENTATION, 1) if upright else 1
+                self._orientation = orientation
                 turned = orientation != 1
                 if needed is not None and file.format in ("JPEG", "MPO"):
                     full = file.size[::-1] if orientation in _SIDEWAYS else file.size
@@ -106,29 +108,45 @@ class Picture:
 
         if size[0] * size[1] > _LARGEST:
             raise self._unreadable(f"{size[1]} x {size[0]} pixels of a result: too many")
-        top, left, height, width = window
+        top, left, height, width = (length / self._reduction for length in self._moved(window))
         right, bottom = (
-            min((start + length) / self._reduction, side)
+            min(start + length, side)
             for start, length, side in zip(
                 (left, top), (width, height), self._planes.size, strict=True
             )
         )
-        box = (left / self._reduction, top / self._reduction, right, bottom)
+        # Pillow also reads around the box, which stays within the crop.
+        x, y = math.floor(left), math.floor(top)
+        box = (left - x, top - y, right - x, bottom - y)
         try:
-            planes = self._planes.resize(size[::-1], Image.Resampling.BILINEAR, box=box)
+            part = self._planes.crop((x, y, math.ceil(right), math.ceil(bottom)))
+            planes = part.resize(size[::-1], Image.Resampling.BILINEAR, box=box)
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from error
         return _floats(planes)
+
+    def _moved(self, window: Window) -> Window:
+        """The window where a picture was turned whose last pixels stand for fewer of the file."""
+        if self._reduction == 1:
+            return window
+        top, left, height, width = window
+        across, down = (
+            side * self._reduction - full
+            for side, full in zip(self._planes.size, self.size, strict=True)
+        )
+        top += down if self._orientation in _UPSIDE_DOWN else 0
+        left += across if self._orientation in _MIRRORED else 0
+        return top, left, height, width
 
     def _reduce(self, file: Any, factor: float) -> None:
         """Reads a JPEG at a resolution that is at most `factor` times smaller."""
         if factor < 2:
             return
-        before = file.size
-        file.draft(None, tuple(math.ceil(side / factor) for side in before))
-        self._reduction = next(
-            (by for by in (8, 4, 2) if file.size == tuple(-(-side // by) for side in before)), 1
-        )
+        by = next(by for by in (8, 4, 2) if by <= factor)
+        reduced = tuple(math.ceil(side / by) for side in file.size)
+        file.draft(None, tuple(side // by for side in file.size))
+        if file.size == reduced:
+            self._reduction = by
 
     def _converted(self, picture: Any, transparent: Any, background: Any) -> Any:
         """RGB of 8 bits, or one plane of floats in [0, 1]."""

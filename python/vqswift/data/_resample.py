@@ -20,44 +20,47 @@ def resampled(
     *lead, height, width, channels = images.shape
     found = np.empty((*lead, *size, channels), np.float32)
     part = max(1, _WEIGHTS // max(size[0] * height, size[1] * width, 1))
-    shared = len(windows) == 1
-    if shared:
-        down = _weights(windows[:, 0], windows[:, 2], size[0], height)
-        across = _weights(windows[:, 1], windows[:, 3], size[1], width)
     for start in range(0, len(images), part):
         rows = slice(start, start + part)
-        if not shared:
-            down = _weights(windows[rows, 0], windows[rows, 2], size[0], height)
-            across = _weights(windows[rows, 1], windows[rows, 3], size[1], width)
-        found[rows] = _scaled(images[rows], down, across)
+        chosen = windows if len(windows) == 1 else windows[rows]
+        down = _weights(chosen[:, 0], chosen[:, 2], size[0], height)
+        across = _weights(chosen[:, 1], chosen[:, 3], size[1], width)
+        scaled = _scaled(images[rows], down, across)
+        for channel in range(channels):
+            found[rows, ..., channel] = scaled[..., channel, :]
     return found
 
 
 def _scaled(
     images: NDArray[np.float32], down: NDArray[np.float32], across: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Both axes, each as one product of matrices an image."""
+    """Both axes, each as one product of matrices an image: `[n, ..., tall, c, wide]`."""
     *lead, height, width, channels = images.shape
     between = (1,) * (len(lead) - 1)
     down = down.reshape(len(down), *between, *down.shape[1:])
     across = across.reshape(len(across), *between, *across.shape[1:])
     tall, wide = down.shape[-2], across.shape[-2]
-    rows = down @ images.reshape(*lead, height, width * channels)  # [..., tall, width * c]
-    turned = np.swapaxes(rows.reshape(*lead, tall, width, channels), -3, -2)
-    columns = across @ turned.reshape(*lead, width, tall * channels)  # [..., wide, tall * c]
-    return np.swapaxes(columns.reshape(*lead, wide, tall, channels), -3, -2)
+    lines = np.ascontiguousarray(np.swapaxes(images, -1, -2))  # [n, ..., h, c, w]
+    rows = down @ lines.reshape(*lead, height, channels * width)
+    columns = rows.reshape(*lead, tall * channels, width) @ np.swapaxes(across, -1, -2)
+    return np.asarray(columns, np.float32).reshape(*lead, tall, channels, wide)
 
 
 def _weights(
     starts: NDArray[np.int64], lengths: NDArray[np.int64], size: int, extent: int
 ) -> NDArray[np.float32]:
     """`[n, size, extent]`: what each pixel counts in each pixel of the result; rows sum to 1."""
-    scale = lengths[:, None, None] / size
-    first, last = starts[:, None, None], (starts + lengths)[:, None, None]
-    centers = first + (np.arange(size)[:, None] + 0.5) * scale  # [n, size, 1]
-    pixels = np.arange(extent)
-    weights = 1 - np.abs(pixels + 0.5 - centers) / np.maximum(scale, 1)
-    np.maximum(weights, 0, out=weights)
-    weights *= (pixels >= first) & (pixels < last)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    return weights.astype(np.float32)
+    scale = lengths[:, None] / size
+    reach = np.maximum(scale, 1)
+    centers = starts[:, None] + (np.arange(size) + 0.5) * scale  # [n, size]
+    count = int(np.ceil(2 * reach.max(initial=1))) + 1
+    first = np.floor(centers - reach + 0.5).astype(np.int64)
+    pixels = first[:, :, None] + np.arange(count)  # those within reach, [n, size, count]
+    near = 1 - np.abs(pixels + 0.5 - centers[:, :, None]) / reach[:, :, None]
+    ends = (starts + lengths)[:, None, None]
+    near[(near < 0) | (pixels < starts[:, None, None]) | (pixels >= ends)] = 0
+    near /= near.sum(axis=-1, keepdims=True)
+    # Pixels beyond the image count nothing, but have a place here.
+    found = np.zeros((len(starts), size, count + extent + count), np.float32)
+    np.put_along_axis(found, pixels + count, near.astype(np.float32), axis=-1)
+    return found[:, :, count:-count]

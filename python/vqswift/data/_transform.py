@@ -37,11 +37,11 @@ class Transform:
         """The images, transformed."""
         raise NotImplementedError(f"[{operation_of(type(self))}] __call__ is not overridden")
 
-    def region(self, height: int, width: int, draws: Draws) -> Region | None:
+    def _region(self, height: int, width: int, draws: Draws) -> Region | None:
         """Which part of a picture of this size is read from a file; None for all of it."""
         return None
 
-    def after(self, images: Images, draws: Draws) -> Images:
+    def _after(self, images: Images, draws: Draws) -> Images:
         """What is left to do with images of which the region alone was read."""
         return images
 
@@ -104,18 +104,18 @@ class Compose(Transform):
                 images = applied(transform, images, given)
         return images
 
-    def region(self, height: int, width: int, draws: Draws) -> Region | None:
+    def _region(self, height: int, width: int, draws: Draws) -> Region | None:
         """That of the first."""
         first = self.transforms[0] if self.transforms else None
-        return first.region(height, width, draws) if isinstance(first, Transform) else None
+        return first._region(height, width, draws) if isinstance(first, Transform) else None
 
-    def after(self, images: Images, draws: Draws) -> Images:
+    def _after(self, images: Images, draws: Draws) -> Images:
         """What is left of the first, and all others."""
         if not self.transforms:
             return images
         first, *others = self.transforms
         if isinstance(first, Transform):
-            images = first.after(images, draws)
+            images = first._after(images, draws)
         for transform in others:
             images = applied(transform, images, draws)
         return images
@@ -152,9 +152,17 @@ class Normalize(Transform):
                     f"[normalize] images {[*images.shape]} and {value.size} numbers of {name}: "
                     "must be one for each channel"
                 )
-        found = images - self.mean.astype(np.float32)
-        found /= self.std.astype(np.float32)
-        return found
+        # Numbers of channels repeated for a row of pixels are read faster than one by one.
+        is_repeated = max(self.mean.size, self.std.size) > 1 and images.ndim > 2 and images.size > 0
+        repeats = images.shape[-2] if is_repeated else 1
+        rows = images.reshape(*images.shape[:-2], -1) if is_repeated else images
+        mean, std = (
+            np.tile(value.astype(np.float32), repeats) if value.size > 1 else np.float32(value)
+            for value in (self.mean, self.std)
+        )
+        found = rows - mean
+        found /= std
+        return found.reshape(images.shape)
 
 
 @checked
