@@ -89,6 +89,18 @@ def test_transforms_of_files_are_those_of_arrays(folder: Path) -> None:
             np.testing.assert_allclose(found, expected[0], atol=1.01 / 255)
 
 
+def test_a_subclass_is_called_as_it_says(folder: Path) -> None:
+    class Inverted(data.RandomResizedCrop):
+        def __call__(self, images: Any, draws: data.Draws | None = None) -> Any:
+            return 1 - super().__call__(images, draws)
+
+    pixels = data.ImageFolder(folder).image(1)[None]
+    expected = 1 - data.RandomResizedCrop(8)(pixels, data.Draws(0, 0, [1]))
+    for transform in (Inverted(8), data.Compose([Inverted(8)])):
+        found = data.ImageFolder(folder, transform=transform).image(1)
+        np.testing.assert_allclose(found, expected[0], atol=1e-6)
+
+
 def test_values_are_laid_over_the_range_before_the_transform(folder: Path) -> None:
     def first(**options: Any) -> np.ndarray:
         files = data.ImageFolder(folder, **options)

@@ -15,7 +15,7 @@ from .._arguments import checked, operation_of
 from .._arrays import as_array
 from ._draws import Draws
 from ._picture import Color, Picture, Unreadable
-from ._transform import Region, Transform, applied
+from ._transform import Region, Transform, applied, region_of
 from ._values import Range, mapped
 
 
@@ -92,11 +92,14 @@ class ImageFiles:
         `random` a crop that may be mirrored; the shorter side is scaled to 8/7 of the size before.
         Raises `ValueError` with the path of a file that cannot be read.
         """
-        if random is not None:
-            if self.size is None:
-                raise ValueError(f"[{self._operation}.image] random without a size: none is known")
-            return self._scaled(self.size, index, random)
-        return self._read(index, Draws(0, 0, [index]), None)
+        if random is not None and self.size is None:
+            raise ValueError(f"[{self._operation}.image] random without a size: none is known")
+        try:
+            if random is not None and self.size is not None:
+                return self._scaled(self.size, index, random)
+            return self._read(index, Draws(0, 0, [index]), None)
+        except Unreadable as error:
+            raise ValueError(str(error)) from error.__cause__
 
     def images(self, indices: NDArray[np.integer]) -> NDArray[np.float32]:
         """These images, as `image` gives them, float32 `[n, h, w, 3]`."""
@@ -157,7 +160,7 @@ class ImageFiles:
         def needed(width: int, height: int) -> tuple[float, float]:
             """How many pixels of the file, across and down, one of the result takes up."""
             nonlocal region
-            region = None if own is None else own._region(height, width, draws)
+            region = region_of(own, height, width, draws)
             if region is None:
                 return 1.0, 1.0
             return region.window[3] / region.size[1], region.window[2] / region.size[0]
@@ -207,7 +210,7 @@ class FileSamples:
                 images.append(files._read(int(row), draws(np.array([row])), self._range))
             except Unreadable as error:
                 if files.on_error == "raise":
-                    raise
+                    raise ValueError(str(error)) from error.__cause__
                 told.append(f"{error}; it is skipped")
             else:
                 kept.append(row)

@@ -59,6 +59,14 @@ def applied(transform: Callable[..., Any], images: Images, draws: Draws) -> Imag
     return found.astype(np.float32, copy=False)
 
 
+def region_of(transform: object, height: int, width: int, draws: Draws) -> Region | None:
+    """What the transform reads of a picture, unless a subclass calls it otherwise."""
+    if not isinstance(transform, Transform):
+        return None
+    called = next(kind for kind in type(transform).__mro__ if "__call__" in vars(kind))
+    return transform._region(height, width, draws) if "_region" in vars(called) else None
+
+
 def checked_images(operation: str, images: npt.ArrayLike) -> Images:
     """Float32 `[n, ..., h, w, c]`, or an exception."""
     found = as_array(operation, "images", images)
@@ -107,7 +115,7 @@ class Compose(Transform):
     def _region(self, height: int, width: int, draws: Draws) -> Region | None:
         """That of the first."""
         first = self.transforms[0] if self.transforms else None
-        return first._region(height, width, draws) if isinstance(first, Transform) else None
+        return None if first is None else region_of(first, height, width, draws)
 
     def _after(self, images: Images, draws: Draws) -> Images:
         """What is left of the first, and all others."""
