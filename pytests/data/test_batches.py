@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run_python
 from vqswift import data
 
 RANDOM = data.Compose([data.RandomCrop(4, padding=2), data.RandomHorizontalFlip()])
@@ -174,3 +175,28 @@ def test_a_batch_is_the_callers_own() -> None:
     for batch in data.Batches(x, batch_size=2):
         batch += 1
     assert not x.any()
+
+
+FORKED = """
+import os, warnings
+import numpy as np
+from vqswift import data
+
+warnings.simplefilter("ignore")  # of forks beside threads
+batches = data.Batches(np.arange(40.0)[:, None], batch_size=4, value_range=None, workers=2)
+alone = data.Batches(np.arange(40.0)[:, None], batch_size=4, value_range=None)
+stream, expected = batches.forever(), alone.forever()
+for _ in range(3):
+    assert (next(stream) == next(expected)).all()
+child = os.fork()
+for _ in range(20):
+    assert (next(stream) == next(expected)).all()
+stream.close()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    print("both")
+"""
+
+
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    assert run_python(FORKED) == "both\n"
