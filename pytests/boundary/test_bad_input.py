@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import vqswift as vq
 from bad_input import (
+    data,
     estimators,
     layers,
     learned_quantizers,
@@ -51,6 +52,7 @@ GROUPS = {
     "metric": metrics.METRIC,
     "optimizer": optimizers.OPTIMIZER,
     "state": state.STATE,
+    "data": data.DATA,
 }
 
 

@@ -55,6 +55,10 @@ def batches() -> vq.data.Batches:
     return vq.data.Batches(np.ones((4, 28, 28, 1), np.float32), batch_size=2)
 
 
+def draws() -> vq.data.Draws:
+    return vq.data.Draws(0, 0, np.arange(4))
+
+
 def trainer() -> vq.train.Trainer:
     model = autoencoder()
     return vq.train.Trainer(model, vq.optim.SGD(model.parameters()), batches())
@@ -122,6 +126,9 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "axis": lambda: 1,
     "widths": lambda: [(1, 1), (1, 1)],
     "indices": lambda: np.zeros((4,), np.int32),
+    "bounds": lambda: 3,
+    "draws": draws,
+    "paths": lambda: folder(Path()).paths,
 }
 ACTIVATIONS = ("GLU", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax")
 INSTANCES: dict[str, Callable[[], Any]] = {
@@ -180,6 +187,17 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "WeightQuantizer": lambda: vq.estimators.WeightQuantizer(2, 1.0),
     "Batches": batches,
     "ImageFolder": lambda: folder(Path()),
+    "ImageFiles": lambda: folder(Path()),
+    "Stream": lambda: vq.data.Stream([ROWS]),
+    "Draws": draws,
+    "Transform": lambda: vq.data.CenterCrop(2),
+    "Compose": lambda: vq.data.Compose([]),
+    "Normalize": lambda: vq.data.Normalize(0.5, 0.5),
+    "RandomCrop": lambda: vq.data.RandomCrop(2),
+    "CenterCrop": lambda: vq.data.CenterCrop(2),
+    "Resize": lambda: vq.data.Resize(2),
+    "RandomResizedCrop": lambda: vq.data.RandomResizedCrop(2),
+    "RandomHorizontalFlip": lambda: vq.data.RandomHorizontalFlip(),
     "Trainer": trainer,
     "TwinTrainer": twins,
     "Sequential": lambda: vq.nn.Sequential(layer()),

@@ -19,6 +19,7 @@ DOCUMENTS = [
     ARCHITECTURE,
     ROOT / "docs/extending.md",
     ROOT / "docs/training.md",
+    ROOT / "docs/data.md",
     ENVIRONMENT,
     RESULTS,
     ROOT / "examples/README.md",

@@ -12,7 +12,7 @@ from typing import Any
 from .. import nn, optim
 from .._arguments import checked
 from .._termination import Termination
-from ..data import Batches
+from ..data import Batches, Stream
 from ._diagnosis import first_not_finite
 from ._metrics_file import MetricsFile
 from ._objectives import Objective, Reconstruction
@@ -88,7 +88,7 @@ class Trainer:
         self,
         model: nn.Module,
         optimizer: optim.Optimizer,
-        batches: Batches,
+        batches: Batches | Stream,
         *,
         alpha: float = 5.0,
         reconstruction_loss: Callable[[Any, Any], Any] | None = None,
