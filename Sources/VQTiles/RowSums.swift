@@ -77,25 +77,6 @@ public func columnSums(
   for start in stride(from: 0, to: rows, by: sumDepth) {
     let end = min(start + sumDepth, rows)
     var column = 0
-    while column + 64 <= columns {
-      // Four chains at once: one would wait for its additions.
-      var (a, b) = (SIMD16<Float>.zero, SIMD16<Float>.zero)
-      var (c, d) = (SIMD16<Float>.zero, SIMD16<Float>.zero)
-      for row in start..<end {
-        let x = x + row * columns + column
-        a += load16(x)
-        b += load16(x + 16)
-        c += load16(x + 32)
-        d += load16(x + 48)
-      }
-      for lane in 0..<16 {
-        total[column + lane] += Double(a[lane])
-        total[column + lane + 16] += Double(b[lane])
-        total[column + lane + 32] += Double(c[lane])
-        total[column + lane + 48] += Double(d[lane])
-      }
-      column += 64
-    }
     while column + 16 <= columns {
       var sum = SIMD16<Float>.zero
       for row in start..<end { sum += load16(x + row * columns + column) }

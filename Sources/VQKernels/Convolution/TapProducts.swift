@@ -19,7 +19,7 @@ struct TapProducts {
 
   /// Products that are added in registers before they are added to the others: their matrix stays
   /// in the first-level cache.
-  private static let blockDepth = 256
+  private static let blockDepth = 192
   /// Elements of the source and of the result that a thread works on at a time: a quarter of a
   /// second-level cache each.
   private static let nearCount = 1 << 15
@@ -63,7 +63,7 @@ struct TapProducts {
   /// What a thread reads and writes fits the second-level cache; as many shares as keep all threads
   /// at work.
   private func share(threads: Int) -> Share {
-    let most = max(96, min(384, Self.nearCount / (depth * columns.stride)))
+    let most = max(192, min(384, Self.nearCount / (depth * columns.stride)))
     var chunks = max(1, (places + most - 1) / most)
     let nearPanels = max(1, Self.nearCount / (max(1, min(most, places)) * kernels.columns))
     var parts = (panels + nearPanels - 1) / nearPanels
@@ -237,33 +237,56 @@ struct TapProducts {
   private func pack(
     _ weights: UnsafePointer<Float>, _ blocks: [Block], _ packed: UnsafeMutablePointer<Float>
   ) {
-    let size = kernels.columns
-    // In the order of a block's taps.
-    let taps = rows.taps.flatMap { row in
-      columns.taps.map { row * self.weights.kernelWidth + $0 }
-    }
+    let (size, layout) = (kernels.columns, self.weights)
+    let taps = rows.taps.flatMap { row in columns.taps.map { row * layout.kernelWidth + $0 } }
     parallelFor(groups * panels, grain: 1) { range in
       for unit in range {
         let (group, panel) = unit.quotientAndRemainder(dividingBy: panels)
-        let source = weights + group * self.weights.ofGroup + panel * size * self.weights.ofResult
+        let source = weights + group * layout.ofGroup + panel * size * layout.ofResult
+        let target = packed + group * tapCount * depth * rowLength
         let lanes = min(size, width - panel * size)
-        for block in blocks {
-          let target =
-            packed + (group * tapCount * depth + block.offset) * rowLength
-            + panel * block.count * size
-          if lanes < size { target.update(repeating: 0, count: block.count * size) }
-          // A few channels at a time: what is read and what is written both stay near.
-          for start in stride(from: 0, to: block.depth, by: 16) {
-            for lane in 0..<lanes {
-              for i in start..<min(start + 16, block.depth) {
-                let element =
-                  source + lane * self.weights.ofResult + (block.first + i) * self.weights.ofSource
-                for tap in block.taps {
-                  let row = (tap - block.taps.lowerBound) * block.depth + i
-                  target[row * size + lane] = element[taps[tap]]
-                }
-              }
+        if lanes < size {
+          for block in blocks {
+            (target + block.offset * rowLength + panel * block.count * size)
+              .update(repeating: 0, count: block.count * size)
+          }
+        }
+        for block in blocks where block.taps.lowerBound == 0 {
+          // Where the block's first channel of each tap goes.
+          let places = blocks.filter { $0.first == block.first }.flatMap { block in
+            block.taps.map {
+              block.offset * rowLength
+                + (panel * block.count + ($0 - block.taps.lowerBound) * block.depth) * size
             }
+          }
+          copy(source + block.first * layout.ofSource, taps, places, block.depth, lanes, target)
+        }
+      }
+    }
+  }
+
+  /// `target[places[t] + i columns + lane] = source[i ofSource + lane ofResult + taps[t]]`.
+  private func copy(
+    _ source: UnsafePointer<Float>, _ taps: [Int], _ places: [Int], _ depth: Int, _ lanes: Int,
+    _ target: UnsafeMutablePointer<Float>
+  ) {
+    let (size, layout) = (kernels.columns, self.weights)
+    // A few channels at a time: what is read and what is written both stay near.
+    let step = max(1, min(16, 256 / tapCount))
+    taps.withUnsafeBufferPointer { taps in
+      places.withUnsafeBufferPointer { places in
+        @inline(__always)
+        func copy(_ i: Int, _ lane: Int) {
+          let element = source + i * layout.ofSource + lane * layout.ofResult
+          let out = target + i * size + lane
+          for t in 0..<taps.count { out[places[t]] = element[taps[t]] }
+        }
+        for start in stride(from: 0, to: depth, by: step) {
+          let range = start..<min(start + step, depth)
+          if layout.ofSource < layout.ofResult {
+            for lane in 0..<lanes { for i in range { copy(i, lane) } }
+          } else {
+            for i in range { for lane in 0..<lanes { copy(i, lane) } }
           }
         }
       }

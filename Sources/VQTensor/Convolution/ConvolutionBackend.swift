@@ -60,7 +60,7 @@ enum ConvolutionBackend {
         if let result = try winogradBackwardData(g, gradient, weight, bias: bias) {
           return result
         }
-        if g.multipliesByTaps { return try g.tapBackwardData(gradient, weight, bias: bias) }
+        if g.pullsByTaps { return try g.tapBackwardData(gradient, weight, bias: bias) }
         return try oneDNNBackwardData(g, gradient, weight, bias: bias)
     #endif
     }
