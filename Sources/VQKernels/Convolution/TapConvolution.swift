@@ -1,5 +1,5 @@
-/// A convolution channels last, as sums over the taps of its kernel: the rows of channels that a tap
-/// meets, read where they lie, times the tap's matrix.
+/// A convolution channels last, as sums over the taps of its kernel: the rows of channels that a
+/// tap meets, read where they lie, times the tap's matrix.
 ///
 /// An element is summed in the same order for every number of threads.
 public struct TapConvolution {
@@ -36,8 +36,8 @@ public struct TapConvolution {
     compute([forward], x, weights, bias, out, scratch, threads)
   }
 
-  /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [channels] where there
-  /// is one.
+  /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [channels] where
+  /// there is one.
   public func convolveTransposed(
     _ gradient: UnsafePointer<Float>, _ weights: UnsafePointer<Float>,
     bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,

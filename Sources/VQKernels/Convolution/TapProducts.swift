@@ -6,8 +6,8 @@ enum ProductStart {
   case result
 }
 
-/// The results of a convolution, or of those places that share their taps: each is the sum over taps
-/// of the source's row that the tap meets times the tap's matrix [depth, width].
+/// The results of a convolution, or of those places that share their taps: each is the sum over
+/// taps of the source's row that the tap meets times the tap's matrix [depth, width].
 struct TapProducts {
   let images: Int
   let rows, columns: TapAxis

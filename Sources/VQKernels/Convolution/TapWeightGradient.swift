@@ -4,7 +4,8 @@ private struct TapPiece {
   let image, top, left, rows, length: Int
 }
 
-/// How a weight gradient is cut. It depends on the sizes alone, so that the order of summation does.
+/// How a weight gradient is cut. It depends on the sizes alone, so that the order of summation
+/// does.
 private struct TapGradientPlan {
   let convolution: TapConvolution
   let pieces: [TapPiece]
@@ -91,8 +92,8 @@ extension TapConvolution {
     finish(plan, sums, out)
   }
 
-  /// `copy` [groups, input panels, input rows, remainders of the stride, input columns, columns of a
-  /// product]; zeros beyond the image and the last channel.
+  /// `copy` [groups, input panels, input rows, remainders of the stride, input columns, columns of
+  /// a product]; zeros beyond the image and the last channel.
   private func copyInputs(
     _ plan: TapGradientPlan, _ piece: TapPiece, _ x: UnsafePointer<Float>,
     _ copy: UnsafeMutablePointer<Float>

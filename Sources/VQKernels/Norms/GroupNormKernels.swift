@@ -115,7 +115,8 @@ public func groupNormalizationGradient(
 ) {
   let (columns, chunks) = (sizes.channels, sizes.chunks)
   let kernels = NormalizationKernels.usable
-  // Of each chunk, then of each sample, sums of g and of g (x - mean): [samples, chunks, 2, channels].
+  // Of each chunk, then of each sample, sums of g and of g (x - mean): [samples, chunks, 2,
+  // channels].
   let count = 2 * columns * sizes.samples * chunks
   withUnsafeTemporaryAllocation(of: Double.self, capacity: count + 1) { all in
     let all = all.baseAddress!

@@ -2,8 +2,8 @@ import VQKernels
 
 /// The passes of a convolution as sums of products with its taps, channels last.
 extension ConvolutionGeometry {
-  /// Channels of a group with which these products measure faster than the library's, with AVX2; for
-  /// wider vectors it has other kernels.
+  /// Channels of a group with which these products measure faster than the library's, with AVX2;
+  /// for wider vectors it has other kernels.
   private static let leastChannels = InstructionSet.usable == .avx2 ? 32 : Int.max
 
   /// Whether outputs and gradients of weights are computed so. What few outputs leave unused of a

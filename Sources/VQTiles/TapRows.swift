@@ -84,8 +84,8 @@ public func addTapProducts(
   sums.add(to: out, stride: stride)
 }
 
-/// `out[r, c] += sum over p of g[p, r] x[p, c]`, r below `tapRows`, c below `productColumns`: p goes
-/// over `runs` of `length`, both at least one.
+/// `out[r, c] += sum over p of g[p, r] x[p, c]`, r below `tapRows`, c below `productColumns`: p
+/// goes over `runs` of `length`, both at least one.
 ///
 /// - Parameters:
 ///   - g: [runs, length, tapRows].
