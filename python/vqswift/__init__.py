@@ -19,6 +19,7 @@ _loading.load_core()
 from . import autograd, models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
+from ._dtypes import bfloat16, float16, float32, int32  # noqa: E402
 from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402
     arange,
@@ -71,14 +72,18 @@ __all__ = [
     "Tensor",
     "arange",
     "autograd",
+    "bfloat16",
     "concatenate",
     "data",
     "einsum",
     "enable_grad",
     "estimators",
+    "float16",
+    "float32",
     "full",
     "get_threads",
     "grad",
+    "int32",
     "libraries",
     "load",
     "manual_seed",

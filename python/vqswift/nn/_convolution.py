@@ -35,6 +35,9 @@ class Conv2d(Native):
     "zeros", "reflect", "replicate" or "circular".
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -74,6 +77,9 @@ class ConvTranspose2d(Native):
     `weight` [in, out / groups, kh, kw], `bias` [out].
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -112,6 +118,9 @@ class Conv1d(Native):
     `padding` and `padding_mode` as in `Conv2d`.
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -149,6 +158,9 @@ class ConvTranspose1d(Native):
 
     `weight` [in, out / groups, k], `bias` [out].
     """
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(
         self,

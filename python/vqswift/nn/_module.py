@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from .. import _core
-from .._arguments import checked
+from .._arguments import checked, operation_of
 from .._arrays import as_array
 from .._fitting import fitted
 from .._tensor import Tensor
@@ -60,6 +60,13 @@ class Module(Hooks):
         object.__setattr__(self, name, value)
         registry[name] = value
         self._forget(name, kind)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_halves(self, name)
+            # What a property that failed has to say.
+            return object.__getattribute__(self, name)
 
     def __delattr__(self, name: str) -> None:
         self._forget(name, None)
@@ -357,6 +364,15 @@ class Module(Hooks):
     def _freeze_own(self, frozen: bool) -> None:
         for _, tensor in self._own_parameters(True):
             tensor.requires_grad = not frozen
+
+
+def refuse_halves(module: Module, name: str) -> None:
+    """AttributeError that says what there is in the place of PyTorch's `half` and `bfloat16`."""
+    if name in ("half", "bfloat16"):
+        raise AttributeError(
+            f"[{operation_of(type(module))}] {name}: parameters are float32; float16 and bfloat16 "
+            "are for storage: x.astype(vq.bfloat16), vq.save(path, state, dtype=vq.bfloat16)"
+        )
 
 
 def _is_module(value: Any) -> bool:

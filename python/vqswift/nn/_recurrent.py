@@ -96,6 +96,12 @@ class _Recurrence(Module):
 class _Layers(_Recurrence):
     """Layers one over the other, each in one or both directions."""
 
+    # Of the first layer; the others, and those of the way back, are among `named_parameters`.
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
     def _build(
         self,
         cell: str,
@@ -269,6 +275,11 @@ class LSTM(_Layers):
 
 class _Cell(_Recurrence):
     """One step of one layer."""
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
 
     def _build(
         self, cell: str, input_size: int, hidden_size: int, bias: bool, generator: Generator | None

@@ -266,6 +266,28 @@ class VectorQuant(CodebookQuantizer):
             layer is made. Without it they are `manual_seed`'s, of the layer's creation index.
     """
 
+    codebook: Tensor
+    # The rest of the state; much of it comes with an option.
+    generator: Tensor
+    initialized: Tensor
+    unused_steps: Tensor
+    inner_phase: Tensor
+    kmeans_phase: Tensor
+    temperature: Tensor
+    transform: Tensor
+    affine_scale: Tensor
+    affine_bias: Tensor
+    affine_started: Tensor
+    affine_vector_mean: Tensor
+    affine_vector_variance: Tensor
+    affine_code_mean: Tensor
+    affine_code_variance: Tensor
+    ema_counts: Tensor
+    ema_sums: Tensor
+    ema_pending_counts: Tensor
+    ema_pending_sums: Tensor
+    codebook_gradient: Tensor
+
     _operation = "vector_quant"
 
     def __init__(
