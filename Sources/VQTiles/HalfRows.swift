@@ -7,12 +7,13 @@ import CPlatform
 public func float16Row(
   _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<UInt16>, count: Int
 ) {
-  var done = 0
   #if VQ_AVX2 || VQ_AVX512
-    while done + 8 <= count {
-      (out + done).store(vq_narrowed_to_binary16((x + done).vector(SIMD8<Float>.self)))
-      done += 8
+    let done = count / 8 * 8
+    for i in stride(from: 0, to: done, by: 8) {
+      (out + i).store(vq_narrowed_to_binary16((x + i).vector(SIMD8<Float>.self)))
     }
+  #else
+    let done = 0
   #endif
   for i in done..<count { out[i] = float16Bits(x[i]) }
 }
@@ -28,12 +29,13 @@ public func bfloat16Row(
 public func float16ValueRow(
   _ x: UnsafePointer<UInt16>, _ out: UnsafeMutablePointer<Float>, count: Int
 ) {
-  var done = 0
   #if VQ_AVX2 || VQ_AVX512
-    while done + 8 <= count {
-      (out + done).store(vq_widened_from_binary16((x + done).vector(SIMD8<UInt16>.self)))
-      done += 8
+    let done = count / 8 * 8
+    for i in stride(from: 0, to: done, by: 8) {
+      (out + i).store(vq_widened_from_binary16((x + i).vector(SIMD8<UInt16>.self)))
     }
+  #else
+    let done = 0
   #endif
   for i in done..<count { out[i] = float16Value(x[i]) }
 }

@@ -54,13 +54,15 @@ __version__ = "0.1.0"
 _LAZY = frozenset({"data", "estimators", "metrics", "recipes", "train"})
 
 
-def __getattr__(name: str) -> object:
-    if name in _LAZY:
-        return _importlib.import_module(f".{name}", __name__)
-    return _renamed(name)
+# A checker is to know a misspelt name.
+if not _TYPE_CHECKING:
 
+    def __getattr__(name: str) -> object:
+        if name in _LAZY:
+            return _importlib.import_module(f".{name}", __name__)
+        return _old_name(name)
 
-_renamed = _renames(__name__, {"GaussianQuant": "SQVAEQuant"})
+    _old_name = _renames(__name__, {"GaussianQuant": "SQVAEQuant"})
 
 
 def __dir__() -> list[str]:

@@ -47,12 +47,10 @@ FLOAT32, INT32, BOOL, FLOAT16, BFLOAT16 = range(5)
 
 def as_dtype(dtype: Any) -> np.dtype[Any] | BFloat16:
     """`np.dtype(dtype)`, or `bfloat16`; PyTorch's types are taken too."""
-    name = str(dtype) if isinstance(dtype, (str, BFloat16)) else ""
-    if type(dtype).__module__ == "torch":
-        name = str(dtype).removeprefix("torch.")
+    name = str(dtype).removeprefix("torch.")
     if name == "bfloat16":
         return bfloat16
-    found: np.dtype[Any] = np.dtype(name or dtype)
+    found: np.dtype[Any] = np.dtype(name if type(dtype).__module__ == "torch" else dtype)
     return bfloat16 if found.name == "bfloat16" else found
 
 

@@ -388,7 +388,7 @@ def _axes(axis: Axes) -> Sequence[int] | None:
     return (int(axis),) if isinstance(axis, (int, np.integer)) else axis
 
 
-def _sizes(values: tuple[Any, ...]) -> Sequence[int]:
+def _sizes(values: tuple[Any, ...]) -> Any:
     alone = len(values) == 1 and not isinstance(values[0], (int, np.integer))
     return values[0] if alone else values
 

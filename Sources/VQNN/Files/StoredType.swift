@@ -73,7 +73,7 @@ extension StoredType {
     }
     func halves<Stored>(_ format: HalfFormat, _ bits: (Stored) -> UInt16) throws -> Tensor {
       try Tensor(operation, shape: shape) { target in
-        try inParts(shape.reduce(1, *), read) { (part: UnsafeBufferPointer<Stored>, first) in
+        try inParts(shape.reduce(1, *), read) { (part: UnsafeBufferPointer<Stored>, first: Int) in
           let halves = part.map(bits)
           widen(halves, from: format, target + first, count: part.count)
         }
@@ -118,7 +118,7 @@ extension StoredType {
     _ read: (UnsafeMutableRawPointer, _ bytes: Int, _ offset: Int) throws -> Void,
     _ convert: (Stored) throws -> Element
   ) throws {
-    try inParts(count, read) { (part: UnsafeBufferPointer<Stored>, first) in
+    try inParts(count, read) { (part: UnsafeBufferPointer<Stored>, first: Int) in
       for index in 0..<part.count { target[first + index] = try convert(part[index]) }
     }
   }

@@ -133,7 +133,8 @@ class WeightQuantizer(Native):
             )
         )
         self._estimator, self._bits, self._bound = estimator, bits, bound
-        self._scale, self._range = scale, range
+        self._scale = scale
+        self._range: Range | None = range
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core
 from .._arguments import checked, operation_of
 from .._arrays import as_array
+from .._dtypes import BFloat16
 from .._fitting import fitted
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
@@ -92,6 +93,11 @@ class Module(Hooks):
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise TypeError(f"[register_buffer] {name} is a {kind}: a Tensor is required")
+        if isinstance(value.dtype, BFloat16) or value.dtype == np.float16:
+            raise TypeError(
+                f"[register_buffer] {name} is of {value.dtype}: float16 and bfloat16 are for "
+                "storage, and a state is written; convert with astype(float32)"
+            )
         self._registry("_buffers")[name] = value
         self._forget(name, "_buffers")
         object.__setattr__(self, name, value)

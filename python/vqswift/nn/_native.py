@@ -63,7 +63,7 @@ class Native(Module):
         return _core.module_is_training(self._handle)
 
     @training.setter
-    def training(self, mode: bool) -> None:
+    def training(self, mode: bool) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         _core.module_set_training(self._handle, bool(mode))
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -74,11 +74,18 @@ class Sequential(_Fused, Generic[Result]):
     Its type knows what the last one gives: `Sequential[Tensor]`.
     """
 
-    def __init__(self, *modules: *tuple[*tuple[Module, ...], Forwards[..., Result]]) -> None:
-        super().__init__()
-        for index, module in enumerate(modules):
-            _require_module("sequential", module)
-            self._children[str(index)] = module
+    if TYPE_CHECKING:
+
+        def __init__(self, *modules: *tuple[*tuple[Module, ...], Forwards[..., Result]]) -> None:
+            """The last module says what the whole gives."""
+
+    else:
+
+        def __init__(self, *modules: Module) -> None:
+            super().__init__()
+            for index, module in enumerate(modules):
+                _require_module("sequential", module)
+                self._children[str(index)] = module
 
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         return _core.module_create("sequential", {}, parts, None)

@@ -266,8 +266,7 @@ class VectorQuant(CodebookQuantizer):
             layer is made. Without it they are `manual_seed`'s, of the layer's creation index.
     """
 
-    codebook: Tensor
-    # The rest of the state; much of it comes with an option.
+    # State beside the codebook; much of it comes with an option.
     generator: Tensor
     initialized: Tensor
     unused_steps: Tensor
