@@ -81,7 +81,7 @@ def checked(lines: list[str], folder: Path) -> list[str]:
 
 def test_the_result_of_every_layer_is_known(tmp_path: Path) -> None:
     names = [name for name in CLASSES if name.rpartition(".")[2] not in OPEN]
-    assert len(names) > 80
+    assert len(names) > 70
     calls = [
         f"reveal_type({name}.__new__({name})({arguments(CLASSES[name].forward)}))" for name in names
     ]

@@ -2,7 +2,7 @@
 
 import importlib as _importlib
 import os as _os
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 # The core takes what it does not know for the best that the CPU runs; a typo is an error here.
 _sets = ("portable", "avx2", "avx512", "avx512bf16")
@@ -44,7 +44,7 @@ from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import data, estimators, metrics, recipes, train
 
 # Read by the build too, from the text of this line.
@@ -55,7 +55,7 @@ _LAZY = frozenset({"data", "estimators", "metrics", "recipes", "train"})
 
 
 # A checker is to know a misspelt name.
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name in _LAZY:

@@ -19,9 +19,9 @@ class BFloat16:
     """
 
     __slots__ = ()
-    name = "bfloat16"
-    kind = "f"
-    itemsize = 2
+    name: str = "bfloat16"
+    kind: str = "f"
+    itemsize: int = 2
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BFloat16) or (isinstance(other, str) and other == self.name)
@@ -35,10 +35,10 @@ class BFloat16:
 
 DTypeLike = npt.DTypeLike | BFloat16
 
-float32 = np.dtype(np.float32)
-float16 = np.dtype(np.float16)
-int32 = np.dtype(np.int32)
-bfloat16 = BFloat16()
+float32: np.dtype[np.float32] = np.dtype(np.float32)
+float16: np.dtype[np.float16] = np.dtype(np.float16)
+int32: np.dtype[np.int32] = np.dtype(np.int32)
+bfloat16: BFloat16 = BFloat16()
 
 #: By their numbers in vqswift.h.
 DTYPES = (float32, int32, np.dtype(np.bool_), float16, bfloat16)

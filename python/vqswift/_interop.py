@@ -42,7 +42,9 @@ class Interop:
 
     __slots__ = ()
     _compare: Callable[[Any, int], Tensor]
-    __hash__ = object.__hash__
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return apply_ufunc(ufunc, method, inputs, options)

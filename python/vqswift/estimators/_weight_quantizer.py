@@ -31,6 +31,10 @@ def he_bound(shape: Iterable[int]) -> float:
 class ChannelEstimators:
     """An estimator on a grid for each slice along the first axis: functions of w [slices, ...]."""
 
+    estimator: Estimator
+    bits: int
+    bound: np.ndarray
+
     def __init__(self, slices: list[GridEstimator]) -> None:
         if not slices:
             raise ValueError("[channel_estimators] slices = []: one or more are required")

@@ -198,6 +198,11 @@ class Conv3d(Module):
     """x [n, d, h, w, in] -> [n, d', h', w', out]; `weight` [out, in / groups, kd, kh, kw],
     `bias` [out]."""
 
+    weight: Parameter
+    bias: Parameter | None
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+
     def __init__(
         self,
         in_channels: int,

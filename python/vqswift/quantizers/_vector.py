@@ -121,7 +121,7 @@ class CodebookQuantizer(Quantizer):
     #: The optimizers that step codebooks in place, one a codebook; empty without.
     inplace_optimizers: tuple[Optimizer, ...]
 
-    __signature__ = _EveryOption()
+    __signature__: _EveryOption = _EveryOption()
 
     def __init__(self, made: Made, dim: int, inplace_optimizer: InplaceOptimizer | None) -> None:
         super().__init__(made, dim)
