@@ -105,7 +105,6 @@ class _Layers(_Recurrence):
     dropout: float
     bidirectional: bool
     between_layers: Dropout
-
     # Of the first layer; the others, and those of the way back, are among `named_parameters`.
     weight_ih_l0: Tensor
     weight_hh_l0: Tensor
