@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import vqswift as vq
 from vqswift import estimators, models, nn, optim
@@ -159,6 +160,7 @@ MISSPELT = {
     "package": "vq.nn.Liner(2, 2)",
     "function": "vq.nn.functional.sofmax(a)",
     "dtype": "vq.bfloat61",
+    "setting": "vq.optim.SGD(a).mometum",
 }
 WRONG = {
     "option": "vq.VectorQuant(2, 4, bta=0.5)",
@@ -174,6 +176,18 @@ def test_what_is_misspelt_or_wrong_is_an_error(tmp_path: Path) -> None:
     for use, text in zip([*MISSPELT, *WRONG], said, strict=True):
         rule = r"\[(attr-defined|name-defined)\]" if use in MISSPELT else r"\[(call-arg|arg-type)\]"
         assert re.search(rule, text), (use, text)
+
+
+def test_every_setting_of_an_optimizer_is_declared() -> None:
+    kinds = [kind for kind in vars(optim).values() if inspect.isclass(kind)]
+    kinds = [kind for kind in kinds if issubclass(kind, optim.Optimizer)]
+    assert len(kinds) > 8
+    for kind in kinds:
+        if kind is optim.Optimizer:
+            continue
+        optimizer = kind([vq.Tensor(np.eye(2), requires_grad=True)])
+        declared = {n for base in kind.__mro__ for n in vars(base).get("__annotations__", ())}
+        assert set(optimizer._settings) <= declared, kind
 
 
 OWN = """
