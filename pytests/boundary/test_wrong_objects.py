@@ -295,7 +295,7 @@ CASES = [
     for owner, name, function in members()
     for parameter in parameters(function)
     if (name, parameter.name) not in FREE
-    and parameter.annotation not in ("Any", "object")
+    and parameter.annotation not in ("Any", "object", "P.args", "P.kwargs")
     and "made" not in inspect.signature(function).parameters
 ]
 

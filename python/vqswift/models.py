@@ -29,6 +29,9 @@ class SQVAE(Module):
         width: d, the encoder's channels.
     """
 
+    encoder: Native
+    decoder: Native
+
     def __init__(
         self,
         quantizer: Quantizer,

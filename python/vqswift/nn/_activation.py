@@ -134,6 +134,9 @@ class Softplus(Native):
 class Hardtanh(Module):
     """Each element, at least `min_val` and at most `max_val`."""
 
+    min_val: float
+    max_val: float
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         super().__init__()
         if not min_val < max_val:
@@ -161,6 +164,8 @@ class ReLU6(Module):
 class PReLU(Module):
     """x, `weight` times x below 0; the learned `weight` [num_parameters], 1 or one a channel, the
     last axis."""
+
+    weight: Parameter
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         super().__init__()
@@ -234,6 +239,8 @@ class GLU(Module):
 class Snake(Module):
     """x + sin(alpha x)^2 / alpha, the learned `alpha` [features] one a channel, the last axis
     (Ziyin et al. 2020)."""
+
+    alpha: Parameter
 
     def __init__(self, features: int, alpha: float = 1.0) -> None:
         super().__init__()

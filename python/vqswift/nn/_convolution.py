@@ -35,6 +35,9 @@ class Conv2d(Native):
     "zeros", "reflect", "replicate" or "circular".
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -74,6 +77,9 @@ class ConvTranspose2d(Native):
     `weight` [in, out / groups, kh, kw], `bias` [out].
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -111,6 +117,9 @@ class Conv1d(Native):
 
     `padding` and `padding_mode` as in `Conv2d`.
     """
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(
         self,
@@ -150,6 +159,9 @@ class ConvTranspose1d(Native):
     `weight` [in, out / groups, k], `bias` [out].
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -185,6 +197,11 @@ class ConvTranspose1d(Native):
 class Conv3d(Module):
     """x [n, d, h, w, in] -> [n, d', h', w', out]; `weight` [out, in / groups, kd, kh, kw],
     `bias` [out]."""
+
+    weight: Parameter
+    bias: Parameter | None
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
 
     def __init__(
         self,

@@ -15,6 +15,9 @@ from ._native import Native
 class Linear(Native):
     """x [..., in] -> x W^T + b [..., out]; `weight` [out, in], `bias` [out]."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_features: int,
@@ -37,6 +40,8 @@ class Linear(Native):
 @checked
 class Embedding(Native):
     """int32 [...] -> rows of `weight` [count, features]."""
+
+    weight: Tensor
 
     def __init__(self, count: int, features: int, *, generator: Generator | None = None) -> None:
         source = layer_generator(generator)

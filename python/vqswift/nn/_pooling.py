@@ -92,6 +92,8 @@ def _adaptive(x: Tensor, axis: int, count: int) -> Tensor:
 class AdaptiveAvgPool2d(Module):
     """[n, h, w, c] -> [n, *output_size, c], means of windows as torch divides the image."""
 
+    output_size: tuple[int, int]
+
     def __init__(self, output_size: Pair) -> None:
         super().__init__()
         self.output_size = as_pair(output_size)

@@ -26,6 +26,11 @@ class RoPE(Module):
     `traditional`: pairs are neighbors; else i and i + dims / 2. `scale` multiplies positions.
     """
 
+    dims: int
+    traditional: bool
+    base: float
+    scale: float
+
     def __init__(
         self, dims: int, traditional: bool = False, base: float = 10000.0, scale: float = 1.0
     ) -> None:
@@ -66,6 +71,9 @@ class RoPE(Module):
 class SinusoidalPositionalEncoding(Module):
     """x [..., positions, dims] plus sines and cosines of the positions (Vaswani et al. 2017):
     channels 2 i and 2 i + 1 have the sine and cosine of base^(-2 i / dims) times the position."""
+
+    dims: int
+    base: float
 
     def __init__(self, dims: int, base: float = 10000.0) -> None:
         super().__init__()

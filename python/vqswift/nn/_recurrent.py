@@ -27,6 +27,10 @@ _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class _Recurrence(Module):
     """What layers and cells share: sizes, parameters and one pass of the core."""
 
+    input_size: int
+    hidden_size: int
+    bias: bool
+
     def _begin(self, cell: str, input_size: int, hidden_size: int, bias: bool) -> None:
         self._cell = cell
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bool(bias)
@@ -95,6 +99,17 @@ class _Recurrence(Module):
 
 class _Layers(_Recurrence):
     """Layers one over the other, each in one or both directions."""
+
+    num_layers: int
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    between_layers: Dropout
+    # Of the first layer; the others, and those of the way back, are among `named_parameters`.
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
 
     def _build(
         self,
@@ -269,6 +284,11 @@ class LSTM(_Layers):
 
 class _Cell(_Recurrence):
     """One step of one layer."""
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
 
     def _build(
         self, cell: str, input_size: int, hidden_size: int, bias: bool, generator: Generator | None
