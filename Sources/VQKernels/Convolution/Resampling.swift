@@ -1,5 +1,5 @@
-/// A sparse matrix by rows: result r is the sum of `weights[i]` times element `sources[i]` over i in
-/// `starts[r]..<starts[r + 1]`, in their order.
+/// A sparse matrix by rows: result r is the sum of `weights[i]` times element `sources[i]` over i
+/// in `starts[r]..<starts[r + 1]`, in their order.
 public struct SparseRows {
   public let count: Int
   let starts, sources: UnsafePointer<Int32>
@@ -110,6 +110,9 @@ private func combine(
   case 1:
     let (u, a) = term(i)
     for e in 0..<count { out[e] = u * a[e] }
+  case 3:
+    let ((u, a), (v, b), (w, c)) = (term(i), term(i + 1), term(i + 2))
+    for e in 0..<count { out[e] = u * a[e] + v * b[e] + w * c[e] }
   case 4:
     let ((u, a), (v, b), (w, c), (z, d)) = (term(i), term(i + 1), term(i + 2), term(i + 3))
     for e in 0..<count { out[e] = (u * a[e] + v * b[e]) + (w * c[e] + z * d[e]) }

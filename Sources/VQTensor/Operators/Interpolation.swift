@@ -118,8 +118,8 @@ package func checkInterpolation(
 }
 
 extension Tensor {
-  /// The elements of [n, l, c], [n, h, w, c] or [n, d, h, w, c] at other places of the axes between,
-  /// as PyTorch has them: beyond the ends stand the last elements.
+  /// The elements of [n, l, c], [n, h, w, c] or [n, d, h, w, c] at other places of the axes
+  /// between, as PyTorch has them: beyond the ends stand the last elements.
   ///
   /// - Parameters:
   ///   - size: of the result, one number for all axes or one for each.
