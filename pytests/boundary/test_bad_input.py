@@ -14,6 +14,7 @@ import pytest
 import vqswift as vq
 from bad_input import (
     estimators,
+    further_layers,
     layers,
     learned_quantizers,
     metrics,
@@ -40,6 +41,7 @@ GROUPS = {
     "gradient": tensors.GRADIENT,
     "sizes": tensors.SIZES,
     "layer": layers.LAYER,
+    "further layer": further_layers.FURTHER_LAYER,
     "quantizer": quantizers.QUANTIZER,
     "option": quantizer_options.OPTION,
     "call": quantizer_options.CALL,

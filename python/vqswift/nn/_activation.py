@@ -14,7 +14,7 @@ from .._tensor import Tensor, as_tensor
 from ._collections import Parameter
 from ._module import Module
 from ._native import Native
-from .functional import glu
+from .functional import glu, softmin
 
 
 class _Activation(Native):
@@ -198,6 +198,22 @@ class Softmax(Module):
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
         return as_layer_input("softmax", x).softmax(self.dim)
+
+    def _options_text(self) -> str:
+        return f"dim={self.dim}"
+
+
+@checked
+class Softmin(Module):
+    """exp(-x) / sum exp(-x) along `dim`."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return softmin(x, self.dim)
 
     def _options_text(self) -> str:
         return f"dim={self.dim}"
