@@ -73,6 +73,7 @@ lint: install
 	  examples/swift/Package.swift Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --strict python/vqswift
+	$(VENV)/bin/basedpyright --pythonpath $(PYTHON)
 	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/boundary/c/*.c examples/c/*.c \
 	  Sources/CPlatform/*.c Sources/CPlatform/include/*.h Sources/CVQSwift/include/*.h
 

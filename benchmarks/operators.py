@@ -27,6 +27,8 @@ Operator = Callable[..., Any]
 TOKENS, WIDTH, SCORES, MAPS = (8, 197, 384), (384,), (1182, 197), (4, 32, 32, 128)
 # Heads of the same ViT and of a small GPT, and hidden layers of a codec, as each library has them.
 HEADS, LONG, SOUND = (8, 6, 197, 64), (4, 8, 512, 32), (4, 4096, 32)
+# Sequences of a recurrent layer of as many outputs as inputs.
+STEPS = (64, 32, 256)
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "layer_norm": [TOKENS, WIDTH, WIDTH],
     "group_norm": [MAPS, (128,), (128,)],
@@ -43,6 +45,12 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
     "conv1d": [SOUND, (32, 32, 7)],
     "dilated conv1d": [SOUND, (32, 32, 3)],
     "strided conv1d": [SOUND, (64, 32, 8)],
+    "conv1d, 512 channels": [(1, 512, 512), (512, 512, 7)],
+    "strided conv1d, 64 channels": [(4, 2048, 64), (128, 64, 8)],
+    "dilated conv2d": [MAPS, (128, 128, 3, 3)],
+    "conv2d, 7x1": [MAPS, (128, 128, 7, 1)],
+    "grouped conv2d": [MAPS, (128, 4, 3, 3)],
+    "lstm": [STEPS],
 }
 
 
@@ -109,6 +117,20 @@ def _measure(
     return measured
 
 
+def _convolutions(f: Any) -> dict[str, Operator]:
+    """Those of either library: their functions have the same arguments."""
+    return {
+        "conv1d": lambda x, w: f.conv1d(x, w, padding=3),
+        "dilated conv1d": lambda x, w: f.conv1d(x, w, padding=9, dilation=9),
+        "strided conv1d": lambda x, w: f.conv1d(x, w, stride=4, padding=2),
+        "conv1d, 512 channels": lambda x, w: f.conv1d(x, w, padding=3),
+        "strided conv1d, 64 channels": lambda x, w: f.conv1d(x, w, stride=4, padding=2),
+        "dilated conv2d": lambda x, w: f.conv2d(x, w, padding=2, dilation=2),
+        "conv2d, 7x1": lambda x, w: f.conv2d(x, w, padding=(3, 0)),
+        "grouped conv2d": lambda x, w: f.conv2d(x, w, padding=1, groups=32),
+    }
+
+
 def _prepare_vqswift(case: str, threads: int) -> tuple[dict[str, Any], Measure]:
     import vqswift as vq
     from vqswift.nn import functional as f
@@ -127,10 +149,10 @@ def _prepare_vqswift(case: str, threads: int) -> tuple[dict[str, Any], Measure]:
         "sum over an axis": lambda x: x.sum(axis=1),
         "attention": f.scaled_dot_product_attention,
         "causal attention": lambda *x: f.scaled_dot_product_attention(*x, is_causal=True),
-        "conv1d": lambda x, w: f.conv1d(x, w, padding=3),
-        "dilated conv1d": lambda x, w: f.conv1d(x, w, padding=9, dilation=9),
-        "strided conv1d": lambda x, w: f.conv1d(x, w, stride=4, padding=2),
+        **_convolutions(f),
+        "lstm": lambda x: lstm(x)[0],
     }
+    lstm = vq.nn.LSTM(STEPS[-1], STEPS[-1], batch_first=True)
     arguments = [vq.Tensor(array, requires_grad=True) for array in _arrays(case)]
     measure = _measure(
         arguments, operators[case], lambda y: vq.Tensor(np.ones(y.shape, np.float32)), vq.no_grad
@@ -156,12 +178,12 @@ def _prepare_torch(case: str, threads: int) -> tuple[dict[str, Any], Measure]:
         "sum over an axis": lambda x: x.sum(1),
         "attention": f.scaled_dot_product_attention,
         "causal attention": lambda *x: f.scaled_dot_product_attention(*x, is_causal=True),
-        "conv1d": lambda x, w: f.conv1d(x, w, padding=3),
-        "dilated conv1d": lambda x, w: f.conv1d(x, w, padding=9, dilation=9),
-        "strided conv1d": lambda x, w: f.conv1d(x, w, stride=4, padding=2),
+        **_convolutions(f),
+        "lstm": lambda x: lstm(x)[0],
     }
+    lstm = torch.nn.LSTM(STEPS[-1], STEPS[-1], batch_first=True)
     arrays = _arrays(case)
-    if case == "group_norm" or "conv1d" in case:
+    if case == "group_norm" or "conv" in case:
         # PyTorch's own layout is the one in which it is at its best.
         arrays[0] = np.ascontiguousarray(np.moveaxis(arrays[0], -1, 1))
     arguments = [torch.from_numpy(array).requires_grad_() for array in arrays]

@@ -24,7 +24,10 @@ public func vq_archive_save(
       }
       metadata[key] = try string(value)
     }
-    try Checkpoint.save(named(names, tensors, count), metadata: metadata, to: VQSwiftC.path(path))
+    let stored = try zip(list(names, count), list(tensors, count)).map {
+      (name: try string($0), tensor: try VQSwiftC.stored($1))
+    }
+    try Checkpoint.save(stored: stored, metadata: metadata, to: VQSwiftC.path(path))
   }
 }
 

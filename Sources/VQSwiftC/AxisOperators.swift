@@ -5,7 +5,7 @@ import VQTensor
 public func vq_tensor_take(
   _ x: Handle!, _ positions: Handle!, _ axis: Int64, _ out: Out!
 ) -> vq_status {
-  produce(out) { try tensor(x).take(tensor(positions), axis: Int(axis)) }
+  produce(out) { try stored(x).widenedTake(tensor(positions), axis: Int(axis)) }
 }
 
 @_cdecl("vq_tensor_gather") @implementation

@@ -33,14 +33,33 @@ func release<Object: AnyObject>(_ handle: OpaquePointer?, as type: Object.Type) 
   Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release()
 }
 
-func object<Object: AnyObject>(_ handle: OpaquePointer?, _ type: Object.Type) throws -> Object {
+func object<Object: AnyObject>(
+  _ handle: OpaquePointer?, _ type: Object.Type, named name: String = "\(Object.self)"
+) throws -> Object {
   guard let handle else {
-    throw VQError.misuse("handle", "NULL where a \(Object.self) is required")
+    throw VQError.misuse("handle", "NULL where a \(name) is required")
   }
   return Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).takeUnretainedValue()
 }
 
-func tensor(_ handle: OpaquePointer?) throws -> Tensor { try object(handle, Tensor.self) }
+/// A tensor of any element type, as it is.
+func stored(_ handle: OpaquePointer?) throws -> StoredTensor {
+  try object(handle, StoredTensor.self, named: "Tensor")
+}
+
+/// A tensor as operators take it: halves are widened.
+func tensor(_ handle: OpaquePointer?) throws -> Tensor { try stored(handle).widened() }
+
+/// A tensor that is written, or whose own gradient is asked for: halves have none.
+func owned(_ handle: OpaquePointer?, _ operation: String) throws -> Tensor {
+  let stored = try stored(handle)
+  guard let tensor = stored as? Tensor else {
+    throw VQError.type(
+      operation, [stored.dtype],
+      "halves are stored, not written or trained: convert with astype(float32)")
+  }
+  return tensor
+}
 
 func optionalTensor(_ handle: OpaquePointer?) throws -> Tensor? {
   handle == nil ? nil : try tensor(handle)
@@ -48,6 +67,12 @@ func optionalTensor(_ handle: OpaquePointer?) throws -> Tensor? {
 
 func tensors(_ handles: UnsafePointer<OpaquePointer?>?, _ count: Int64) throws -> [Tensor] {
   try list(handles, count).map { try tensor($0) }
+}
+
+func owned(
+  _ handles: UnsafePointer<OpaquePointer?>?, _ count: Int64, _ operation: String
+) throws -> [Tensor] {
+  try list(handles, count).map { try owned($0, operation) }
 }
 
 /// Writes a new handle of what `body` makes, NULL after a failure.

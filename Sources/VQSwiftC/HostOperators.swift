@@ -63,7 +63,7 @@ public func vq_tensor_record(
       let gradients = given.map { $0.map(taken) }
       guard isDone else { throw VQError.host(name) }
       return try zip(gradients, shapes).enumerated().map { index, pair in
-        guard needs[index], let gradient = pair.0 else { return nil }
+        guard needs[index], let gradient = try pair.0?.widened() else { return nil }
         guard gradient.shape == pair.1, gradient.dtype == .float32 else {
           throw VQError.shape(
             name, [gradient.shape, pair.1],
@@ -95,13 +95,13 @@ public func vq_tensor_checkpoint(
       let given = result.map(taken)
       guard isDone else { throw VQError.host(name) }
       guard let given else { throw VQError.misuse(name, "the function gave no tensor") }
-      return given
+      return try given.widened()
     }
   }
 }
 
 /// The tensor of a handle that the host gives away.
-private func taken(_ handle: OpaquePointer) -> Tensor {
+private func taken(_ handle: OpaquePointer) -> StoredTensor {
   _ = vq_atomic_add(liveHandles, -1)
-  return Unmanaged<Tensor>.fromOpaque(UnsafeRawPointer(handle)).takeRetainedValue()
+  return Unmanaged<StoredTensor>.fromOpaque(UnsafeRawPointer(handle)).takeRetainedValue()
 }

@@ -57,9 +57,10 @@ public func vq_tensor_batch_norm(
 ) -> vq_status {
   produce(out) {
     try tensor(x).batchNorm(
-      scale: tensor(scale), shift: tensor(shift), runningMean: tensor(runningMean),
-      runningVariance: tensor(runningVariance), training: training, momentum: momentum,
-      epsilon: epsilon)
+      scale: tensor(scale), shift: tensor(shift),
+      runningMean: owned(runningMean, "batch_norm"),
+      runningVariance: owned(runningVariance, "batch_norm"), training: training,
+      momentum: momentum, epsilon: epsilon)
   }
 }
 

@@ -4,7 +4,7 @@ import VQTensor
 
 @_cdecl("vq_tensor_astype") @implementation
 public func vq_tensor_astype(_ x: Handle!, _ type: Int32, _ out: Out!) -> vq_status {
-  produce(out) { try tensor(x).converted(to: dtype(type)) }
+  produce(out) { try stored(x).stored(as: dtype(type)) }
 }
 
 @_cdecl("vq_tensor_compare") @implementation

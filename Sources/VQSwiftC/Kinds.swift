@@ -12,8 +12,7 @@ private let moduleKinds: [ModuleKind] =
     Linear.kind, Conv1d.kind, Conv2d.kind, ConvTranspose1d.kind, ConvTranspose2d.kind,
     BatchNorm.kind, LayerNorm.kind, RMSNorm.kind, GroupNorm.kind, Embedding.kind,
     ReLU.kind, GELU.kind, SiLU.kind, Tanh.kind, Sigmoid.kind, Identity.kind, Flatten.kind,
-    Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, UpsampleNearest2d.kind, Sequential.kind,
-    Residual.kind,
+    Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, Upsample.kind, Sequential.kind, Residual.kind,
     // Networks
     SQVAEEncoderOptions.kind, SQVAEOptions.decoder, ResNet50.kind,
     ResNet18Front.kind, ResNet18Back.kind,

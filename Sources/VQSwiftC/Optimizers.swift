@@ -31,7 +31,8 @@ public func vq_optimizer_add_group(
   enter(handle, "add_group") {
     try $0.add(
       ParameterGroup(
-        tensors(parameters, count), learningRate: learningRate, weightDecay: weightDecay))
+        owned(parameters, count, "add_group"), learningRate: learningRate,
+        weightDecay: weightDecay))
   }
 }
 
@@ -43,8 +44,8 @@ public func vq_optimizer_add_group_with_betas(
   enter(handle, "add_group") {
     try $0.add(
       ParameterGroup(
-        tensors(parameters, count), learningRate: learningRate, weightDecay: weightDecay,
-        betas: (firstBeta, secondBeta)))
+        owned(parameters, count, "add_group"), learningRate: learningRate,
+        weightDecay: weightDecay, betas: (firstBeta, secondBeta)))
   }
 }
 
@@ -87,7 +88,8 @@ public func vq_clip_grad_norm(
   _ parameters: Handles!, _ count: Int64, _ maximum: Float, _ norm: UnsafeMutablePointer<Float>!
 ) -> vq_status {
   catching {
-    let before = try clipGradientNorm(tensors(parameters, count), maximum: maximum)
+    let before = try clipGradientNorm(
+      owned(parameters, count, "clip_grad_norm"), maximum: maximum)
     norm?.pointee = before
   }
 }
@@ -96,7 +98,9 @@ public func vq_clip_grad_norm(
 public func vq_clip_grad_value(
   _ parameters: Handles!, _ count: Int64, _ maximum: Float
 ) -> vq_status {
-  catching { try clipGradientValue(tensors(parameters, count), maximum: maximum) }
+  catching {
+    try clipGradientValue(owned(parameters, count, "clip_grad_value"), maximum: maximum)
+  }
 }
 
 @_cdecl("vq_schedule_factor") @implementation

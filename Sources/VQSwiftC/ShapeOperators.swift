@@ -27,7 +27,7 @@ public func vq_tensor_slice(
   _ x: Handle!, _ axis: Int64, _ from: Int64, _ to: Int64, _ step: Int64, _ out: Out!
 ) -> vq_status {
   produce(out) {
-    try tensor(x).slice(axis: Int(axis), from: Int(from), to: Int(to), step: Int(step))
+    try stored(x).widenedSlice(axis: Int(axis), from: Int(from), to: Int(to), step: Int(step))
   }
 }
 

@@ -3,7 +3,7 @@ import VQTensor
 
 func dtype(_ code: Int32) throws -> DType {
   guard let dtype = DType(rawValue: code) else {
-    throw VQError.value("tensor", "dtype", "\(code)", "it must be VQ_FLOAT32, VQ_INT32 or VQ_BOOL")
+    throw VQError.value("tensor", "dtype", "\(code)", "it must be a VQ_* of an element type")
   }
   return dtype
 }
@@ -13,10 +13,10 @@ public func vq_tensor_create(
   _ type: Int32, _ shape: Sizes!, _ rank: Int64, _ data: UnsafeRawPointer!, _ out: Out!
 ) -> vq_status {
   produce(out) {
-    let made = try Tensor.uninitialized(try dtype(type), try sizes(shape, rank))
+    let made = try StoredTensor.uninitialized(anyOf: try dtype(type), try sizes(shape, rank))
     guard data != nil || made.count == 0 else { throw VQError.misuse("tensor", "data is NULL") }
-    if made.count > 0 { made.bytes.copyMemory(from: data, byteCount: made.count * 4) }
-    if made.dtype == .bool {
+    if made.count > 0 { made.bytes.copyMemory(from: data, byteCount: made.byteCount) }
+    if let made = made as? Tensor, made.dtype == .bool {
       made.mutateCodes { for i in 0..<made.count where $0[i] != 0 { $0[i] = 1 } }
     }
     return made
@@ -64,22 +64,22 @@ private final class BorrowedBuffer {
 }
 
 @_cdecl("vq_tensor_release") @implementation
-public func vq_tensor_release(_ handle: Handle!) { release(handle, as: Tensor.self) }
+public func vq_tensor_release(_ handle: Handle!) { release(handle, as: StoredTensor.self) }
 
 @_cdecl("vq_tensor_dtype") @implementation
 public func vq_tensor_dtype(_ handle: Handle!) -> Int32 {
-  (try? tensor(handle))?.dtype.rawValue ?? -1
+  (try? stored(handle))?.dtype.rawValue ?? -1
 }
 
 @_cdecl("vq_tensor_rank") @implementation
 public func vq_tensor_rank(_ handle: Handle!) -> Int64 {
-  Int64((try? tensor(handle))?.rank ?? -1)
+  Int64((try? stored(handle))?.rank ?? -1)
 }
 
 @_cdecl("vq_tensor_shape") @implementation
 public func vq_tensor_shape(_ handle: Handle!, _ shape: UnsafeMutablePointer<Int64>!) {
   guard let shape else { return }
-  for (axis, size) in ((try? tensor(handle))?.shape ?? []).enumerated() {
+  for (axis, size) in ((try? stored(handle))?.shape ?? []).enumerated() {
     shape[axis] = Int64(size)
   }
 }
@@ -89,36 +89,36 @@ public func vq_tensor_copy_out(
   _ handle: Handle!, _ data: UnsafeMutableRawPointer!, _ capacity: Int64
 ) -> vq_status {
   catching {
-    let source = try tensor(handle)
-    guard capacity >= source.count * 4 else {
+    let source = try stored(handle)
+    guard capacity >= source.byteCount else {
       throw VQError.value(
-        "copy_out", "capacity", "\(capacity)", "\(source.count * 4) bytes are required")
+        "copy_out", "capacity", "\(capacity)", "\(source.byteCount) bytes are required")
     }
     guard data != nil || source.count == 0 else {
       throw VQError.misuse("copy_out", "data is NULL")
     }
-    if source.count > 0 { data.copyMemory(from: source.bytes, byteCount: source.count * 4) }
+    if source.count > 0 { data.copyMemory(from: source.bytes, byteCount: source.byteCount) }
   }
 }
 
 @_cdecl("vq_tensor_assign") @implementation
 public func vq_tensor_assign(_ handle: Handle!, _ source: Handle!) -> vq_status {
-  catching { try tensor(handle).give(try tensor(source)) }
+  catching { try owned(handle, "assign").give(try tensor(source)) }
 }
 
 @_cdecl("vq_tensor_is_written") @implementation
 public func vq_tensor_is_written(_ handle: Handle!) -> Bool {
-  (try? tensor(handle))?.isWritten ?? false
+  (try? stored(handle))?.isWritten ?? false
 }
 
 @_cdecl("vq_tensor_requires_grad") @implementation
 public func vq_tensor_requires_grad(_ handle: Handle!) -> Bool {
-  (try? tensor(handle))?.requiresGrad ?? false
+  (try? stored(handle))?.requiresGrad ?? false
 }
 
 @_cdecl("vq_tensor_is_leaf") @implementation
 public func vq_tensor_is_leaf(_ handle: Handle!) -> Bool {
-  (try? tensor(handle))?.leaf != nil
+  (try? stored(handle) as? Tensor)?.leaf != nil
 }
 
 @_cdecl("vq_tensor_requiring_grad") @implementation
@@ -127,25 +127,25 @@ public func vq_tensor_requiring_grad(_ handle: Handle!, _ role: Int32, _ out: Ou
     guard let role = ParameterRole(rawValue: role) else {
       throw VQError.value("requires_grad", "role", "\(role)", "it must be a VQ_ROLE_*")
     }
-    return try tensor(handle).requiringGrad(role)
+    return try owned(handle, "requires_grad").requiringGrad(role)
   }
 }
 
 @_cdecl("vq_tensor_set_requires_grad") @implementation
 public func vq_tensor_set_requires_grad(_ handle: Handle!, _ requiresGrad: Bool) -> vq_status {
-  catching { try tensor(handle).setRequiresGrad(requiresGrad) }
+  catching { try owned(handle, "requires_grad").setRequiresGrad(requiresGrad) }
 }
 
 @_cdecl("vq_tensor_detach") @implementation
 public func vq_tensor_detach(_ handle: Handle!, _ out: Out!) -> vq_status {
-  produce(out) { try tensor(handle).detached() }
+  produce(out) { try stored(handle).detached() }
 }
 
 @_cdecl("vq_tensor_grad") @implementation
 public func vq_tensor_grad(_ handle: Handle!, _ out: Out!) -> vq_status {
   out?.pointee = nil
   return catching {
-    if let gradient = try tensor(handle).grad {
+    if let gradient = (try stored(handle) as? Tensor)?.grad {
       try target(out).pointee = VQSwiftC.handle(gradient)
     }
   }
@@ -153,7 +153,7 @@ public func vq_tensor_grad(_ handle: Handle!, _ out: Out!) -> vq_status {
 
 @_cdecl("vq_tensor_set_grad") @implementation
 public func vq_tensor_set_grad(_ handle: Handle!, _ gradient: Handle!) -> vq_status {
-  catching { try tensor(handle).replaceGradient(try optionalTensor(gradient)) }
+  catching { try owned(handle, "grad").replaceGradient(try optionalTensor(gradient)) }
 }
 
 @_cdecl("vq_tensor_backward") @implementation
@@ -170,7 +170,7 @@ public func vq_tensor_gradients(
 ) -> vq_status {
   produce(out) {
     let gradients = try tensor(handle).gradients(
-      of: tensors(inputs, count), optionalTensor(gradient), retainGraph: retainGraph)
+      of: owned(inputs, count, "gradients"), optionalTensor(gradient), retainGraph: retainGraph)
     return NamedList(gradients.enumerated().map { (name: "\($0)", tensor: $1) })
   }
 }

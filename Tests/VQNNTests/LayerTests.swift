@@ -142,7 +142,7 @@ import VQTesting
     #expect(try Flatten()(.zeros([0, 2, 3])).shape == [0, 6])
     #expect(try MaxPool2d(kernel: (2, 3))(x).shape == [2, 2, 2, 3])
     #expect(try AveragePool2d(kernel: (2, 2), stride: (1, 1))(x).shape == [2, 3, 5, 3])
-    #expect(try UpsampleNearest2d(scale: (2, 1))(x).shape == [2, 8, 6, 3])
+    #expect(try Upsample(scaleFactor: [1.5])(x).shape == [2, 6, 9, 3])
     #expect(
       errorText { _ = try Flatten()(.zeros([3])) } == "[flatten] shape [3]: an axis 1 is required")
   }

@@ -15,6 +15,7 @@ import vqswift as vq
 from bad_input import (
     data,
     estimators,
+    further_layers,
     layers,
     learned_quantizers,
     metrics,
@@ -41,6 +42,7 @@ GROUPS = {
     "gradient": tensors.GRADIENT,
     "sizes": tensors.SIZES,
     "layer": layers.LAYER,
+    "further layer": further_layers.FURTHER_LAYER,
     "quantizer": quantizers.QUANTIZER,
     "option": quantizer_options.OPTION,
     "call": quantizer_options.CALL,

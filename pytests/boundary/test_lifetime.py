@@ -39,6 +39,7 @@ KINDS: dict[str, Callable[[], object]] = {
     "layer norm": lambda: nn.LayerNorm(4),
     "embedding": lambda: nn.Embedding(4, 2),
     "pooling": lambda: (nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Upsample(2)),
+    "interpolation": lambda: nn.functional.interpolate(images(2, 5, 4, 3), 7, mode="bicubic"),
     "activations": lambda: (nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Tanh(), nn.Sigmoid(), nn.Flatten()),
     "sequential": small_network,
     "residual": lambda: nn.Residual(small_network()),

@@ -26,7 +26,7 @@ KINDS: dict[str, Any] = {
     "dropout": vq.nn.Dropout,
     "max_pool2d": vq.nn.MaxPool2d,
     "average_pool2d": vq.nn.AvgPool2d,
-    "upsample_nearest2d": vq.nn.Upsample,
+    "interpolate": vq.nn.Upsample,
     "resnet50": vq.models.ResNet50,
     "vector_quant": vq.VectorQuant,
     "group_vector_quant": vq.GroupVectorQuant,

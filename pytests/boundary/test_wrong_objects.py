@@ -130,7 +130,10 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "draws": draws,
     "paths": lambda: folder(Path()).paths,
 }
-ACTIVATIONS = ("GLU", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax")
+ACTIVATIONS = (
+    *("GLU", "Hardshrink", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax", "Softmin"),
+    *("Softshrink", "Step", "Tanhshrink"),
+)
 INSTANCES: dict[str, Callable[[], Any]] = {
     "FunctionContext": lambda: vq.autograd.FunctionContext(()),
     "Hooks": layer,
@@ -142,6 +145,10 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "LSTMCell": lambda: vq.nn.LSTMCell(4, 4),
     "Snake": lambda: vq.nn.Snake(4),
     "Conv3d": lambda: vq.nn.Conv3d(4, 4, 2),
+    "ConvTranspose3d": lambda: vq.nn.ConvTranspose3d(4, 4, 2),
+    "Bilinear": lambda: vq.nn.Bilinear(4, 4, 4),
+    "ALiBi": vq.nn.ALiBi,
+    "Threshold": lambda: vq.nn.Threshold(0.5, 0.0),
     "MultiheadAttention": lambda: vq.nn.MultiheadAttention(4, 2),
     "TransformerEncoderLayer": encoder_layer,
     "TransformerDecoderLayer": decoder_layer,
@@ -155,6 +162,10 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "Unflatten": lambda: vq.nn.Unflatten(1, (2, 2)),
     "AdaptiveAvgPool1d": lambda: vq.nn.AdaptiveAvgPool1d(2),
     "AdaptiveAvgPool2d": lambda: vq.nn.AdaptiveAvgPool2d(2),
+    "AdaptiveMaxPool1d": lambda: vq.nn.AdaptiveMaxPool1d(2),
+    "AdaptiveMaxPool2d": lambda: vq.nn.AdaptiveMaxPool2d(2),
+    "MaxPool3d": lambda: vq.nn.MaxPool3d(2),
+    "AvgPool3d": lambda: vq.nn.AvgPool3d(2),
     "MaxPool1d": lambda: vq.nn.MaxPool1d(2),
     "AvgPool1d": lambda: vq.nn.AvgPool1d(2),
     "Dropout2d": lambda: vq.nn.Dropout2d(0.5),
@@ -313,7 +324,7 @@ CASES = [
     for owner, name, function in members()
     for parameter in parameters(function)
     if (name, parameter.name) not in FREE
-    and parameter.annotation not in ("Any", "object")
+    and parameter.annotation not in ("Any", "object", "P.args", "P.kwargs")
     and "made" not in inspect.signature(function).parameters
 ]
 

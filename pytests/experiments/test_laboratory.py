@@ -25,8 +25,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> laboratory.Settings:
     """A quarter of the paper's rates: the error is first order in them, the yardstick is not."""
     return laboratory.Settings(
         rate=0.25,
-        epochs=3,
-        steps_per_epoch=100,
+        epochs=2,
+        steps_per_epoch=75,
         batch_size=32,
         seeds=(0, 1),
         images=500,
@@ -59,7 +59,7 @@ def test_controls_stay_apart(rows: dict[str, laboratory.TrialRow], control: str)
 def test_twins_have_equal_accuracies(rows: dict[str, laboratory.TrialRow]) -> None:
     for name in ("default", "Adam"):
         assert abs(rows[name].accuracy - rows[name].twin_accuracy) <= 0.003
-        assert rows[name].accuracy > 0.5
+        assert rows[name].accuracy > 0.3
         assert rows[name].change_agreement > 0.999
         assert rows[name].compressed_change_agreement >= rows[name].change_agreement
 

@@ -249,3 +249,84 @@ def test_parameters_take_what_float32_holds(dtype: str) -> None:
     weight = np.array([[0, 1], [1, 0]]).astype(dtype)
     layer.load_state_dict({"weight": weight, "bias": np.zeros(2)})
     np.testing.assert_array_equal(layer.state_dict()["weight"], weight.astype(np.float32))
+
+
+# Halves
+
+
+HALVES = {"F16": "float16", "BF16": "bfloat16"}
+
+
+def entries_of(path: Path) -> dict[str, dict[str, object]]:
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    found: dict[str, dict[str, object]] = json.loads(content[8 : 8 + size])
+    return found
+
+
+@pytest.mark.parametrize("stored", HALVES)
+def test_halves_are_written_as_they_are(tmp_path: Path, stored: str) -> None:
+    values = np.random.default_rng(2).standard_normal((3, 5)).astype(np.float32)
+    half = vq.Tensor(values, dtype=HALVES[stored])
+    vq.save(tmp_path / "x", {"a": half, "b": half[:0].astype(HALVES[stored]), "c": values})
+    entries = entries_of(tmp_path / "x")
+    assert [entries[name]["dtype"] for name in "abc"] == [stored, stored, "F32"]
+    assert (tmp_path / "x").stat().st_size % 2 == 0
+    found = vq.load(tmp_path / "x")[0]
+    np.testing.assert_array_equal(found["a"], half.astype(np.float32).numpy())
+    np.testing.assert_array_equal(found["c"], values)
+    assert found["b"].shape == (0, 5)
+
+
+def test_numpy_halves_stay_halves(tmp_path: Path) -> None:
+    array = np.array([[0.1, 2.0, np.nan]], np.float16)
+    vq.save(tmp_path / "x", {"a": array, "b": [np.float16(3)]})
+    assert [e["dtype"] for e in entries_of(tmp_path / "x").values()] == ["F16", "F16"]
+    np.testing.assert_array_equal(vq.load(tmp_path / "x")[0]["a"], array.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [*HALVES.values(), "float32"])
+def test_a_state_in_half_the_bytes(tmp_path: Path, dtype: str) -> None:
+    layer = nn.Sequential(nn.Linear(40, 50), nn.BatchNorm(50))
+    state = layer.state_dict()
+    vq.save(tmp_path / "half", state, dtype=dtype)
+    vq.save(tmp_path / "whole", state)
+    found = vq.load(tmp_path / "half")[0]
+    for name, value in state.items():
+        expected = value
+        if value.dtype == np.float32:
+            expected = vq.Tensor(value, dtype=dtype).astype(np.float32).numpy()
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], expected)
+    layer.load_state_dict(found)
+    halves = (tmp_path / "half").stat().st_size / (tmp_path / "whole").stat().st_size
+    assert halves < 0.6 if dtype != "float32" else halves == 1
+
+
+def test_a_half_that_would_be_infinite_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    values = np.array([1.0, np.inf, 65520.0], np.float32)
+    with pytest.raises(ValueError, match=r"\[save\] w holds 65520\.0, which float16 does not"):
+        vq.save(path, {"w": values}, dtype=np.float16)
+    assert not path.exists()
+    vq.save(path, {"w": values}, dtype=vq.bfloat16)
+    np.testing.assert_array_equal(vq.load(path)[0]["w"], [1, np.inf, 65536])
+
+
+def test_halves_load_into_parameters(tmp_path: Path) -> None:
+    layer = nn.Linear(3, 2)
+    half = {name: vq.Tensor(v, dtype="bfloat16") for name, v in layer.state_dict().items()}
+    layer.load_state_dict(half)
+    for name, value in layer.state_dict().items():
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, half[name].numpy())
+
+
+def test_halves_of_the_safetensors_package(tmp_path: Path) -> None:
+    package = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
+    torch = pytest.importorskip("torch")
+    values = np.random.default_rng(3).standard_normal((4, 3)).astype(np.float32)
+    vq.save(tmp_path / "x", {n: vq.Tensor(values, dtype=n) for n in HALVES.values()})
+    for name, found in package.load_file(tmp_path / "x").items():
+        expected = torch.from_numpy(values).to(getattr(torch, name))
+        assert found.dtype == expected.dtype and torch.equal(found, expected)

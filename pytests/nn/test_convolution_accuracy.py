@@ -105,7 +105,7 @@ def test_taps_that_corners_do_not_see(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("channels, out", [(32, 64), (16, 16), (5, 9), (7, 33)])
+@pytest.mark.parametrize("channels, out", [(32, 64), (40, 33), (16, 16), (5, 9), (7, 33)])
 def test_what_is_not_finite_stays_where_it_is_seen(
     rng: np.random.Generator, value: float, channels: int, out: int
 ) -> None:

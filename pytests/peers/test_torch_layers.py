@@ -79,6 +79,12 @@ ACTIVATIONS = [
     ("Softmax", (-1,)),
     ("LogSoftmax", (1,)),
     ("GLU", (-1,)),
+    ("GLU", (1,)),
+    ("Softmin", (1,)),
+    ("Hardshrink", (0.7,)),
+    ("Softshrink", (0.7,)),
+    ("Tanhshrink", ()),
+    ("Threshold", (0.3, -1.5)),
 ]
 
 
@@ -118,6 +124,14 @@ LAYERS: dict[str, tuple[nn.Module, Callable[[Any], Any], tuple[int, ...]]] = {
     "adaptive 1d": (nn.AdaptiveAvgPool1d(3), like(tnn.AdaptiveAvgPool1d(3)), (2, 7, 5)),
     "max 1d": (nn.MaxPool1d(3, 2, 1), like(tnn.MaxPool1d(3, 2, 1)), (2, 9, 5)),
     "average 1d": (nn.AvgPool1d(3, 2, 1), like(tnn.AvgPool1d(3, 2, 1)), (2, 9, 5)),
+    "adaptive max": (nn.AdaptiveMaxPool2d((3, 4)), like(tnn.AdaptiveMaxPool2d((3, 4))), IMAGE),
+    "adaptive max 1d": (nn.AdaptiveMaxPool1d(3), like(tnn.AdaptiveMaxPool1d(3)), (2, 7, 5)),
+    "max 3d": (
+        nn.MaxPool3d((2, 3, 2), (1, 2, 2), (1, 1, 0)),
+        like(tnn.MaxPool3d((2, 3, 2), (1, 2, 2), (1, 1, 0))),
+        (2, 5, 6, 7, 3),
+    ),
+    "average 3d": (nn.AvgPool3d(3, 2, 1), like(tnn.AvgPool3d(3, 2, 1)), (2, 5, 6, 7, 3)),
     "unflatten": (nn.Unflatten(1, (2, 2)), tnn.Unflatten(1, (2, 2)), IMAGE),
 }
 
@@ -126,6 +140,26 @@ LAYERS: dict[str, tuple[nn.Module, Callable[[Any], Any], tuple[int, ...]]] = {
 def test_layers(name: str) -> None:
     own, theirs, shape = LAYERS[name]
     agree(own, theirs, [shape])
+
+
+def test_bilinear() -> None:
+    agree(functional.bilinear, tf.bilinear, [(2, 6, 3), (2, 6, 4), (5, 3, 4), (5,)])
+    ours, theirs = nn.Bilinear(3, 4, 5), tnn.Bilinear(3, 4, 5)
+    ours.load_state_dict({n: v.numpy() for n, v in theirs.state_dict().items()})
+    agree(ours, theirs, [(6, 3), (6, 4)])
+
+
+def test_equal_maxima_give_their_gradient_to_torchs() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (2, 5, 6, 7, 2)).astype(np.float32)
+    for own, theirs, given in (
+        (nn.MaxPool3d(3, 2, 1), tnn.MaxPool3d(3, 2, 1), x),
+        (nn.AdaptiveMaxPool2d((3, 4)), tnn.AdaptiveMaxPool2d((3, 4)), x[:, 0]),
+    ):
+        ours, torchs = vq.Tensor(given, requires_grad=True), torch.tensor(given, requires_grad=True)
+        own(ours).sum().backward()
+        theirs(first(torchs)).sum().backward()
+        assert ours.grad is not None
+        np.testing.assert_array_equal(ours.grad.numpy(), torchs.grad.numpy())
 
 
 LABELS = np.array([0, 4, 2, -1, 1, 3], np.int32)

@@ -64,6 +64,12 @@ CONVOLUTIONS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("Conv3d", (8, 4, 2), {"padding": "same"}),
     ("ConvTranspose1d", (8, 12, 4), {"stride": 2, "padding": 1, "groups": 2}),
     ("ConvTranspose1d", (8, 12, 4), {"stride": 3, "output_padding": 2, "dilation": 2}),
+    ("ConvTranspose3d", (8, 12, (2, 4, 3)), {"stride": (1, 2, 3), "padding": (1, 1, 0)}),
+    (
+        "ConvTranspose3d",
+        (8, 4, (3, 2, 1)),
+        {"stride": (3, 2, 1), "output_padding": (2, 1, 0), "groups": 2, "dilation": (2, 1, 1)},
+    ),
     ("ConvTranspose2d", (8, 12, 3), {"stride": (2, 1), "dilation": (1, 2), "groups": 4}),
 ]
 

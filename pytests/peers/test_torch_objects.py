@@ -42,6 +42,16 @@ def test_a_torch_tensor_that_requires_a_gradient_is_named() -> None:
             call()
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_halves_are_torchs(name: str) -> None:
+    bits = np.random.default_rng(0).integers(0, 1 << 32, 1 << 20, dtype=np.uint32)
+    values = np.concatenate([bits.view(np.float32), np.arange(1 << 16, dtype=np.float32)])
+    theirs = torch.from_numpy(values).to(getattr(torch, name))
+    ours = vq.Tensor(values).astype(theirs.dtype)
+    assert str(theirs.dtype) == f"torch.{ours.dtype}"
+    np.testing.assert_array_equal(ours.astype(np.float32).numpy(), theirs.float().numpy())
+
+
 def test_files_of_torch_tensors(tmp_path: Path) -> None:
     kinds = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
     kinds += ["int64", "int32", "int16", "int8", "uint8", "bool"]

@@ -17,6 +17,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"num_layers": 2, "bidirectional": True},
     {"num_layers": 3, "bias": False, "batch_first": True},
     {"batch_first": True, "bidirectional": True},
+    {"proj_size": 4},
+    {"num_layers": 2, "bidirectional": True, "proj_size": 3, "bias": False},
 ]
 
 
@@ -37,9 +39,12 @@ def moved(layer: nn.Module, theirs: Any) -> None:
     theirs.load_state_dict({n: torch.tensor(v) for n, v in layer.state_dict().items()})
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("kind", ["RNN", "relu", "GRU", "LSTM"])
 def test_layers(kind: str, options: dict[str, Any]) -> None:
+    if "proj_size" in options and kind != "LSTM":
+        pytest.skip("an LSTM alone has projections")
     more = {"nonlinearity": "relu"} if kind == "relu" else {}
     name = "RNN" if kind == "relu" else kind
     layer = getattr(nn, name)(5, 7, **options, **more)
@@ -48,7 +53,8 @@ def test_layers(kind: str, options: dict[str, Any]) -> None:
     x = random((6, 3, 5), 0)
     samples = 6 if options.get("batch_first") else 3
     count = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
-    starts = [random((count, samples, 7), seed) for seed in (1, 2)][: 2 if kind == "LSTM" else 1]
+    sizes = (options.get("proj_size", 7), 7)[: 2 if kind == "LSTM" else 1]
+    starts = [random((count, samples, size), seed) for seed, size in enumerate(sizes, 1)]
     ours = [vq.Tensor(a, requires_grad=True) for a in (x, *starts)]
     torchs = [torch.tensor(a, requires_grad=True) for a in (x, *starts)]
     y, end = layer(ours[0], tuple(ours[1:]) if kind == "LSTM" else ours[1])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import vqswift as vq
 from vqswift import _core, nn
+from vqswift.nn import functional as F
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -169,6 +170,12 @@ LAYERS: list[tuple[nn.Module, Function]] = [
     (nn.Snake(4, 0.5), lambda x: x + np.sin(0.5 * x) ** 2 / 0.5),
     (nn.Softmax(), lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)),
     (nn.LogSoftmax(0), lambda x: x - np.log(np.exp(x).sum(axis=0))),
+    (nn.Softmin(0), lambda x: np.exp(-x) / np.exp(-x).sum(axis=0)),
+    (nn.Hardshrink(0.75), lambda x: np.where(np.abs(x) > 0.75, x, 0)),
+    (nn.Softshrink(0.75), lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.75, 0)),
+    (nn.Tanhshrink(), lambda x: x - np.tanh(x)),
+    (nn.Threshold(0.25, -2.0), lambda x: np.where(x > 0.25, x, -2)),
+    (nn.Step(0.25), lambda x: np.where(x > 0.25, 1, 0)),
     (nn.GLU(), lambda x: x[..., :2] / (1 + np.exp(-x[..., 2:]))),
 ]
 
@@ -180,6 +187,23 @@ def test_layers(layer: nn.Module, function: Function) -> None:
     x = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32) * 3
     np.testing.assert_allclose(layer(x).numpy(), function(x.astype(float)), rtol=1e-5, atol=1e-6)
     assert repr(layer).startswith(type(layer).__name__)
+
+
+def test_thresholds_belong_to_what_is_below() -> None:
+    x = vq.Tensor([-0.5, 0.5, 0.75, np.nan, np.inf], requires_grad=True)
+    nan, inf = np.nan, np.inf
+    for y, expected, slopes in (
+        (F.hardshrink(x), [0, 0, 0.75, nan, inf], [0, 0, 1, 1, 1]),
+        (F.softshrink(x), [0, 0, 0.25, nan, inf], [0, 0, 1, 1, 1]),
+        (F.threshold(x, 0.5, 3.0), [3, 3, 0.75, nan, inf], [0, 0, 1, 1, 1]),
+    ):
+        np.testing.assert_array_equal(y.numpy(), np.float32(expected))
+        x.grad = None
+        y.sum().backward()
+        assert x.grad is not None
+        np.testing.assert_array_equal(x.grad.numpy(), slopes)
+    assert F.step(x, 0.5).numpy().tolist() == [0, 0, 1, 0, 1]
+    assert not F.step(x, 0.5).requires_grad
 
 
 def test_parameters_of_activations_are_trained_by_channel() -> None:

@@ -104,6 +104,7 @@ CHAINS: dict[str, tuple[np.ndarray, Step]] = {
     "max_pool2d": (IMAGE, lambda x: F.max_pool2d(x, 1)),
     "avg_pool2d": (IMAGE, lambda x: F.avg_pool2d(x, 1)),
     "upsample_nearest2d": (IMAGE, lambda x: F.upsample_nearest2d(x, 1)),
+    "interpolate": (IMAGE, lambda x: F.interpolate(x, 2, mode="bicubic")[:, :1, :1]),
     "batch_norm": (
         ROW.reshape(2, 1),
         lambda x: F.batch_norm(x, ONE, ONE, vq.Tensor([0.0]), vq.Tensor([1.0]), True),

@@ -191,7 +191,8 @@ bool take_array(
   static const struct {
     const char *name, *formats;
     Py_ssize_t size;
-  } kinds[] = {{"float32", "f", 4}, {"int32", "il", 4}, {"float64", "d", 8}, {"int64", "lq", 8}};
+  } kinds[] = {{"float32", "f", 4}, {"int32", "il", 4}, {"float64", "d", 8}, {"int64", "lq", 8},
+      {"float16 or uint16", "eH", 2}};
   if (PyObject_GetBuffer(object, view, flags | PyBUF_FORMAT | PyBUF_ND | PyBUF_C_CONTIGUOUS) < 0) {
     view->obj = NULL;
     if (PyErr_ExceptionMatches(PyExc_BufferError) || PyErr_ExceptionMatches(PyExc_ValueError)) {

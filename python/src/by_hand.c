@@ -2,13 +2,23 @@
 
 #define AT(parameter) ((place){operation, parameter})
 
+/// What an array of a tensor's elements holds: int32 for bool, bits for halves.
+static element_kind elements_of(int32_t dtype) {
+  switch (dtype) {
+    case VQ_FLOAT32: return FLOAT32;
+    case VQ_FLOAT16:
+    case VQ_BFLOAT16: return HALF;
+    default: return INT32;
+  }
+}
+
 static PyObject *tensor_create(PyObject *self, PyObject *const *args, Py_ssize_t given) {
   static const char operation[] = "tensor";
   int32_t dtype;
   Py_buffer view = {0};
   vq_tensor *out;
   if (!takes(operation, given, 2) || !take_int32(args[1], AT("dtype"), &dtype)) return NULL;
-  element_kind kind = dtype == VQ_FLOAT32 ? FLOAT32 : INT32;
+  element_kind kind = elements_of(dtype);
   PyObject *result = NULL;
   if (!take_array(args[0], AT("array"), kind, -1, 0, &view)) goto end;
   if (view.ndim > MAX_RANK) {
@@ -33,7 +43,7 @@ static PyObject *tensor_copy_out(PyObject *self, PyObject *const *args, Py_ssize
   if (!takes(operation, given, 2) ||
       !take_handle(args[0], AT("tensor"), TENSOR_HANDLE, false, &tensor))
     return NULL;
-  element_kind kind = vq_tensor_dtype(tensor) == VQ_FLOAT32 ? FLOAT32 : INT32;
+  element_kind kind = elements_of(vq_tensor_dtype(tensor));
   if (take_array(args[1], AT("array"), kind, -1, PyBUF_WRITABLE, &view)) {
     vq_status status;
     WITHOUT_GIL(status, vq_tensor_copy_out(tensor, view.buf, view.len));

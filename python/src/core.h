@@ -86,7 +86,7 @@ typedef struct {
 bool read_options(const char *kind, PyObject *dictionary, option_list *out);
 void clear_option_list(option_list *list);
 
-typedef enum { FLOAT32, INT32, FLOAT64, INT64 } element_kind;
+typedef enum { FLOAT32, INT32, FLOAT64, INT64, HALF } element_kind;
 /// A view of a contiguous array of that element type; of any number of axes where `axes` is -1.
 bool take_array(
     PyObject *object, place at, element_kind kind, int axes, int flags, Py_buffer *view);

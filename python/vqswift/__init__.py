@@ -2,7 +2,7 @@
 
 import importlib as _importlib
 import os as _os
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 # The core takes what it does not know for the best that the CPU runs; a typo is an error here.
 _sets = ("portable", "avx2", "avx512", "avx512bf16")
@@ -19,6 +19,7 @@ _loading.load_core()
 from . import autograd, models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
+from ._dtypes import bfloat16, float16, float32, int32  # noqa: E402
 from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402
     arange,
@@ -43,7 +44,7 @@ from ._tensor import Tensor  # noqa: E402
 from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import data, estimators, metrics, recipes, train
 
 # Read by the build too, from the text of this line.
@@ -53,13 +54,15 @@ __version__ = "0.1.0"
 _LAZY = frozenset({"data", "estimators", "metrics", "recipes", "train"})
 
 
-def __getattr__(name: str) -> object:
-    if name in _LAZY:
-        return _importlib.import_module(f".{name}", __name__)
-    return _renamed(name)
+# A checker is to know a misspelt name.
+if not _typing.TYPE_CHECKING:
 
+    def __getattr__(name: str) -> object:
+        if name in _LAZY:
+            return _importlib.import_module(f".{name}", __name__)
+        return _old_name(name)
 
-_renamed = _renames(__name__, {"GaussianQuant": "SQVAEQuant"})
+    _old_name = _renames(__name__, {"GaussianQuant": "SQVAEQuant"})
 
 
 def __dir__() -> list[str]:
@@ -71,14 +74,18 @@ __all__ = [
     "Tensor",
     "arange",
     "autograd",
+    "bfloat16",
     "concatenate",
     "data",
     "einsum",
     "enable_grad",
     "estimators",
+    "float16",
+    "float32",
     "full",
     "get_threads",
     "grad",
+    "int32",
     "libraries",
     "load",
     "manual_seed",

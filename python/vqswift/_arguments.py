@@ -17,6 +17,8 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
+from ._dtypes import BFloat16, as_dtype
+
 _T = TypeVar("_T")
 _PLAIN = (str, bytes, int, float, complex, type(None), type(...), list, tuple, dict)
 _Kind = tuple[Callable[[Any], bool], str]
@@ -108,10 +110,11 @@ def _is_pair(value: object) -> bool:
 
 
 def _is_dtype(value: object) -> bool:
-    if not isinstance(value, (type, str, np.dtype)):
+    named = isinstance(value, (type, str, np.dtype, BFloat16))
+    if not named and type(value).__module__ != "torch":
         return False
     try:
-        np.dtype(value)
+        as_dtype(value)
     except TypeError:
         return False
     return True

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
+from ._dtypes import BFLOAT16, DTYPES, FLOAT16, FLOAT32, DTypeLike, dtype_code
 from ._tensor import Tensor
 from ._warning import warn
 
@@ -21,15 +22,23 @@ def save(
     path: Path,
     tensors: Mapping[str, npt.ArrayLike],
     metadata: Mapping[str, str] | None = None,
+    *,
+    dtype: DTypeLike | None = None,
 ) -> None:
-    """Write named float32 and int32 arrays as safetensors.
+    """Write named arrays as safetensors: float32, int32, and float16 and bfloat16 as they are.
+
+    `dtype`, one of "float32", "float16" and "bfloat16", is that of all floating arrays in the file,
+    rounded to the nearest; ValueError for a number that would become infinite.
 
     The complete, synced file takes the place of the old one at once: an interrupted write leaves
     the old file, and of itself nothing that the next `save` to this path would not remove. A
     symbolic link is followed to the file that it stands for, and a file keeps its mode. OSError,
     as `open` raises it, for a path that cannot be written or is no regular file.
     """
-    pairs = [(_text("name", name), Tensor(value)._handle) for name, value in tensors.items()]
+    code = None if dtype is None else dtype_code(dtype)
+    if code not in (None, FLOAT32, FLOAT16, BFLOAT16):
+        raise TypeError(f"[save] dtype {dtype}: float32, float16 or bfloat16 is required")
+    pairs = [(_text("name", name), _stored(name, v, code)._handle) for name, v in tensors.items()]
     texts = [
         (_text("metadata", key), _text("metadata", value))
         for key, value in (metadata or {}).items()
@@ -50,6 +59,23 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     for name, reason in unread:
         warn(f"[load] {name} is left out: {reason}")
     return {name: Tensor._wrap(handle).numpy() for name, handle in pairs}, dict(metadata)
+
+
+def _stored(name: str, value: npt.ArrayLike, code: int | None) -> Tensor:
+    """`value` as it is written, floating elements in the type of `code`."""
+    if isinstance(value, Tensor):
+        tensor = value
+    else:
+        source = np.asanyarray(value)
+        tensor = Tensor(value, dtype=np.float16 if source.dtype == np.float16 else None)
+    if code is None or tensor.dtype.kind != "f":
+        return tensor
+    result = tensor.astype(DTYPES[code])
+    before, after = np.isfinite(tensor.numpy()), np.isfinite(result.numpy())
+    if (before & ~after).any():
+        beyond = tensor.numpy()[before & ~after].flat[0]
+        raise ValueError(f"[save] {name} holds {beyond}, which {result.dtype} does not")
+    return result
 
 
 def _text(what: str, text: str) -> str:

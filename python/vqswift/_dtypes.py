@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,30 +10,73 @@ import numpy.typing as npt
 from . import _core
 from ._arrays import as_array
 
+
+@final
+class BFloat16:
+    """The type of `vq.bfloat16`, the first half of a float32: an element type that NumPy has not.
+
+    It equals its name.
+    """
+
+    __slots__ = ()
+    name: str = "bfloat16"
+    kind: str = "f"
+    itemsize: int = 2
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloat16) or (isinstance(other, str) and other == self.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+DTypeLike = npt.DTypeLike | BFloat16
+
+float32: np.dtype[np.float32] = np.dtype(np.float32)
+float16: np.dtype[np.float16] = np.dtype(np.float16)
+int32: np.dtype[np.int32] = np.dtype(np.int32)
+bfloat16: BFloat16 = BFloat16()
+
 #: By their numbers in vqswift.h.
-DTYPES = (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_))
-FLOAT32 = 0
+DTYPES = (float32, int32, np.dtype(np.bool_), float16, bfloat16)
+FLOAT32, INT32, BOOL, FLOAT16, BFLOAT16 = range(5)
 
 
-def dtype_code(dtype: npt.DTypeLike) -> int:
+def as_dtype(dtype: Any) -> np.dtype[Any] | BFloat16:
+    """`np.dtype(dtype)`, or `bfloat16`; PyTorch's types are taken too."""
+    name = str(dtype).removeprefix("torch.")
+    if name == "bfloat16":
+        return bfloat16
+    found: np.dtype[Any] = np.dtype(name if type(dtype).__module__ == "torch" else dtype)
+    return bfloat16 if found.name == "bfloat16" else found
+
+
+def dtype_code(dtype: DTypeLike) -> int:
     """The number of a tensor's element type; Python's float and int are float32 and int32."""
     if dtype is float or dtype is int:
-        return 0 if dtype is float else 1
-    wanted = np.dtype(dtype)
-    if wanted not in DTYPES:
-        raise TypeError(f"[astype] dtype {wanted}: tensors are float32, int32 or bool")
-    return DTYPES.index(wanted)
+        return FLOAT32 if dtype is float else INT32
+    wanted = as_dtype(dtype)
+    for code, known in enumerate(DTYPES):
+        if known == wanted:
+            return code
+    raise TypeError(
+        f"[astype] dtype {wanted}: tensors are float32, int32 or bool, and stored as float16 or "
+        "bfloat16 too"
+    )
 
 
 def contiguous(array: Any) -> tuple[np.ndarray, int]:
     """`array` as C-contiguous float32 or int32, and the code of its dtype; bools as int32."""
     source = as_array("tensor", "the array", array)
     if source.dtype.kind == "f":
-        code = 0
+        code = FLOAT32
     elif source.dtype.kind == "b":
         return np.ascontiguousarray(source, dtype=np.int32).reshape(source.shape), dtype_code(bool)
     elif source.dtype.kind in "iu":
-        code = 1
+        code = INT32
         if source.size and source.dtype.itemsize >= 4 and source.dtype != np.int32:
             low, high = int(source.min()), int(source.max())
             if low < -(1 << 31) or high >= 1 << 31:
@@ -43,7 +86,7 @@ def contiguous(array: Any) -> tuple[np.ndarray, int]:
             f"[tensor] dtype {source.dtype}: real numbers are required, "
             "floating (kept as float32), integer (kept as int32) or bool"
         )
-    made = np.require(source, DTYPES[code], ["C_CONTIGUOUS", "ALIGNED"])
+    made = np.require(source, float32 if code == FLOAT32 else int32, ["C_CONTIGUOUS", "ALIGNED"])
     return made.reshape(source.shape), code
 
 

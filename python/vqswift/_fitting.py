@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import first_rounded
+from ._dtypes import BFloat16
 from ._warning import warn
 
 # What averaging equal integers in float32 may leave, relative to them.
@@ -14,7 +15,7 @@ _AVERAGED = 1e-6
 
 
 def fitted(
-    operation: str, name: str, value: Any, dtype: np.dtype, shape: tuple[int, ...]
+    operation: str, name: str, value: Any, dtype: np.dtype | BFloat16, shape: tuple[int, ...]
 ) -> np.ndarray:
     """`value` as an array of `dtype`, float32 or int32, and of `shape`.
 
@@ -32,7 +33,8 @@ def fitted(
     small_float = given.dtype.kind == "V" and np.can_cast(given.dtype, np.float32)
     if given.dtype.kind not in "fiub" and not small_float:
         raise TypeError(f"[{operation}] {name}: dtype {given.dtype} does not fit {dtype}")
-    return (_floats if dtype.kind == "f" else _integers)(operation, name, given, dtype)
+    wanted = np.dtype(str(dtype))
+    return (_floats if wanted.kind == "f" else _integers)(operation, name, given, wanted)
 
 
 def _floats(operation: str, name: str, given: np.ndarray, dtype: np.dtype) -> np.ndarray:

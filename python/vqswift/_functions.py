@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
-from ._dtypes import DTYPES, dtype_code
+from ._dtypes import DTYPES, BFloat16, DTypeLike, dtype_code
 from ._tensor import Tensor, _operand, as_tensor
 
 
@@ -55,22 +55,26 @@ def where(
 
 
 @checked
-def zeros(shape: Sequence[int] | int, dtype: npt.DTypeLike = np.float32) -> Tensor:
-    """A tensor of zeros, float32, int32 or bool."""
-    return Tensor(np.zeros(shape, DTYPES[dtype_code(dtype)]))
+def zeros(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
+    """A tensor of zeros, of any element type."""
+    return full(shape, 0, dtype)
 
 
 @checked
-def ones(shape: Sequence[int] | int, dtype: npt.DTypeLike = np.float32) -> Tensor:
-    """A tensor of ones, float32, int32 or bool."""
-    return Tensor(np.ones(shape, DTYPES[dtype_code(dtype)]))
+def ones(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
+    """A tensor of ones, of any element type."""
+    return full(shape, 1, dtype)
 
 
 @checked
-def full(shape: Sequence[int] | int, value: float, dtype: npt.DTypeLike | None = None) -> Tensor:
+def full(shape: Sequence[int] | int, value: float, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of one value, of its kind where no `dtype` is given."""
     array = np.full(shape, value)
-    return Tensor(array if dtype is None else array.astype(DTYPES[dtype_code(dtype)]))
+    if dtype is None:
+        return Tensor(array)
+    wanted = DTYPES[dtype_code(dtype)]
+    held = np.float32 if isinstance(wanted, BFloat16) else wanted
+    return Tensor(array.astype(held), dtype=wanted)
 
 
 @checked

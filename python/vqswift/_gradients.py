@@ -6,10 +6,9 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import _core
 from ._arguments import checked, described, is_integer
+from ._dtypes import FLOAT32
 from ._functions import enable_grad
 from ._tensor import Tensor, as_tensor
 
@@ -91,11 +90,12 @@ def _map(value: Any, function: Callable[[Any], Tensor]) -> Any:
 def _fresh(value: Any, leaves: list[Tensor]) -> Tensor:
     """A leaf of its own over the elements of `value`."""
     tensor = as_tensor(value)
-    if tensor.dtype != np.float32:
+    if tensor._is_whole:
         raise TypeError(
             f"[value_and_grad] an argument is {described(value)}: only floats have gradients"
         )
-    leaves.append(Tensor._wrap(_core.tensor_requiring_grad(tensor._handle, 0)))
+    floats = _core.tensor_astype(tensor._handle, FLOAT32)
+    leaves.append(Tensor._wrap(_core.tensor_requiring_grad(floats, 0)))
     return leaves[-1]
 
 
@@ -110,7 +110,7 @@ def _first(result: Any, has_aux: bool) -> Any:
 
 def loss_of(value: Any) -> Tensor:
     """`value`, which must be a float32 tensor of one element."""
-    if not isinstance(value, Tensor) or value.dtype != np.float32 or value.size != 1:
+    if not isinstance(value, Tensor) or value._is_whole or value.size != 1:
         raise TypeError(
             f"[value_and_grad] the function gave {described(value)}: a float32 Tensor of one "
             "element is required"

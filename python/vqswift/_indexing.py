@@ -53,8 +53,15 @@ def indexed(handle: _core.TensorHandle, shape: tuple[int, ...], key: Any) -> _co
             handle = _core.tensor_slice(handle, axis, index, index + 1, 1)
             axis += 1
     result += shape[axis:]
-    handle = _core.tensor_reshape(handle, result)
-    return _at_arrays(handle, result, chosen, runs == 1) if chosen else handle
+    if not chosen:
+        return _core.tensor_reshape(handle, result)
+    return _at_arrays(_reshaped(handle, result), result, chosen, runs == 1)
+
+
+def _reshaped(handle: _core.TensorHandle, shape: Sequence[int]) -> _core.TensorHandle:
+    """The same tensor where it has the shape: rows are taken of halves as they are."""
+    same = _core.tensor_shape(handle) == tuple(shape)
+    return handle if same else _core.tensor_reshape(handle, shape)
 
 
 def _understood(key: Any) -> Any:
@@ -153,7 +160,7 @@ def _at_arrays(
     if not are_neighbors:
         handle = _core.tensor_permute(handle, [*axes, *others])
     joined = [shape[axis] for axis in others]
-    handle = _core.tensor_reshape(handle, [*joined[:first], count, *joined[first:]])
+    handle = _reshaped(handle, [*joined[:first], count, *joined[first:]])
     places = np.zeros(arrays[0].shape, np.int64)
     for size, positions in zip(sizes, arrays, strict=True):
         places = places * size + positions

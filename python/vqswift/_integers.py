@@ -20,7 +20,7 @@ def as_floats(operation: str, name: str, value: Tensor | npt.ArrayLike) -> Tenso
     ValueError names the first integer that it does not hold.
     """
     if isinstance(value, Tensor):
-        if value.dtype == np.float32:
+        if not value._is_whole:
             return value
         return Tensor(_exact(operation, name, value.numpy()))
     source = np.asanyarray(value)

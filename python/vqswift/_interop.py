@@ -42,7 +42,9 @@ class Interop:
 
     __slots__ = ()
     _compare: Callable[[Any, int], Tensor]
-    __hash__ = object.__hash__
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return apply_ufunc(ufunc, method, inputs, options)
@@ -88,8 +90,10 @@ class Interop:
         return bool(self.item())
 
     def __index__(self: Any) -> int:
-        if self.dtype == np.float32:
-            raise TypeError("[index] a float32 tensor is no index: an integer one is required")
+        if not self._is_whole:
+            raise TypeError(
+                f"[index] a {self.dtype} tensor is no index: an integer one is required"
+            )
         return int(self.item())
 
     def __contains__(self, value: object) -> bool:
@@ -108,6 +112,8 @@ class Interop:
     def __reduce__(self: Any) -> tuple[Any, ...]:
         if self.is_leaf and not self.requires_grad:
             return _frozen, (type(self), self.numpy())
+        if self.dtype.kind == "f" and self.dtype.itemsize == 2:
+            return type(self), (self.numpy(), False, self.dtype.name)
         return type(self), (self.numpy(), self.is_leaf)
 
     def _in_place(self: Any, result: Tensor) -> Tensor:

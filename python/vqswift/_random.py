@@ -26,6 +26,9 @@ class Generator:
     Equal for every thread count. `counter` says how much was drawn; setting it goes back or forth.
     """
 
+    seed: int
+    stream: int
+
     def __init__(self, seed: int = 0, stream: int = 0) -> None:
         self.seed = checked_word("generator", "seed", seed)
         self.stream = checked_word("generator", "stream", stream)

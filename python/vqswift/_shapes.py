@@ -149,6 +149,6 @@ class Shapes:
     def argmin(self: Any, axis: int = -1) -> Tensor:
         """int32 position of the first minimum along `axis`."""
         # The negative of an integer may not be one.
-        opposite = -self if self.dtype == np.float32 else ~self
+        opposite = ~self if self._is_whole else -self
         position: Tensor = opposite.argmax(axis)
         return position

@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from . import _core
 from ._arguments import checked
-from ._dtypes import DTYPES, FLOAT32, contiguous, dtype_code, whole_power
+from ._dtypes import (
+    BOOL,
+    DTYPES,
+    INT32,
+    BFloat16,
+    DTypeLike,
+    contiguous,
+    dtype_code,
+    whole_power,
+)
 from ._elements import Elements
 from ._indexing import indexed
 from ._interop import Interop
@@ -36,10 +45,14 @@ def as_pair(value: Pair) -> tuple[int, int]:
 class Tensor(Elements, Shapes, Selection, Scans, Interop):
     """An immutable array of float32, int32 or bool that records how it was computed.
 
-    `Tensor(array)` copies. Floating arrays become float32, integers int32, booleans bool; complex,
-    object and string arrays raise TypeError. Integers compute in int32, wrapping around, and `/`
-    gives float32; beside float32 they become float32, or raise ValueError where that would round.
-    NumPy's functions on tensors give tensors, on the tape, or raise TypeError.
+    `Tensor(array)` copies. Floating arrays become float32, integers int32, booleans bool, and then
+    what `dtype` says, as by `astype`; complex, object and string arrays raise TypeError. Integers
+    compute in int32, wrapping around, and `/` gives float32; beside float32 they become float32, or
+    raise ValueError where that would round. NumPy's functions on tensors give tensors, on the tape,
+    or raise TypeError.
+
+    float16 and bfloat16 are for storage, in half the bytes: whatever takes a float32 tensor takes
+    them as float32, without rounding, and gives float32. They collect no gradient of their own.
 
     With `requires_grad=True` it collects a gradient in `.grad` when `backward` of something that
     depends on it is called.
@@ -47,10 +60,17 @@ class Tensor(Elements, Shapes, Selection, Scans, Interop):
 
     __slots__ = ("_handle", "__weakref__")
 
-    def __init__(self, array: npt.ArrayLike | Tensor, requires_grad: bool = False) -> None:
+    def __init__(
+        self,
+        array: npt.ArrayLike | Tensor,
+        requires_grad: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         if isinstance(array, Tensor):
             array = array.numpy()
         self._handle = _core.tensor_create(*contiguous(array))
+        if dtype is not None:
+            self._handle = _core.tensor_astype(self._handle, dtype_code(dtype))
         if requires_grad:
             self._handle = _core.tensor_requiring_grad(self._handle, 0)
 
@@ -68,8 +88,8 @@ class Tensor(Elements, Shapes, Selection, Scans, Interop):
         return _core.tensor_shape(self._handle)
 
     @property
-    def dtype(self) -> np.dtype:
-        """float32, int32 or bool."""
+    def dtype(self) -> np.dtype[Any] | BFloat16:
+        """float32, int32, bool, float16 or `vq.bfloat16`, which is no NumPy type."""
         return DTYPES[_core.tensor_dtype(self._handle)]
 
     @property
@@ -82,9 +102,16 @@ class Tensor(Elements, Shapes, Selection, Scans, Interop):
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the elements take: two each in float16 and bfloat16, else four."""
+        return self.size * (4 if _core.tensor_dtype(self._handle) <= BOOL else 2)
+
     def numpy(self) -> np.ndarray:
-        """A copy as a NumPy array."""
+        """A copy as a NumPy array, float32 of bfloat16."""
         dtype = self.dtype
+        if isinstance(dtype, BFloat16):
+            return self.astype(np.float32).numpy()
         array = np.empty(self.shape, np.int32 if dtype == np.bool_ else dtype)
         _core.tensor_copy_out(self._handle, array)
         return array.astype(dtype, copy=False)
@@ -176,14 +203,22 @@ class Tensor(Elements, Shapes, Selection, Scans, Interop):
     def _beside(self, other: Any) -> _core.TensorHandle:
         """The handle of the other operand; a whole number beside integers is an int32."""
         whole = isinstance(other, (int, np.integer))
-        if whole and _core.tensor_dtype(self._handle) != FLOAT32:
+        if whole and self._is_whole:
             return _core.tensor_create(*contiguous(int(other)))
         return _operand(other)
 
-    def astype(self, dtype: npt.DTypeLike) -> Tensor:
-        """The elements as float32, int32 or bool, cut from the tape where the type changes.
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the elements are int32 or bool."""
+        return _core.tensor_dtype(self._handle) in (INT32, BOOL)
 
-        To int32 the fraction is dropped; ValueError for NaN and what int32 does not hold.
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """The elements as another type: float32, int32, bool, float16 or `vq.bfloat16`.
+
+        The last two round to the nearest, ties to even; float16 is infinite from 65520 on. Between
+        floating types gradients pass unchanged; otherwise the result is cut from the tape where
+        the type changes. To int32 the fraction is dropped; ValueError for NaN and what int32 does
+        not hold.
         """
         return Tensor._wrap(_core.tensor_astype(self._handle, dtype_code(dtype)))
 
@@ -251,7 +286,7 @@ class Tensor(Elements, Shapes, Selection, Scans, Interop):
     def __pow__(self, exponent: float) -> Tensor:
         if not isinstance(exponent, (int, float, np.integer, np.floating)):
             return NotImplemented
-        if self.dtype != np.float32:
+        if self._is_whole:
             return Tensor._wrap(whole_power(self._handle, exponent))
         if exponent == 2:
             return self.square()
@@ -353,7 +388,7 @@ def _axes(axis: Axes) -> Sequence[int] | None:
     return (int(axis),) if isinstance(axis, (int, np.integer)) else axis
 
 
-def _sizes(values: tuple[Any, ...]) -> Sequence[int]:
+def _sizes(values: tuple[Any, ...]) -> Any:
     alone = len(values) == 1 and not isinstance(values[0], (int, np.integer))
     return values[0] if alone else values
 

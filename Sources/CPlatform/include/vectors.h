@@ -58,6 +58,18 @@ VQ_INLINE vq_float16 vq_rounded_to_bfloat16(vq_float16 x) {
   return (vq_float16)((bits + 0x7FFF + odd) & (int)0xFFFF0000);
 }
 
+#ifdef __F16C__
+typedef VQ_VECTOR(short, 8) vq_short8;
+typedef VQ_VECTOR(unsigned short, 8) vq_ushort8;
+/// The bits of IEEE binary16, rounded to the nearest, ties to even.
+VQ_INLINE vq_ushort8 vq_narrowed_to_binary16(vq_float8 x) {
+  return (vq_ushort8)__builtin_ia32_vcvtps2ph256(x, 0);
+}
+VQ_INLINE vq_float8 vq_widened_from_binary16(vq_ushort8 bits) {
+  return (vq_float8)__builtin_ia32_vcvtph2ps256((vq_short8)bits);
+}
+#endif
+
 #ifdef __AVX512BF16__
 typedef __bf16 vq_bf16_32 __attribute__((__vector_size__(64)));
 /// `sum + a[2i] b[2i] + a[2i + 1] b[2i + 1]` of bfloat16 pairs, accumulated in float32.

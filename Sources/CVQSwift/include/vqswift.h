@@ -61,8 +61,9 @@ enum {
   VQ_ERROR_HOST = 9,         ///< a function that the caller gave failed
 };
 
-/// The elements of a bool are int32, 0 or 1.
-enum { VQ_FLOAT32 = 0, VQ_INT32 = 1, VQ_BOOL = 2 };
+/// The elements of a bool are int32, 0 or 1. Tensors of halves, two bytes an element, are stored:
+/// operators compute with the f32 tensor that they widen to, exactly, and give f32.
+enum { VQ_FLOAT32 = 0, VQ_INT32 = 1, VQ_BOOL = 2, VQ_FLOAT16 = 3, VQ_BFLOAT16 = 4 };
 
 /// What an optimizer knows of a parameter: codebooks never decay, biases and norms by option.
 enum { VQ_ROLE_WEIGHT = 0, VQ_ROLE_BIAS = 1, VQ_ROLE_NORM = 2, VQ_ROLE_CODEBOOK = 3 };
@@ -223,7 +224,8 @@ VQ_CHECKED vq_status vq_tensor_argsort(
 // Arithmetic of two integers is int32 and wraps around, but the quotient is f32; beside f32 an
 // integer becomes f32 where that is exact and is refused where it is not.
 
-/// Another element type; f32 loses its fraction as an integer, or is refused beyond int32.
+/// Another element type; f32 loses its fraction as an integer, or is refused beyond int32. Halves
+/// round to the nearest, ties to even, and pass gradients unchanged.
 VQ_CHECKED vq_status vq_tensor_astype(const vq_tensor *x, int32_t dtype, vq_tensor **out);
 typedef enum {
   VQ_EQUAL,
@@ -661,6 +663,7 @@ VQ_QUICK vq_status vq_schedule_factor(const char *kind, const vq_option *options
 
 /// Puts a complete, synced file in the place of `path`, bytes as the system has them. Links are
 /// followed and a file's mode stays; what is no regular file is refused. Names must be given once.
+/// Elements are written as they are, F32, F16 or BF16, I32 for a bool.
 VQ_CHECKED vq_status vq_archive_save(const char *path, const char *const *names VQ_LIST(count),
     const vq_tensor *const *tensors VQ_LIST(count), int64_t count,
     const char *const *keys VQ_LIST(metadata_count),

@@ -171,52 +171,6 @@ private func meanOfFour(
   }
 }
 
-/// Repeats every pixel of `[n, height, width, channels]` `scaleHeight` times down and `scaleWidth`
-/// times across.
-public func repeatPixels(
-  _ x: UnsafePointer<Float>, images: Int, height: Int, width: Int, channels: Int,
-  scaleHeight: Int, scaleWidth: Int, _ out: UnsafeMutablePointer<Float>
-) {
-  let outRow = width * scaleWidth * channels
-  parallelFor(images * height, grain: max(1, elementGrain / max(1, outRow * scaleHeight))) { rows in
-    for row in rows {
-      let source = x + row * width * channels
-      let first = out + row * scaleHeight * outRow
-      for column in 0..<width {
-        let pixel = source + column * channels
-        for copy in 0..<scaleWidth {
-          let target = first + (column * scaleWidth + copy) * channels
-          for i in 0..<channels { target[i] = pixel[i] }
-        }
-      }
-      for copy in 1..<scaleHeight { (first + copy * outRow).update(from: first, count: outRow) }
-    }
-  }
-}
-
-/// Sums the copies of every pixel: the pullback of `repeatPixels`.
-public func sumRepeatedPixels(
-  _ gradient: UnsafePointer<Float>, images: Int, height: Int, width: Int, channels: Int,
-  scaleHeight: Int, scaleWidth: Int, _ out: UnsafeMutablePointer<Float>
-) {
-  let outRow = width * scaleWidth * channels
-  parallelFor(images * height, grain: max(1, elementGrain / max(1, outRow * scaleHeight))) { rows in
-    for row in rows {
-      let first = gradient + row * scaleHeight * outRow
-      for column in 0..<width {
-        let sum = out + (row * width + column) * channels
-        for i in 0..<channels { sum[i] = 0 }
-        for y in 0..<scaleHeight {
-          for copy in 0..<scaleWidth {
-            let pixel = first + y * outRow + (column * scaleWidth + copy) * channels
-            for i in 0..<channels { sum[i] += pixel[i] }
-          }
-        }
-      }
-    }
-  }
-}
-
 @inline(__always)
 private func forEachOutputRow(
   _ images: Int, _ window: Window, _ body: (_ image: Int, _ y: Int) -> Void

@@ -33,6 +33,19 @@ public func gatherRows(
   }
 }
 
+/// `out[j] = x[codes[j]]`, rows of `columns` halves.
+public func gatherRows(
+  _ x: UnsafePointer<UInt16>, _ codes: UnsafePointer<Int32>, _ out: UnsafeMutablePointer<UInt16>,
+  count: Int, columns: Int
+) {
+  if columns == 0 { return }
+  parallelFor(count, grain: max(1, elementGrain / columns)) {
+    for row in $0 {
+      (out + row * columns).update(from: x + Int(codes[row]) * columns, count: columns)
+    }
+  }
+}
+
 /// `out[o, codes[j]] += x[o, j]`, rows of `columns`, in the order of j for every row of `out`:
 /// threads share outer slices and columns. x [outer, count, columns], out [outer, length, columns].
 public func scatterAddRows(

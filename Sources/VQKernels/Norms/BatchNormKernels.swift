@@ -16,35 +16,19 @@ public struct ChannelStatistics {
 
 private let kernels = NormalizationKernels.usable
 
-/// Rows whose float32 sums are added before they go to Float64, as in `sumAxis`.
-private let depth = 32
-
-/// Rows that one thread takes at a time; fixed, so that the order of summation is.
-private func chunkRows(_ columns: Int) -> Int { max(depth, elementGrain / max(columns, 1)) }
-
-/// Adds float32 sums to Float64 totals and clears them.
-private func flush(
-  _ sums: UnsafeMutablePointer<Float>, into totals: UnsafeMutablePointer<Double>, count: Int
-) {
-  for i in 0..<count {
-    totals[i] += Double(sums[i])
-    sums[i] = 0
-  }
-}
-
 /// Mean and biased variance of every column of `x` `[rows, columns]`: each chunk's sum and squared
 /// deviations from its own mean, joined in Float64.
 public func columnMoments(
   _ x: UnsafePointer<Float>, rows: Int, columns: Int,
   mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>
 ) {
-  let grain = chunkRows(columns)
+  let grain = columnChunkRows(columns)
   let chunks = (rows + grain - 1) / grain
   // [chunks, 2, columns]
   withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * columns * chunks) { partials in
     let partial = partials.baseAddress!
     parallelFor(rows, grain: grain) { range in
-      chunkMoments(
+      columnChunkMoments(
         x + range.lowerBound * columns, rows: range.count, columns: columns,
         partial + range.lowerBound / grain * 2 * columns)
     }
@@ -63,33 +47,13 @@ public func columnMoments(
   }
 }
 
-/// Sum and squared deviations from the mean of every column: `out` `[2, columns]`.
-private func chunkMoments(
-  _ x: UnsafePointer<Float>, rows: Int, columns: Int, _ out: UnsafeMutablePointer<Double>
-) {
-  withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * columns + 1) { scratch in
-    let (sums, center) = (scratch.baseAddress!, scratch.baseAddress! + columns)
-    out.update(repeating: 0, count: 2 * columns)
-    sums.update(repeating: 0, count: columns)
-    for start in stride(from: 0, to: rows, by: depth) {
-      kernels.addRows(x + start * columns, min(depth, rows - start), columns, sums)
-      flush(sums, into: out, count: columns)
-    }
-    for i in 0..<columns { center[i] = Float(out[i] / Double(rows)) }
-    for start in stride(from: 0, to: rows, by: depth) {
-      kernels.addSquares(x + start * columns, min(depth, rows - start), columns, center, sums)
-      flush(sums, into: out + columns, count: columns)
-    }
-  }
-}
-
 /// Normalizes every column, with max(0, y) after it where `relu` says so.
 public func normalizeColumns(
   _ x: UnsafePointer<Float>, rows: Int, columns: Int, _ channel: ChannelStatistics, relu: Bool,
   _ out: UnsafeMutablePointer<Float>
 ) {
   withFactors(channel, columns) { factor in
-    parallelFor(rows, grain: chunkRows(columns)) { range in
+    parallelFor(rows, grain: columnChunkRows(columns)) { range in
       let start = range.lowerBound * columns
       kernels.normalizeRows(
         x + start, range.count, columns, channel.mean, factor, channel.shift, relu, out + start)
@@ -115,7 +79,7 @@ public func normalizationParameterGradients(
   _ channel: ChannelStatistics, relu: Bool,
   scale: UnsafeMutablePointer<Float>, shift: UnsafeMutablePointer<Float>
 ) {
-  let grain = chunkRows(columns)
+  let grain = columnChunkRows(columns)
   let chunks = (rows + grain - 1) / grain
   // [chunks, 2, columns]
   withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * columns * chunks) { partials in
@@ -123,9 +87,15 @@ public func normalizationParameterGradients(
     withFactors(channel, columns) { factor in
       parallelFor(rows, grain: grain) { range in
         let start = range.lowerBound * columns
-        parameterSums(
-          gradient + start, x + start, range.count, columns, channel, factor, relu,
-          partial + range.lowerBound / grain * 2 * columns)
+        // Sums of g and of g (x - mean).
+        columnTotals(
+          rows: range.count, size: 2 * columns,
+          partial + range.lowerBound / grain * 2 * columns
+        ) {
+          kernels.addGradientProducts(
+            gradient + start + $0 * columns, x + start + $0 * columns, $1, columns, channel.mean,
+            factor, channel.shift, relu, $2)
+        }
       }
     }
     for column in 0..<columns {
@@ -136,25 +106,6 @@ public func normalizationParameterGradients(
       }
       shift[column] = Float(sum)
       scale[column] = Float(products * Double(channel.inverseDeviation[column]))
-    }
-  }
-}
-
-/// Sums of g and of g * (x - mean): `out` `[2, columns]`.
-private func parameterSums(
-  _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ rows: Int, _ columns: Int,
-  _ channel: ChannelStatistics, _ factor: UnsafePointer<Float>, _ relu: Bool,
-  _ out: UnsafeMutablePointer<Double>
-) {
-  withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * columns + 1) { scratch in
-    let sums = scratch.baseAddress!
-    out.update(repeating: 0, count: 2 * columns)
-    sums.update(repeating: 0, count: 2 * columns)
-    for start in stride(from: 0, to: rows, by: depth) {
-      kernels.addGradientProducts(
-        gradient + start * columns, x + start * columns, min(depth, rows - start), columns,
-        channel.mean, factor, channel.shift, relu, sums)
-      flush(sums, into: out, count: 2 * columns)
     }
   }
 }
@@ -176,7 +127,7 @@ public func normalizationInputGradient(
       slope[i] = scaleGradient[i] * channel.inverseDeviation[i] * share
     }
     withFactors(channel, columns) { factor in
-      parallelFor(rows, grain: chunkRows(columns)) { range in
+      parallelFor(rows, grain: columnChunkRows(columns)) { range in
         let start = range.lowerBound * columns
         kernels.pullGradientRows(
           gradient + start, x + start, range.count, columns, channel.mean, factor, channel.shift,

@@ -35,7 +35,8 @@ public func sumAxis(
   inner: Int, scale: Double
 ) {
   let slab = max(inner, 1)
-  let rows = max(sumDepth, chunkElements / slab)
+  // Several sums keep the threads at work by themselves.
+  let rows = max(sumDepth, (outer < 8 ? 1 : 2) * chunkElements / slab)
   let chunks = max(1, (length + rows - 1) / rows)
   let cost = max(1, min(rows, length) * inner)
   let width = outer * inner
@@ -44,6 +45,18 @@ public func sumAxis(
   if inner == 1 && chunks == 1 {
     parallelFor(outer, grain: max(1, elementGrain / cost)) { range in
       for o in range { out[o] = Float(kernels.row(x + o * length, length) * scale) }
+    }
+    return
+  }
+  if chunks == 1 {
+    parallelFor(outer, grain: max(1, elementGrain / cost)) { range in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: inner) { sums in
+        for o in range {
+          sums.update(repeating: 0)
+          kernels.columns(x + o * length * inner, length, inner, sums.baseAddress!)
+          for i in 0..<inner { out[o * inner + i] = Float(sums[i] * scale) }
+        }
+      }
     }
     return
   }

@@ -1,5 +1,8 @@
 import VQTensor
 
+/// A tensor of any element type under its name in a file.
+public typealias NamedStoredTensor = (name: String, tensor: StoredTensor)
+
 /// Named tensors in a safetensors file: an 8-byte length, a JSON header, the elements.
 public enum Checkpoint {
   private static let headerLimit = 100_000_000
@@ -20,8 +23,11 @@ public enum Checkpoint {
   /// - Throws: `.value` for a name that stands twice, is reserved or holds U+0000, `.io` when the
   ///   system refuses and for what is no regular file.
   public static func save(
-    _ tensors: [NamedTensor], metadata: Metadata = [:], to path: FilePath
+    stored tensors: [NamedStoredTensor], metadata: Metadata = [:], to path: FilePath
   ) throws {
+    // Halves last, so that all elements are aligned.
+    let isHalf: (NamedStoredTensor) -> Bool = { $0.tensor.dtype.half != nil }
+    let tensors = tensors.filter { !isHalf($0) } + tensors.filter(isHalf)
     let header = try encodeHeader(tensors, metadata)
     let replacement = try FileReplacement(of: path)
     let file = replacement.file
@@ -30,9 +36,15 @@ public enum Checkpoint {
     }
     try header.withUnsafeBytes { try file.write($0.baseAddress!, bytes: $0.count) }
     for (_, tensor) in tensors where tensor.count > 0 {
-      try tensor.read { try file.write($0, bytes: tensor.count * tensor.dtype.byteCount) }
+      try file.write(tensor.bytes, bytes: tensor.byteCount)
     }
     try replacement.commit()
+  }
+
+  public static func save(
+    _ tensors: [NamedTensor], metadata: Metadata = [:], to path: FilePath
+  ) throws {
+    try save(stored: tensors.map { ($0.name, $0.tensor) }, metadata: metadata, to: path)
   }
 
   public static func save(
@@ -95,7 +107,7 @@ public enum Checkpoint {
 
   /// The header's text, padded with spaces so that the elements start at a multiple of 8.
   private static func encodeHeader(
-    _ tensors: [NamedTensor], _ metadata: Metadata
+    _ tensors: [NamedStoredTensor], _ metadata: Metadata
   ) throws -> [UInt8] {
     var members: [JSON.Member] = []
     if !metadata.isEmpty {
@@ -113,12 +125,12 @@ public enum Checkpoint {
         throw VQError.value(
           "save", "name", name, "every name must be given once, and none may be __metadata__")
       }
-      let end = offset + tensor.count * tensor.dtype.byteCount
+      let end = offset + tensor.byteCount
       members.append(
         .init(
           name: name,
           value: .object([
-            .init(name: "dtype", value: .string(tensor.dtype == .float32 ? "F32" : "I32")),
+            .init(name: "dtype", value: .string(StoredType(tensor.dtype).rawValue)),
             .init(name: "shape", value: .array(tensor.shape.map(JSON.integer))),
             .init(name: "data_offsets", value: .array([.integer(offset), .integer(end)])),
           ])))

@@ -1,3 +1,4 @@
+import VQKernels
 import VQTensor
 
 /// An element type of safetensors that becomes float32 or int32.
@@ -18,6 +19,16 @@ enum StoredType: String {
   case uint16 = "U16"
   case uint8 = "U8"
   case bool = "BOOL"
+
+  /// What a tensor's elements are written as.
+  init(_ dtype: DType) {
+    switch dtype {
+    case .float32: self = .float32
+    case .float16: self = .float16
+    case .bfloat16: self = .bfloat16
+    case .int32, .bool: self = .int32
+    }
+  }
 
   var byteCount: Int {
     switch self {
@@ -60,6 +71,14 @@ extension StoredType {
         }
       }
     }
+    func halves<Stored>(_ format: HalfFormat, _ bits: (Stored) -> UInt16) throws -> Tensor {
+      try Tensor(operation, shape: shape) { target in
+        try inParts(shape.reduce(1, *), read) { (part: UnsafeBufferPointer<Stored>, first: Int) in
+          let halves = part.map(bits)
+          widen(halves, from: format, target + first, count: part.count)
+        }
+      }
+    }
     switch self {
     case .float32:
       return try Tensor(operation, shape: shape) { try read($0, shape.reduce(4, *), 0) }
@@ -74,12 +93,9 @@ extension StoredType {
         }
         return rounded
       }
-    case .float16: return try floats { Float(halfBits: UInt16(littleEndian: $0)) }
-    case .bfloat16:
-      return try floats { (bits: UInt16) in
-        Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16)
-      }
-    case .float8E5M2: return try floats { (bits: UInt8) in Float(halfBits: UInt16(bits) << 8) }
+    case .float16: return try halves(.float16) { UInt16(littleEndian: $0) }
+    case .bfloat16: return try halves(.bfloat16) { UInt16(littleEndian: $0) }
+    case .float8E5M2: return try halves(.float16) { (bits: UInt8) in UInt16(bits) << 8 }
     case .float8E4M3: return try floats { Float(e4m3Bits: $0) }
     case .float8E8M0: return try floats { Float(e8m0Bits: $0) }
     case .int64: return try integers(Int64.self)
@@ -96,11 +112,21 @@ extension StoredType {
     }
   }
 
-  /// Reads and converts `count` elements, some at a time.
+  /// Reads and converts `count` elements.
   private func converted<Stored, Element>(
     _ target: UnsafeMutablePointer<Element>, count: Int,
     _ read: (UnsafeMutableRawPointer, _ bytes: Int, _ offset: Int) throws -> Void,
     _ convert: (Stored) throws -> Element
+  ) throws {
+    try inParts(count, read) { (part: UnsafeBufferPointer<Stored>, first: Int) in
+      for index in 0..<part.count { target[first + index] = try convert(part[index]) }
+    }
+  }
+
+  /// Reads `count` elements, some at a time; `body` takes each part and its first position.
+  private func inParts<Stored>(
+    _ count: Int, _ read: (UnsafeMutableRawPointer, _ bytes: Int, _ offset: Int) throws -> Void,
+    _ body: (UnsafeBufferPointer<Stored>, _ first: Int) throws -> Void
   ) throws {
     let size = MemoryLayout<Stored>.size
     let buffer = UnsafeMutablePointer<Stored>.allocate(capacity: min(count, 1 << 16))
@@ -108,24 +134,12 @@ extension StoredType {
     for first in stride(from: 0, to: count, by: 1 << 16) {
       let part = min(count - first, 1 << 16)
       try read(buffer, part * size, first * size)
-      for index in 0..<part { target[first + index] = try convert(buffer[index]) }
+      try body(UnsafeBufferPointer(start: buffer, count: part), first)
     }
   }
 }
 
 extension Float {
-  /// IEEE binary16: 5 bits of exponent, 10 of fraction.
-  init(halfBits bits: UInt16) {
-    let magnitude = UInt32(bits & 0x7FFF)
-    let value: UInt32
-    switch magnitude {
-    case 0..<0x400: value = (Float(magnitude) * 0x1p-24).bitPattern
-    case 0x7C00...: value = 0x7F80_0000 | (magnitude & 0x3FF) << 13
-    default: value = magnitude << 13 + (127 - 15) << 23
-    }
-    self.init(bitPattern: UInt32(bits & 0x8000) << 16 | value)
-  }
-
   /// 4 bits of exponent, 3 of fraction; no infinity, NaN where all are set.
   init(e4m3Bits bits: UInt8) {
     let magnitude = UInt32(bits & 0x7F)

@@ -55,27 +55,3 @@ public final class AveragePool2d: Module {
     try x.averagePool2d(kernel: kernel, stride: stride, padding: padding)
   }
 }
-
-/// The options of an `UpsampleNearest2d`.
-public struct UpsampleOptions {
-  public var scale = (1, 1)
-
-  public static let table = OptionTable(UpsampleOptions()) {
-    Option.pair("scale", \.scale, isRequired: true)
-  }
-}
-
-/// Repeats every pixel: [n, h, w, c] to [n, h * scale.0, w * scale.1, c].
-public final class UpsampleNearest2d: Module {
-  public let scale: (Int, Int)
-
-  public init(scale: (Int, Int)) { self.scale = scale }
-
-  public static let kind = ModuleKind("upsample_nearest2d", UpsampleOptions.table) { options, _ in
-    UpsampleNearest2d(scale: options.scale)
-  }
-
-  public override func forward(_ x: Tensor) throws -> Tensor {
-    try x.upsampleNearest2d(scale: scale)
-  }
-}

@@ -30,6 +30,7 @@ enum ConvolutionBackend {
           return try ConvolutionBackend.patches.forward(g, x, weight, bias: bias)
         }
         if let result = try winogradForward(g, x, weight, bias: bias) { return result }
+        if g.multipliesByTaps { return try g.tapForward(x, weight, bias: bias) }
         return try oneDNNForward(g, x, weight, bias: bias)
     #endif
     }
@@ -59,6 +60,7 @@ enum ConvolutionBackend {
         if let result = try winogradBackwardData(g, gradient, weight, bias: bias) {
           return result
         }
+        if g.pullsByTaps { return try g.tapBackwardData(gradient, weight, bias: bias) }
         return try oneDNNBackwardData(g, gradient, weight, bias: bias)
     #endif
     }
@@ -97,6 +99,12 @@ enum ConvolutionBackend {
         }
         if let weight = try winogradBackwardWeights(g, x, gradient) {
           return (weight, bias ? try gradient.summed(to: [g.outChannels]) : nil)
+        }
+        if g.multipliesByTaps {
+          return (
+            try g.tapBackwardWeights(x, gradient),
+            bias ? try gradient.summed(to: [g.outChannels]) : nil
+          )
         }
         return try oneDNNBackwardWeights(g, x, gradient, bias: bias)
     #endif

@@ -1,19 +1,34 @@
 import CPlatform
 import Glibc
+import VQKernels
 
-/// Element types of a tensor.
+/// Element types.
 public enum DType: Int32, CustomStringConvertible {
   case float32 = 0
   case int32 = 1
   /// Elements of an int32 each, 0 or 1.
   case bool = 2
+  /// Halves, which are stored and not computed with.
+  case float16 = 3
+  case bfloat16 = 4
 
-  public var byteCount: Int { 4 }
+  public var byteCount: Int { half == nil ? 4 : 2 }
   public var description: String {
     switch self {
     case .float32: "float32"
     case .int32: "int32"
     case .bool: "bool"
+    case .float16: "float16"
+    case .bfloat16: "bfloat16"
+    }
+  }
+
+  /// The format of halves; nil of elements that operators compute with.
+  public var half: HalfFormat? {
+    switch self {
+    case .float16: .float16
+    case .bfloat16: .bfloat16
+    case .float32, .int32, .bool: nil
     }
   }
 }
@@ -154,6 +169,7 @@ public final class Storage {
 
   var floats: UnsafeMutablePointer<Float> { base.assumingMemoryBound(to: Float.self) }
   var ints: UnsafeMutablePointer<Int32> { base.assumingMemoryBound(to: Int32.self) }
+  var halves: UnsafeMutablePointer<UInt16> { base.assumingMemoryBound(to: UInt16.self) }
 
   /// What was computed from the elements as they are now, if it was kept.
   func derived<Value>(_ type: Value.Type) -> Value? {

@@ -1,16 +1,17 @@
 /// What the C interface needs of the memory under a tensor.
 extension Tensor {
-  public var bytes: UnsafeMutableRawPointer { storage.base }
-
   public static func uninitialized(_ dtype: DType, _ shape: [Int]) throws -> Tensor {
-    Tensor(shape: shape, storage: try Storage(dtype, count: Shape.count(shape, "tensor")))
+    guard dtype.half == nil else {
+      throw VQError.type("tensor", [dtype], "float32, int32 or bool is required")
+    }
+    return Tensor(shape: shape, storage: try Storage(dtype, count: Shape.count(shape, "tensor")))
   }
 
   /// Reads 64-byte aligned memory in place; `owner` is released with the last tensor over it.
   public convenience init(
     borrowing data: UnsafeMutableRawPointer?, _ dtype: DType, shape: [Int], owner: AnyObject
   ) throws {
-    guard dtype != .bool else {
+    guard dtype == .float32 || dtype == .int32 else {
       throw VQError.type("tensor", [dtype], "borrowed memory must be float32 or int32")
     }
     let count = try Shape.count(shape, "tensor")

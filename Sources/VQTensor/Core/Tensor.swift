@@ -51,30 +51,23 @@ public final class Leaf {
   }
 }
 
-/// An immutable, contiguous, row-major array that records how it was computed.
+/// An immutable, contiguous, row-major array of float32, int32 or bool that records how it was
+/// computed.
 ///
 /// Only optimizers and codebook updates write in place (`mutate`), which bumps the storage's
 /// version.
-public final class Tensor {
-  public let shape: [Int]
-  public internal(set) var storage: Storage
+public final class Tensor: StoredTensor {
   public let leaf: Leaf?
-  let node: Node?
-
-  public var dtype: DType { storage.dtype }
-  public var rank: Int { shape.count }
-  public var count: Int { storage.count }
-  public var requiresGrad: Bool { tapeNode != nil }
 
   /// Where gradients go; nil of a leaf that is frozen.
-  var tapeNode: Node? { leaf?.takesGradient == false ? nil : node }
+  override var tapeNode: Node? { leaf?.takesGradient == false ? nil : node }
 
   init(shape: [Int], storage: Storage, node: Node? = nil, leaf: Leaf? = nil) {
-    self.shape = shape
-    self.storage = storage
-    self.node = node
     self.leaf = leaf
+    super.init(shape: shape, storage: storage, node: node)
   }
+
+  public override func widened() -> Tensor { self }
 
   /// The gradient that backward accumulated; nil before, and for computed tensors.
   public var grad: Tensor? {
@@ -83,7 +76,7 @@ public final class Tensor {
   }
 
   /// The same values, cut from the tape.
-  public func detached() -> Tensor { Tensor(shape: shape, storage: storage) }
+  public override func detached() -> Tensor { Tensor(shape: shape, storage: storage) }
 
   /// A leaf that shares this tensor's values and collects a gradient.
   public func requiringGrad(_ role: ParameterRole = .weight) throws -> Tensor {

@@ -16,10 +16,12 @@ public enum TensorWrite {
   }
 }
 
-extension Tensor {
+extension StoredTensor {
   /// Whether the elements were written since the tensor was made.
   public var isWritten: Bool { storage.version > 0 }
+}
 
+extension Tensor {
   /// Calls `body` after every write of these elements that is announced, through whichever tensor
   /// shares them. It refuses a value by throwing: the elements are then those before.
   public func observeWrites(_ body: @escaping (TensorWrite) throws -> Void) {

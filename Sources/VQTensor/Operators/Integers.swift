@@ -2,7 +2,7 @@ import VQKernels
 
 extension DType {
   /// int32, or bool, whose elements are integers too.
-  package var isInteger: Bool { self != .float32 }
+  package var isInteger: Bool { self == .int32 || self == .bool }
 }
 
 // MARK: - Conversion
@@ -39,6 +39,8 @@ extension Tensor {
           truth[i] = (dtype == .float32 ? storage.floats[i] != 0 : storage.ints[i] != 0) ? 1 : 0
         }
       }
+    case .float16, .bfloat16:
+      throw VQError.type(operation, [target], "no Tensor holds it: narrowed(to:) gives halves")
     }
   }
 

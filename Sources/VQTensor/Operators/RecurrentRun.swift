@@ -93,16 +93,15 @@ struct RecurrentRun {
     try gemm(
       transposeB: true, m: steps * samples, n: rowLength, k: inputs, x.storage.floats, lda: inputs,
       parameters.input.storage.floats, ldb: inputs, gates.floats, ldc: rowLength)
+    let hidden = try RepeatedProduct(
+      rows: samples, depth: width, width: rowLength, parameters.hidden, transposed: true)
     for step in 0..<steps {
       if loopIsStopped() { throw VQError.interrupted(name) }
       let place = time(step)
       let row = gates.floats + place * gateSize
       let (y, kept) = (states.storage.floats + place * stateSize, memory.floats)
       let state = before(step, h, states.storage.floats)
-      try gemm(
-        transposeB: true, m: samples, n: rowLength, k: width, state, lda: width,
-        parameters.hidden.storage.floats, ldb: width, beta: cell == .gru ? 0 : 1,
-        cell == .gru ? products.floats : row, ldc: rowLength)
+      hidden.multiply(state, adds: cell != .gru, cell == .gru ? products.floats : row)
       switch cell {
       case .lstm:
         lstmStep(
@@ -137,10 +136,15 @@ struct RecurrentRun {
     let dc = try Tensor.zeros(c?.shape ?? [0])
     if let lastCell { try dc.assign(lastCell) }
     var (dx, input, hidden): (Tensor?, Tensor?, Tensor?)
+    let weights = try RepeatedProduct(
+      rows: samples, depth: rowLength, width: width, parameters.hidden, transposed: false)
     try interruptible(cell.rawValue) {
       try gradientsOfSums(
-        dy, sums.storage.floats, hiddenSums.storage.floats, dh.storage.floats, dc.storage.floats)
-      if needs[1] { try addProduct(hiddenSums.storage.floats, beforeStep: 0, to: dh) }
+        dy, weights, sums.storage.floats, hiddenSums.storage.floats, dh.storage.floats,
+        dc.storage.floats)
+      if needs[1] {
+        addProduct(hiddenSums.storage.floats, weights, beforeStep: 0, to: dh.storage.floats)
+      }
       if needs[0] { dx = try inputGradient(sums) }
       if needs[3] { input = try inputWeightGradient(sums) }
       if needs[4] { hidden = try hiddenWeightGradient(hiddenSums) }
@@ -155,8 +159,9 @@ struct RecurrentRun {
   /// Those of all sums, from the last step to the first. `dh` becomes what goes from the first step
   /// to h other than by a product, `dc` the gradient of c.
   private func gradientsOfSums(
-    _ dy: Tensor, _ sums: UnsafeMutablePointer<Float>, _ hiddenSums: UnsafeMutablePointer<Float>,
-    _ dh: UnsafeMutablePointer<Float>, _ dc: UnsafeMutablePointer<Float>
+    _ dy: Tensor, _ weights: RepeatedProduct, _ sums: UnsafeMutablePointer<Float>,
+    _ hiddenSums: UnsafeMutablePointer<Float>, _ dh: UnsafeMutablePointer<Float>,
+    _ dc: UnsafeMutablePointer<Float>
   ) throws {
     for step in (0..<steps).reversed() {
       if loopIsStopped() { throw VQError.interrupted(cell.rawValue) }
@@ -164,7 +169,7 @@ struct RecurrentRun {
       let (row, out) = (gates.floats + place * gateSize, sums + place * gateSize)
       let (y, kept) = (states.storage.floats, memory.floats + place * stateSize)
       accumulate(dy.storage.floats + place * stateSize, into: dh, count: stateSize)
-      try addProduct(hiddenSums, beforeStep: step + 1, to: dh)
+      addProduct(hiddenSums, weights, beforeStep: step + 1, to: dh)
       switch cell {
       case .lstm:
         lstmStepGradient(
@@ -186,18 +191,11 @@ struct RecurrentRun {
   /// Adds to `dh`, of the state before a step, what comes through the product with the hidden
   /// weight; nothing behind the last step.
   private func addProduct(
-    _ hiddenSums: UnsafePointer<Float>, beforeStep step: Int, to dh: UnsafeMutablePointer<Float>
-  ) throws {
+    _ hiddenSums: UnsafePointer<Float>, _ weights: RepeatedProduct, beforeStep step: Int,
+    to dh: UnsafeMutablePointer<Float>
+  ) {
     guard step < steps else { return }
-    try gemm(
-      m: samples, n: width, k: rowLength, hiddenSums + time(step) * gateSize, lda: rowLength,
-      parameters.hidden.storage.floats, ldb: width, beta: 1, dh, ldc: width)
-  }
-
-  private func addProduct(
-    _ hiddenSums: UnsafePointer<Float>, beforeStep step: Int, to dh: Tensor
-  ) throws {
-    try addProduct(hiddenSums, beforeStep: step, to: dh.storage.floats)
+    weights.multiply(hiddenSums + time(step) * gateSize, adds: true, dh)
   }
 
   private func inputGradient(_ sums: Tensor) throws -> Tensor {

@@ -16,21 +16,13 @@ extension Tensor {
     let (height, tall) = shape[1].multipliedReportingOverflow(by: scale.0)
     let (width, wide) = shape[2].multipliedReportingOverflow(by: scale.1)
     guard !tall, !wide else { throw VQError.overflow(operation, shape + [scale.0, scale.1]) }
-    let source = shape
-    return try Tensor(operation, shape: [shape[0], height, width, shape[3]]) { out in
-      guard count > 0 else { return }
-      repeatPixels(
-        storage.floats, images: source[0], height: source[1], width: source[2], channels: source[3],
-        scaleHeight: scale.0, scaleWidth: scale.1, out)
-    }.recorded(operation, inputs: [self]) { gradient, _ in
-      [
-        try Tensor(operation, shape: source) { out in
-          guard gradient.count > 0 else { return }
-          sumRepeatedPixels(
-            gradient.storage.floats, images: source[0], height: source[1], width: source[2],
-            channels: source[3], scaleHeight: scale.0, scaleWidth: scale.1, out)
-        }
-      ]
+    let target = [shape[0], height, width, shape[3]]
+    _ = try Shape.count(target, operation)
+    func map(_ size: Int, _ scale: Int) throws -> AxisMap? {
+      count == 0 || scale == 1 ? nil : try .repeating(operation, size, scale)
     }
+    return try resampled(
+      operation, images: shape, rows: map(shape[1], scale.0), columns: map(shape[2], scale.1),
+      shape: target)
   }
 }

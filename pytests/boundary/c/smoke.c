@@ -66,6 +66,31 @@ static void operators_and_backward(void) {
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
 }
 
+static void halves(void) {
+  const uint16_t bits[2] = {0x3F80, 0xC020};  // 1 and -2.5
+  const int64_t shape[1] = {2};
+  vq_tensor *x, *twice, *narrow, *out;
+  OK(vq_tensor_create(VQ_BFLOAT16, shape, 1, bits, &x));
+  CHECK(vq_tensor_dtype(x) == VQ_BFLOAT16 && vq_tensor_rank(x) == 1);
+  float values[2];
+  uint16_t found[2];
+  CHECK(vq_tensor_copy_out(x, found, 3) == VQ_ERROR_VALUE);
+  OK(vq_tensor_copy_out(x, found, sizeof found));
+  CHECK(memcmp(found, bits, sizeof bits) == 0);
+  OK(vq_tensor_add(x, x, &twice));
+  CHECK(vq_tensor_dtype(twice) == VQ_FLOAT32);
+  OK(vq_tensor_copy_out(twice, values, sizeof values));
+  CHECK(values[0] == 2 && values[1] == -5);
+  OK(vq_tensor_astype(twice, VQ_FLOAT16, &narrow));
+  OK(vq_tensor_copy_out(narrow, found, sizeof found));
+  CHECK(found[0] == 0x4000 && found[1] == 0xC500);
+  CHECK(vq_tensor_requiring_grad(x, VQ_ROLE_WEIGHT, &out) == VQ_ERROR_TYPE && !out);
+  CHECK(vq_tensor_assign(x, twice) == VQ_ERROR_TYPE);
+  CHECK(vq_tensor_create_borrowed(VQ_FLOAT16, shape, 1, values, NULL, NULL, &out) == VQ_ERROR_TYPE);
+  vq_tensor *all[] = {x, twice, narrow};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
+}
+
 static void errors(void) {
   vq_tensor *x = floats((const float[2]){1, 2}, 1, 2), *out = x;
   CHECK(vq_tensor_matmul(x, x, &out) == VQ_ERROR_VALUE);
@@ -340,6 +365,7 @@ int main(int count, char **arguments) {
   CHECK(vq_get_threads() == 1);
   operators_and_backward();
   metrics();
+  halves();
   errors();
   borrowed_memory();
   host_operators();

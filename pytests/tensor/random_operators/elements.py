@@ -10,6 +10,7 @@ import numpy as np
 import vqswift as vq
 from test_element_functions import FUNCTIONS
 from vqswift import Tensor, _core
+from vqswift.nn import functional as F
 
 from .case import Case, Draw, Maker
 
@@ -85,6 +86,26 @@ def _masked_fill(draw: Draw) -> Case:
     )
 
 
+def _layer(ours: Callable[..., Tensor], reference: Callable[..., Any]) -> Maker:
+    """A function of `vq.nn.functional` with kinks at multiples of 1/2 alone."""
+
+    def make(draw: Draw) -> Case:
+        return Case(ours, reference, [draw.floats(draw.shape())], roundings=16)
+
+    return make
+
+
+def _softmin(draw: Draw) -> Case:
+    shape = draw.shape(least_rank=1, least=1)
+    axis = draw.axis(len(shape))
+
+    def reference(x: np.ndarray) -> np.ndarray:
+        e = np.exp(x.min(axis=axis, keepdims=True) - x)
+        return np.asarray(e / e.sum(axis=axis, keepdims=True))
+
+    return Case(lambda t: F.softmin(t, axis), reference, [draw.floats(shape)], roundings=64)
+
+
 def _used_twice(draw: Draw) -> Case:
     """One tensor in several places adds up its gradients."""
     return Case(
@@ -112,5 +133,13 @@ MAKERS: dict[str, Maker] = {
     "clamp": _clamp,
     "power": _power,
     "masked_fill": _masked_fill,
+    "softmin": _softmin,
+    "hardshrink": _layer(F.hardshrink, lambda x: np.where(np.abs(x) > 0.5, x, 0)),
+    "softshrink": _layer(
+        lambda t: F.softshrink(t, 1.5), lambda x: np.sign(x) * np.maximum(np.abs(x) - 1.5, 0)
+    ),
+    "tanhshrink": _layer(F.tanhshrink, lambda x: x - np.tanh(x)),
+    "threshold": _layer(lambda t: F.threshold(t, -0.5, 2.0), lambda x: np.where(x > -0.5, x, 2.0)),
+    "step": _layer(lambda t: F.step(t, 0.5), lambda x: np.where(x > 0.5, 1.0, 0.0)),
     "used twice": _used_twice,
 }

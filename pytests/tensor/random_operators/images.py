@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from interpolation_matrices import MODES, interpolated
 from vqswift import Tensor
 from vqswift.nn import functional as F
 
@@ -52,6 +53,68 @@ def _upsample(draw: Draw) -> Case:
         lambda t: F.upsample_nearest2d(t, scale),
         lambda x: x.repeat(scale[0], axis=1).repeat(scale[1], axis=2),
         [draw.floats(_images(draw))],
+        scale=16,
+    )
+
+
+def _interpolate(draw: Draw) -> Case:
+    mode = draw.one_of(list(MODES))
+    axes = draw.one_of(MODES[mode])
+    align = not mode.startswith("nearest") and draw.chance(0.5)
+    shape = (draw.whole(1, 2), *(draw.whole(1, 6) for _ in range(axes)), draw.whole(1, 5))
+    if draw.chance(0.5):
+        sizes = tuple(draw.whole(1, 9) for _ in range(axes))
+        given, factors = {"size": sizes}, (None,) * axes
+    else:
+        factors = tuple(draw.one_of([0.4, 1, 1.3, 2, 2.5, 3]) for _ in range(axes))
+        sizes = tuple(int(size * f) for size, f in zip(shape[1:-1], factors, strict=True))
+        given = {"scale_factor": factors}
+    return Case(
+        lambda t: F.interpolate(t, **given, mode=mode, align_corners=align or None),
+        lambda x: interpolated(x, sizes, factors, mode, align),
+        [draw.floats(shape)],
+        roundings=32,
+        scale=32,
+        raises=ValueError if 0 in sizes else None,
+    )
+
+
+def _pool3d(name: str, reduce: Callable[..., Any], fill: float) -> Maker:
+    def make(draw: Draw) -> Case:
+        kernel, stride = ([draw.whole(1, 3) for _ in range(3)] for _ in range(2))
+        zeros = [draw.whole(0, k // 2) for k in kernel]
+
+        def reference(x: np.ndarray) -> Any:
+            wide = np.pad(x, [(0, 0), *((z, z) for z in zeros), (0, 0)], constant_values=fill)
+            every = np.lib.stride_tricks.sliding_window_view(wide, tuple(kernel), axis=(1, 2, 3))
+            steps = tuple(slice(None, None, s) for s in stride)
+            return reduce(every[(slice(None), *steps)], axis=(5, 6, 7))
+
+        return Case(
+            lambda t: getattr(F, name)(t, tuple(kernel), tuple(stride), tuple(zeros)),
+            reference,
+            [draw.floats((draw.whole(1, 2), *(draw.whole(3, 5) for _ in range(3)), 2))],
+            scale=4,
+        )
+
+    return make
+
+
+def _adaptive_pool(draw: Draw) -> Case:
+    name, reduce = draw.one_of([("adaptive_max_pool2d", np.max), ("adaptive_avg_pool2d", np.mean)])
+    sizes = (draw.whole(1, 9), draw.whole(1, 9))
+
+    def along(x: np.ndarray, axis: int, count: int) -> np.ndarray:
+        length = x.shape[axis]
+        ends = [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
+        parts = [reduce(x.take(range(a, b), axis), axis=axis, keepdims=True) for a, b in ends]
+        return np.concatenate(parts, axis)
+
+    return Case(
+        lambda t: getattr(F, name)(t, sizes),
+        lambda x: along(along(x, 1, sizes[0]), 2, sizes[1]),
+        [draw.floats(_images(draw))],
+        roundings=16,
         scale=16,
     )
 
@@ -194,6 +257,10 @@ MAKERS: dict[str, Maker] = {
     "max_pool2d": _pool("max_pool2d", np.max, -np.inf),
     "avg_pool2d": _pool("avg_pool2d", np.mean, 0.0),
     "upsample_nearest2d": _upsample,
+    "interpolate": _interpolate,
+    "max_pool3d": _pool3d("max_pool3d", np.max, -np.inf),
+    "avg_pool3d": _pool3d("avg_pool3d", np.mean, 0.0),
+    "adaptive pools": _adaptive_pool,
     "conv2d": _convolution,
     "conv_transpose2d": _transposed_convolution,
     "layer and RMS norm": _layer_norm,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from .. import _core
 from .._arguments import checked
 from .._tensor import Tensor
 from ._outputs import Outputs, as_tuple, is_float, joined
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
 
 @checked
-def checkpoint(function: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+def checkpoint(function: Callable[P, Result], *inputs: P.args, **options: P.kwargs) -> Result:
     """`function(*inputs, **options)`, without keeping the values inside it for backward (Chen et
     al. 2016): backward calls it again, with the same random draws.
 
@@ -24,7 +27,7 @@ def checkpoint(function: Callable[..., Any], *inputs: Any, **options: Any) -> An
     known: list[Outputs] = []
 
     def run(handles: list[_core.TensorHandle]) -> _core.TensorHandle:
-        given = list(inputs)
+        given: Any = list(inputs)
         for position, handle in zip(positions, handles, strict=True):
             given[position] = Tensor._wrap(handle)
         result = function(*given, **options)
@@ -35,5 +38,7 @@ def checkpoint(function: Callable[..., Any], *inputs: Any, **options: Any) -> An
             known.append(Outputs(result, tensors))
         return joined(tensors)
 
-    handle = _core.tensor_checkpoint([inputs[i]._handle for i in positions], run)
-    return known[0].result(handle)
+    tensors: list[Any] = [inputs[i] for i in positions]
+    handle = _core.tensor_checkpoint([tensor._handle for tensor in tensors], run)
+    result: Result = known[0].result(handle)
+    return result

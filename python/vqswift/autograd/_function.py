@@ -60,13 +60,14 @@ class Function:
     """
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Any:
-        """The result, a Tensor or a tuple of Tensors, of the inputs of `apply`."""
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """`forward(ctx, *inputs)`: the result, a Tensor or a tuple of Tensors, of the inputs of
+        `apply`."""
         raise NotImplementedError("[function] a subclass defines forward(ctx, *inputs)")
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        """The gradient of each input, from that of each tensor of the result.
+    def backward(*args: Any, **kwargs: Any) -> Any:
+        """`backward(ctx, *gradients)`: that of each input, from that of each tensor of the result.
 
         One or a tuple: a tensor of the input's shape, or None for no gradient. Of a result that is
         not float32 there is None.

@@ -6,7 +6,6 @@ from typing import Any
 
 from .. import _core
 from .._arguments import described
-from .._dtypes import FLOAT32
 from .._tensor import Tensor
 
 Handle = _core.TensorHandle
@@ -73,4 +72,4 @@ def joined(tensors: tuple[Tensor, ...]) -> Handle:
 
 
 def is_float(value: object) -> bool:
-    return isinstance(value, Tensor) and _core.tensor_dtype(value._handle) == FLOAT32
+    return isinstance(value, Tensor) and not value._is_whole

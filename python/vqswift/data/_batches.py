@@ -61,6 +61,13 @@ class Batches:
             `drop_last`) above n.
     """
 
+    images: NDArray[Any]
+    labels: NDArray[np.int32] | None
+    seed: int
+    drop_last: bool
+    epoch: int
+    position: int
+
     def __init__(
         self,
         images: NDArray[Any] | ImageFiles,

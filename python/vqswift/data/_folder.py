@@ -48,6 +48,9 @@ class ImageFolder(ImageFiles):
     sub-folders without images: they are classes too.
     """
 
+    classes: list[str]
+    labels: NDArray[np.int32]
+
     def __init__(
         self,
         folder: str | os.PathLike[str],

@@ -247,6 +247,9 @@ class GridEstimator:
     and Howard, "Custom Gradient Estimators are Straight-Through Estimators in Disguise", 2024.
     """
 
+    bits: int
+    bound: float
+
     def __init__(self, estimator: Estimator, bits: int, bound: float) -> None:
         self.estimator = estimator
         self.bits, self.bound = grid_of(estimator, bits, bound)

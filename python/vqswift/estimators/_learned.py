@@ -6,6 +6,7 @@ from typing import Any, Literal, NoReturn
 
 from .._arguments import checked
 from .._options import create
+from .._tensor import Tensor
 from ..nn._native import Native
 
 
@@ -50,6 +51,8 @@ class PACT(Learned):
         clip: c at the start, positive.
     """
 
+    clip: Tensor
+
     _operation = "pact"
 
     def __init__(self, bits: int, *, clip: float = 6.0) -> None:
@@ -81,6 +84,9 @@ class LSQ(Learned):
             of one sample.
         signed: by default weights are and activations are not.
     """
+
+    step: Tensor
+    initialized: Tensor
 
     _operation = "lsq"
 
@@ -116,6 +122,10 @@ class LSQPlus(Learned):
         bits: 1 to 16; at least 2 with a sign.
         signed: whether n is negative.
     """
+
+    step: Tensor
+    offset: Tensor
+    initialized: Tensor
 
     _operation = "lsq_plus"
 

@@ -178,6 +178,8 @@ class TwinTrainer:
         loss: of (model(x), y); cross entropy by default.
     """
 
+    steps: int
+
     def __init__(
         self,
         model: Module,

@@ -31,6 +31,10 @@ def he_bound(shape: Iterable[int]) -> float:
 class ChannelEstimators:
     """An estimator on a grid for each slice along the first axis: functions of w [slices, ...]."""
 
+    estimator: Estimator
+    bits: int
+    bound: np.ndarray
+
     def __init__(self, slices: list[GridEstimator]) -> None:
         if not slices:
             raise ValueError("[channel_estimators] slices = []: one or more are required")
@@ -133,7 +137,8 @@ class WeightQuantizer(Native):
             )
         )
         self._estimator, self._bits, self._bound = estimator, bits, bound
-        self._scale, self._range = scale, range
+        self._scale = scale
+        self._range: Range | None = range
 
     @classmethod
     def of(

@@ -22,10 +22,12 @@ class Usage(Protocol):
     @property
     def perplexity(self) -> float:
         """2^entropy of the batch's code usage."""
+        ...
 
     @property
     def active_codes(self) -> int:
         """Codes that the batch uses."""
+        ...
 
 
 @dataclass(frozen=True)

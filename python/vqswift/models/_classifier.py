@@ -22,6 +22,7 @@ class Classifier(Module):
 
     front: Module
     back: Module
+    quantizer: Quantizer | None
 
     def __init__(self, quantizer: Quantizer | None) -> None:
         super().__init__()

@@ -36,6 +36,10 @@ class SQVAE(Module):
             convolutions from N(0, 0.02), weights of batch norms from N(1, 0.02), biases 0.
     """
 
+    encoder: Native
+    decoder: Native
+    quantizer: Quantizer | None
+
     def __init__(
         self,
         quantizer: Quantizer | None,

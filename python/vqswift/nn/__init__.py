@@ -23,53 +23,73 @@ from ._activation import (
     SiLU,
     Snake,
     Softmax,
+    Softmin,
     Softplus,
     Softsign,
     Tanh,
 )
 from ._attention import MultiheadAttention
 from ._collections import ModuleDict, ModuleList, Parameter
-from ._convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
-from ._dropout import Dropout, Dropout2d
+from ._convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
+from ._dropout import Dropout, Dropout2d, Dropout3d
 from ._gradients import value_and_grad
-from ._linear import Embedding, Linear
+from ._linear import Bilinear, Embedding, Linear
 from ._module import Module
 from ._normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from ._pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
     AvgPool1d,
     AvgPool2d,
+    AvgPool3d,
     MaxPool1d,
     MaxPool2d,
-    Upsample,
+    MaxPool3d,
 )
-from ._positions import RoPE, SinusoidalPositionalEncoding
+from ._positions import ALiBi, RoPE, SinusoidalPositionalEncoding
 from ._recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from ._sequence import Residual, Sequential
 from ._shuffle import PixelShuffle, PixelUnshuffle, Unflatten
+from ._thresholds import Hardshrink, Softshrink, Step, Tanhshrink, Threshold
 from ._transformer import (
     TransformerDecoder,
     TransformerDecoderLayer,
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from ._upsample import Upsample
 from ._weight_norm import WeightNorm, weight_norm
 
 __all__ = [
+    "ALiBi",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
     "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "BatchNorm",
+    "Bilinear",
     "CELU",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dropout",
     "Dropout2d",
+    "Dropout3d",
     "ELU",
     "Embedding",
     "Flatten",
@@ -79,6 +99,7 @@ __all__ = [
     "GRUCell",
     "GroupNorm",
     "Hardsigmoid",
+    "Hardshrink",
     "Hardswish",
     "Hardtanh",
     "Identity",
@@ -92,6 +113,7 @@ __all__ = [
     "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
     "Mish",
     "Module",
     "ModuleDict",
@@ -115,9 +137,14 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "Snake",
     "Softmax",
+    "Softmin",
     "Softplus",
+    "Softshrink",
     "Softsign",
+    "Step",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "TransformerDecoder",
     "TransformerDecoderLayer",
     "TransformerEncoder",

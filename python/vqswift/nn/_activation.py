@@ -14,7 +14,7 @@ from .._tensor import Tensor, as_tensor
 from ._collections import Parameter
 from ._module import Module
 from ._native import Native
-from .functional import glu
+from .functional import glu, softmin
 
 
 class _Activation(Native):
@@ -134,6 +134,9 @@ class Softplus(Native):
 class Hardtanh(Module):
     """Each element, at least `min_val` and at most `max_val`."""
 
+    min_val: float
+    max_val: float
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         super().__init__()
         if not min_val < max_val:
@@ -161,6 +164,8 @@ class ReLU6(Module):
 class PReLU(Module):
     """x, `weight` times x below 0; the learned `weight` [num_parameters], 1 or one a channel, the
     last axis."""
+
+    weight: Parameter
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         super().__init__()
@@ -193,6 +198,22 @@ class Softmax(Module):
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
         return as_layer_input("softmax", x).softmax(self.dim)
+
+    def _options_text(self) -> str:
+        return f"dim={self.dim}"
+
+
+@checked
+class Softmin(Module):
+    """exp(-x) / sum exp(-x) along `dim`."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return softmin(x, self.dim)
 
     def _options_text(self) -> str:
         return f"dim={self.dim}"
@@ -234,6 +255,8 @@ class GLU(Module):
 class Snake(Module):
     """x + sin(alpha x)^2 / alpha, the learned `alpha` [features] one a channel, the last axis
     (Ziyin et al. 2020)."""
+
+    alpha: Parameter
 
     def __init__(self, features: int, alpha: float = 1.0) -> None:
         super().__init__()

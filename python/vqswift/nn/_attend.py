@@ -82,7 +82,7 @@ def shares_of(q: Tensor, k: Tensor, mask: Tensor | None, is_causal: bool, scale:
         seen = as_tensor(np.tri(*scores.shape[-2:], dtype=np.bool_))
         scores = where(seen, scores, -math.inf)
     if mask is not None:
-        scores = scores + mask if mask.dtype == np.float32 else where(mask, scores, -math.inf)
+        scores = scores + mask if mask.dtype != np.bool_ else where(mask, scores, -math.inf)
     return scores.softmax(-1)
 
 

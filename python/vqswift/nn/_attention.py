@@ -30,6 +30,17 @@ class MultiheadAttention(Module):
     [n, t, e] with `batch_first`. In masks True hides a key, and numbers are added to scores.
     """
 
+    embed_dim: int
+    num_heads: int
+    dropout: float
+    batch_first: bool
+    in_proj_weight: Parameter
+    q_proj_weight: Parameter
+    k_proj_weight: Parameter
+    v_proj_weight: Parameter
+    in_proj_bias: Parameter | None
+    out_proj: Linear
+
     def __init__(
         self,
         embed_dim: int,

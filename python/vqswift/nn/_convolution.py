@@ -15,7 +15,7 @@ from .._options import create
 from .._random import Generator, layer_generator
 from .._tensor import Pair, Tensor, as_pair
 from ._collections import Parameter
-from ._convolve import Triple, as_sizes, conv3d, is_same
+from ._convolve import Triple, as_sizes, conv3d, conv_transpose3d, is_same
 from ._module import Module
 from ._native import Native
 
@@ -34,6 +34,9 @@ class Conv2d(Native):
     `padding`: sizes, "valid" for none, "same" for an output of the input's size. `padding_mode`:
     "zeros", "reflect", "replicate" or "circular".
     """
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(
         self,
@@ -74,6 +77,9 @@ class ConvTranspose2d(Native):
     `weight` [in, out / groups, kh, kw], `bias` [out].
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -111,6 +117,9 @@ class Conv1d(Native):
 
     `padding` and `padding_mode` as in `Conv2d`.
     """
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(
         self,
@@ -150,6 +159,9 @@ class ConvTranspose1d(Native):
     `weight` [in, out / groups, k], `bias` [out].
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -181,10 +193,30 @@ class ConvTranspose1d(Native):
         )
 
 
+def _require_channels(
+    operation: str, inputs: int, outputs: int, groups: int, kernel: tuple[int, ...]
+) -> None:
+    if min(inputs, outputs, groups, *kernel) < 1:
+        raise ValueError(
+            f"[{operation}] {inputs} to {outputs} channels, {groups} groups, kernel {kernel}: all "
+            "must be at least 1"
+        )
+    if inputs % groups or outputs % groups:
+        raise ValueError(
+            f"[{operation}] groups = {groups}: must divide in_channels = {inputs} and "
+            f"out_channels = {outputs}"
+        )
+
+
 @checked
 class Conv3d(Module):
     """x [n, d, h, w, in] -> [n, d', h', w', out]; `weight` [out, in / groups, kd, kh, kw],
     `bias` [out]."""
+
+    weight: Parameter
+    bias: Parameter | None
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
 
     def __init__(
         self,
@@ -201,16 +233,7 @@ class Conv3d(Module):
     ) -> None:
         super().__init__()
         kernel = as_sizes("conv3d", "kernel_size", kernel_size, 3)
-        if min(in_channels, out_channels, groups, *kernel) < 1:
-            raise ValueError(
-                f"[conv3d] {in_channels} to {out_channels} channels, {groups} groups, kernel "
-                f"{kernel}: all must be at least 1"
-            )
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"[conv3d] groups = {groups}: must divide in_channels = {in_channels} and "
-                f"out_channels = {out_channels}"
-            )
+        _require_channels("conv3d", in_channels, out_channels, groups, kernel)
         source = layer_generator(generator)
         bound = 1 / math.sqrt(in_channels // groups * math.prod(kernel))
         shape = (out_channels, in_channels // groups, *kernel)
@@ -227,4 +250,52 @@ class Conv3d(Module):
         """The layer's output."""
         return conv3d(
             x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+@checked
+class ConvTranspose3d(Module):
+    """x [n, d, h, w, in] -> [n, (d-1) stride - 2 padding + dilation (k-1) + 1 + output_padding,
+    ...]; `weight` [in, out / groups, kd, kh, kw], `bias` [out]."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Triple,
+        stride: Triple = 1,
+        padding: Triple = 0,
+        output_padding: Triple = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Triple = 1,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        operation = "conv_transpose3d"
+        kernel = as_sizes(operation, "kernel_size", kernel_size, 3)
+        _require_channels(operation, in_channels, out_channels, groups, kernel)
+        source = layer_generator(generator)
+        bound = 1 / math.sqrt(out_channels // groups * math.prod(kernel))
+        shape = (in_channels, out_channels // groups, *kernel)
+        self.weight = Parameter(source.uniform(shape, -bound, bound))
+        self.bias = Parameter(source.uniform((out_channels,), -bound, bound)) if bias else None
+        self.stride = as_sizes(operation, "stride", stride, 3)
+        self.padding = as_sizes(operation, "padding", padding, 3)
+        self.output_padding = as_sizes(operation, "output_padding", output_padding, 3)
+        self.dilation = as_sizes(operation, "dilation", dilation, 3)
+        self.groups = groups
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return conv_transpose3d(
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
         )

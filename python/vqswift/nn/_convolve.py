@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked, described
-from .._functions import pad
+from .._functions import concatenate, pad
 from .._integers import as_floats, as_layer_input
 from .._tensor import Pair, Tensor, as_pair
 
@@ -251,3 +251,91 @@ def conv3d(
         total = images if total is None else total + images
     assert total is not None
     return total.reshape((n, count, *total.shape[1:]))
+
+
+@checked
+def conv_transpose3d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Triple = 1,
+    padding: Triple = 0,
+    output_padding: Triple = 0,
+    groups: int = 1,
+    dilation: Triple = 1,
+) -> Tensor:
+    """x [n, d, h, w, i], weight [i, o / groups, kd, kh, kw] -> [n, d', h', w', o].
+
+    One transposed convolution of images for each step of the kernel in depth.
+    """
+    operation = "conv_transpose3d"
+    kernel, offset = _weight(operation, weight, 5), _bias(operation, bias)
+    given = _image(operation, x, 5)
+    steps = as_sizes(operation, "stride", stride, 3)
+    zeros = as_sizes(operation, "padding", padding, 3)
+    more = as_sizes(operation, "output_padding", output_padding, 3)
+    gaps = as_sizes(operation, "dilation", dilation, 3)
+    if min(*steps, *gaps) < 1 or min(*zeros, *more) < 0:
+        raise ValueError(
+            f"[{operation}] stride {steps}, dilation {gaps}, padding {zeros}, output_padding "
+            f"{more}: at least 1, 1, 0 and 0"
+        )
+    if any(size >= step for size, step in zip(more, steps, strict=True)):
+        raise ValueError(f"[{operation}] output_padding = {more}: must be below the stride {steps}")
+    n, depth, h, w, inputs = given.shape
+    taps = kernel.shape[2]
+    length = (depth - 1) * steps[0] - 2 * zeros[0] + gaps[0] * (taps - 1) + 1 + more[0]
+    if length < 1 or depth < 1 or taps < 1:
+        raise ValueError(
+            f"[{operation}] shape {list(given.shape)}, weight {list(kernel.shape)}: the output "
+            f"would be {length} deep"
+        )
+    count = depth + gaps[0] * (taps - 1) // steps[0]
+    if count * steps[0] >= 2**31:
+        raise OverflowError(
+            f"[{operation}] {count} times {steps[0]} slices before the padding goes: at most 2^31"
+        )
+    outputs = kernel.shape[1] * groups
+    if offset is not None and offset.shape != (outputs,):
+        raise ValueError(f"[{operation}] bias of shape {list(offset.shape)}: must be [{outputs}]")
+    # Tap t moves slice z of the input to slice z stride + t dilation of the output and its padding.
+    phases: dict[int, list[tuple[int, Tensor]]] = {}
+    for tap in range(taps):
+        images = conv_transpose2d(
+            given.reshape((n * depth, h, w, inputs)),
+            kernel[:, :, tap],
+            None,
+            (steps[1], steps[2]),
+            (zeros[1], zeros[2]),
+            (more[1], more[2]),
+            groups,
+            (gaps[1], gaps[2]),
+        )
+        slices = images.reshape((n, depth, *images.shape[1:]))
+        first, phase = divmod(tap * gaps[0], steps[0])
+        phases.setdefault(phase, []).append((first, slices))
+    whole = _interleaved(phases, steps[0], count)
+    beyond = max(0, zeros[0] + length - whole.shape[1])
+    whole = pad(whole, [(0, 0), (0, beyond), (0, 0), (0, 0), (0, 0)])
+    y = whole[:, zeros[0] : zeros[0] + length]
+    return y if offset is None else y + offset
+
+
+def _interleaved(phases: dict[int, list[tuple[int, Tensor]]], stride: int, count: int) -> Tensor:
+    """[n, stride count, ...]: the sum of the slices of each phase, each from its first place on, at
+    that phase of every `stride` slices; zeros at others."""
+    parts, filled = [], 0
+    some = next(iter(phases.values()))[0][1].shape
+    for phase in sorted(phases):
+        total: Tensor | None = None
+        for first, slices in phases[phase]:
+            around = (first, count - first - slices.shape[1])
+            wide = pad(slices, [(0, 0), around, (0, 0), (0, 0), (0, 0)])
+            total = wide if total is None else total + wide
+        assert total is not None
+        gap = [(0, 0), (0, 0), (phase - filled, 0), (0, 0), (0, 0), (0, 0)]
+        parts.append(pad(total.unsqueeze(2), gap))
+        filled = phase + 1
+    rest = [(0, 0), (0, 0), (0, stride - filled), (0, 0), (0, 0), (0, 0)]
+    parts[-1] = pad(parts[-1], rest)
+    return concatenate(parts, 2).reshape((some[0], count * stride, *some[2:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._arguments import checked
+from .._arguments import checked, operation_of
 from .._integers import as_layer_input
 from .._options import create
 from .._random import Generator, layer_generator
@@ -28,9 +28,15 @@ class Dropout2d(Dropout):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        given = as_layer_input("dropout2d", x)
+        operation = operation_of(type(self))
+        given = as_layer_input(operation, x)
         if given.ndim < 2:
-            raise ValueError(f"[dropout2d] shape {list(given.shape)}: [n, ..., c] is required")
+            raise ValueError(f"[{operation}] shape {list(given.shape)}: [n, ..., c] is required")
         between = (1,) * (given.ndim - 2)
         ones = np.ones((given.shape[0], *between, given.shape[-1]), np.float32)
         return given * super().forward(ones)
+
+
+@checked
+class Dropout3d(Dropout2d):
+    """`Dropout2d` by the name that torch has for volumes."""

@@ -27,10 +27,11 @@ def value_and_grad(
         with enable_grad():
             result = function(*args, **kwargs)
         several = isinstance(result, (tuple, list)) and len(result) > 0
-        loss = loss_of(result[0] if several else result)
+        values = [*result] if several else [result]
+        loss = loss_of(values[0])
         named = {n: p._handle for n, p in model.named_parameters() if p.requires_grad}
         found = _core.tensor_gradients(loss._handle, None, list(named.values()), False)
         gradients = {n: Tensor._wrap(h) for n, (_, h) in zip(named, found, strict=True)}
-        return (loss.detach(), *result[1:]) if several else loss.detach(), gradients
+        return (loss.detach(), *values[1:]) if several else loss.detach(), gradients
 
     return call

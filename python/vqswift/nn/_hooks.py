@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 
 from .._arguments import checked
+
+P = ParamSpec("P")
+Result = TypeVar("Result", covariant=True)
+
+if TYPE_CHECKING:
+
+    class Forwards(Protocol[P, Result]):
+        """What a call takes and gives: as `forward`."""
+
+        def forward(self, *args: P.args, **kwargs: P.kwargs) -> Result: ...
 
 
 class HookHandle:
@@ -61,15 +71,16 @@ class Hooks:
         own = self.__dict__
         return bool(own.get("_forward_pre_hooks")) or bool(own.get("_forward_hooks"))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: Forwards[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         own = self.__dict__
+        inputs: Any = args
         for before in [*own.get("_forward_pre_hooks", {}).values()]:
-            given = before(self, args)
+            given = before(self, inputs)
             if given is not None:
-                args = given if isinstance(given, tuple) else (given,)
-        output = self.forward(*args, **kwargs)
+                inputs = given if isinstance(given, tuple) else (given,)
+        output = self.forward(*inputs, **kwargs)
         for after in [*own.get("_forward_hooks", {}).values()]:
-            given = after(self, args, output)
+            given = after(self, inputs, output)
             if given is not None:
                 output = given
         return output

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from .. import _core
-from .._arguments import checked
+from .._arguments import checked, operation_of
 from .._arrays import as_array
+from .._dtypes import BFloat16
 from .._fitting import fitted
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
@@ -61,6 +62,13 @@ class Module(Hooks):
         registry[name] = value
         self._forget(name, kind)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_halves(self, name)
+            # What a property that failed has to say.
+            return object.__getattribute__(self, name)
+
     def __delattr__(self, name: str) -> None:
         self._forget(name, None)
         object.__delattr__(self, name)
@@ -85,6 +93,11 @@ class Module(Hooks):
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise TypeError(f"[register_buffer] {name} is a {kind}: a Tensor is required")
+        if isinstance(value.dtype, BFloat16) or value.dtype == np.float16:
+            raise TypeError(
+                f"[register_buffer] {name} is of {value.dtype}: float16 and bfloat16 are for "
+                "storage, and a state is written; convert with astype(float32)"
+            )
         self._registry("_buffers")[name] = value
         self._forget(name, "_buffers")
         object.__setattr__(self, name, value)
@@ -357,6 +370,15 @@ class Module(Hooks):
     def _freeze_own(self, frozen: bool) -> None:
         for _, tensor in self._own_parameters(True):
             tensor.requires_grad = not frozen
+
+
+def refuse_halves(module: Module, name: str) -> None:
+    """AttributeError that says what there is in the place of PyTorch's `half` and `bfloat16`."""
+    if name in ("half", "bfloat16"):
+        raise AttributeError(
+            f"[{operation_of(type(module))}] {name}: parameters are float32; float16 and bfloat16 "
+            "are for storage: x.astype(vq.bfloat16), vq.save(path, state, dtype=vq.bfloat16)"
+        )
 
 
 def _is_module(value: Any) -> bool:

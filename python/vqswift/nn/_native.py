@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from .._integers import as_layer_input
 from .._options import Made, create
 from .._random import Generator
 from .._tensor import Tensor
-from ._module import Module
+from ._module import Module, refuse_halves
 
 _Layer = TypeVar("_Layer", bound="Native")
 
@@ -63,7 +63,7 @@ class Native(Module):
         return _core.module_is_training(self._handle)
 
     @training.setter
-    def training(self, mode: bool) -> None:
+    def training(self, mode: bool) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         _core.module_set_training(self._handle, bool(mode))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -188,9 +188,13 @@ class Native(Module):
             for name, _ in _core.module_weighted_layers(self._handle)
         ]
 
-    def __getattr__(self, name: str) -> Tensor:
-        if not name.startswith("_"):
-            for own, tensor in self._own_parameters(True) + self._own_buffers():
-                if own == name:
-                    return tensor
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+    # Layers declare the tensors that they have, so that a checker knows a misspelt one.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Tensor:
+            if not name.startswith("_"):
+                for own, tensor in self._own_parameters(True) + self._own_buffers():
+                    if own == name:
+                        return tensor
+            refuse_halves(self, name)
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")

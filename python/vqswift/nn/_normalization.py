@@ -6,6 +6,7 @@ import re
 
 from .._arguments import checked
 from .._options import create
+from .._tensor import Tensor
 from ._native import Native
 
 
@@ -18,6 +19,12 @@ def _of_one_size(options: str) -> str:
 class BatchNorm(Native):
     """Normalizes the last axis over all others; running variance unbiased."""
 
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(create("batch_norm", features=features, eps=eps, momentum=momentum))
 
@@ -25,6 +32,9 @@ class BatchNorm(Native):
 @checked
 class LayerNorm(Native):
     """Normalizes each vector of the last axis."""
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, features: int, eps: float = 1e-5, bias: bool = True) -> None:
         super().__init__(create("layer_norm", normalized_shape=(features,), eps=eps, bias=bias))
@@ -36,6 +46,8 @@ class LayerNorm(Native):
 @checked
 class RMSNorm(Native):
     """Scales each vector of the last axis to a mean square of 1 (Zhang and Sennrich 2019)."""
+
+    weight: Tensor
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
         super().__init__(create("rms_norm", normalized_shape=(features,), eps=eps))
@@ -49,6 +61,9 @@ class GroupNorm(Native):
     """Normalizes `groups` groups of neighboring channels of each sample over its positions (Wu and
     He 2018): [n, ..., features]; `weight` and `bias` [features] with `affine`."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, groups: int, features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__(
             create("group_norm", groups=groups, features=features, eps=eps, affine=affine)
@@ -59,6 +74,9 @@ class GroupNorm(Native):
 class InstanceNorm(Native):
     """Normalizes each channel of each sample over its positions (Ulyanov et al. 2016):
     [n, ..., features]; `weight` and `bias` [features] with `affine`."""
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, features: int, eps: float = 1e-5, affine: bool = False) -> None:
         super().__init__(

@@ -1,16 +1,26 @@
-"""Pooling and upsampling of images [n, h, w, c] and sequences [n, l, c]."""
+"""Pools of sequences [n, l, c], images [n, h, w, c] and volumes [n, d, h, w, c]."""
 
 from __future__ import annotations
 
 import numpy.typing as npt
 
 from .._arguments import checked
-from .._functions import concatenate
 from .._integers import as_layer_input
 from .._options import Made, create
 from .._tensor import Pair, Tensor, as_pair
+from ._convolve import Triple
 from ._module import Module
 from ._native import Native
+from ._pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_sizes,
+    avg_pool3d,
+    max_pool3d,
+    pool_sizes,
+)
 
 
 def _pool(kind: str, kernel: Pair, stride: Pair | None, padding: Pair) -> Made:
@@ -32,14 +42,6 @@ class AvgPool2d(Native):
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
         super().__init__(_pool("average_pool2d", kernel_size, stride, padding))
-
-
-@checked
-class Upsample(Native):
-    """Repeats each pixel `scale` times along both axes."""
-
-    def __init__(self, scale: Pair) -> None:
-        super().__init__(create("upsample_nearest2d", scale=as_pair(scale)))
 
 
 def _sequence(operation: str, x: npt.ArrayLike | Tensor) -> Tensor:
@@ -76,59 +78,113 @@ class AvgPool1d(AvgPool2d):
         return super().forward(_sequence("avg_pool1d", x)).squeeze(1)
 
 
-def _adaptive(x: Tensor, axis: int, count: int) -> Tensor:
-    """Means of `count` windows along `axis`, window i from floor(i l / count) to
-    ceil((i + 1) l / count)."""
-    length = x.shape[axis]
-    before = (slice(None),) * axis
-    if length % count == 0:
-        apart = x.reshape(*x.shape[:axis], count, length // count, *x.shape[axis + 1 :])
-        return apart.mean(axis + 1)
-    ends = [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
-    return concatenate([x[(*before, slice(a, b))].mean(axis, True) for a, b in ends], axis)
+class _Pool3d(Module):
+    """Kernel, stride and padding of windows of volumes."""
+
+    def _set(
+        self, operation: str, kernel_size: Triple, stride: Triple | None, padding: Triple
+    ) -> None:
+        sizes = pool_sizes(operation, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = sizes
+
+    def _options_text(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 @checked
-class AdaptiveAvgPool2d(Module):
-    """[n, h, w, c] -> [n, *output_size, c], means of windows as torch divides the image."""
+class MaxPool3d(_Pool3d):
+    """Maximum of each window of [n, d, h, w, c]; the stride is the kernel's size unless given."""
 
-    def __init__(self, output_size: Pair) -> None:
+    def __init__(
+        self, kernel_size: Triple, stride: Triple | None = None, padding: Triple = 0
+    ) -> None:
         super().__init__()
-        self.output_size = as_pair(output_size)
-        if min(self.output_size) < 1:
-            raise ValueError(f"[adaptive_avg_pool2d] output_size {self.output_size}: at least 1")
+        self._set("max_pool3d", kernel_size, stride, padding)
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        given = as_layer_input("adaptive_avg_pool2d", x)
-        if given.ndim != 4 or 0 in given.shape[1:3]:
-            raise ValueError(
-                f"[adaptive_avg_pool2d] shape {list(given.shape)}: [n, h, w, c] with pixels"
-            )
-        return _adaptive(_adaptive(given, 1, self.output_size[0]), 2, self.output_size[1])
+        return max_pool3d(x, self.kernel_size, self.stride, self.padding)
+
+
+@checked
+class AvgPool3d(_Pool3d):
+    """Mean of each window of [n, d, h, w, c], padding counted as zeros."""
+
+    def __init__(
+        self, kernel_size: Triple, stride: Triple | None = None, padding: Triple = 0
+    ) -> None:
+        super().__init__()
+        self._set("avg_pool3d", kernel_size, stride, padding)
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return avg_pool3d(x, self.kernel_size, self.stride, self.padding)
+
+
+class _Adaptive(Module):
+    output_size: int | tuple[int, int]
 
     def _options_text(self) -> str:
         return f"{self.output_size}"
 
 
 @checked
-class AdaptiveAvgPool1d(Module):
+class AdaptiveAvgPool1d(_Adaptive):
     """[n, l, c] -> [n, output_size, c], means of windows as torch divides the sequence."""
+
+    output_size: int
 
     def __init__(self, output_size: int) -> None:
         super().__init__()
-        if output_size < 1:
-            raise ValueError(f"[adaptive_avg_pool1d] output_size = {output_size}: at least 1")
-        self.output_size = output_size
+        (self.output_size,) = adaptive_sizes("adaptive_avg_pool1d", output_size, 1)
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        given = as_layer_input("adaptive_avg_pool1d", x)
-        if given.ndim != 3 or given.shape[1] == 0:
-            raise ValueError(
-                f"[adaptive_avg_pool1d] shape {list(given.shape)}: [n, l, c] with positions"
-            )
-        return _adaptive(given, 1, self.output_size)
+        return adaptive_avg_pool1d(x, self.output_size)
 
-    def _options_text(self) -> str:
-        return f"{self.output_size}"
+
+@checked
+class AdaptiveAvgPool2d(_Adaptive):
+    """[n, h, w, c] -> [n, *output_size, c], means of windows as torch divides the image."""
+
+    output_size: tuple[int, int]
+
+    def __init__(self, output_size: Pair) -> None:
+        super().__init__()
+        height, width = adaptive_sizes("adaptive_avg_pool2d", output_size, 2)
+        self.output_size = (height, width)
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return adaptive_avg_pool2d(x, self.output_size)
+
+
+@checked
+class AdaptiveMaxPool1d(_Adaptive):
+    """[n, l, c] -> [n, output_size, c], maxima of windows as torch divides the sequence."""
+
+    output_size: int
+
+    def __init__(self, output_size: int) -> None:
+        super().__init__()
+        (self.output_size,) = adaptive_sizes("adaptive_max_pool1d", output_size, 1)
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return adaptive_max_pool1d(x, self.output_size)
+
+
+@checked
+class AdaptiveMaxPool2d(_Adaptive):
+    """[n, h, w, c] -> [n, *output_size, c], maxima of windows as torch divides the image."""
+
+    output_size: tuple[int, int]
+
+    def __init__(self, output_size: Pair) -> None:
+        super().__init__()
+        height, width = adaptive_sizes("adaptive_max_pool2d", output_size, 2)
+        self.output_size = (height, width)
+
+    def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
+        """The layer's output."""
+        return adaptive_max_pool2d(x, self.output_size)

@@ -1,4 +1,4 @@
-"""Positions in a sequence: rotations of queries and keys, and sums of sines."""
+"""Positions in a sequence: rotations of queries and keys, sums of sines, and distances."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from .._arguments import checked
 from .._functions import concatenate, stack
-from .._integers import as_layer_input
+from .._integers import as_floats, as_layer_input
 from .._tensor import Tensor
 from ._module import Module
 
@@ -25,6 +25,11 @@ class RoPE(Module):
 
     `traditional`: pairs are neighbors; else i and i + dims / 2. `scale` multiplies positions.
     """
+
+    dims: int
+    traditional: bool
+    base: float
+    scale: float
 
     def __init__(
         self, dims: int, traditional: bool = False, base: float = 10000.0, scale: float = 1.0
@@ -67,6 +72,9 @@ class SinusoidalPositionalEncoding(Module):
     """x [..., positions, dims] plus sines and cosines of the positions (Vaswani et al. 2017):
     channels 2 i and 2 i + 1 have the sine and cosine of base^(-2 i / dims) times the position."""
 
+    dims: int
+    base: float
+
     def __init__(self, dims: int, base: float = 10000.0) -> None:
         super().__init__()
         if dims < 2 or dims % 2:
@@ -93,3 +101,40 @@ class SinusoidalPositionalEncoding(Module):
 
     def _options_text(self) -> str:
         return f"{self.dims}"
+
+
+@checked
+class ALiBi(Module):
+    """Attention scores [n, heads, queries, keys] less the distance of query and key times a slope
+    of each head (Press et al. 2022): 2^(-8 i / heads) for heads i from 1 on."""
+
+    _operation = "alibi"
+
+    def bias(self, heads: int, queries: int, keys: int, offset: int = 0) -> np.ndarray:
+        """What is added, [heads, queries, keys] float32: a `mask` for
+        `scaled_dot_product_attention`, the first query at the position `offset`."""
+        if min(heads, queries, keys) < 0:
+            raise ValueError(
+                f"[alibi] {heads} heads, {queries} queries, {keys} keys: all must be at least 0"
+            )
+        places = np.arange(offset, offset + queries, dtype=float)
+        distances = np.abs(places[:, None] - np.arange(keys))
+        slopes = 2.0 ** (-8 * np.arange(1, heads + 1) / max(heads, 1))
+        return (-slopes[:, None, None] * distances).astype(np.float32)
+
+    def forward(
+        self,
+        attention_scores: npt.ArrayLike | Tensor,
+        offset: int = 0,
+        mask: npt.ArrayLike | Tensor | None = None,
+    ) -> Tensor:
+        """The scores and what is added to them, `mask` too; `offset` is the first query's
+        position."""
+        scores = as_layer_input("alibi", attention_scores)
+        if scores.ndim != 4:
+            raise ValueError(
+                f"[alibi] shape {list(scores.shape)}: [n, heads, queries, keys] is required"
+            )
+        _, heads, queries, keys = scores.shape
+        added = scores + Tensor(self.bias(heads, queries, keys, offset))
+        return added if mask is None else added + as_floats("alibi", "mask", mask)

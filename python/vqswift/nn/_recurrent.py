@@ -4,97 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy.typing as npt
-
-from .. import _core
-from .._arguments import checked, operation_of
-from .._functions import concatenate, stack, zeros
-from .._integers import as_layer_input
+from .._arguments import checked
+from .._functions import concatenate, stack
 from .._random import Generator, layer_generator
-from .._tensor import Tensor, as_tensor
+from .._tensor import Tensor
 from .._warning import warn
 from ._collections import require_layers
 from ._dropout import Dropout
-from ._module import Module
-
-Array = npt.ArrayLike | Tensor
-_WEIGHT, _BIAS = 0, 1
-_GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
-# Parameters, in the order of the core's arguments and of torch's draws.
-_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+from ._recurrence import Array, Recurrence
 
 
-class _Recurrence(Module):
-    """What layers and cells share: sizes, parameters and one pass of the core."""
-
-    def _begin(self, cell: str, input_size: int, hidden_size: int, bias: bool) -> None:
-        self._cell = cell
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bool(bias)
-        for name in ("input_size", "hidden_size"):
-            self._require_size(name, getattr(self, name))
-
-    @property
-    def _operation(self) -> str:
-        return operation_of(type(self))
-
-    def _require_size(self, name: str, value: int) -> None:
-        if value < 1:
-            raise ValueError(f"[{self._operation}] {name} = {value}: must be at least 1")
-
-    def _draw(self, suffix: str, inputs: int, source: Generator) -> None:
-        """Parameters of one side of one layer, uniform in +-1 / sqrt(hidden_size)."""
-        rows, bound = _GATES[self._cell] * self.hidden_size, self.hidden_size**-0.5
-        shapes = [(rows, inputs), (rows, self.hidden_size), (rows,), (rows,)]
-        for name, shape in zip(_NAMES, shapes, strict=True):
-            role = _WEIGHT if len(shape) == 2 else _BIAS
-            if role == _WEIGHT or self.bias:
-                start = source.uniform(shape, -bound, bound)._handle
-                setattr(self, name + suffix, Tensor._wrap(_core.tensor_requiring_grad(start, role)))
-
-    def _pass(
-        self, suffix: str, x: Tensor, h: Tensor, c: Tensor | None, reversed: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """The states of all steps of x [t, n, i], and an LSTM's last cell."""
-        own: list[Any] = [
-            getattr(self, name + suffix)._handle if self.bias or "weight" in name else None
-            for name in _NAMES
-        ]
-        w_ih, w_hh, b_ih, b_hh = own
-        cell = None if c is None else c._handle
-        y, last = _core.tensor_recurrence(
-            self._cell, x._handle, h._handle, cell, w_ih, w_hh, b_ih, b_hh, reversed
-        )
-        return Tensor._wrap(y), None if last is None else Tensor._wrap(last)
-
-    def _input(self, x: Array, ranks: tuple[int, int], names: str) -> Tensor:
-        given = as_layer_input(self._operation, x)
-        if given.ndim not in ranks or given.shape[-1] != self.input_size:
-            raise ValueError(
-                f"[{self._operation}] shape {list(given.shape)}: {names} with "
-                f"{self.input_size} inputs is required"
-            )
-        return given
-
-    def _states(self, hx: Any, shape: tuple[int, ...]) -> list[Tensor]:
-        """h, and an LSTM's c, of `shape`; zeros for None."""
-        count = 2 if self._cell == "lstm" else 1
-        if hx is None:
-            return [zeros(shape)] * count
-        given = [hx] if count == 1 else list(hx)
-        if len(given) != count:
-            raise ValueError(f"[{self._operation}] hx has {len(given)} states: (h, c) is required")
-        states = [as_tensor(state) for state in given]
-        for state in states:
-            if state.shape != shape:
-                raise ValueError(
-                    f"[{self._operation}] hx has shape {list(state.shape)}: {list(shape)} is "
-                    "required"
-                )
-        return states
-
-
-class _Layers(_Recurrence):
+class _Layers(Recurrence):
     """Layers one over the other, each in one or both directions."""
+
+    num_layers: int
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    between_layers: Dropout
+    # Of the first layer; the others, and those of the way back, are among `named_parameters`.
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
 
     def _build(
         self,
@@ -107,9 +39,17 @@ class _Layers(_Recurrence):
         dropout: float,
         bidirectional: bool,
         generator: Generator | None,
+        proj_size: int = 0,
     ) -> None:
         self._begin(cell, input_size, hidden_size, bias)
         require_layers(self._operation, num_layers)
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(
+                f"[{self._operation}] proj_size = {proj_size}: must be below hidden_size = "
+                f"{hidden_size}, or 0 for none"
+            )
+        if proj_size:
+            self.proj_size = proj_size
         self.num_layers, self.batch_first = num_layers, bool(batch_first)
         self.dropout, self.bidirectional = float(dropout), bool(bidirectional)
         if not 0 <= self.dropout <= 1:
@@ -117,7 +57,7 @@ class _Layers(_Recurrence):
         self._sides = ("", "_reverse") if bidirectional else ("",)
         source = layer_generator(generator)
         for layer in range(num_layers):
-            inputs = hidden_size * len(self._sides) if layer else input_size
+            inputs = self._state_size * len(self._sides) if layer else input_size
             for side in self._sides:
                 self._draw(f"_l{layer}{side}", inputs, source)
         if dropout and num_layers == 1:
@@ -135,14 +75,14 @@ class _Layers(_Recurrence):
         elif self.batch_first:
             given = given.permute(1, 0, 2)
         count, samples = self.num_layers * len(self._sides), given.shape[1]
-        shape = (count, samples, self.hidden_size) if is_batch else (count, self.hidden_size)
-        starts = [s.reshape(count, samples, self.hidden_size) for s in self._states(hx, shape)]
+        states = self._states(hx, (count, samples) if is_batch else (count,))
+        starts = [s.reshape(count, samples, s.shape[-1]) for s in states]
         y, ends = self._through_layers(given, starts)
         if not is_batch:
             y = y.reshape(y.shape[0], y.shape[2])
         elif self.batch_first:
             y = y.permute(1, 0, 2)
-        return y, [end.reshape(shape) for end in ends]
+        return y, [end.reshape(s.shape) for end, s in zip(ends, states, strict=True)]
 
     def _through_layers(self, x: Tensor, starts: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         ends: list[list[Tensor]] = [[] for _ in starts]
@@ -170,7 +110,8 @@ class _Layers(_Recurrence):
         text += "" if self.bias else ", bias=False"
         text += ", batch_first=True" if self.batch_first else ""
         text += f", dropout={self.dropout}" if self.dropout else ""
-        return text + (", bidirectional=True" if self.bidirectional else "")
+        text += ", bidirectional=True" if self.bidirectional else ""
+        return text + (f", proj_size={self.proj_size}" if self.proj_size else "")
 
 
 def _elman(operation: str, nonlinearity: str) -> str:
@@ -239,7 +180,10 @@ class GRU(_Layers):
 @checked
 class LSTM(_Layers):
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al.
-    2000) over x [t, n, i]: gates i, f, g, o."""
+    2000) over x [t, n, i]: gates i, f, g, o.
+
+    With `proj_size` above 0 h is W_hr u, u as without (Sak et al. 2014).
+    """
 
     def __init__(
         self,
@@ -250,12 +194,13 @@ class LSTM(_Layers):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         *,
         generator: Generator | None = None,
     ) -> None:
         sizes = (input_size, hidden_size, num_layers)
         super().__init__()
-        self._build("lstm", *sizes, bias, batch_first, dropout, bidirectional, generator)
+        self._build("lstm", *sizes, bias, batch_first, dropout, bidirectional, generator, proj_size)
 
     def forward(
         self, x: Array, hx: tuple[Array, Array] | None = None
@@ -267,8 +212,13 @@ class LSTM(_Layers):
         return y, (h, c)
 
 
-class _Cell(_Recurrence):
+class _Cell(Recurrence):
     """One step of one layer."""
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
 
     def _build(
         self, cell: str, input_size: int, hidden_size: int, bias: bool, generator: Generator | None
@@ -280,7 +230,8 @@ class _Cell(_Recurrence):
         given = self._input(x, (1, 2), "[n, i] or [i]")
         rows = given.reshape(1, given.size // self.input_size, self.input_size)
         shape = (*given.shape[:-1], self.hidden_size)
-        h, *rest = (s.reshape(rows.shape[1], self.hidden_size) for s in self._states(hx, shape))
+        states = self._states(hx, given.shape[:-1])
+        h, *rest = (s.reshape(rows.shape[1], self.hidden_size) for s in states)
         y, cell = self._pass("", rows, h, rest[0] if rest else None)
         return y.reshape(shape), None if cell is None else cell.reshape(shape)
 

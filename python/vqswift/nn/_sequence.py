@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy.typing as npt
 
@@ -12,6 +12,15 @@ from .._tensor import Tensor, as_tensor
 from ._activation import Flatten, Identity
 from ._module import Module
 from ._native import Native
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from ._hooks import Forwards
+
+    Result = TypeVar("Result", covariant=True, default=Any)
+else:
+    from ._hooks import Result
 
 
 class _Fused(Module):
@@ -58,29 +67,39 @@ def _require_module(operation: str, value: object) -> None:
 
 
 @checked
-class Sequential(_Fused):
+class Sequential(_Fused, Generic[Result]):
     """Modules one after the other, named "0", "1", ...
 
     When all are native the whole runs as one native module, batch norm fused with a ReLU after it.
+    Its type knows what the last one gives: `Sequential[Tensor]`.
     """
 
-    def __init__(self, *modules: Module) -> None:
-        super().__init__()
-        for index, module in enumerate(modules):
-            _require_module("sequential", module)
-            self._children[str(index)] = module
+    if TYPE_CHECKING:
+
+        def __init__(self, *modules: *tuple[*tuple[Module, ...], Forwards[..., Result]]) -> None:
+            """The last module says what the whole gives."""
+
+    else:
+
+        def __init__(self, *modules: Module) -> None:
+            super().__init__()
+            for index, module in enumerate(modules):
+                _require_module("sequential", module)
+                self._children[str(index)] = module
 
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         return _core.module_create("sequential", {}, parts, None)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Result:
         """The last module's output."""
         handle = self._fused()
         if handle is not None:
-            return Tensor._wrap(_core.module_forward(handle, self._input(x)._handle))
-        for module in self.children():
-            x = module(x)
-        return x
+            x = Tensor._wrap(_core.module_forward(handle, self._input(x)._handle))
+        else:
+            for module in self.children():
+                x = module(x)
+        result: Result = x
+        return result
 
     def __getitem__(self, index: int) -> Module:
         return list(self.children())[index]

@@ -68,6 +68,9 @@ class PixelUnshuffle(Module):
 class Unflatten(Module):
     """One axis as several of the sizes given, of which one may be -1."""
 
+    dim: int
+    unflattened_size: tuple[int, ...]
+
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
         sizes = tuple(unflattened_size) if isinstance(unflattened_size, Sequence) else ()

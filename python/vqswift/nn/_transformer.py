@@ -42,6 +42,11 @@ def _activation(operation: str, activation: str | Callable[[Tensor], Tensor]) ->
 class _Block(Module):
     """What encoder and decoder blocks have in common."""
 
+    self_attn: MultiheadAttention
+    linear1: Linear
+    dropout: Dropout
+    linear2: Linear
+
     def _build(
         self,
         operation: str,
@@ -85,6 +90,11 @@ class TransformerEncoderLayer(_Block):
     Sequences are [t, n, d_model], or [n, t, d_model] with `batch_first`; masks as in
     `MultiheadAttention`.
     """
+
+    norm1: LayerNorm
+    norm2: LayerNorm
+    dropout1: Dropout
+    dropout2: Dropout
 
     def __init__(
         self,
@@ -133,6 +143,14 @@ class TransformerEncoderLayer(_Block):
 @checked
 class TransformerDecoderLayer(_Block):
     """Self-attention, attention to `memory`, and a network of two layers."""
+
+    multihead_attn: MultiheadAttention
+    norm1: LayerNorm
+    norm2: LayerNorm
+    norm3: LayerNorm
+    dropout1: Dropout
+    dropout2: Dropout
+    dropout3: Dropout
 
     def __init__(
         self,
@@ -201,6 +219,8 @@ class TransformerDecoderLayer(_Block):
 
 class _Stack(Module):
     """Copies of a block one after the other."""
+
+    layers: ModuleList
 
     def _stack(
         self, operation: str, name: str, layer: Module, count: int, norm: Module | None

@@ -31,6 +31,10 @@ class WeightNorm(Module):
     The norm is over all axes but `dim`; names and shapes are those of `torch.nn.utils.weight_norm`.
     """
 
+    weight_g: Parameter
+    weight_v: Parameter
+    bias: Parameter | None
+
     def __init__(self, layer: Module, dim: int = 0) -> None:
         super().__init__()
         if not isinstance(layer, (Linear, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d)):

@@ -16,6 +16,7 @@ from ._convolve import conv2d as conv2d
 from ._convolve import conv3d as conv3d
 from ._convolve import conv_transpose1d as conv_transpose1d
 from ._convolve import conv_transpose2d as conv_transpose2d
+from ._convolve import conv_transpose3d as conv_transpose3d
 from ._losses import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
 )
@@ -29,30 +30,22 @@ from ._losses import mse_loss as mse_loss
 from ._losses import nll_loss as nll_loss
 from ._losses import smooth_l1_loss as smooth_l1_loss
 from ._losses import triplet_margin_loss as triplet_margin_loss
+from ._pool import adaptive_avg_pool1d as adaptive_avg_pool1d
+from ._pool import adaptive_avg_pool2d as adaptive_avg_pool2d
+from ._pool import adaptive_max_pool1d as adaptive_max_pool1d
+from ._pool import adaptive_max_pool2d as adaptive_max_pool2d
+from ._pool import avg_pool2d as avg_pool2d
+from ._pool import avg_pool3d as avg_pool3d
+from ._pool import max_pool2d as max_pool2d
+from ._pool import max_pool3d as max_pool3d
+from ._thresholds import hardshrink as hardshrink
+from ._thresholds import softshrink as softshrink
+from ._thresholds import step as step
+from ._thresholds import tanhshrink as tanhshrink
+from ._thresholds import threshold as threshold
+from ._upsample import interpolate as interpolate
 
 Array = npt.ArrayLike | Tensor
-
-
-@checked
-def max_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
-) -> Tensor:
-    """Maximum of each window of x [n, h, w, c]."""
-    step = kernel_size if stride is None else stride
-    sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-    return Tensor._wrap(_core.tensor_max_pool2d(as_layer_input("max_pool2d", x)._handle, *sizes))
-
-
-@checked
-def avg_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
-) -> Tensor:
-    """Mean of each window of x [n, h, w, c], padding counted as zeros."""
-    step = kernel_size if stride is None else stride
-    sizes = as_pair(kernel_size), as_pair(step), as_pair(padding)
-    return Tensor._wrap(
-        _core.tensor_average_pool2d(as_layer_input("avg_pool2d", x)._handle, *sizes)
-    )
 
 
 @checked
@@ -184,6 +177,12 @@ def softmax(x: Array, dim: int = -1) -> Tensor:
 
 
 @checked
+def softmin(x: Array, dim: int = -1) -> Tensor:
+    """exp(-x) / sum exp(-x) along `dim`."""
+    return (-as_layer_input("softmin", x)).softmax(dim)
+
+
+@checked
 def log_softmax(x: Array, dim: int = -1) -> Tensor:
     """Logarithm of softmax along `dim`."""
     return as_layer_input("log_softmax", x).log_softmax(dim)
@@ -199,6 +198,25 @@ def glu(x: Array, dim: int = -1) -> Tensor:
     half = given.shape[axis] // 2
     a, b = given.split([half, half], axis)
     return a * b.sigmoid()
+
+
+@checked
+def bilinear(x1: Array, x2: Array, weight: Array, bias: Array | None = None) -> Tensor:
+    """x1 [..., i] and x2 [..., j] -> x1 W x2 + b [..., o]; weight [o, i, j], bias [o] or none."""
+    a, b = as_layer_input("bilinear", x1), as_layer_input("bilinear", x2)
+    kernel = as_floats("bilinear", "weight", weight)
+    shapes = f"[bilinear] shapes {list(a.shape)}, {list(b.shape)}, weight {list(kernel.shape)}"
+    if kernel.ndim != 3 or min(a.ndim, b.ndim) < 1 or a.shape[:-1] != b.shape[:-1]:
+        raise ValueError(f"{shapes}: [..., i], [..., j] and [o, i, j] are required")
+    outputs, left, right = kernel.shape
+    if (a.shape[-1], b.shape[-1]) != (left, right):
+        raise ValueError(f"{shapes}: the last axes must have {left} and {right} elements")
+    offset = None if bias is None else as_floats("bilinear", "bias", bias)
+    if offset is not None and offset.shape != (outputs,):
+        raise ValueError(f"{shapes}: the bias has shape {list(offset.shape)}, not [{outputs}]")
+    products = (a.unsqueeze(-1) * b.unsqueeze(-2)).reshape(*a.shape[:-1], left * right)
+    y = products @ kernel.reshape(outputs, left * right).T
+    return y if offset is None else y + offset
 
 
 @checked

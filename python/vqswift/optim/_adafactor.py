@@ -21,6 +21,10 @@ class Adafactor(Optimizer):
     update has at most.
     """
 
+    beta2_decay: float
+    eps: tuple[float | None, float]
+    d: float
+
     def __init__(
         self,
         params: Parameters,

@@ -15,6 +15,10 @@ class Adagrad(Optimizer):
     `initial_accumulator_value`: what the sums are at first.
     """
 
+    lr_decay: float
+    initial_accumulator_value: float
+    eps: float
+
     def __init__(
         self,
         params: Parameters,

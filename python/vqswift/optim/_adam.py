@@ -10,6 +10,9 @@ from ._optimizer import Optimizer, Parameters, two
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015); `weight_decay` adds to the gradient."""
 
+    betas: tuple[float, float]
+    eps: float
+
     def __init__(
         self,
         params: Parameters,
@@ -34,6 +37,9 @@ class Adam(Optimizer):
 @checked
 class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    betas: tuple[float, float]
+    eps: float
 
     _operation = "adamw"
 

@@ -11,6 +11,8 @@ class Lion(Optimizer):
     """Steps of size `lr` along the sign of `beta1 * m + (1 - beta1) * gradient`, after which
     `m = beta2 * m + (1 - beta2) * gradient` (Chen et al., 2023); `weight_decay` is decoupled."""
 
+    betas: tuple[float, float]
+
     def __init__(
         self,
         params: Parameters,

@@ -24,6 +24,13 @@ class Muon(Optimizer):
     "spectral_unclamped" `sqrt(m / n)`.
     """
 
+    momentum: float
+    nesterov: bool
+    ns_coefficients: tuple[float, float, float]
+    eps: float
+    ns_steps: int
+    adjust_lr_fn: str
+
     def __init__(
         self,
         params: Parameters,

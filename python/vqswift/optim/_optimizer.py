@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -68,6 +68,8 @@ class Optimizer:
     group's "lr" sets both.
     """
 
+    decay_biases_and_norms: bool
+
     def __init__(
         self, params: Parameters, kind: str, lr: float, weight_decay: float, **settings: Any
     ) -> None:
@@ -129,11 +131,14 @@ class Optimizer:
             raise AttributeError(f"[optimizer] {name} = {value!r}: {why}")
         object.__setattr__(self, name, value)
 
-    def __getattr__(self, name: str) -> Any:
-        settings = self.__dict__.get("_settings", {})
-        if name not in settings:
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        return settings[name]
+    # Optimizers declare their settings, so that a checker knows a misspelt one.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            settings = self.__dict__.get("_settings", {})
+            if name not in settings:
+                raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+            return settings[name]
 
     @property
     def weight_decay(self) -> float:

@@ -15,6 +15,11 @@ class RMSprop(Optimizer):
     instead. `momentum`: `b = momentum * b + update`, and b is the step.
     """
 
+    alpha: float
+    eps: float
+    momentum: float
+    centered: bool
+
     _operation = "rmsprop"
 
     def __init__(

@@ -10,6 +10,9 @@ from ._optimizer import Optimizer, Parameters
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum; `weight_decay` adds to the gradient."""
 
+    momentum: float
+    nesterov: bool
+
     def __init__(
         self,
         params: Parameters,

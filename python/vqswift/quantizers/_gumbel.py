@@ -35,6 +35,8 @@ class GumbelQuant(Quantizer):
         dim: channel axis of z; 1 for channels-first.
     """
 
+    generator: Tensor
+
     _operation = "gumbel_quant"
 
     def __init__(

@@ -47,6 +47,9 @@ class SQVAEQuant(Quantizer):
         dim: channel axis of z and logvar; 1 for channels-first.
     """
 
+    log_variance: Tensor
+    generator: Tensor
+
     _operation = "sqvae_quant"
 
     def __init__(

@@ -121,7 +121,7 @@ class CodebookQuantizer(Quantizer):
     #: The optimizers that step codebooks in place, one a codebook; empty without.
     inplace_optimizers: tuple[Optimizer, ...]
 
-    __signature__ = _EveryOption()
+    __signature__: _EveryOption = _EveryOption()
 
     def __init__(self, made: Made, dim: int, inplace_optimizer: InplaceOptimizer | None) -> None:
         super().__init__(made, dim)
@@ -265,6 +265,27 @@ class VectorQuant(CodebookQuantizer):
         seed: of initial codes, replacement, k-means and draws: the same wherever and whenever the
             layer is made. Without it they are `manual_seed`'s, of the layer's creation index.
     """
+
+    # State beside the codebook; much of it comes with an option.
+    generator: Tensor
+    initialized: Tensor
+    unused_steps: Tensor
+    inner_phase: Tensor
+    kmeans_phase: Tensor
+    temperature: Tensor
+    transform: Tensor
+    affine_scale: Tensor
+    affine_bias: Tensor
+    affine_started: Tensor
+    affine_vector_mean: Tensor
+    affine_vector_variance: Tensor
+    affine_code_mean: Tensor
+    affine_code_variance: Tensor
+    ema_counts: Tensor
+    ema_sums: Tensor
+    ema_pending_counts: Tensor
+    ema_pending_sums: Tensor
+    codebook_gradient: Tensor
 
     _operation = "vector_quant"
 

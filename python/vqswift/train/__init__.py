@@ -5,6 +5,8 @@ trainer.fit(600)
 print(evaluate(model, test_images))
 """
 
+from typing import TYPE_CHECKING
+
 from .._renamed import renamed
 from ._checkpoint import load_model, load_trainer, save_trainer
 from ._configuration import from_toml, to_toml
@@ -37,4 +39,5 @@ __all__ = [
     "track",
 ]
 
-__getattr__ = renamed(__name__, {"psnr": "psnr_of", "perplexity": "perplexity_of"})
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__, {"psnr": "psnr_of", "perplexity": "perplexity_of"})

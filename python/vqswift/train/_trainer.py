@@ -84,6 +84,8 @@ class Trainer:
             with status 143. Without it SIGTERM ends the process at once.
     """
 
+    step: int
+
     def __init__(
         self,
         model: nn.Module,

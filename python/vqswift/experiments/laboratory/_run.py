@@ -159,7 +159,7 @@ def _digits() -> tuple[data.ImageSet, data.ImageSet]:
     """The 1797 digits of scikit-learn, 28x28: 1437 to train on, 360 to test."""
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
-    digits = load_digits()
+    digits: Any = load_digits()
     images = (digits.images * (255 / 16)).round().astype(np.uint8)
     images = np.pad(images.repeat(3, 1).repeat(3, 2), ((0, 0), (2, 2), (2, 2)))[..., None]
     order = np.random.default_rng(0).permutation(len(images))
