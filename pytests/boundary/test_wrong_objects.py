@@ -211,6 +211,16 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "RandomHorizontalFlip": lambda: vq.data.RandomHorizontalFlip(),
     "Trainer": trainer,
     "TwinTrainer": twins,
+    "Run": lambda: vq.train.Run("run", trainer()),
+    "TensorBoard": lambda: vq.train.TensorBoard("board"),
+    "Reconstruction": vq.train.Reconstruction,
+    "Classification": vq.train.Classification,
+    "Classifier": lambda: vq.models.ResNet18(width=4),
+    "AlexNet": lambda: vq.models.AlexNet(width=2, hidden=4, image_size=32),
+    "ResNet18": lambda: vq.models.ResNet18(width=4),
+    "VisionTransformer": lambda: vq.models.VisionTransformer(
+        image_size=8, patch_size=4, width=4, depth=2, heads=2, hidden=4, quantized_after=1
+    ),
     "Sequential": lambda: vq.nn.Sequential(layer()),
     "Residual": lambda: vq.nn.Residual(layer()),
     "ModuleList": lambda: vq.nn.ModuleList([layer()]),

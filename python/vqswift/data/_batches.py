@@ -61,7 +61,7 @@ class Batches:
             `drop_last`) above n.
     """
 
-    images: NDArray[Any]
+    images: Any
     labels: NDArray[np.int32] | None
     seed: int
     drop_last: bool
@@ -87,7 +87,7 @@ class Batches:
             if add_channel:
                 raise ValueError("[batches] add_channel with files: they are read with channels")
             self._samples: Any = FileSamples(images, declared)
-            self.images: Any = images
+            self.images = images
             labels = images.labels if labels is None else labels
         else:
             self._samples = ArraySamples(images, declared, add_channel)

@@ -82,9 +82,11 @@ class ClassifierConfiguration:
             batch_size=self.batch_size // self.sub_batches,
             seed=self.seed,
             transform=data.Compose(
-                data.RandomResizedCrop(self.image_size, scale=(0.25, 1.0)),
-                data.RandomHorizontalFlip(),
-                data.Normalize(MEAN, DEVIATION),
+                [
+                    data.RandomResizedCrop(self.image_size, scale=(0.25, 1.0)),
+                    data.RandomHorizontalFlip(),
+                    data.Normalize(MEAN, DEVIATION),
+                ]
             ),
             workers=1,
         )
@@ -134,7 +136,7 @@ def evaluated(model: Any, test: data.ImageSet, image_size: int = 32) -> dict[str
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     right, counts = 0, np.zeros(0, np.int64)
-    seen = data.Compose(data.Resize(image_size), data.Normalize(MEAN, DEVIATION))
+    seen = data.Compose([data.Resize(image_size), data.Normalize(MEAN, DEVIATION)])
     batches = data.Batches(test.images, test.labels, batch_size=500, shuffle=False, transform=seen)
     try:
         with no_grad():
