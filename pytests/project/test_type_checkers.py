@@ -113,7 +113,7 @@ def small(kind: type[nn.Module]) -> nn.Module | None:
 def with_tensors() -> Iterator[nn.Module]:
     """A layer of each kind, and those whose options bring further tensors."""
     for kind in CLASSES.values():
-        if kind not in (nn.Module, nn.Sequential, vq.quantizers.Quantizer):
+        if kind not in (nn.Module, nn.Sequential, nn.Upsample, vq.quantizers.Quantizer):
             layer = small(kind)
             if layer is not None:
                 yield layer
