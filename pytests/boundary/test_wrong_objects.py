@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,13 @@ def folder(root: Path) -> vq.data.ImageFolder:
     return vq.data.ImageFolder(root, size=4)
 
 
+@dataclass
+class Setting:
+    """Of a run."""
+
+    rate: float = 0.1
+
+
 # What a parameter takes, by its name, where its annotation does not say enough.
 GIVEN: dict[str, Callable[[], Any]] = {
     "num_codes": lambda: 5,
@@ -129,6 +137,8 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "bounds": lambda: 3,
     "draws": draws,
     "paths": lambda: folder(Path()).paths,
+    "kind": lambda: Setting,
+    "directory": lambda: "run",
 }
 ACTIVATIONS = (
     *("GLU", "Hardshrink", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax", "Softmin"),
@@ -213,9 +223,10 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "TwinTrainer": twins,
     "Run": lambda: vq.train.Run("run", trainer()),
     "TensorBoard": lambda: vq.train.TensorBoard("board"),
+    "Logger": lambda: vq.train.TensorBoard("board"),
     "Reconstruction": vq.train.Reconstruction,
     "Classification": vq.train.Classification,
-    "Classifier": lambda: vq.models.ResNet18(width=4),
+    "Classifier": lambda: vq.models.ResNet18(vq.VectorQuant(8, 5), width=4),
     "AlexNet": lambda: vq.models.AlexNet(width=2, hidden=4, image_size=32),
     "ResNet18": lambda: vq.models.ResNet18(width=4),
     "VisionTransformer": lambda: vq.models.VisionTransformer(
@@ -242,6 +253,7 @@ RECORDS = {
         "Estimator",
         "Schedule",
     ),
+    *("Objective", "Logger"),
     *("Recipe", "Measured", "Optimizer", "JoinedSchedule"),
 }
 

@@ -58,12 +58,12 @@ def test_trains_with_a_quantizer(name: str) -> None:
     for _ in range(30):
         logits, info = model(x)
         assert logits.shape == (2, 10) and info.q.shape == places
-        loss = F.cross_entropy(logits, labels) + info.loss
+        error = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
-        loss.backward()
+        (error + 0.1 * info.loss).backward()
         optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.9 * losses[0]
+        losses.append(error.item())
+    assert min(losses[-5:]) < 0.9 * losses[0]
     model.eval()
     assert model.encode(x).shape == places
 

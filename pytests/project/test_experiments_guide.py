@@ -17,7 +17,7 @@ GUIDE = (ROOT / "docs/experiments.md").read_text()
 def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tomli_w")
     monkeypatch.chdir(tmp_path)
-    names = {"vq": vq, "np": np, "__name__": "guide"}
+    names = {"vq": vq, "np": np, "__name__": "__main__"}
     (block,) = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
     exec(block, names)
     written = {path.name for path in (tmp_path / "runs/mine").iterdir()}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._arguments import checked
 from .._integers import as_layer_input
 from .._tensor import Tensor
 from ..nn._module import Module
@@ -17,6 +18,7 @@ from ..quantizers._base import unquantized
 _HALVES = ("front.", "back.")
 
 
+@checked
 class Classifier(Module):
     """`front`, a quantizer of what it gives, and `back`, which gives logits."""
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
+from .._arguments import checked
+
 
 @runtime_checkable
 class Logger(Protocol):
@@ -17,6 +19,7 @@ class Logger(Protocol):
         """Take the numbers of a step, by name."""
 
 
+@checked
 class TensorBoard:
     """Writes scalars for TensorBoard into a folder; closed with the run.
 
