@@ -20,7 +20,7 @@ public final class Autoencoder: Module {
   ///   - channels: of the images.
   ///   - generator: draws the weights of encoder and decoder.
   public convenience init(
-    channels: Int, imageSize: SQVAEImageSize = .large, quantizer: VectorQuantOptions,
+    channels: Int, imageSize: SQVAEImageSize = .medium, quantizer: VectorQuantOptions,
     generator: Generator
   ) throws {
     let width = quantizer.featureSize

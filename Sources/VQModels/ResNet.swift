@@ -21,17 +21,17 @@ public final class Bottleneck: Module {
   public init(inputs: Int, width: Int, stride: Int = 1, generator: Generator) throws {
     let (outputs, overflow) = width.multipliedReportingOverflow(by: Bottleneck.expansion)
     guard !overflow else { throw VQError.overflow("bottleneck", [Bottleneck.expansion, width]) }
-    conv1 = try convolution(inputs, width, kernel: 1, generator: generator)
+    conv1 = try unbiasedConvolution(inputs, width, kernel: 1, generator: generator)
     bn1 = try BatchNorm(channels: width)
-    conv2 = try convolution(width, width, kernel: 3, stride: stride, generator: generator)
+    conv2 = try unbiasedConvolution(width, width, kernel: 3, stride: stride, generator: generator)
     bn2 = try BatchNorm(channels: width)
-    conv3 = try convolution(width, outputs, kernel: 1, generator: generator)
+    conv3 = try unbiasedConvolution(width, outputs, kernel: 1, generator: generator)
     bn3 = try BatchNorm(channels: outputs)
     downsample =
       stride == 1 && inputs == outputs
       ? nil
       : Sequential(
-        try convolution(inputs, outputs, kernel: 1, stride: stride, generator: generator),
+        try unbiasedConvolution(inputs, outputs, kernel: 1, stride: stride, generator: generator),
         try BatchNorm(channels: outputs))
   }
 
@@ -91,8 +91,8 @@ public final class ResNet50: Module {
     var inputs = 64
     conv1 =
       smallImages
-      ? try convolution(channels, inputs, kernel: 3, generator: generator)
-      : try convolution(channels, inputs, kernel: 7, stride: 2, generator: generator)
+      ? try unbiasedConvolution(channels, inputs, kernel: 3, generator: generator)
+      : try unbiasedConvolution(channels, inputs, kernel: 7, stride: 2, generator: generator)
     bn1 = try BatchNorm(channels: inputs)
     var stages: [Sequential] = []
     for (stage, count) in [3, 4, 6, 3].enumerated() {
@@ -149,7 +149,7 @@ public final class ResNet50: Module {
 }
 
 /// Without bias, padded by half the kernel, normal with variance `2 / (out kernel^2)`.
-private func convolution(
+func unbiasedConvolution(
   _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1, generator: Generator
 ) throws -> Conv2d {
   try Conv2d(

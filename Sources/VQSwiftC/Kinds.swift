@@ -14,7 +14,8 @@ private let moduleKinds: [ModuleKind] =
     ReLU.kind, GELU.kind, SiLU.kind, Tanh.kind, Sigmoid.kind, Identity.kind, Flatten.kind,
     Dropout.kind, MaxPool2d.kind, AveragePool2d.kind, Upsample.kind, Sequential.kind, Residual.kind,
     // Networks
-    SQVAEOptions.encoder, SQVAEOptions.decoder, ResNet50.kind,
+    SQVAEEncoderOptions.kind, SQVAEOptions.decoder, ResNet50.kind,
+    ResNet18Front.kind, ResNet18Back.kind,
     // Quantizers
     VectorQuant.kind, GroupVectorQuant.kind, ResidualVectorQuant.kind, FSQ.kind, LFQ.kind,
     GumbelQuant.kind, SQVAEQuant.kind,

@@ -12,7 +12,7 @@ import VQTensor
   ) throws -> Autoencoder {
     let options = VectorQuantOptions(featureSize: width, codeCount: codes)
     return try Autoencoder(
-      channels: size == .large ? 3 : 1, imageSize: size, quantizer: options,
+      channels: size == .small ? 1 : 3, imageSize: size, quantizer: options,
       generator: Generator(seed: seed))
   }
 
@@ -24,10 +24,14 @@ import VQTensor
     }
     #expect(count(try sqvaeEncoder(channels: 3, generator: generator)) == 154_336)
     #expect(count(try sqvaeDecoder(channels: 3, generator: generator)) == 154_147)
+    // A residual block more: 64 (9 * 64 + 1) + 64 (64 + 1) + 4 * 64.
+    #expect(
+      count(try sqvaeEncoder(channels: 3, logVariance: true, generator: generator))
+        == 154_336 + 41_344)
   }
 
   @Test func namesAreThoseOfPyTorch() throws {
-    let names = try model(.large).state.map(\.name)
+    let names = try model(.medium).state.map(\.name)
     for name in [
       "encoder.0.weight", "encoder.1.running_var", "encoder.6.bias", "encoder.9.body.1.weight",
       "encoder.10.body.5.num_batches_tracked", "quantizer.codebook", "decoder.0.body.4.weight",
@@ -38,11 +42,11 @@ import VQTensor
     #expect(Set(names).count == names.count)
   }
 
-  @Test(arguments: [SQVAEImageSize.large, .small])
+  @Test(arguments: SQVAEImageSize.allCases)
   func shapesOfEveryStage(_ size: SQVAEImageSize) throws {
     let model = try model(size)
     let side = size.rawValue
-    let channels = size == .large ? 3 : 1
+    let channels = size == .small ? 1 : 3
     let images = try Generator(seed: 2).uniform([2, side, side, channels])
     let (reconstruction, quantized) = try model.run(images)
     #expect(reconstruction.shape == images.shape)
@@ -51,19 +55,19 @@ import VQTensor
     #expect(quantized.zq.shape == [2, side / 4, side / 4, 8])
   }
 
-  @Test(arguments: [SQVAEImageSize.large, .small])
+  @Test(arguments: [SQVAEImageSize.medium, .small])
   func decodedCodesEqualTheReconstruction(_ size: SQVAEImageSize) throws {
     let model = try model(size)
     model.isTraining = false
     let images = try Generator(seed: 2).uniform([
-      2, size.rawValue, size.rawValue, size == .large ? 3 : 1,
+      2, size.rawValue, size.rawValue, size == .medium ? 3 : 1,
     ])
     let codes = try model.encode(images)
     #expect(try model.decode(codes).values == model(images).values)
   }
 
   @Test func trainingLowersTheLoss() throws {
-    let model = try model(.large)
+    let model = try model(.medium)
     let images = try Generator(seed: 3).uniform([4, 32, 32, 3])
     let optimizer = try AdamW(model.trainableParameters.map(\.tensor), learningRate: 3e-3)
     var losses: [Float] = []

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import vqswift as vq
 from bad_input import (
+    data,
     estimators,
     further_layers,
     layers,
@@ -53,6 +54,7 @@ GROUPS = {
     "metric": metrics.METRIC,
     "optimizer": optimizers.OPTIMIZER,
     "state": state.STATE,
+    "data": data.DATA,
 }
 
 

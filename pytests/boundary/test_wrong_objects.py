@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ def batches() -> vq.data.Batches:
     return vq.data.Batches(np.ones((4, 28, 28, 1), np.float32), batch_size=2)
 
 
+def draws() -> vq.data.Draws:
+    return vq.data.Draws(0, 0, np.arange(4))
+
+
 def trainer() -> vq.train.Trainer:
     model = autoencoder()
     return vq.train.Trainer(model, vq.optim.SGD(model.parameters()), batches())
@@ -70,6 +75,13 @@ def folder(root: Path) -> vq.data.ImageFolder:
     (root / "a").mkdir(exist_ok=True)
     image.new("RGB", (8, 8)).save(root / "a" / "0.png")
     return vq.data.ImageFolder(root, size=4)
+
+
+@dataclass
+class Setting:
+    """Of a run."""
+
+    rate: float = 0.1
 
 
 # What a parameter takes, by its name, where its annotation does not say enough.
@@ -122,6 +134,11 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "axis": lambda: 1,
     "widths": lambda: [(1, 1), (1, 1)],
     "indices": lambda: np.zeros((4,), np.int32),
+    "bounds": lambda: 3,
+    "draws": draws,
+    "paths": lambda: folder(Path()).paths,
+    "kind": lambda: Setting,
+    "directory": lambda: "run",
 }
 ACTIVATIONS = (
     *("GLU", "Hardshrink", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax", "Softmin"),
@@ -191,8 +208,30 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "WeightQuantizer": lambda: vq.estimators.WeightQuantizer(2, 1.0),
     "Batches": batches,
     "ImageFolder": lambda: folder(Path()),
+    "ImageFiles": lambda: folder(Path()),
+    "Stream": lambda: vq.data.Stream([ROWS]),
+    "Draws": draws,
+    "Transform": lambda: vq.data.CenterCrop(2),
+    "Compose": lambda: vq.data.Compose([]),
+    "Normalize": lambda: vq.data.Normalize(0.5, 0.5),
+    "RandomCrop": lambda: vq.data.RandomCrop(2),
+    "CenterCrop": lambda: vq.data.CenterCrop(2),
+    "Resize": lambda: vq.data.Resize(2),
+    "RandomResizedCrop": lambda: vq.data.RandomResizedCrop(2),
+    "RandomHorizontalFlip": lambda: vq.data.RandomHorizontalFlip(),
     "Trainer": trainer,
     "TwinTrainer": twins,
+    "Run": lambda: vq.train.Run("run", trainer()),
+    "TensorBoard": lambda: vq.train.TensorBoard("board"),
+    "Logger": lambda: vq.train.TensorBoard("board"),
+    "Reconstruction": vq.train.Reconstruction,
+    "Classification": vq.train.Classification,
+    "Classifier": lambda: vq.models.ResNet18(vq.VectorQuant(8, 5), width=4),
+    "AlexNet": lambda: vq.models.AlexNet(width=2, hidden=4, image_size=32),
+    "ResNet18": lambda: vq.models.ResNet18(width=4),
+    "VisionTransformer": lambda: vq.models.VisionTransformer(
+        image_size=8, patch_size=4, width=4, depth=2, heads=2, hidden=4, quantized_after=1
+    ),
     "Sequential": lambda: vq.nn.Sequential(layer()),
     "Residual": lambda: vq.nn.Residual(layer()),
     "ModuleList": lambda: vq.nn.ModuleList([layer()]),
@@ -214,6 +253,7 @@ RECORDS = {
         "Estimator",
         "Schedule",
     ),
+    *("Objective", "Logger"),
     *("Recipe", "Measured", "Optimizer", "JoinedSchedule"),
 }
 

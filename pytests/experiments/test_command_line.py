@@ -18,11 +18,23 @@ def subparsers() -> dict[str, argparse.ArgumentParser]:
     commands = parser.add_subparsers()
     for experiment in COMMANDS:
         experiment.add_to(commands)
-    return dict(commands.choices)
+    return {
+        f"{name} {below}".rstrip(): each
+        for name, parser in commands.choices.items()
+        for below, each in nested(parser).items()
+    }
+
+
+def nested(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands of a group, or the command itself."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {"": parser}
 
 
 OPTIONS = [
-    pytest.param(parser, action, id=f"{name} {action.option_strings[-1]}")
+    pytest.param(parser, action, id=f"{name} {action.dest}")
     for name, parser in subparsers().items()
     for action in parser._actions
     if action.dest != "help"
@@ -38,7 +50,7 @@ def test_every_option_tells_what_it_is_and_its_default(
     assert "None" not in text
     if action.const is True:
         return
-    if "by default" not in text:
+    if "by default" not in text and action.option_strings:
         assert f"(default: {action.default})" in text
     assert len(text.split()) >= 2
 

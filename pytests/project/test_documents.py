@@ -17,8 +17,10 @@ ARCHITECTURE, ENVIRONMENT = ROOT / "docs/architecture.md", ROOT / "docs/environm
 RESULTS = ROOT / "results/README.md"
 DOCUMENTS = [
     ARCHITECTURE,
+    ROOT / "docs/experiments.md",
     ROOT / "docs/extending.md",
     ROOT / "docs/training.md",
+    ROOT / "docs/data.md",
     ENVIRONMENT,
     RESULTS,
     ROOT / "examples/README.md",

@@ -1,4 +1,4 @@
-"""SIGTERM: what ends a command, and what a training writes before it ends."""
+"""SIGTERM and Ctrl-C: what ends a command, and what a training writes before it ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 STATUS = 128 + signal.SIGTERM
 
@@ -70,15 +71,66 @@ class Termination:
             raise SystemExit(STATUS)
 
 
+class Stop:
+    """SIGTERM and Ctrl-C as a wish that is met between two steps; asked again, at once.
+
+    They are answered in the main thread, and where the program does not handle them itself.
+    """
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+        self._in_step = False
+        self.is_whole = True
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the run is to stop."""
+        return self._signal is not None
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """While it lasts both are answered."""
+        by_python = (signal.default_int_handler,)
+        with _handler(self._ask), _handler(self._ask, signal.SIGINT, by_python):
+            yield
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """A step, which the first wish does not break off; behind it the wish is met."""
+        self._in_step, self.is_whole = True, False
+        try:
+            yield
+            self.is_whole = True
+        finally:
+            self._in_step = False
+        if self.is_asked:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(STATUS)
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        again, self._signal = self.is_asked, number
+        if again or not self._in_step:
+            self._leave()
+
+
 @contextmanager
-def _handler(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+def _handler(
+    handle: Callable[[int, FrameType | None], None],
+    number: int = signal.SIGTERM,
+    replaced: tuple[Any, ...] = (signal.SIG_DFL, leave),
+) -> Iterator[None]:
+    """While it lasts `handle` is the signal's, where one of `replaced` was."""
+    before = signal.getsignal(number)
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or before not in (signal.SIG_DFL, leave):
+    if not is_main or before not in replaced:
         yield
         return
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

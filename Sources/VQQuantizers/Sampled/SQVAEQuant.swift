@@ -6,7 +6,7 @@ import VQTensor
 /// Gaussian stochastic quantization (Takida et al., "SQ-VAE: Variational Bayes on Discrete
 /// Representation with Self-annealed Stochastic Quantization", ICML 2022), types I to IV.
 ///
-/// - `s2 = e^logvar + e^s`: s is learned from log 20; logvar is 0 (I), or comes from the encoder
+/// - `s2 = e^logvar + e^s`: s is learned from its start; logvar is 0 (I), or comes from the encoder
 ///   and is averaged over the sample (II), over the vector (III), or not (IV). Both act within
 ///   +-23.
 /// - `p_j = softmax_j(-1/2 sum_l (z_l - C_jl)^2 / s2_l)`, with C [k, d] from N(0, 1).
@@ -39,7 +39,7 @@ public final class SQVAEQuant: Quantizer {
     let generator = Generator(seed: options.seed, stream: options.stream)
     codebook = try generator.normal([options.codeCount, options.featureSize])
       .requiringGrad(.codebook).forgetGradientWhenGiven()
-    logVariance = try Tensor(scalar: Float(log(20.0))).requiringGrad(.norm)
+    logVariance = try Tensor(scalar: log(options.initialVariance)).requiringGrad(.norm)
     sampling = try GumbelSampling(options.schedule, generator: generator)
   }
 

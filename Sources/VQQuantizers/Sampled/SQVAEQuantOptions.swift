@@ -21,6 +21,8 @@ public struct SQVAEQuantOptions {
   /// Codes in the codebook, k.
   public var codeCount: Int
   public var kind = VarianceKind.shared
+  /// e^s at the start; the paper takes 20 for color images and 10 for gray ones.
+  public var initialVariance: Float = 20
   /// The paper anneals by `exp(-1e-5)` a step.
   public var schedule = {
     var schedule = GumbelSchedule()
@@ -43,6 +45,7 @@ public struct SQVAEQuantOptions {
     Option("feature_size", \.featureSize, .size, isRequired: true)
     Option("num_codes", \.codeCount, .size, isRequired: true)
     Option("kind", \.kind)
+    Option("initial_variance", \.initialVariance, .aboveZero)
     Option("seed", \.seed)
     Option("stream", \.stream)
   }

@@ -134,7 +134,7 @@ LAYER: dict[str, Case] = {
     "image size": (
         lambda: vq.models.SQVAE(vq.VectorQuant(4, 4), image_size=30),
         ValueError,
-        ["sqvae_encoder", "image_size = 30", "it must be one of [28, 32]"],
+        ["sqvae_encoder", "image_size = 30", "it must be one of [28, 32, 64, 128]"],
     ),
     "image channels": (
         lambda: vq.models.SQVAE(vq.VectorQuant(8, 4), width=8)(ones(2, 32, 32, 1)),

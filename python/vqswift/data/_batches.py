@@ -1,8 +1,10 @@
-"""Reproducible batches of images."""
+"""Reproducible batches of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,35 +12,56 @@ from numpy.typing import NDArray
 
 from .._arguments import checked
 from .._arrays import as_array
+from .._warning import warn
+from ._ahead import Ahead
+from ._draws import Draws
+from ._image_files import FileSamples, ImageFiles
+from ._transform import applied
+from ._values import ArraySamples, checked_range
+
+_Key = tuple[int, int, int]  # seed, epoch, position
+_BATCH_STREAM = 1  # of the draws; those of files are 0
 
 
 @checked
 class Batches:
-    """Float32 batches `[b, h, w, c]` in [0, 1], in an order that the seed and the epoch give.
+    """Float32 batches in an order that the seed and the epoch give.
 
     Iterating yields the rest of the current epoch and moves to the next one; `forever()` goes on
     without end. With labels, each item is a pair `(images, labels)`. The position is two
-    numbers, so that `state_dict` resumes exactly where an iterator stood::
+    numbers, so that `state_dict` resumes exactly where an iterator stood; it counts what was
+    handed out, and order, random numbers and results are the same with any number of workers::
 
         for x in Batches(photos("train").images, batch_size=128, seed=0):
             ...
 
+    An exception while a batch is prepared has the batch's place as a note.
+
     Args:
-        images: `[n, h, w, c]`, uint8 (divided by 255) or float32 in [0, 1].
-        labels: `[n]` integers, or none.
-        batch_size: images in a batch.
-        seed: of the order.
+        images: `[n, h, w, c]`, sequences `[n, t, c]`, video `[n, t, h, w, c]` or vectors
+            `[n, features]`, uint8, uint16, float16, float32 or float64; or `ImageFiles`, such as
+            an `ImageFolder`, which are read when a batch needs them.
+        labels: `[n]` or `[n, k]` integers, or none; those of the files by default.
+        batch_size: samples in a batch.
+        seed: of the order and of what transforms draw.
         shuffle: a new order every epoch; otherwise as given.
         drop_last: leave out an incomplete last batch; by default as `shuffle`.
+        value_range: the least and the greatest value. Floats must lie in it; uint8, uint16 and
+            files are laid over it. With None floats must be finite, and integers come in [0, 1].
+        add_channel: add the last axis, of one channel, to gray images `[n, h, w]` and sounds
+            `[n, t]`.
+        transform: of a batch: a `Transform`, or a function of the images alone.
+        workers: threads that prepare batches ahead; with 0 a batch is prepared when it is asked
+            for.
 
     Raises:
         TypeError: for another dtype.
-        ValueError: for another rank, no images, values outside [0, 1] or not finite, labels of
-            another length, a negative seed, or a batch size below 1 or (with `drop_last`)
-            above n.
+        ValueError: for another rank, no images, values outside the range or not finite, labels of
+            another length, a negative seed or number of workers, or a batch size below 1 or (with
+            `drop_last`) above n.
     """
 
-    images: NDArray[Any]
+    images: Any
     labels: NDArray[np.int32] | None
     seed: int
     drop_last: bool
@@ -47,56 +70,67 @@ class Batches:
 
     def __init__(
         self,
-        images: NDArray[Any],
+        images: NDArray[Any] | ImageFiles,
         labels: NDArray[Any] | None = None,
         *,
         batch_size: int = 128,
         seed: int = 0,
         shuffle: bool = True,
         drop_last: bool | None = None,
+        value_range: tuple[float, float] | None = (0.0, 1.0),
+        add_channel: bool = False,
+        transform: Callable[..., Any] | None = None,
+        workers: int = 0,
     ) -> None:
-        self.images = _checked_images(as_array("batches", "images", images))
+        declared = checked_range(value_range)
+        if isinstance(images, ImageFiles):
+            if add_channel:
+                raise ValueError("[batches] add_channel with files: they are read with channels")
+            self._samples: Any = FileSamples(images, declared)
+            self.images = images
+            labels = images.labels if labels is None else labels
+        else:
+            self._samples = ArraySamples(images, declared, add_channel)
+            self.images = self._samples.array
+        count = len(self._samples)
         self.labels = (
             None
             if labels is None
-            else _checked_labels(as_array("batches", "labels", labels), len(images))
+            else _checked_labels(as_array("batches", "labels", labels), count)
         )
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.drop_last = shuffle if drop_last is None else drop_last
+        self.transform = transform
+        self.workers = workers
         self.epoch = 0
         self.position = 0
-        self._order: tuple[int, NDArray[np.intp]] | None = None
-        if seed < 0:
-            raise ValueError(f"[batches] seed {seed}: must not be negative")
+        self._orders: dict[tuple[int, int], NDArray[np.intp]] = {}
+        self._lock = threading.Lock()
+        self._told: set[str] = set()
+        for name, value in (("seed", seed), ("workers", workers)):
+            if value < 0:
+                raise ValueError(f"[batches] {name} {value}: must not be negative")
         if batch_size < 1:
             raise ValueError(f"[batches] batch_size {batch_size}: must be at least 1")
-        if self.drop_last and batch_size > len(images):
+        if self.drop_last and batch_size > count:
             raise ValueError(
-                f"[batches] batch_size {batch_size} and {len(images)} images: "
+                f"[batches] batch_size {batch_size} and {count} images: "
                 "no complete batch (drop_last)"
             )
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        whole, rest = divmod(len(self.images), self.batch_size)
+        whole, rest = divmod(len(self._samples), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
-        while self.position < len(self):
-            start = self.position * self.batch_size
-            rows = self._epoch_order()[start : start + self.batch_size]
-            self.position += 1
-            images = unit_range(self.images[rows])
-            yield images if self.labels is None else (images, self.labels[rows])
-        self.epoch += 1
-        self.position = 0
+        return self._taken(endless=False)
 
     def forever(self) -> Iterator[Any]:
         """Batches of one epoch after the other, without end."""
-        while True:
-            yield from self
+        return self._taken(endless=True)
 
     def state_dict(self) -> dict[str, int]:
         """The position: seed, epoch and number of batches taken from it."""
@@ -108,59 +142,86 @@ class Batches:
         Raises `ValueError` when a key is missing, no integer or negative, or the position lies
         beyond an epoch.
         """
-        keys = ("seed", "epoch", "position")
-        if missing := set(keys) - set(state):
-            raise ValueError(f"[batches] state without {', '.join(sorted(missing))}")
-        for key in keys:
-            whole = isinstance(state[key], (int, np.integer)) and not isinstance(state[key], bool)
-            if not whole or state[key] < 0:
-                raise ValueError(f"[batches] {key} {state[key]!r}: must be an integer from 0")
-        seed, epoch, position = (int(state[key]) for key in keys)
+        seed, epoch, position = checked_state("batches", state, ("seed", "epoch", "position"))
         if position > len(self):
             raise ValueError(
                 f"[batches] epoch {epoch}, position {position}: an epoch has {len(self)} batches"
             )
         self.seed, self.epoch, self.position = seed, epoch, position
-        self._order = None
 
-    def _epoch_order(self) -> NDArray[np.intp]:
+    def _taken(self, *, endless: bool) -> Iterator[Any]:
+        with Ahead(self._prepared, self.workers) as ahead:
+            while True:
+                if self.position >= len(self):
+                    self.epoch += 1
+                    self.position = 0
+                    if not endless:
+                        return
+                batch, told = ahead.take(self._following(endless))
+                for text in told:
+                    if text not in self._told:
+                        self._told.add(text)
+                        warn(text)
+                self.position += 1
+                yield batch
+
+    def _following(self, endless: bool) -> Iterator[_Key]:
+        """Which batches come, from the position on."""
+        epoch, position = self.epoch, self.position
+        while True:
+            while position < len(self):
+                yield self.seed, epoch, position
+                position += 1
+            if not endless:
+                return
+            epoch, position = epoch + 1, 0
+
+    def _prepared(self, key: _Key) -> tuple[Any, list[str]]:
+        """A batch, and what is to be told of it; also called by the workers."""
+        seed, epoch, position = key
+        try:
+            return self._batch(seed, epoch, position)
+        except Exception as error:
+            error.add_note(f"[batches] while batch {position} of epoch {epoch} was prepared")
+            raise
+
+    def _batch(self, seed: int, epoch: int, position: int) -> tuple[Any, list[str]]:
+        start = position * self.batch_size
+        rows = self._order(seed, epoch)[start : start + self.batch_size]
+        images, rows, told = self._samples.take(rows, partial(Draws, seed, epoch))
+        if self.transform is not None:
+            draws = Draws(seed, epoch, rows, stream=_BATCH_STREAM)
+            images = applied(self.transform, images, draws)
+        return (images if self.labels is None else (images, self.labels[rows])), told
+
+    def _order(self, seed: int, epoch: int) -> NDArray[np.intp]:
         if not self.shuffle:
-            return np.arange(len(self.images))
-        if self._order is None or self._order[0] != self.epoch:
-            random = np.random.default_rng([self.seed, self.epoch])
-            self._order = (self.epoch, random.permutation(len(self.images)))
-        return self._order[1]
+            return np.arange(len(self._samples))
+        with self._lock:
+            if (seed, epoch) not in self._orders:
+                while len(self._orders) > 1:
+                    del self._orders[next(iter(self._orders))]
+                random = np.random.default_rng([seed, epoch])
+                self._orders[seed, epoch] = random.permutation(len(self._samples))
+            return self._orders[seed, epoch]
 
 
-@checked
-def unit_range(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Float32 in [0, 1]: uint8 divided by 255, floats as they are."""
-    images = as_array("unit_range", "images", images)
-    if images.dtype == np.uint8:
-        return images.astype(np.float32) / np.float32(255)
-    if images.dtype == object:
-        raise TypeError("[unit_range] images of object: an array of real numbers is required")
-    return np.asarray(images, np.float32)
-
-
-def _checked_images(images: NDArray[Any]) -> NDArray[Any]:
-    if images.ndim != 4:
-        raise ValueError(f"[batches] images {list(images.shape)}: must be [n, h, w, c]")
-    if images.size == 0:
-        raise ValueError(f"[batches] images {list(images.shape)}: must not be empty")
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype != np.float32:
-        raise TypeError(f"[batches] images of {images.dtype}: must be uint8 or float32")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"[batches] images from {low:g} to {high:g}: must lie in [0, 1]")
-    return images
+def checked_state(operation: str, state: Mapping[str, int], keys: Sequence[str]) -> list[int]:
+    """The values of these keys; ValueError for one that is missing, no integer or negative."""
+    if missing := set(keys) - set(state):
+        raise ValueError(f"[{operation}] state without {', '.join(sorted(missing))}")
+    for key in keys:
+        whole = isinstance(state[key], (int, np.integer)) and not isinstance(state[key], bool)
+        if not whole or state[key] < 0:
+            raise ValueError(f"[{operation}] {key} {state[key]!r}: must be an integer from 0")
+    return [int(state[key]) for key in keys]
 
 
 def _checked_labels(labels: NDArray[Any], count: int) -> NDArray[np.int32]:
-    if labels.shape != (count,):
-        raise ValueError(f"[batches] labels {list(labels.shape)}: must be [{count}]")
+    if labels.ndim not in (1, 2) or len(labels) != count:
+        raise ValueError(
+            f"[batches] labels {list(labels.shape)}: must be [{count}], or [{count}, k]"
+        )
     if labels.dtype.kind not in "iu":
         raise TypeError(f"[batches] labels of {labels.dtype}: must be integers")
     if labels.size and not -(1 << 31) <= int(labels.min()) <= int(labels.max()) < 1 << 31:

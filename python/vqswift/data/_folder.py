@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import checked
 from .._warning import warn
-from ._picture import Color, Picture
+from ._image_files import ImageFiles
+from ._picture import Color
 
 _SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".tif", ".tiff"}
@@ -26,26 +28,23 @@ _Batch = tuple[NDArray[np.float32], NDArray[np.int32]]
 
 
 @checked
-class ImageFolder:
+class ImageFolder(ImageFiles):
     """Images below a folder with a sub-folder for each class, read when a batch needs them.
 
     `labels` are the positions of the sub-folders' names in order: ImageNet's layout. Left out are
     files that are no images by their suffix, and what begins with a dot or stands in a folder that
     a system made for itself (`.ipynb_checkpoints`, `._a.jpg`, `__MACOSX`, `@eaDir`).
 
-    Gray, palettes and transparency are converted exactly, 16-bit gray with all its bits; CMYK and
-    colors of 16 bits a channel with a warning.
-
     Args:
         folder: with the sub-folders.
-        size: of the square images that batches hold.
+        size: as of `ImageFiles`.
+        transform: as of `ImageFiles`.
         classes: names of the sub-folders, in the order of the labels; all of them by default.
-        upright: turn photographs as their EXIF orientation says; Pillow always turns TIFF files.
-        background: red, green and blue, 0 to 255, that show through transparent pixels; `None`
-            leaves transparency out and shows the colors beneath.
+        upright: as of `ImageFiles`.
+        background: as of `ImageFiles`.
+        on_error: as of `ImageFiles`.
 
-    Raises `FileNotFoundError` without a sub-folder that has images, `ImportError` without
-    Pillow, and `ValueError` for a size below 1 or a background that is no color. Warns of
+    Raises `FileNotFoundError` without a sub-folder that has images, and as `ImageFiles`. Warns of
     sub-folders without images: they are classes too.
     """
 
@@ -56,79 +55,51 @@ class ImageFolder:
         self,
         folder: str | os.PathLike[str],
         *,
-        size: int,
+        size: int | None = None,
+        transform: Callable[..., Any] | None = None,
         classes: list[str] | None = None,
         upright: bool = True,
         background: Color | None = (255, 255, 255),
+        on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
-        import PIL  # noqa: F401
-
-        if size < 1:
-            raise ValueError(f"[image_folder] size {size}: must be at least 1")
-        if background is not None and not _is_color(background):
-            raise ValueError(
-                f"[image_folder] background {background!r}: must be red, green and blue, 0 to 255"
-            )
-        self.size = size
-        self.upright = upright
-        self.background = background
+        self._operation = "image_folder"
+        self._check(size, transform, background, on_error)
         root = Path(folder)
         found = sorted(e.name for e in root.iterdir() if not _is_left_out(e.name) and e.is_dir())
-        self.classes = found if classes is None else classes
-        self.paths: list[Path] = []
+        names = found if classes is None else classes
+        paths: list[Path] = []
         labels: list[int] = []
         empty: list[str] = []
-        for label, name in enumerate(self.classes):
+        for label, name in enumerate(names):
             files = sorted(_pictures(root / name))
-            self.paths += files
+            paths += files
             labels += [label] * len(files)
             if not files:
                 empty.append(name)
-        if not self.paths:
+        if not paths:
             raise FileNotFoundError(f"[image_folder] {root}: no sub-folder has images")
+        super().__init__(
+            paths,
+            np.array(labels, np.int32),
+            size=size,
+            transform=transform,
+            classes=names,
+            upright=upright,
+            background=background,
+            on_error=on_error,
+        )
         if empty:
             warn(f"[image_folder] {root}: the classes {empty} have no images")
-        self.labels = np.array(labels, np.int32)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def image(self, index: int, random: np.random.Generator | None = None) -> NDArray[np.float32]:
-        """An image, float32 [size, size, 3] in [0, 1]: its middle, or with `random` a crop of it.
-
-        The shorter side is scaled to 8/7 of the size before; random crops may be mirrored. Raises
-        `ValueError` with the path of a file that cannot be read.
-        """
-        picture = Picture(self.paths[index], upright=self.upright, background=self.background)
-        scaled = -(-self.size * 8 // 7)
-        factor = scaled / min(picture.size)
-        width, height = (max(scaled, round(side * factor)) for side in picture.size)
-        rows, columns = height - self.size, width - self.size
-        if random is None:
-            y, x, mirrored = rows // 2, columns // 2, False
-        else:
-            y, x = int(random.integers(rows + 1)), int(random.integers(columns + 1))
-            mirrored = bool(random.integers(2))
-        window = slice(y, y + self.size), slice(x, x + self.size)
-        crop = picture.cropped((width, height), *window)
-        return crop[:, ::-1] if mirrored else crop
-
-    def images(self, indices: NDArray[np.integer]) -> NDArray[np.float32]:
-        """The middles of these images, float32 [n, size, size, 3]."""
-        chosen = np.asarray(indices)
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not chosen.size:
-            raise TypeError(
-                f"[image_folder] indices of {chosen.dtype} {list(chosen.shape)}: one or more "
-                "integers are required (np.flatnonzero of a mask)"
-            )
-        return np.stack([self.image(int(index)) for index in chosen])
 
     def batches(self, batch_size: int, *, seed: int = 0) -> Iterator[_Batch]:
         """Random crops in random order, epoch after epoch, the next batch read ahead.
 
-        Pairs of float32 [batch_size, size, size, 3] and int32 [batch_size]. Raises `ValueError`
-        for a batch size below 1 or above the number of images, or a negative seed.
+        Pairs of float32 [batch_size, size, size, 3] and int32 [batch_size]. `Batches` has more
+        threads, transforms and a position. Raises `ValueError` for a batch size below 1 or above
+        the number of images, a negative seed, or a folder without a size.
         """
+        if self.size is None:
+            raise ValueError("[image_folder.batches] size None: the size of the crops is required")
         if seed < 0:
             raise ValueError(f"[image_folder] seed {seed}: must not be negative")
         if not 1 <= batch_size <= len(self):
@@ -176,11 +147,3 @@ def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
                 yield from _pictures(Path(entry.path), (*above, here))
             elif Path(entry.name).suffix.lower() in _SUFFIXES and entry.is_file():
                 yield Path(entry.path)
-
-
-def _is_color(value: object) -> bool:
-    return (
-        isinstance(value, tuple)
-        and len(value) == 3
-        and all(isinstance(part, int) and 0 <= part <= 255 for part in value)
-    )

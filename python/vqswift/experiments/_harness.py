@@ -16,13 +16,19 @@ from .._threads import set_threads
 
 
 def setting(
-    default: Any, help: str, *, choices: tuple[str, ...] | None = None, is_open: bool = False
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    is_open: bool = False,
+    is_positional: bool = False,
 ) -> Any:
     """Return a field of settings that is an option of the command too.
 
     `is_open`: the option's own default is none, as `help` says; a preset may fill it then.
+    `is_positional`: it is a word of the command instead, and must be given.
     """
-    about = {"help": help, "choices": choices, "is_open": is_open}
+    about = {"help": help, "choices": choices, "is_open": is_open, "is_positional": is_positional}
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -71,8 +77,11 @@ class Command:
         hints = get_type_hints(self.settings)
         for field in dataclasses.fields(self.settings):
             if field.metadata:
-                option = "--" + field.name.replace("_", "-")
-                parser.add_argument(option, **_argument(field, hints[field.name]))
+                about = _argument(field, hints[field.name])
+                if field.metadata["is_positional"]:
+                    parser.add_argument(field.name, help=about["help"], type=about["type"])
+                    continue
+                parser.add_argument("--" + field.name.replace("_", "-"), **about)
         parser.set_defaults(run=lambda options: self.run(self._read(options)))
 
     def _read(self, options: argparse.Namespace) -> Any:
@@ -90,6 +99,23 @@ class Command:
         return dataclasses.replace(
             self.preset.change(chosen), **{k: v for k, v in given.items() if k in kept}
         )
+
+
+@dataclass(frozen=True)
+class CommandGroup:
+    """A command whose first word chooses among commands."""
+
+    name: str
+    help: str
+    description: str | None
+    commands: tuple[Command, ...]
+
+    def add_to(self, commands: Any) -> None:
+        """Add the group to the sub-commands of an `argparse` parser."""
+        parser = commands.add_parser(self.name, help=self.help, description=self.description)
+        below = parser.add_subparsers(title="experiments", metavar="EXPERIMENT", required=True)
+        for command in self.commands:
+            command.add_to(below)
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -55,6 +55,26 @@ class QuantizerInfo:
     active_codes: int
 
 
+def unquantized(z: Tensor) -> QuantizerInfo:
+    """The info of a network without a quantizer: codes -1, of which none is used, and loss 0."""
+    nothing = Tensor(np.zeros((), np.float32))
+    places = z.shape[:-1]
+    return QuantizerInfo(
+        q=Tensor(np.full(places, -1, np.int32)),
+        d=Tensor(np.zeros(places, np.float32)),
+        loss=nothing,
+        z=z,
+        z_q=z,
+        stage_losses=nothing.reshape(1)[:0],
+        stage_perplexities=nothing.reshape(1)[:0],
+        commitment_loss=0.0,
+        codebook_loss=0.0,
+        regularization=0.0,
+        perplexity=0.0,
+        active_codes=0,
+    )
+
+
 _FIELDS = tuple(field.name for field in dataclasses.fields(QuantizerInfo))
 
 

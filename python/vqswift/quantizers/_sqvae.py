@@ -18,7 +18,8 @@ class SQVAEQuant(Quantizer):
 
     Takida et al., "SQ-VAE: Variational Bayes on Discrete Representation with Self-annealed
     Stochastic Quantization", ICML 2022. The variance is `s2 = exp(logvar) + exp(s)`, s learned
-    from log 20, and `p_j = softmax_j(-1/2 sum_l (z_l - C_jl)^2 / s2_l)` over the codes C [k, d].
+    from log `initial_variance`, and `p_j = softmax_j(-1/2 sum_l (z_l - C_jl)^2 / s2_l)` over the
+    codes C [k, d].
 
     - kind: what logvar is. "I": 0. From the encoder, `layer(z, logvar)` with z's shape: "II": its
       mean over the sample's positions and channels; "III": over the channels; "IV": itself.
@@ -41,6 +42,7 @@ class SQVAEQuant(Quantizer):
         feature_size: d, the size of a vector.
         num_codes: k.
         kind: "I", "II", "III" or "IV".
+        initial_variance: exp(s) at the start; the paper takes 20 for color images, 10 for gray.
         seed: of initial codes and noise.
         dim: channel axis of z and logvar; 1 for channels-first.
     """
@@ -56,6 +58,7 @@ class SQVAEQuant(Quantizer):
         num_codes: int,
         *,
         kind: str = "I",
+        initial_variance: float = 20.0,
         temperature: float = 1.0,
         temperature_decay: float = 0.99999,
         temperature_min: float = 0.0,
@@ -69,6 +72,7 @@ class SQVAEQuant(Quantizer):
                 feature_size=feature_size,
                 num_codes=num_codes,
                 kind=kind,
+                initial_variance=initial_variance,
                 temperature=temperature,
                 temperature_decay=temperature_decay,
                 temperature_min=temperature_min,

@@ -9,21 +9,33 @@ from typing import TYPE_CHECKING
 
 from .._renamed import renamed
 from ._checkpoint import load_model, load_trainer, save_trainer
+from ._configuration import from_toml, to_toml
 from ._evaluation import Evaluation, evaluate, perplexity_of, psnr_of, reconstruct
+from ._loggers import Logger, TensorBoard
+from ._objectives import Classification, Objective, Reconstruction
 from ._progress import track
+from ._run import Run
 from ._trainer import StepMetrics, Trainer
 
 __all__ = [
+    "Classification",
     "Evaluation",
+    "Logger",
+    "Objective",
+    "Reconstruction",
+    "Run",
     "StepMetrics",
+    "TensorBoard",
     "Trainer",
     "evaluate",
+    "from_toml",
     "load_model",
     "load_trainer",
     "perplexity_of",
     "psnr_of",
     "reconstruct",
     "save_trainer",
+    "to_toml",
     "track",
 ]
 

@@ -2,7 +2,8 @@
 
 One safetensors file: `model.*` (parameters and buffers), `optim.*` (`optim.inplace.<i>.*` for
 the in-place optimizer of the i-th quantizer, with the gradient that the last backward left for its
-next step), `rng.*` (generators of layers), and as metadata the step, the position in the batches
+next step), `rng.*` (generators of layers), `ema.*` (the average of the weights, where
+there is one), and as metadata the step, the position in the batches
 and the state of a schedule that has one.
 """
 
@@ -33,6 +34,8 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
         if codebook.grad is not None:
             tensors[prefix + _GRADIENT] = codebook.grad.numpy()
     tensors |= _prefixed("rng.", trainer.model.rng_state_dict())
+    if trainer.ema is not None:
+        tensors |= _prefixed("ema.", trainer.ema.state_dict())
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
     if isinstance(trainer.schedule, optim.PlateauSchedule):
         metadata["schedule"] = json.dumps(trainer.schedule.state_dict())
@@ -72,8 +75,19 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     trainer.optimizer._checked_state(outer)
     generators = _taken("rng.", tensors)
     trainer.model._checked_generators(generators)
-    # The first that is written refuses before it changes; all that follows is checked.
+    averages = _taken("ema.", tensors)
+    if bool(averages) != (trainer.ema is not None):
+        there = "an average" if averages else "no average"
+        raise ValueError(f"[load_trainer] {path!r}: {there} of weights in it, unlike the trainer")
+    # The first two refuse before they change anything; all that follows is checked.
+    before = trainer.batches.state_dict()
     trainer.batches.load_state_dict(position)
+    if trainer.ema is not None:
+        try:
+            trainer.ema.load_state_dict(averages)
+        except BaseException:
+            trainer.batches.load_state_dict(before)
+            raise
     trainer.model.load_state_dict(model)
     for optimizer, state, codebook, gradient in inplace:
         optimizer.load_state_dict(state)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import nn, optim
 from .._arguments import checked
-from .._tensor import Tensor
 from .._termination import Termination
-from ..data import Batches
+from ..data import Batches, Stream
+from ._diagnosis import first_not_finite
 from ._metrics_file import MetricsFile
+from ._objectives import Objective, Reconstruction
 from ._progress import track
 
 
@@ -24,40 +25,57 @@ class StepMetrics:
 
     Attributes:
         step: the number of the step, from 1.
-        loss: `reconstruction + alpha * quantizer_loss`.
-        mse: the reconstruction loss, mean over all elements.
+        loss: what was minimised, as a rule `task_loss + alpha * quantizer_loss`.
+        task_loss: the reconstruction's or the classification's part.
         quantizer_loss: the quantizer's loss, without alpha.
         perplexity: `2^H` of the code usage in the batch.
         active_codes: codes used in the batch.
         learning_rate: of this step.
         seconds: from the batch to the updated parameters.
         images_per_second: batch size over seconds.
+        values: further numbers of the objective, such as the accuracy.
     """
 
     step: int
     loss: float
-    mse: float
+    task_loss: float
     quantizer_loss: float
     perplexity: float
     active_codes: int
     learning_rate: float
     seconds: float
     images_per_second: float
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def mse(self) -> float:
+        """`task_loss` by the name that it has in an autoencoder."""
+        return self.task_loss
+
+    def numbers(self) -> dict[str, float]:
+        """All by name, those of `values` beside the others."""
+        own = {key: value for key, value in asdict(self).items() if key != "values"}
+        return own | dict(self.values)
 
 
 @checked
 class Trainer:
-    """Minimises `reconstruction_loss(model(x), x) + alpha * info.loss` over batches.
+    """Minimises an objective over batches; by default `mse(model(x), x) + alpha * info.loss`.
 
     Args:
-        model: called with `[n, h, w, c]` images, gives `(reconstruction, info)`.
+        model: as the objective calls it; by default with `[n, h, w, c]` images for
+            `(reconstruction, info)`.
         optimizer: over the model's parameters; a step's rate is its base rate (what `lr` was set
             to, at any time) times the schedule's factor, which ends with the steps.
         batches: yields images, or pairs whose first entry is the images.
         alpha: the weight of the quantizer's loss.
         reconstruction_loss: of `(reconstruction, x)`; the mean squared error by default.
+        objective: of `(model, batch)` in place of those two: `Reconstruction`, `Classification`, or
+            a function that gives an `Objective`.
         schedule: the factor of the learning rate, called with the number of steps done.
         clip_norm: the largest norm of all gradients together; none by default.
+        accumulate: batches in a step: their gradients' mean is the step's.
+        ema: the decay of an average of the weights, `trainer.ema`; none by default.
         metrics: a JSON-lines file that every step is appended to; steps after the one that
             `load_trainer` goes back to are dropped from it before they are done again.
         tag: written as `"run"` into every line of that file.
@@ -72,12 +90,15 @@ class Trainer:
         self,
         model: nn.Module,
         optimizer: optim.Optimizer,
-        batches: Batches,
+        batches: Batches | Stream,
         *,
         alpha: float = 5.0,
         reconstruction_loss: Callable[[Any, Any], Any] | None = None,
+        objective: Callable[[Any, Any], Objective] | None = None,
         schedule: Callable[[int], float] | None = None,
         clip_norm: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
         metrics: str | os.PathLike[str] | None = None,
         tag: str | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -86,14 +107,21 @@ class Trainer:
             raise ValueError(f"[trainer] alpha {alpha}: must be finite and not negative")
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"[trainer] clip_norm {clip_norm}: must be positive")
+        if accumulate < 1:
+            raise ValueError(f"[trainer] accumulate = {accumulate}: must be at least 1")
+        if objective is not None and (alpha != 5.0 or reconstruction_loss is not None):
+            raise ValueError(
+                "[trainer] objective beside alpha or reconstruction_loss: it says both itself"
+            )
         self.model = model
         self.optimizer = optimizer
         self.batches = batches
-        self.alpha = alpha
+        self.objective = objective or Reconstruction(alpha, reconstruction_loss)
         self.schedule = schedule
         self.clip_norm = clip_norm
+        self.accumulate = accumulate
+        self.ema = None if ema is None else optim.EMA(model, ema)
         self.step = 0
-        self._reconstruction_loss = reconstruction_loss or nn.functional.mse_loss
         self._metrics = MetricsFile(metrics, tag)
         self._checkpoint = checkpoint
         self._is_scheduled = False  # whether the optimizer's rates are those of a schedule
@@ -117,11 +145,12 @@ class Trainer:
                     with termination.step():
                         before = self.batches.state_dict()
                         try:
-                            metrics = self._one_step(next(remaining))
+                            taken = [next(remaining) for _ in range(self.accumulate)]
+                            metrics = self._one_step(taken)
                         except BaseException:
                             self.batches.load_state_dict(before)
                             raise
-                        lines.write(asdict(metrics))
+                        lines.write(metrics.numbers())
                     yield metrics
         finally:
             self._end_schedule()
@@ -147,39 +176,56 @@ class Trainer:
         self.step = step
         self._metrics.resume(step)
 
-    def _one_step(self, batch: Any) -> StepMetrics:
+    def _one_step(self, taken: list[Any]) -> StepMetrics:
         start = time.perf_counter()
-        images = batch[0] if isinstance(batch, tuple) else batch
-        x = Tensor(images)
         if self.schedule is None:
             self._end_schedule()
         else:
             self._is_scheduled = True
             self.optimizer.scale_lr(float(self.schedule(self.step)))
         rate = float(self.optimizer.lr)
-        reconstruction, info = self.model(x)
-        mse = self._reconstruction_loss(reconstruction, x)
-        loss = mse + info.loss * self.alpha
-        value = float(loss)
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"[trainer] step {self.step + 1}: loss {value} at learning rate {rate:g}"
-            )
+        parts = []
         self.optimizer.zero_grad()
-        loss.backward()
+        for batch in taken:
+            parts.append(self._backward(batch, rate))
         if self.clip_norm is not None:
             optim.clip_grad_norm(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update()
         self.step += 1
         seconds = time.perf_counter() - start
+        count = sum(len(batch[0] if isinstance(batch, tuple) else batch) for batch in taken)
+
+        def mean(values: Iterable[Any]) -> float:
+            return sum(map(float, values)) / len(parts)
+
         return StepMetrics(
             step=self.step,
-            loss=value,
-            mse=float(mse),
-            quantizer_loss=float(info.loss),
-            perplexity=float(info.perplexity),
-            active_codes=int(info.active_codes),
+            loss=mean(part.loss for part in parts),
+            task_loss=mean(part.task_loss for part in parts),
+            quantizer_loss=mean(part.info.loss for part in parts),
+            perplexity=mean(part.info.perplexity for part in parts),
+            active_codes=max(int(part.info.active_codes) for part in parts),
             learning_rate=rate,
             seconds=seconds,
-            images_per_second=len(images) / seconds,
+            images_per_second=count / seconds,
+            values={name: mean(part.values[name] for part in parts) for name in parts[0].values},
         )
+
+    def _backward(self, batch: Any, rate: float) -> Objective:
+        try:
+            found = self.objective(self.model, batch)
+        except ValueError as error:
+            if reason := first_not_finite(self, batch):
+                raise ValueError(f"{error}; step {self.step + 1}: {reason}") from error
+            raise
+        value = float(found.loss)
+        if not math.isfinite(value):
+            reason = first_not_finite(self, batch)
+            raise FloatingPointError(
+                f"[trainer] step {self.step + 1}: loss {value} at learning rate {rate:g}"
+                f"{reason and '; ' + reason or ''}"
+            )
+        (found.loss / self.accumulate if self.accumulate > 1 else found.loss).backward()
+        return found

@@ -1,0 +1,195 @@
+"""Any iterable as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import vqswift as vq
+from vqswift import data, train
+
+
+def batch(number: int) -> np.ndarray:
+    return np.full((2, 4), number / 100, np.float64)
+
+
+def first(found: np.ndarray) -> int:
+    return round(float(found.ravel()[0]) * 100)
+
+
+def numbers(stream: Iterator[Any], count: int) -> list[int]:
+    return [first(next(stream)) for _ in range(count)]
+
+
+def endless() -> Iterator[np.ndarray]:
+    yield from map(batch, range(100))
+
+
+def three(epoch: int) -> Iterator[np.ndarray]:
+    yield from (batch(10 * epoch + number) for number in range(3))
+
+
+def test_epochs_of_a_list_follow_each_other() -> None:
+    stream = data.Stream([batch(n) for n in range(3)])
+    assert len(stream) == 3
+    assert [first(x) for x in stream] == [0, 1, 2]
+    assert stream.state_dict() == {"epoch": 1, "position": 0}
+    assert numbers(stream.forever(), 5) == [0, 1, 2, 0, 1]
+    assert stream.state_dict() == {"epoch": 2, "position": 2}
+    assert [first(x) for x in stream] == [2]  # the rest
+
+
+def test_a_function_gets_the_epoch() -> None:
+    assert numbers(data.Stream(three).forever(), 7) == [0, 1, 2, 10, 11, 12, 20]
+    assert numbers(data.Stream(endless).forever(), 3) == [0, 1, 2]
+    defaults = data.Stream(lambda start=5: [batch(start)])
+    assert numbers(defaults.forever(), 2) == [5, 5]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 3, 4, 30])
+@pytest.mark.parametrize("made", [lambda: three, lambda: [batch(n) for n in range(3)]])
+def test_what_begins_anew_resumes_by_counting(made: Any, taken: int) -> None:
+    original = data.Stream(made())
+    stream = original.forever()
+    numbers(stream, taken)
+    resumed = data.Stream(made())
+    resumed.load_state_dict(original.state_dict())
+    assert numbers(resumed.forever(), 7) == numbers(stream, 7)
+
+
+def test_an_iterator_cannot_be_resumed() -> None:
+    original = data.Stream(endless())
+    numbers(original.forever(), 3)
+    with pytest.raises(ValueError) as caught:
+        data.Stream(endless()).load_state_dict(original.state_dict())
+    assert str(caught.value) == (
+        "[stream] an iterator such as a generator cannot be resumed: it stands at batch 0 of "
+        "epoch 0 and the state at 3 of 0; give a list, or the function that makes it"
+    )
+    original.load_state_dict(original.state_dict())
+    assert numbers(original.forever(), 2) == [3, 4]
+
+
+def test_an_iterator_that_ends_says_so() -> None:
+    stream = data.Stream(iter([batch(0), batch(1)]))
+    taken = stream.forever()
+    assert numbers(taken, 2) == [0, 1]
+    with pytest.raises(
+        ValueError, match=r"the iterator has ended at batch 2 of epoch 0 and cannot"
+    ):
+        next(taken)
+    assert [first(x) for x in data.Stream(iter([batch(4)]))] == [4]
+    for empty in ([], lambda: iter(())):
+        with pytest.raises(ValueError, match="epoch 0: the iterable has no batches"):
+            next(data.Stream(empty).forever())
+
+
+@pytest.mark.parametrize("made", [lambda: three, lambda: three(0), lambda: [batch(0), batch(1)]])
+def test_batches_since_the_last_position_are_given_again(made: Any) -> None:
+    """Also those of a generator, and across the end of an epoch: a step that failed."""
+    stream = data.Stream(made())
+    numbers(stream.forever(), 1)
+    before = stream.state_dict()
+    count = 1 if stream._is_iterator else 4
+    given = numbers(stream.forever(), count)
+    stream.load_state_dict(before)
+    assert stream.state_dict() == before
+    stream.load_state_dict(before)
+    assert numbers(stream.forever(), count) == given
+    assert stream.state_dict() != before
+
+
+def test_no_more_than_a_few_batches_are_kept() -> None:
+    stream = data.Stream(endless())
+    before = stream.state_dict()
+    numbers(stream.forever(), 17)
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        stream.load_state_dict(before)
+
+
+def test_numbers_become_those_of_the_package() -> None:
+    whole = np.full((2, 3), 51, np.uint8)
+    stream = data.Stream([(whole, np.arange(2)), [np.ones(3, np.float16), [4, 5]], whole])
+    pair, other, alone = stream
+    assert isinstance(pair, tuple) and isinstance(other, tuple)
+    assert pair[0].dtype == other[0].dtype == alone.dtype == np.float32
+    assert alone[0, 0] == np.float32(0.2)
+    assert pair[1].dtype == other[1].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "text"),
+    [
+        ("text", TypeError, "a batch = 'text': an array of real numbers is required"),
+        ((), TypeError, r"a batch = \(\): an array, or a tuple of arrays is required"),
+        (np.array([2**40]), ValueError, "1099511627776: they do not fit in int32"),
+    ],
+)
+def test_other_batches_are_refused(item: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=rf"\[stream\] .*{text}") as caught:
+        next(data.Stream([item]).forever())
+    assert caught.value.__notes__ == ["[stream] at batch 0 of epoch 0"]
+
+
+def test_the_length_is_given_or_that_of_the_iterable() -> None:
+    assert len(data.Stream(endless, length=7)) == 7
+    with pytest.raises(TypeError, match=r"the iterable has no len: length= must say how many"):
+        len(data.Stream(endless))
+
+
+def test_loaders_of_torch_are_read() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    x = torch.arange(5 * 3 * 2 * 4, dtype=torch.float32).reshape(5, 3, 2, 4)
+    dataset = torch.utils.data.TensorDataset(x, torch.arange(5))
+    loader = torch.utils.data.DataLoader(dataset, batch_size=2)
+    stream = data.Stream(loader, channels_first=True)
+    assert len(stream) == 3
+    images, labels = next(stream.forever())
+    np.testing.assert_array_equal(images, x[:2].permute(0, 2, 3, 1).numpy())
+    assert labels.dtype == np.int32 and labels.tolist() == [0, 1]
+    half = x.bfloat16().requires_grad_()
+    np.testing.assert_array_equal(next(iter(data.Stream([half]))), half.detach().float().numpy())
+    with pytest.raises(ValueError, match=r"channels_first and images \[5\]: must be \[n, c, ...\]"):
+        next(iter(data.Stream([x[:, 0, 0, 0]], channels_first=True)))
+
+
+def trainer(stream: data.Stream) -> train.Trainer:
+    vq.manual_seed(1)
+    model = vq.nn.Linear(4, 4, generator=vq.Generator(1))
+
+    def objective(model: Any, x: Any) -> train.Objective:
+        given = vq.Tensor(x)
+        found, info = vq.VectorQuant(4, 2, seed=0)(given)
+        loss = (model(given) - given).square().mean()
+        return train.Objective(loss, loss, info)
+
+    optimizer = vq.optim.SGD(model.parameters(), lr=0.1)
+    return train.Trainer(model, optimizer, stream, objective=objective)
+
+
+def test_a_trainer_goes_on_where_it_stood(tmp_path: Path) -> None:
+    whole = trainer(data.Stream(three))
+    expected = [metrics.loss for metrics in whole.fit(7, progress=False)]
+    begun = trainer(data.Stream(three))
+    found = [metrics.loss for metrics in begun.fit(4, progress=False)]
+    train.save_trainer(begun, tmp_path / "a.safetensors")
+    resumed = trainer(data.Stream(three))
+    train.load_trainer(resumed, tmp_path / "a.safetensors")
+    found += [metrics.loss for metrics in resumed.fit(3, progress=False)]
+    assert found == expected
+    generator = trainer(data.Stream(three(0)))
+    with pytest.raises(ValueError, match="an iterator such as a generator cannot be resumed"):
+        train.load_trainer(generator, tmp_path / "a.safetensors")
+
+
+def test_a_run_takes_a_stream(tmp_path: Path) -> None:
+    run = train.Run(tmp_path, trainer(data.Stream(three, length=3)))
+    assert run.epoch == 3
+    run.fit(2, progress=False)
+    again = train.Run(tmp_path, trainer(data.Stream(three, length=3)))
+    assert again.step == 2
+    again.fit(5, progress=False)
+    assert again.trainer.batches.state_dict() == {"epoch": 1, "position": 2}

@@ -1,0 +1,197 @@
+"""A page of results in one HTML file: tables, curves, pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._drawing import axes_of
+from ._harness import Command, setting
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
+  color: #222; background: #fff; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child { text-align: left; }
+th { border-bottom: 2px solid #888; font-weight: 600; }
+figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; }
+img { max-width: 100%; height: auto; image-rendering: auto; }
+pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; }
+"""
+_POINTS = 200  # of a curve
+_PANELS = 4  # curves beside each other
+
+
+class Page:
+    """Collects what a page shows, in order."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._parts = [f"<h1>{html.escape(title)}</h1>"]
+
+    def heading(self, text: str) -> None:
+        """Begin a section."""
+        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+
+    def text(self, text: str) -> None:
+        """A paragraph."""
+        self._parts.append(f"<p>{html.escape(text)}</p>")
+
+    def code(self, text: str) -> None:
+        """Text as it is."""
+        self._parts.append(f"<pre>{html.escape(text)}</pre>")
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table, its first column to the left."""
+
+        def line(cells: Sequence[str], tag: str) -> str:
+            return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+
+        body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+        head = f"<thead><tr>{line(header, 'th')}</tr></thead>"
+        self._parts.append(f'<div class="wide"><table>{head}\n<tbody>{body}</tbody></table></div>')
+
+    def picture(self, png: bytes, caption: str) -> None:
+        """A PNG, within the page."""
+        data = base64.b64encode(png).decode("ascii")
+        words = html.escape(caption)
+        self._parts.append(
+            f'<figure><img alt="{words}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{words}</figcaption></figure>"
+        )
+
+    def figure(self, figure: Any, caption: str) -> None:
+        """A matplotlib figure."""
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=90)
+        self.picture(stream.getvalue(), caption)
+
+    def write(self, path: Path) -> Path:
+        """Write the page."""
+        path.write_text(
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{html.escape(self.title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+            + "\n".join(self._parts)
+            + "\n</body></html>\n",
+            encoding="utf-8",
+        )
+        print(f"written to {path}")
+        return path
+
+
+def lines_of(directory: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's metrics."""
+    path = directory / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def curve(lines: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
+    """Steps and values of a number, [points, 2]: means of windows where there are many."""
+    found = [(line["step"], line[key]) for line in lines if key in line]
+    points = np.array(found, np.float64).reshape(-1, 2)
+    if len(points) <= _POINTS:
+        return points
+    windows = np.array_split(points, _POINTS)
+    return np.array([window.mean(0) for window in windows])
+
+
+def curves(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[tuple[str, str, bool]]
+) -> Any:
+    """A figure with a panel for each of `keys` (key, title, log scale) and a line for each run."""
+    rows = -(-len(keys) // _PANELS)
+    figure, panels = axes_of(rows, min(len(keys), _PANELS), 3.4)
+    flat = list(getattr(panels, "flat", [panels]))
+    for panel, (key, title, is_log) in zip(flat, keys, strict=False):
+        for name, lines in runs.items():
+            points = curve(lines, key)
+            if len(points):
+                panel.plot(*points.T, linewidth=1, label=name)
+        panel.set(title=title, xlabel="step", yscale="log" if is_log else "linear")
+    for panel in flat[len(keys) :]:
+        panel.set_visible(False)
+    if len(runs) > 1:
+        handles, labels = flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Which directory is told of."""
+
+    directory: Path = setting(Path("."), "of a run, or of several", is_positional=True)
+
+
+def report(settings: ReportSettings) -> Path:
+    """Write `report.html` of a run's directory, or of those of several runs below it.
+
+    FileNotFoundError where there is no metrics.jsonl.
+    """
+    top = settings.directory
+    folders = [top, *sorted(p for p in top.iterdir() if p.is_dir())] if top.is_dir() else []
+    runs = {folder.name or top.resolve().name: lines_of(folder) for folder in folders}
+    runs = {name: lines for name, lines in runs.items() if lines}
+    if not runs:
+        raise FileNotFoundError(f"[report] {top}: no metrics.jsonl in it or in its folders")
+    page = Page(f"Training in {top.resolve().name}")
+    keys = list(dict.fromkeys(key for lines in runs.values() for line in lines for key in line))
+    skipped = {"step", "seconds", "images_per_second", "run"}
+    numbers = [
+        key for key in keys if key not in skipped and any(map(_is_number(key), runs.values()))
+    ]
+    last = [
+        [name, *(_last(lines, key) for key in ("step", *numbers))] for name, lines in runs.items()
+    ]
+    page.table(["run", "step", *numbers], last)
+    positive = {
+        key: all((curve(lines, key)[:, 1] > 0).all() for lines in runs.values()) for key in numbers
+    }
+    panels = [(key, key, positive[key] and "loss" in key) for key in numbers]
+    page.figure(curves(runs, panels), "Means of windows of the run's steps")
+    for folder in folders:
+        for png in sorted(folder.glob("*.png")):
+            page.picture(png.read_bytes(), f"{folder.name}: {png.stem}")
+        configuration = folder / "config.toml"
+        if configuration.is_file():
+            page.heading(f"Configuration of {folder.name or top.resolve().name}")
+            page.code(configuration.read_text(encoding="utf-8"))
+    return page.write(top / "report.html")
+
+
+def _is_number(key: str) -> Any:
+    return lambda lines: any(isinstance(line.get(key), (int, float)) for line in lines)
+
+
+def _is_positive(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> bool:
+    return all(bool((curve(lines, key)[:, 1] > 0).all()) for lines in runs.values())
+
+
+def _last(lines: Sequence[Mapping[str, Any]], key: str) -> str:
+    found = [line[key] for line in lines if key in line]
+    return f"{found[-1]:.6g}" if found else ""
+
+
+REPORT = Command(
+    "report",
+    "write a page of a run's metrics, or of several runs",
+    report.__doc__,
+    ReportSettings,
+    report,
+)

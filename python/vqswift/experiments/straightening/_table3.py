@@ -1,0 +1,152 @@
+"""Table 3: reconstruction of CIFAR-10 images with every method of the paper."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ... import data, metrics, train
+from .._drawing import save_pictures
+from .._harness import begin, output_setting, root_setting, setting, threads_setting
+from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_of
+from ._results import Column, Results
+from ._rows import command_of, train_rows
+from ._table_page import write_page
+
+_VECTOR = {"beta": 0.9, "init": "kmeans"}
+_L2 = {"norm": "l2", "cb_norm": "l2"}
+_REPLACE = {"replace_freq": 20}
+_AFFINE = {"affine_lr": 10.0}
+_SYNCHRONIZED = {"sync_nu": 2.0}
+_INPLACE_RATE = 50.0
+_SHOWN = 16  # pictures of a row
+_PANELS = (
+    ("validation.mse", "MSE, 2000 test images", True),
+    ("validation.perplexity", "perplexity, 2000 test images", False),
+    ("quantizer_loss", "quantizer's loss", True),
+)
+
+
+def _vector(*parts: dict[str, Any], alternating: bool = False) -> QuantizerConfiguration:
+    options: dict[str, Any] = {}
+    for part in (_VECTOR, *parts):
+        options |= part
+    rate = _INPLACE_RATE if alternating else None
+    return QuantizerConfiguration("vector", options, inplace_rate=rate)
+
+
+# OPT is synchronized and alternating updates.
+_opt = partial(_vector, _SYNCHRONIZED, alternating=True)
+QUANTIZERS: dict[str, QuantizerConfiguration] = {
+    "VQVAE": _vector(),
+    "VQVAE+l2": _vector(_L2),
+    "VQVAE+replace": _vector(_REPLACE),
+    "VQVAE+l2+replace": _vector(_L2, _REPLACE),
+    "SQVAE": QuantizerConfiguration("sqvae", {"kind": "IV"}, anneal_to=0.05),
+    "Gumbel-VQ": QuantizerConfiguration("gumbel", {"kl_weight": 5e-3}, anneal_to=1 / 16),
+    "Affine": _vector(_AFFINE),
+    "OPT": _opt(),
+    "Affine+OPT": _opt(_AFFINE),
+    "Affine+OPT+replace": _opt(_AFFINE, _REPLACE),
+    "Affine+OPT+replace+l2": _opt(_AFFINE, _REPLACE, _L2),
+}
+
+# MSE x 1e-3, perplexity, LPIPS x 0.1 on the test set.
+PAPER = {
+    "VQVAE": (5.65, 14.0, 5.43),
+    "VQVAE+l2": (3.21, 57.0, 3.64),
+    "VQVAE+replace": (4.07, 109.8, 4.30),
+    "VQVAE+l2+replace": (3.24, 115.6, 3.56),
+    "SQVAE": (3.36, 769.3, 3.99),
+    "Gumbel-VQ": (6.16, 20.3, 5.73),
+    "Affine": (5.15, 69.5, 5.18),
+    "OPT": (4.73, 15.5, 4.82),
+    "Affine+OPT": (4.00, 79.3, 4.36),
+    "Affine+OPT+replace": (1.81, 290.9, 2.56),
+    "Affine+OPT+replace+l2": (1.74, 608.6, 2.27),
+}
+COLUMNS = (
+    Column("mse", "MSE x 1e-3", 1e3, 2),
+    Column("perplexity", "perplexity"),
+    Column("lpips", "LPIPS x 0.1", 10, 2),
+    Column("active_codes", "codes in use", 1, 0, paper=False),
+)
+
+
+@dataclass(frozen=True)
+class Table3Settings:
+    """Which rows, for how long, and where they are."""
+
+    data: Path | None = root_setting()
+    rows: tuple[str, ...] = setting(
+        tuple(PAPER), "of the table; all by default", choices=tuple(PAPER)
+    )
+    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
+    epochs: int = setting(30, "of each row; the paper has 90")
+    images: int = setting(50_000, "to train on, the first of the set")
+    batch_size: int = setting(32, "images of a step; the paper does not tell its own")
+    lpips: Path | None = setting(
+        None, "AlexNet's weights, which scripts/lpips-weights writes; no LPIPS by default"
+    )
+    threads: int | None = threads_setting()
+    output: Path = output_setting("runs/table3-cifar10")
+
+
+def configuration(
+    row: str, seed: int, settings: Table3Settings, **changes: Any
+) -> AutoencoderConfiguration:
+    """The row's configuration."""
+    made = AutoencoderConfiguration(
+        row=row,
+        seed=seed,
+        epochs=settings.epochs,
+        images=settings.images,
+        batch_size=settings.batch_size,
+        quantizer=QUANTIZERS[row],
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def run(settings: Table3Settings) -> Results:
+    """Train the rows that are not done, write each as it is, and print the table.
+
+    Raises FileNotFoundError where the set is absent, ValueError for a setting out of range.
+    """
+    if settings.epochs < 1:
+        raise ValueError(f"[table3] epochs = {settings.epochs}: must be at least 1")
+    begin(settings)
+    training = data.cifar10("train", settings.data).images
+    test = data.cifar10("test", settings.data).images
+
+    def measured(run: train.Run) -> dict[str, Any]:
+        model = run.trainer.model
+        found = train.evaluate(model, test)
+        shown = test[:_SHOWN]
+        save_pictures(
+            run.directory / "pictures.png",
+            [data.unit_range(shown), train.reconstruct(model, shown)],
+        )
+        told = {
+            "mse": found.mse,
+            "perplexity": found.perplexity,
+            "active_codes": found.active_codes,
+        }
+        if settings.lpips is None:
+            return told
+        pictures = train.reconstruct(model, test)
+        distance = metrics.lpips(data.unit_range(test), pictures, weights=settings.lpips)
+        return told | {"lpips": distance}
+
+    results = Results(settings.output, "Table 3, CIFAR-10", COLUMNS, PAPER)
+    train_rows(
+        results,
+        [configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows],
+        partial(run_of, training=training, test=test),
+        measured,
+        lambda chosen: command_of("table3", chosen, settings),
+    )
+    write_page(results, _PANELS)
+    return results

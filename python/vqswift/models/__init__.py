@@ -1,0 +1,17 @@
+"""Networks of the papers."""
+
+from ._alexnet import AlexNet
+from ._mnist import mnist_net_a, mnist_net_b
+from ._resnet import ResNet18, ResNet50
+from ._sqvae import SQVAE
+from ._vision_transformer import VisionTransformer
+
+__all__ = [
+    "AlexNet",
+    "ResNet18",
+    "ResNet50",
+    "SQVAE",
+    "VisionTransformer",
+    "mnist_net_a",
+    "mnist_net_b",
+]
