@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .._threads import set_threads
 
@@ -133,6 +133,8 @@ def _argument(field: Any, hint: Any) -> dict[str, Any]:
     if get_origin(hint) in (Union, types.UnionType):
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     about: dict[str, Any] = {"help": field.metadata["help"]}
+    if get_origin(hint) is Literal:
+        hint = str
     if hint is bool:
         return about | {"action": "store_true"}
     if get_origin(hint) is tuple:

@@ -245,7 +245,7 @@ class _Watch:
     """Tells of index collapse: a perplexity of half of what it was an epoch before."""
 
     def __init__(self, epoch: int) -> None:
-        self._window = max(epoch, 2)
+        self._window = max(epoch, 50)
         self._means: list[tuple[int, float]] = []
         self._mean: float | None = None
         self._told_at = -epoch

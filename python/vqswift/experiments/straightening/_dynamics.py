@@ -98,7 +98,8 @@ def figure1(settings: DynamicsSettings) -> dict[str, Any]:
     """Embeddings, codes and codes in use of a ResNet-18 by its embeddings' first components."""
     moments = [step for step in (1, 10, 50, 200) if step <= settings.steps]
     runs = _trained(settings, {"plain": "VQ"}, every=10, snapshots=moments)
-    figure, panels = axes_of(1, len(moments), 3.4)
+    figure, drawn = axes_of(1, len(moments), 3.4)
+    panels = np.atleast_1d(drawn)
     told: dict[str, Any] = {}
     for panel, step in zip(panels, moments, strict=True):
         shot = _snapshot(runs["plain"], step)
