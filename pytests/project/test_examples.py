@@ -131,10 +131,14 @@ def test_vision_transformer_learns() -> None:
     assert accuracy > 0.75
 
 
-@pytest.mark.parametrize(("name", "share"), [("code_transformer", 0.5), ("code_gru", 0.75)])
-def test_networks_of_codes_learn(name: str, share: float) -> None:
+@pytest.mark.parametrize(
+    ("example", "share"),
+    [(EXAMPLES / "code_transformer.py", 0.5), (EXAMPLES / "code_gru.py", 0.75)],
+    ids=lambda value: getattr(value, "stem", ""),
+)
+def test_networks_of_codes_learn(example: Path, share: float) -> None:
     pytest.importorskip("sklearn")
-    text = output(EXAMPLES / f"{name}.py")
+    text = output(example)
     first, *_, other = numbers(r"([\d.]+) bits a code", text)
     assert other < share * first
     assert len(text.split("that it made:\n")[1].splitlines()) == 8

@@ -174,7 +174,8 @@ WRONG = {
 def test_what_is_misspelt_or_wrong_is_an_error(tmp_path: Path) -> None:
     said = checked([*MISSPELT.values(), *WRONG.values()], tmp_path)
     for use, text in zip([*MISSPELT, *WRONG], said, strict=True):
-        rule = r"\[(attr-defined|name-defined)\]" if use in MISSPELT else r"\[(call-arg|arg-type)\]"
+        names, arguments = r"\[(attr|name)-defined\]", r"\[(call-arg|arg-type|call-overload)\]"
+        rule = names if use in MISSPELT else arguments
         assert re.search(rule, text), (use, text)
 
 

@@ -1,3 +1,5 @@
+import VQKernels
+
 /// Who computes a convolution. Both give the same to rounding, so each is the other's witness.
 enum ConvolutionBackend {
   /// Patches of the input as rows of a matrix, multiplied by OpenBLAS.
@@ -100,7 +102,8 @@ enum ConvolutionBackend {
         if let weight = try winogradBackwardWeights(g, x, gradient) {
           return (weight, bias ? try gradient.summed(to: [g.outChannels]) : nil)
         }
-        if g.multipliesByTaps {
+        // Where rows are padded, zeros meet what is in the other operand.
+        if g.multipliesByTaps, isFinite(x), isFinite(gradient) {
           return (
             try g.tapBackwardWeights(x, gradient),
             bias ? try gradient.summed(to: [g.outChannels]) : nil
@@ -116,4 +119,8 @@ enum ConvolutionBackend {
     guard let bias else { return try Tensor.zeros(shape) }
     return try bias.detached().broadcast(to: shape)
   }
+}
+
+private func isFinite(_ tensor: Tensor) -> Bool {
+  tensor.read { firstNonFiniteElement($0, count: tensor.count) == nil }
 }

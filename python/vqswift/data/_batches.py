@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -107,7 +106,6 @@ class Batches:
         self.epoch = 0
         self.position = 0
         self._orders: dict[tuple[int, int], NDArray[np.intp]] = {}
-        self._lock = threading.Lock()
         self._told: set[str] = set()
         for name, value in (("seed", seed), ("workers", workers)):
             if value < 0:
@@ -197,13 +195,14 @@ class Batches:
     def _order(self, seed: int, epoch: int) -> NDArray[np.intp]:
         if not self.shuffle:
             return np.arange(len(self._samples))
-        with self._lock:
-            if (seed, epoch) not in self._orders:
-                while len(self._orders) > 1:
-                    del self._orders[next(iter(self._orders))]
-                random = np.random.default_rng([seed, epoch])
-                self._orders[seed, epoch] = random.permutation(len(self._samples))
-            return self._orders[seed, epoch]
+        orders = self._orders
+        order = orders.get((seed, epoch))
+        if order is None:
+            # Without a lock, which a fork might find taken: two threads find the same.
+            order = np.random.default_rng([seed, epoch]).permutation(len(self._samples))
+            latest = dict([*orders.items()][-1:])
+            self._orders = latest | {(seed, epoch): order}
+        return order
 
 
 def checked_state(operation: str, state: Mapping[str, int], keys: Sequence[str]) -> list[int]:

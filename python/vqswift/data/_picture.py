@@ -69,7 +69,8 @@ class Picture:
                 self._orientation = orientation
                 turned = orientation != 1
                 if needed is not None and file.format in ("JPEG", "MPO"):
-                    full = file.size[::-1] if orientation in _SIDEWAYS else file.size
+                    width, height = file.size
+                    full = (height, width) if orientation in _SIDEWAYS else (width, height)
                     self._reduce(file, min(needed(*full)))
                 picture = ImageOps.exif_transpose(file) if turned else file
                 picture.load()

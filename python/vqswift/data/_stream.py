@@ -171,9 +171,10 @@ class Stream:
     def _begun(self) -> Iterator[Any]:
         """The epoch's iterator, after the batches before the position."""
         source = self.iterable
+        made: Any = source
         if callable(source) and not hasattr(source, "__iter__"):
-            source = source(self.epoch) if _has_parameter(source) else source()
-        live: Iterator[Any] = iter(source)
+            made = source(self.epoch) if _has_parameter(source) else source()
+        live: Iterator[Any] = iter(made)
         for number in range(self.position):
             if next(live, _END) is _END:
                 raise ValueError(

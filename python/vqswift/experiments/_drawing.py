@@ -30,7 +30,7 @@ def axes_of(rows: int, columns: int, side: float) -> tuple[Any, Any]:
 
 def saved(figure: Any, path: Path) -> Path:
     """Write the figure, and tell where."""
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
     print(f"written to {path}")
     return path
 

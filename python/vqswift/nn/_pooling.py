@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy.typing as npt
 
 from .._arguments import checked
@@ -122,7 +124,7 @@ class AvgPool3d(_Pool3d):
 
 
 class _Adaptive(Module):
-    output_size: int | tuple[int, int]
+    output_size: Any
 
     def _options_text(self) -> str:
         return f"{self.output_size}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 import numpy.typing as npt
 
@@ -75,9 +75,14 @@ class Sequential(_Fused, Generic[Result]):
     """
 
     if TYPE_CHECKING:
-
-        def __init__(self, *modules: *tuple[*tuple[Module, ...], Forwards[..., Result]]) -> None:
-            """The last module says what the whole gives."""
+        # The last module says what the whole gives; of a list of them it is not known.
+        @overload
+        def __init__(
+            self, *modules: *tuple[*tuple[Module, ...], Forwards[..., Result]]
+        ) -> None: ...
+        @overload
+        def __init__(self: Sequential[Any], *modules: Module) -> None: ...
+        def __init__(self, *modules: Any) -> None: ...  # type: ignore[misc]
 
     else:
 

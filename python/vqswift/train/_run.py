@@ -127,8 +127,8 @@ class Run:
             closing.enter_context(stop.asked())
             closing.enter_context(self._lines)
             for logger in self._loggers:
-                if hasattr(logger, "close"):
-                    closing.callback(logger.close)
+                if close := getattr(logger, "close", None):
+                    closing.callback(close)
             steps = closing.enter_context(contextlib.closing(self._guarded(last)))
             try:
                 while self.step < last:

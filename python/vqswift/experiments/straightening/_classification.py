@@ -164,7 +164,7 @@ def classifier(
     """The configuration of a row of Table 2, with some fields changed; "none" has no quantizer."""
     none = QuantizerConfiguration("none")
     quantizer = none if row == "none" else _quantizers2(network)[row]
-    fields = _NETWORKS[network] | {"quantizer": quantizer} | changes
+    fields: dict[str, Any] = _NETWORKS[network] | {"quantizer": quantizer} | changes
     return ClassifierConfiguration(row=row, seed=seed, epochs=epochs, network=network, **fields)
 
 

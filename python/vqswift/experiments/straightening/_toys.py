@@ -114,7 +114,7 @@ def figure10(settings: Figure10Settings) -> dict[str, float]:
     told: dict[str, float] = {}
     figure, panels = axes_of(1, 3, 3.6)
     _clouds(panels[0], "start", z, codes, codes, np.isin(np.arange(128), _nearest(z, codes)))
-    for panel, (name, affine) in zip(panels[1:], (("plain", 0.0), ("affine", 1.0)), strict=True):
+    for panel, (name, affine) in zip(panels[1:], (("plain", 0.0), ("affine", 4.0)), strict=True):
         after, moved, used = _updated(z, codes, affine)
         told[f"{name}: share untouched"] = float(1 - moved.mean())
         told[f"{name}: codes used"] = float(used.sum())
