@@ -78,7 +78,7 @@ def _of_module(path: str) -> Iterator[Target]:
     for name in names:
         value = getattr(module, name)
         own = getattr(value, "__module__", "").startswith("vqswift")
-        if not own or name in _LEFT_OUT or inspect.ismodule(value):
+        if not own or name in _LEFT_OUT or not callable(value):
             continue
         text = f"vq.{path}.{name}" if path else f"vq.{name}"
         yield from (

@@ -200,3 +200,10 @@ if child:
 
 def test_a_forked_process_has_threads_of_its_own() -> None:
     assert run_python(FORKED) == "both\n"
+
+
+def test_what_is_broadcast_is_looked_at_once() -> None:
+    huge = np.broadcast_to(np.float32(0.5), (2**30, 4, 1 << 20))
+    assert len(data.Batches(huge, batch_size=2**29, shuffle=False)) == 2
+    with pytest.raises(ValueError, match="must lie in"):
+        data.Batches(np.broadcast_to(np.float32(2), (2**30, 4)))

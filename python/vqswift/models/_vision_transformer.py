@@ -23,6 +23,7 @@ from ..nn import (
     Sequential,
     init,
 )
+from ..nn._collections import require_layers
 from ..nn._module import Module
 from ..quantizers import Quantizer
 from ._classifier import Classifier
@@ -170,6 +171,7 @@ class VisionTransformer(Classifier):
             raise ValueError(
                 f"[visiontransformer] quantized_after = {quantized_after}: must be in 0...{depth}"
             )
+        require_layers("visiontransformer", depth)
         source = layer_generator(generator)
         blocks = {
             f"encoder_layer_{place}": _Block(width, heads, hidden, source) for place in range(depth)
