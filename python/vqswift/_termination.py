@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -31,11 +31,14 @@ class Termination:
 
     Args:
         save: called before the exit, between two steps; None leaves the signal alone.
+        interrupts: take Ctrl-C alike, which ends in `KeyboardInterrupt`; a second wish is met at
+            once.
     """
 
-    def __init__(self, save: Callable[[], None] | None) -> None:
+    def __init__(self, save: Callable[[], None] | None, *, interrupts: bool = False) -> None:
         self._save = save
-        self._is_asked = False
+        self._interrupts = interrupts
+        self._asked: int | None = None  # the signal
         self._in_step = False
         self._is_whole = True
 
@@ -45,76 +48,40 @@ class Termination:
         if self._save is None:
             yield
             return
-        with _handler(self._ask):
+        with ExitStack() as handlers:
+            handlers.enter_context(_handler(self._ask))
+            if self._interrupts:
+                by_python = (signal.default_int_handler,)
+                handlers.enter_context(_handler(self._ask, signal.SIGINT, by_python))
             try:
                 yield
             finally:
-                if self._is_asked and self._is_whole:
+                if self._asked is not None and self._is_whole:
                     self._in_step = True
                     self._save()
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """A step, which is not broken off; raises `SystemExit` behind it where that was asked."""
+        """A step, which is not broken off; behind it the process ends where that was asked."""
         self._in_step, self._is_whole = True, False
         try:
             yield
             self._is_whole = True
         finally:
             self._in_step = False
-        if self._is_asked:
-            raise SystemExit(STATUS)
-
-    def _ask(self, _: int, __: FrameType | None) -> None:
-        self._is_asked = True
-        if not self._in_step:
-            raise SystemExit(STATUS)
-
-
-class Stop:
-    """SIGTERM and Ctrl-C as a wish that is met between two steps; asked again, at once.
-
-    They are answered in the main thread, and where the program does not handle them itself.
-    """
-
-    def __init__(self) -> None:
-        self._signal: int | None = None
-        self._in_step = False
-        self.is_whole = True
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether the run is to stop."""
-        return self._signal is not None
-
-    @contextmanager
-    def asked(self) -> Iterator[None]:
-        """While it lasts both are answered."""
-        by_python = (signal.default_int_handler,)
-        with _handler(self._ask), _handler(self._ask, signal.SIGINT, by_python):
-            yield
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        """A step, which the first wish does not break off; behind it the wish is met."""
-        self._in_step, self.is_whole = True, False
-        try:
-            yield
-            self.is_whole = True
-        finally:
-            self._in_step = False
-        if self.is_asked:
-            self._leave()
-
-    def _leave(self) -> None:
-        if self._signal == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(STATUS)
+        if self._asked is not None:
+            self._leave(self._asked)
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        again, self._signal = self.is_asked, number
-        if again or not self._in_step:
-            self._leave()
+        is_urgent = self._interrupts and self._asked is not None
+        self._asked = number
+        if is_urgent or not self._in_step:
+            self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(STATUS)
 
 
 @contextmanager

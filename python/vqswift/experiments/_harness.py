@@ -179,3 +179,9 @@ def rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: rounded(entry) for key, entry in value.items()}
     return [rounded(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def written(path: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """Write `told` as JSON, numbers with six significant digits, and return it as it was."""
+    path.write_text(json.dumps(rounded(told), indent=1) + "\n", encoding="utf-8")
+    return told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..train._run import lines_of
 from ._drawing import axes_of
 from ._harness import Command, setting
 
@@ -92,15 +92,6 @@ class Page:
         return path
 
 
-def lines_of(directory: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics."""
-    path = directory / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
-
-
 def curve(lines: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
     """Steps and values of a number, [points, 2]: means of windows where there are many."""
     found = [(line["step"], line[key]) for line in lines if key in line]
@@ -160,10 +151,7 @@ def report(settings: ReportSettings) -> Path:
         [name, *(_last(lines, key) for key in ("step", *numbers))] for name, lines in runs.items()
     ]
     page.table(["run", "step", *numbers], last)
-    positive = {
-        key: all((curve(lines, key)[:, 1] > 0).all() for lines in runs.values()) for key in numbers
-    }
-    panels = [(key, key, positive[key] and "loss" in key) for key in numbers]
+    panels = [(key, key, "loss" in key and _is_positive(runs, key)) for key in numbers]
     page.figure(curves(runs, panels), "Means of windows of the run's steps")
     for folder in folders:
         for png in sorted(folder.glob("*.png")):

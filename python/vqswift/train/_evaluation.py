@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,16 +93,22 @@ def _passes(
     model: nn.Module, images: NDArray[Any], batch_size: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]]:
     """Batches of images, their reconstructions and their codes."""
+    with evaluating(model), no_grad():
+        for x in Batches(images, batch_size=batch_size, shuffle=False):
+            output = model(Tensor(x))
+            if not (isinstance(output, tuple) and len(output) == 2):
+                refuse("evaluate", "the model's output", output, "(reconstruction, info)")
+            reconstruction, info = output
+            yield x, reconstruction.numpy(), info.q.numpy()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """A scope in which the model is in evaluation mode; each module gets its own mode back."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with no_grad():
-            for x in Batches(images, batch_size=batch_size, shuffle=False):
-                output = model(Tensor(x))
-                if not (isinstance(output, tuple) and len(output) == 2):
-                    refuse("evaluate", "the model's output", output, "(reconstruction, info)")
-                reconstruction, info = output
-                yield x, reconstruction.numpy(), info.q.numpy()
+        yield
     finally:
         for module, mode in modes:
             module.training = mode

@@ -9,12 +9,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import nn
 from .._arguments import checked
-from .._termination import Stop
+from .._termination import Termination
 from .._warning import warn
 from ._checkpoint import load_trainer, save_trainer
 from ._configuration import to_toml
+from ._evaluation import evaluating
 from ._loggers import Logger
 from ._metrics_file import MetricsFile
 from ._progress import track
@@ -100,13 +100,7 @@ class Run:
 
     def history(self) -> list[dict[str, Any]]:
         """All lines of `metrics.jsonl` up to the step that the run stands at."""
-        path = self.directory / _METRICS
-        if not path.is_file():
-            return []
-        # A last line that was broken off has no end.
-        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-        lines = map(json.loads, whole.splitlines())
-        return [line for line in lines if line["step"] <= self.step]
+        return [line for line in lines_of(self.directory) if line["step"] <= self.step]
 
     def fit(self, steps: int, *, progress: bool = True, label: str = "train") -> None:
         """Train until `steps` steps are done, those of earlier sittings counted.
@@ -122,23 +116,19 @@ class Run:
             pass
 
     def _steps(self, last: int) -> Iterator[StepMetrics]:
-        stop = Stop()
+        termination = Termination(self._save, interrupts=True)
         with contextlib.ExitStack() as closing:
-            closing.enter_context(stop.asked())
             closing.enter_context(self._lines)
             for logger in self._loggers:
                 if close := getattr(logger, "close", None):
                     closing.callback(close)
             steps = closing.enter_context(contextlib.closing(self._guarded(last)))
-            try:
+            with termination.handled():
                 while self.step < last:
-                    with stop.step():
+                    with termination.step():
                         metrics = next(steps)
                         self._after(metrics, last)
                     yield metrics
-            finally:
-                if stop.is_asked and stop.is_whole:
-                    self._save()
 
     def _guarded(self, last: int) -> Generator[StepMetrics]:
         """The trainer's steps; what stops them says where the run can go on."""
@@ -170,7 +160,7 @@ class Run:
     def _validated(self, step: int) -> None:
         assert self._validate is not None
         trainer = self.trainer
-        with _evaluating(trainer.model):
+        with evaluating(trainer.model):
             if trainer.ema is None:
                 numbers = dict(self._validate(trainer.model))
             else:
@@ -269,12 +259,10 @@ class _Watch:
         )
 
 
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+def lines_of(directory: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics; a last one that was broken off has no end and is left out."""
+    path = directory / _METRICS
+    if not path.is_file():
+        return []
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]

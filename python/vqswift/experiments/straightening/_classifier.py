@@ -12,6 +12,7 @@ from ... import data, models, optim, train
 from ..._functions import no_grad
 from ..._random import manual_seed
 from ...models._classifier import Classifier
+from ...train._evaluation import evaluating
 from ._autoencoder import QuantizerConfiguration
 
 Network = Literal["alexnet", "resnet18", "vit"]
@@ -133,23 +134,17 @@ def run_of(
 
 def evaluated(model: Any, test: data.ImageSet, image_size: int = 32) -> dict[str, float]:
     """Accuracy, perplexity and codes in use over the test set, in evaluation mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     right, counts = 0, np.zeros(0, np.int64)
     seen = data.Compose([data.Resize(image_size), data.Normalize(MEAN, DEVIATION)])
     batches = data.Batches(test.images, test.labels, batch_size=500, shuffle=False, transform=seen)
-    try:
-        with no_grad():
-            for images, labels in batches:
-                logits, info = model(images)
-                right += int((logits.argmax(-1).numpy() == labels).sum())
-                codes = info.q.numpy().ravel()
-                found = np.bincount(codes[codes >= 0], minlength=len(counts))
-                found[: len(counts)] += counts
-                counts = found
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model), no_grad():
+        for images, labels in batches:
+            logits, info = model(images)
+            right += int((logits.argmax(-1).numpy() == labels).sum())
+            codes = info.q.numpy().ravel()
+            found = np.bincount(codes[codes >= 0], minlength=len(counts))
+            found[: len(counts)] += counts
+            counts = found
     told = {"accuracy": right / len(test.images), "active_codes": float(np.count_nonzero(counts))}
     told["perplexity"] = train.perplexity_of(counts) if counts.any() else 0.0
     return told

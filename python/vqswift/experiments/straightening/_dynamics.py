@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,11 @@ from ... import data, metrics, train
 from ..._functions import no_grad
 from ..._tensor import Tensor
 from ...nn import functional
+from ...train._evaluation import evaluating
+from ...train._run import lines_of
 from .._drawing import axes_of, saved
-from .._harness import begin, output_setting, root_setting, rounded, setting, threads_setting
-from .._page import curve, lines_of
+from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
+from .._page import curve
 from ._classification import classifier
 from ._classifier import DEVIATION, MEAN
 
@@ -64,7 +65,7 @@ def figure9(settings: CollapseSettings) -> dict[str, Any]:
             panel.set(title=title, xlabel="step")
     panels[0].legend(frameon=False)
     saved(figure, settings.output / "fig9.png")
-    return _written(settings.output / "fig9.json", told)
+    return written(settings.output / "fig9.json", told)
 
 
 def figure2(settings: DynamicsSettings) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def figure2(settings: DynamicsSettings) -> dict[str, Any]:
             for key in ("D(P, C)", "D(C, P)", "active_codes")
         }
     saved(figure, settings.output / "fig2.png")
-    return _written(settings.output / "fig2.json", told)
+    return written(settings.output / "fig2.json", told)
 
 
 def figure1(settings: DynamicsSettings) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def figure1(settings: DynamicsSettings) -> dict[str, Any]:
         told[str(step)] = {"codes in use": used}
     panels[0].legend(frameon=False)
     saved(figure, settings.output / "fig1.png")
-    return _written(settings.output / "fig1.json", told)
+    return written(settings.output / "fig1.json", told)
 
 
 def figure6(settings: DynamicsSettings) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def figure6(settings: DynamicsSettings) -> dict[str, Any]:
     panels[2].set(title="perplexity of the batch", xlabel="step")
     panels[0].legend(frameon=False)
     saved(figure, settings.output / "fig6.png")
-    return _written(settings.output / "fig6.json", told)
+    return written(settings.output / "fig6.json", told)
 
 
 def _trained(
@@ -219,12 +220,8 @@ class _Snapshots:
 
     def __call__(self, run: train.Run, told: train.StepMetrics) -> None:
         if told.step in self._steps:
-            model = run.trainer.model
-            modes = [(module, module.training) for module in model.modules()]
-            model.eval()
-            found = snapshot(model, self._test)
-            for module, mode in modes:
-                module.training = mode
+            with evaluating(run.trainer.model):
+                found = snapshot(run.trainer.model, self._test)
             with _snapshot_path(run.directory, told.step).open("wb") as file:
                 np.savez(file, allow_pickle=False, **found)
 
@@ -284,8 +281,3 @@ def _histograms(panel: Any, found: Mapping[int, Snapshot], key: str) -> None:
         shade = 0.8 - 0.7 * index / max(len(places) - 1, 1)
         panel.plot((edges[:-1] + edges[1:]) / 2, height, color=(shade, shade, 1), label=str(step))
     panel.legend(frameon=False, title="step", fontsize=7)
-
-
-def _written(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    path.write_text(json.dumps(rounded(told), indent=1) + "\n", encoding="utf-8")
-    return told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from ... import data, metrics
+from ...train._run import lines_of
 from .._drawing import axes_of, saved
-from .._harness import begin, output_setting, root_setting, rounded, setting, threads_setting
-from .._page import curve, lines_of
+from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
+from .._page import curve
 from ._classification import classifier
 from ._classifier import ClassifierConfiguration, evaluated, run_of
 from ._dynamics import snapshot
 from ._rows import folder_of
 
+_Sets = tuple[data.ImageSet, data.ImageSet]
 _STARTS = ("kmeans", "kmeans++", "normal", "kaiming", "uniform")
 
 
@@ -45,24 +46,26 @@ class _Made:
 
 def figure5(settings: SensitivitySettings) -> dict[str, Any]:
     """Perplexity and accuracy by step, with and without warm-up, of ResNet-18 and ViT."""
+    sets = _begun(settings)
     figure, panels = axes_of(2, 2, 3.8)
     told: dict[str, Any] = {}
     for row, network in zip(panels, ("resnet18", "vit"), strict=True):
         for name, warmup in (("with warm-up", 1 / 9), ("without", 0.0)):
             label = f"{network}, {name}"
             chosen = dataclasses.replace(_row(settings, network, "VQ"), row=label, warmup=warmup)
-            made = _trained(settings, chosen)
+            made = _trained(settings, sets, chosen)
             told[label] = dict(made.numbers)
             for panel, key in zip(row, ("perplexity", "accuracy"), strict=True):
                 panel.plot(*curve(lines_of(made.folder), f"validation.{key}").T, ".-", label=name)
                 panel.set(title=f"{network}: test {key}", xlabel="step")
         row[0].legend(frameon=False)
     saved(figure, settings.output / "fig5.png")
-    return _written(settings.output / "fig5.json", told)
+    return written(settings.output / "fig5.json", told)
 
 
 def figure7(settings: SensitivitySettings) -> dict[str, Any]:
     """How much accuracy a quantizer costs, over batch size, image size and p(activate)."""
+    sets = _begun(settings)
     figure, panels = axes_of(1, 3, 3.8)
     told: dict[str, Any] = {}
     cases = [("batch", size, 32) for size in (8, 32, 128)]
@@ -73,7 +76,7 @@ def figure7(settings: SensitivitySettings) -> dict[str, Any]:
         for name in ("none", "VQ"):
             label = f"{name} batch {batch} side {side}"
             chosen = dataclasses.replace(_row(settings, "resnet18", name, **changes), row=label)
-            accuracies[name] = _trained(settings, chosen).numbers["accuracy"]
+            accuracies[name] = _trained(settings, sets, chosen).numbers["accuracy"]
         drop = accuracies["none"] - accuracies["VQ"]
         share = metrics.activation_probability(
             1024, batch_size=batch, height=side, width=side, pool_layers=1, at_least=1
@@ -90,13 +93,12 @@ def figure7(settings: SensitivitySettings) -> dict[str, Any]:
         panel.set(title=f"accuracy drop over {title}", xlabel=title)
     panels[0].set(xscale="log")
     saved(figure, settings.output / "fig7.png")
-    return _written(settings.output / "fig7.json", told)
+    return written(settings.output / "fig7.json", told)
 
 
 def figure8(settings: SensitivitySettings) -> dict[str, Any]:
     """Divergence of embeddings and codes at the start against the accuracy in the end."""
-    begin(settings)
-    test = data.cifar10("test", settings.data)
+    sets = _begun(settings)
     figure, panel = axes_of(1, 1, 4.6)
     told: dict[str, Any] = {}
     for start in _STARTS:
@@ -104,8 +106,8 @@ def figure8(settings: SensitivitySettings) -> dict[str, Any]:
         options = plain.quantizer.options | {"init": start}
         quantizer = dataclasses.replace(plain.quantizer, options=options)
         chosen = dataclasses.replace(plain, row=f"start {start}", quantizer=quantizer)
-        begun = _at_first(chosen, settings, test)
-        made = _trained(settings, chosen)
+        begun = _at_first(chosen, sets)
+        made = _trained(settings, sets, chosen)
         told[start] = {"D(P, Q) at the start": begun} | dict(made.numbers)
         panel.plot(begun, made.numbers["accuracy"], "o")
         panel.annotate(
@@ -118,7 +120,7 @@ def figure8(settings: SensitivitySettings) -> dict[str, Any]:
         xlabel="D(P, Q) after the first step", ylabel="test accuracy",
     )  # fmt: skip
     saved(figure, settings.output / "fig8.png")
-    return _written(settings.output / "fig8.json", told | {"correlation": correlation})
+    return written(settings.output / "fig8.json", told | {"correlation": correlation})
 
 
 def _row(
@@ -129,26 +131,25 @@ def _row(
     )
 
 
-def _trained(settings: SensitivitySettings, chosen: ClassifierConfiguration) -> _Made:
+def _begun(settings: SensitivitySettings) -> _Sets:
+    """Training and test set, read once for all runs of a figure."""
     begin(settings)
-    training, test = data.cifar10("train", settings.data), data.cifar10("test", settings.data)
+    return data.cifar10("train", settings.data), data.cifar10("test", settings.data)
+
+
+def _trained(settings: SensitivitySettings, sets: _Sets, chosen: ClassifierConfiguration) -> _Made:
+    training, test = sets
     folder = folder_of(chosen, settings.output)
     run = run_of(chosen, folder, training, test)
     run.fit(chosen.epochs * run.epoch, label=chosen.row)
     return _Made(folder, evaluated(run.trainer.model, test, chosen.image_size))
 
 
-def _at_first(
-    chosen: ClassifierConfiguration, settings: SensitivitySettings, test: data.ImageSet
-) -> float:
+def _at_first(chosen: ClassifierConfiguration, sets: _Sets) -> float:
     """D(P, Q) behind the first step, by which a codebook has its start."""
-    trainer = chosen.trainer(data.cifar10("train", settings.data))
+    training, test = sets
+    trainer = chosen.trainer(training)
     list(trainer.steps(1))
     trainer.model.eval()
     shot = snapshot(trainer.model, test)
     return metrics.divergence(shot["z"], shot["codebook"][shot["used"]])
-
-
-def _written(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    path.write_text(json.dumps(rounded(told), indent=1) + "\n", encoding="utf-8")
-    return told

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._page import Page, curves, lines_of
+from ...train._run import lines_of
+from .._page import Page, curves
 from ._results import Results
 
 

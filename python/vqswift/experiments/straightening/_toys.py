@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ..._tensor import Tensor
 from ...nn import Parameter
 from ...quantizers import VectorQuant
 from .._drawing import axes_of, saved
-from .._harness import output_setting, rounded, setting
+from .._harness import output_setting, setting, written
 
 Points = NDArray[np.float64]
 BEGIN, CODE, RATE = (2.0, -1.0), (1.0, 1.0), 0.1
@@ -66,7 +65,7 @@ def figure3(settings: Figure3Settings) -> dict[str, list[list[float]]]:
     panels.flat[1].legend(frameon=False)
     saved(figure, settings.output / "fig3.png")
     document = {"rate": RATE, "after 5 steps": told, "exact": AFTER_FIVE}
-    _write(settings.output / "fig3.json", document)
+    written(settings.output / "fig3.json", document)
     return {name: [[*row] for row in z] for name, (z, _) in paths.items()}
 
 
@@ -125,7 +124,7 @@ def figure10(settings: Figure10Settings) -> dict[str, float]:
     saved(figure, settings.output / "fig10.png")
     for key, value in told.items():
         print(f"  {key:>34}  {value:.3f}")
-    _write(settings.output / "fig10.json", {"seed": settings.seed} | told)
+    written(settings.output / "fig10.json", {"seed": settings.seed} | told)
     return told
 
 
@@ -177,7 +176,3 @@ def _clouds(
     panel.set(title=title, xlim=(-3, 2.6), ylim=(-3, 2.6), aspect="equal")
     if title == "start":
         panel.legend(frameon=False, loc="upper left")
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(rounded(document), indent=1) + "\n", encoding="utf-8")
