@@ -140,22 +140,6 @@ def test_the_length_is_given_or_that_of_the_iterable() -> None:
         len(data.Stream(endless))
 
 
-def test_loaders_of_torch_are_read() -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    x = torch.arange(5 * 3 * 2 * 4, dtype=torch.float32).reshape(5, 3, 2, 4)
-    dataset = torch.utils.data.TensorDataset(x, torch.arange(5))
-    loader = torch.utils.data.DataLoader(dataset, batch_size=2)
-    stream = data.Stream(loader, channels_first=True)
-    assert len(stream) == 3
-    images, labels = next(stream.forever())
-    np.testing.assert_array_equal(images, x[:2].permute(0, 2, 3, 1).numpy())
-    assert labels.dtype == np.int32 and labels.tolist() == [0, 1]
-    half = x.bfloat16().requires_grad_()
-    np.testing.assert_array_equal(next(iter(data.Stream([half]))), half.detach().float().numpy())
-    with pytest.raises(ValueError, match=r"channels_first and images \[5\]: must be \[n, c, ...\]"):
-        next(iter(data.Stream([x[:, 0, 0, 0]], channels_first=True)))
-
-
 def trainer(stream: data.Stream) -> train.Trainer:
     vq.manual_seed(1)
     model = vq.nn.Linear(4, 4, generator=vq.Generator(1))

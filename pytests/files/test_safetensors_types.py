@@ -320,13 +320,3 @@ def test_halves_load_into_parameters(tmp_path: Path) -> None:
     for name, value in layer.state_dict().items():
         assert value.dtype == np.float32
         np.testing.assert_array_equal(value, half[name].numpy())
-
-
-def test_halves_of_the_safetensors_package(tmp_path: Path) -> None:
-    package = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
-    torch = pytest.importorskip("torch")
-    values = np.random.default_rng(3).standard_normal((4, 3)).astype(np.float32)
-    vq.save(tmp_path / "x", {n: vq.Tensor(values, dtype=n) for n in HALVES.values()})
-    for name, found in package.load_file(tmp_path / "x").items():
-        expected = torch.from_numpy(values).to(getattr(torch, name))
-        assert found.dtype == expected.dtype and torch.equal(found, expected)

@@ -1,4 +1,4 @@
-"""What torch makes or sets, met by the library: tensors, files, denormal numbers."""
+"""What torch makes or sets, met by the library: tensors, files, loaders, denormal numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 import vqswift as vq
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from vqswift import data
 
 
 def test_callers_setting_is_restored() -> None:
@@ -61,3 +62,33 @@ def test_files_of_torch_tensors(tmp_path: Path) -> None:
     found = vq.load(tmp_path / "x")[0]
     for kind, array in arrays.items():
         np.testing.assert_array_equal(found[kind], array.float().numpy(), err_msg=kind)
+
+
+def test_torch_types_are_taken() -> None:
+    x = vq.Tensor([1.5])
+    assert x.astype(torch.bfloat16).dtype == vq.bfloat16
+    assert x.astype(torch.float16).dtype == np.float16
+    assert x.astype(torch.int32).dtype == np.int32
+
+
+def test_halves_of_the_safetensors_package(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).standard_normal((4, 3)).astype(np.float32)
+    vq.save(tmp_path / "x", {n: vq.Tensor(values, dtype=n) for n in ("float16", "bfloat16")})
+    for name, found in load_file(tmp_path / "x").items():
+        expected = torch.from_numpy(values).to(getattr(torch, name))
+        assert found.dtype == expected.dtype and torch.equal(found, expected)
+
+
+def test_loaders_of_torch_are_read() -> None:
+    x = torch.arange(5 * 3 * 2 * 4, dtype=torch.float32).reshape(5, 3, 2, 4)
+    dataset = torch.utils.data.TensorDataset(x, torch.arange(5))
+    loader = torch.utils.data.DataLoader(dataset, batch_size=2)
+    stream = data.Stream(loader, channels_first=True)
+    assert len(stream) == 3
+    images, labels = next(stream.forever())
+    np.testing.assert_array_equal(images, x[:2].permute(0, 2, 3, 1).numpy())
+    assert labels.dtype == np.int32 and labels.tolist() == [0, 1]
+    half = x.bfloat16().requires_grad_()
+    np.testing.assert_array_equal(next(iter(data.Stream([half]))), half.detach().float().numpy())
+    with pytest.raises(ValueError, match=r"channels_first and images \[5\]: must be \[n, c, ...\]"):
+        next(iter(data.Stream([x[:, 0, 0, 0]], channels_first=True)))

@@ -173,14 +173,6 @@ def test_types_by_their_names() -> None:
         x.astype("bfloat8")
 
 
-def test_torch_types_are_taken() -> None:
-    torch = pytest.importorskip("torch")
-    x = vq.Tensor([1.5])
-    assert x.astype(torch.bfloat16).dtype == vq.bfloat16
-    assert x.astype(torch.float16).dtype == np.float16
-    assert x.astype(torch.int32).dtype == np.int32
-
-
 def test_reading() -> None:
     half = vq.Tensor([[1.0, 0.1]]).astype(vq.bfloat16)
     assert repr(half) == "Tensor([[1.        , 0.10009766]], shape=[1, 2], dtype=bfloat16)"
