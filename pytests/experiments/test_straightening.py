@@ -77,6 +77,31 @@ def test_a_row_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_rows_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = _table3.Table3Settings(rows=("VQVAE", "OPT"), epochs=1, images=64, threads=1)
+    found = {}
+    for jobs in (1, 2):
+        output = tmp_path / str(jobs)
+        _table3.run(dataclasses.replace(common, jobs=jobs, output=output))
+        found[jobs] = [row | {"seconds": 0} for row in rows_of(output)]
+    assert found[1] == found[2] and len(found[1]) == 2
+    assert "OPT, seed 0: done in 0 min" in capsys.readouterr().out
+    assert "--jobs" not in found[2][0]["command"]
+    with pytest.raises(ValueError, match=r"\[rows\] jobs = 0: must be at least 1"):
+        _table3.run(dataclasses.replace(common, jobs=0, output=tmp_path / "0"))
+
+
+def test_a_row_that_fails_side_by_side_is_told(tmp_path: Path) -> None:
+    rows = ("VQVAE", "OPT")
+    settings = _table3.Table3Settings(
+        rows=rows, epochs=1, images=64, threads=1, jobs=2, output=tmp_path
+    )
+    for row in rows:
+        (tmp_path / f"{row}-seed-0-epochs-1").write_text("no folder")
+    with pytest.raises(FileExistsError):
+        _table3.run(settings)
+
+
 @pytest.mark.parametrize("network", _classification.NETWORKS)
 def test_table_2(tmp_path: Path, network: str) -> None:
     arguments = ["--network", network, "--rows", "VQ", "all", "--epochs", "1", "--images", "64"]

@@ -42,6 +42,11 @@ def threads_setting() -> Any:
     return setting(None, "of the core; all CPUs by default")
 
 
+def jobs_setting() -> Any:
+    """Return how many rows are trained at a time."""
+    return setting(1, "rows that are trained at a time, each on its share of the CPUs")
+
+
 def output_setting(folder: str) -> Any:
     """Return the folder that is written to."""
     return setting(Path(folder), "folder of all results")

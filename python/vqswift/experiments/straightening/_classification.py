@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ... import data, train
-from .._harness import begin, output_setting, root_setting, setting, threads_setting
+from .._harness import (
+    begin,
+    jobs_setting,
+    output_setting,
+    root_setting,
+    setting,
+    threads_setting,
+)
 from ._autoencoder import QuantizerConfiguration
 from ._classifier import ClassifierConfiguration, Network, evaluated, run_of
 from ._results import Column, Results
-from ._rows import command_of, train_rows
+from ._rows import Trainable, train_rows
 from ._table_page import write_page
 
 NETWORKS: tuple[Network, ...] = ("resnet18", "alexnet", "vit")
@@ -109,6 +116,7 @@ class _Settings:
     images: int = setting(50_000, "to train on, the first of the set")
     batch_size: int = setting(128, "images of a step")
     threads: int | None = threads_setting()
+    jobs: int = jobs_setting()
 
 
 @dataclass(frozen=True)
@@ -158,14 +166,11 @@ def _quantizers2(network: Network) -> dict[str, QuantizerConfiguration]:
     }
 
 
-def classifier(
-    network: Network, row: str, seed: int, *, epochs: int = 1, **changes: Any
-) -> ClassifierConfiguration:
-    """The configuration of a row of Table 2, with some fields changed; "none" has no quantizer."""
+def classifier(network: Network, row: str, seed: int, **fields: Any) -> ClassifierConfiguration:
+    """The configuration of a row of Table 2, with some fields given; "none" has no quantizer."""
     none = QuantizerConfiguration("none")
     quantizer = none if row == "none" else _quantizers2(network)[row]
-    fields: dict[str, Any] = _NETWORKS[network] | {"quantizer": quantizer} | changes
-    return ClassifierConfiguration(row=row, seed=seed, epochs=epochs, network=network, **fields)
+    return _configuration(network, row, seed, quantizer, **fields)
 
 
 def table2(settings: Table2Settings) -> Results:
@@ -220,49 +225,52 @@ def _vector(
     return QuantizerConfiguration("vector", options, inplace_rate=rate)
 
 
+def _configuration(
+    network: Network, row: str, seed: int, quantizer: QuantizerConfiguration, **fields: Any
+) -> ClassifierConfiguration:
+    chosen: dict[str, Any] = {"epochs": 1} | _NETWORKS[network] | fields
+    return ClassifierConfiguration(
+        row=row, seed=seed, network=network, quantizer=quantizer, **chosen
+    )
+
+
 _Maker = Callable[[int], ClassifierConfiguration]
 
 
 def _row(
-    settings: Any, network: Network, row: str, quantizer: QuantizerConfiguration, **changes: Any
+    settings: _Settings,
+    network: Network,
+    row: str,
+    quantizer: QuantizerConfiguration,
+    **fields: Any,
 ) -> _Maker:
     """The row's configuration of a seed."""
-    return lambda seed: ClassifierConfiguration(
-        row=row,
-        seed=seed,
-        epochs=settings.epochs,
-        network=network,
-        quantizer=quantizer,
-        images=settings.images,
-        batch_size=settings.batch_size,
-        **_NETWORKS[network],
-        **changes,
-    )
+    shared = {key: getattr(settings, key) for key in ("epochs", "images", "batch_size")}
+    return lambda seed: _configuration(network, row, seed, quantizer, **shared, **fields)
 
 
-def _trained(name: str, settings: Any, results: Results, rows: Mapping[str, _Maker]) -> Results:
+def _trained(
+    name: str, settings: _Settings, results: Results, rows: Mapping[str, _Maker]
+) -> Results:
     if settings.epochs < 1:
         raise ValueError(f"[{name}] epochs = {settings.epochs}: must be at least 1")
     begin(settings)
     training = data.cifar10("train", settings.data)
     test = data.cifar10("test", settings.data)
-
-    def measured(run: train.Run) -> dict[str, Any]:
-        told: dict[str, Any] = evaluated(run.trainer.model, test)
-        told["active_share"] = told["active_codes"] / 1024
-        lines = run.history()
-        found = [line["validation.accuracy"] for line in lines if "validation.accuracy" in line]
-        return told | {"best_accuracy": max(found)}
-
-    configurations: Sequence[ClassifierConfiguration] = [
-        make(seed) for seed in settings.seeds for make in rows.values()
-    ]
     train_rows(
+        name,
+        settings,
         results,
-        configurations,
-        partial(run_of, training=training, test=test),
-        measured,
-        lambda chosen: command_of(name, chosen, settings),
+        [make(seed) for seed in settings.seeds for make in rows.values()],
+        Trainable(partial(run_of, training=training, test=test), partial(_measured, test=test)),
     )
     write_page(results, _PANELS)
     return results
+
+
+def _measured(run: train.Run, test: data.ImageSet) -> dict[str, Any]:
+    """A row's numbers on the test set."""
+    told: dict[str, Any] = evaluated(run.trainer.model, test)
+    told["active_share"] = told["active_codes"] / 1024
+    found = [line["validation.accuracy"] for line in run.history() if "validation.accuracy" in line]
+    return told | {"best_accuracy": max(found)}

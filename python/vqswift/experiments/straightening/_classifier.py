@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from ... import data, models, optim, train
+from ... import data, metrics, models, optim, train
 from ..._functions import no_grad
 from ..._random import manual_seed
 from ...models._classifier import Classifier
@@ -134,17 +132,23 @@ def run_of(
 
 def evaluated(model: Any, test: data.ImageSet, image_size: int = 32) -> dict[str, float]:
     """Accuracy, perplexity and codes in use over the test set, in evaluation mode."""
-    right, counts = 0, np.zeros(0, np.int64)
-    seen = data.Compose([data.Resize(image_size), data.Normalize(MEAN, DEVIATION)])
-    batches = data.Batches(test.images, test.labels, batch_size=500, shuffle=False, transform=seen)
+    right = 0
+    usage = None if model.quantizer is None else metrics.CodeUsage(model.quantizer.options["num_codes"])
     with evaluating(model), no_grad():
-        for images, labels in batches:
+        for images, labels in test_batches(test, 500, image_size):
             logits, info = model(images)
             right += int((logits.argmax(-1).numpy() == labels).sum())
-            codes = info.q.numpy().ravel()
-            found = np.bincount(codes[codes >= 0], minlength=len(counts))
-            found[: len(counts)] += counts
-            counts = found
-    told = {"accuracy": right / len(test.images), "active_codes": float(np.count_nonzero(counts))}
-    told["perplexity"] = train.perplexity_of(counts) if counts.any() else 0.0
+            if usage is not None:
+                usage.update(info.q)
+    told = {"accuracy": right / len(test.images), "active_codes": 0.0, "perplexity": 0.0}
+    if usage is not None:
+        told |= {"active_codes": float(usage.active_codes), "perplexity": usage.perplexity}
     return told
+
+
+def test_batches(test: data.ImageSet, batch_size: int, image_size: int = 32) -> data.Batches:
+    """Test images as the network sees them, with their labels, in the set's order."""
+    seen = data.Compose([data.Resize(image_size), data.Normalize(MEAN, DEVIATION)])
+    return data.Batches(
+        test.images, test.labels, batch_size=batch_size, shuffle=False, transform=seen
+    )

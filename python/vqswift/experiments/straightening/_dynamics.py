@@ -21,7 +21,7 @@ from .._drawing import axes_of, saved
 from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
 from .._page import curve
 from ._classification import classifier
-from ._classifier import DEVIATION, MEAN
+from ._classifier import test_batches
 
 _SAMPLE = 2048  # embeddings of a picture, as in the paper
 Snapshot = Mapping[str, NDArray[Any]]
@@ -242,9 +242,8 @@ def snapshot(model: Any, test: data.ImageSet) -> Snapshot:
 
 def seen(test: data.ImageSet, count: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """The first test images as the network sees them, and their labels."""
-    images = data.unit_range(test.images[:count])
-    mean, deviation = (np.array(values, np.float32) for values in (MEAN, DEVIATION))
-    return (images - mean) / deviation, test.labels[:count]
+    images, labels = next(iter(test_batches(test, count)))
+    return images, labels
 
 
 def _snapshot_path(folder: Path, step: int) -> Path:

@@ -8,12 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from ... import data, metrics, train
 from .._drawing import save_pictures
-from .._harness import begin, output_setting, root_setting, setting, threads_setting
+from .._harness import (
+    begin,
+    jobs_setting,
+    output_setting,
+    root_setting,
+    setting,
+    threads_setting,
+)
 from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_of
 from ._results import Column, Results
-from ._rows import command_of, train_rows
+from ._rows import Trainable, train_rows
 from ._table_page import write_page
 
 _VECTOR = {"beta": 0.9, "init": "kmeans"}
@@ -92,6 +101,7 @@ class Table3Settings:
         None, "AlexNet's weights, which scripts/lpips-weights writes; no LPIPS by default"
     )
     threads: int | None = threads_setting()
+    jobs: int = jobs_setting()
     output: Path = output_setting("runs/table3-cifar10")
 
 
@@ -121,32 +131,35 @@ def run(settings: Table3Settings) -> Results:
     training = data.cifar10("train", settings.data).images
     test = data.cifar10("test", settings.data).images
 
-    def measured(run: train.Run) -> dict[str, Any]:
-        model = run.trainer.model
-        found = train.evaluate(model, test)
-        shown = test[:_SHOWN]
-        save_pictures(
-            run.directory / "pictures.png",
-            [data.unit_range(shown), train.reconstruct(model, shown)],
-        )
-        told = {
-            "mse": found.mse,
-            "perplexity": found.perplexity,
-            "active_codes": found.active_codes,
-        }
-        if settings.lpips is None:
-            return told
-        pictures = train.reconstruct(model, test)
-        distance = metrics.lpips(data.unit_range(test), pictures, weights=settings.lpips)
-        return told | {"lpips": distance}
-
     results = Results(settings.output, "Table 3, CIFAR-10", COLUMNS, PAPER)
     train_rows(
+        "table3",
+        settings,
         results,
         [configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows],
-        partial(run_of, training=training, test=test),
-        measured,
-        lambda chosen: command_of("table3", chosen, settings),
+        Trainable(
+            partial(run_of, training=training, test=test),
+            partial(_measured, test=test, weights=settings.lpips),
+        ),
     )
     write_page(results, _PANELS)
     return results
+
+
+def _measured(run: train.Run, test: NDArray[Any], weights: Path | None) -> dict[str, Any]:
+    """A row's numbers on the test set, after its pictures are drawn."""
+    model = run.trainer.model
+    found = train.evaluate(model, test)
+    shown = test[:_SHOWN]
+    save_pictures(
+        run.directory / "pictures.png", [data.unit_range(shown), train.reconstruct(model, shown)]
+    )
+    told = {
+        "mse": found.mse,
+        "perplexity": found.perplexity,
+        "active_codes": found.active_codes,
+    }
+    if weights is None:
+        return told
+    pictures = train.reconstruct(model, test)
+    return told | {"lpips": metrics.lpips(data.unit_range(test), pictures, weights=weights)}
