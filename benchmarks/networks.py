@@ -1,9 +1,10 @@
-"""A training step of the networks of `examples/`: vqswift against the same networks in PyTorch.
+"""A training step of the networks of `examples/` and `vqswift.models`, beside PyTorch's.
 
     python -m benchmarks.networks [--only NAME ...] [--threads 2] [--rounds 5] [--steps 5] [--quick]
                                   [--peer-python PYTHON]
 
-Each at the size of its example, and larger. A step is forward, loss, backward, AdamW and reading
+Each example at its own size and larger; the classifiers, which are torchvision's there, have no
+quantizer. A step is forward, loss, backward, AdamW and reading
 the loss. PyTorch runs eager and compiled, image networks in both layouts; its best counts. Memory
 is what the resident size grows by, from the import to the peak of the steps after the first two, in
 a process of its own.
@@ -12,6 +13,7 @@ a process of its own.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -40,12 +42,13 @@ Step = Callable[[], float]
 
 @dataclass(frozen=True)
 class Network:
-    """An example's class, its sizes, and what makes a batch of it from random numbers."""
+    """A class, its sizes, what makes a batch from random numbers, and what its step must reach."""
 
     name: str
-    sizes: dict[str, int]
+    sizes: dict[str, Any]
     batch: Callable[[np.random.Generator], Batch]
     has_images: bool = False
+    bar: float = 1.0
 
 
 def _floats(*shape: int) -> Callable[[np.random.Generator], Batch]:
@@ -56,17 +59,17 @@ def _codes(count: int, *shape: int) -> Callable[[np.random.Generator], Batch]:
     return lambda random: (random.integers(count, size=shape).astype(np.int32),)
 
 
-def _labelled(random: np.random.Generator) -> Batch:
-    return *_floats(64, 8, 8, 1)(random), *_codes(10, 64)(random)
+def _labelled(*shape: int) -> Callable[[np.random.Generator], Batch]:
+    return lambda random: (*_floats(*shape)(random), *_codes(10, shape[0])(random))
 
 
 # By example; its own sizes and larger ones.
 NETWORKS = {
     "codec": Network("Codec", {}, _floats(8, 1024, 1)),
     "codec, large": Network("Codec", {"width": 32}, _floats(4, 8192, 1)),
-    "vit": Network("VisionTransformer", {}, _labelled, True),
+    "vit": Network("VisionTransformer", {}, _labelled(64, 8, 8, 1), True),
     "vit, large": Network(
-        "VisionTransformer", {"width": 192, "depth": 6, "heads": 3}, _labelled, True
+        "VisionTransformer", {"width": 192, "depth": 6, "heads": 3}, _labelled(64, 8, 8, 1), True
     ),
     "vqgan": Network("VQGAN", {}, _floats(32, 16, 16, 1), True),
     "vqgan, large": Network(
@@ -79,12 +82,25 @@ NETWORKS = {
     "code_gru": Network("CodeGRU", {}, _codes(32, 64, 9)),
     "code_gru, large": Network("CodeGRU", {"width": 256}, _codes(32, 64, 65)),
 }
+# Of `vqswift.models`, at the sizes of the first paper.
+CLASSIFIERS = {
+    "resnet18, 64x64": Network("ResNet18", {}, _labelled(64, 64, 64, 3), True, 1.6),
+    "vit-t, 32x32": Network(
+        "VisionTransformer",
+        {"image_size": 32, "patch_size": 4},
+        _labelled(128, 32, 32, 3),
+        True,
+        1.2,
+    ),
+    "alexnet, 224x224": Network("AlexNet", {"dropout": 0.0}, _labelled(32, 224, 224, 3), True, 1.5),
+}
+CASES = NETWORKS | CLASSIFIERS
 
 
 def main() -> None:
     """Measures all, or serves as one of them."""
     parser = options_of(__doc__, rounds=5)
-    parser.add_argument("--only", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
+    parser.add_argument("--only", nargs="+", choices=[*CASES], default=[*CASES])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each in a round")
     parser.add_argument("--memory", help=argparse.SUPPRESS)
@@ -106,7 +122,8 @@ def main() -> None:
     rows, memory = [], {}
     for case in options.only:
         ours, peer = (best(o for o in outcomes if (o.case, o.name) == (case, n)) for n in commands)
-        rows.append(ahead(f"training step, {case}", ours, peer, 1.0, "x PyTorch's best"))
+        bar = CASES[case].bar
+        rows.append(ahead(f"training step, {case}", ours, peer, bar, "x PyTorch's best"))
         memory[case] = {name: _memory(command, case) for name, command in commands.items()}
         rows.append(_compared(case, **memory[case]))
     print_table(f"{options.threads} threads", HEADER, [row.cells() for row in rows])
@@ -171,14 +188,13 @@ def _prepare(options: argparse.Namespace, case: str) -> tuple[dict[str, Any], Me
 
 def _makers(name: str, case: str, threads: int, eager_only: bool) -> dict[str, Callable[[], Step]]:
     """What makes a network and gives its step, by PyTorch's ways; ours has one."""
-    network = NETWORKS[case]
+    network = CASES[case]
     batch = network.batch(np.random.default_rng(0))
-    example = case.partition(",")[0]
     if name == OURS:
         import vqswift as vq
 
         vq.set_threads(threads)
-        module = _example(example)
+        module = _ours(case)
         return {EAGER: partial(_our_step, module, network, batch)}
     import torch
 
@@ -189,10 +205,17 @@ def _makers(name: str, case: str, threads: int, eager_only: bool) -> dict[str, C
         ways["eager, channels last"] = (True, False)
     if not eager_only:
         ways |= {way.replace(EAGER, "compiled"): (last, True) for way, (last, _) in ways.items()}
-    return {way: partial(_torch_step, network, batch, *how) for way, how in ways.items()}
+    module = importlib.import_module(
+        f"benchmarks._torch_{'classifiers' if case in CLASSIFIERS else 'networks'}"
+    )
+    return {way: partial(_torch_step, module, network, batch, *how) for way, how in ways.items()}
 
 
-def _example(name: str) -> ModuleType:
+def _ours(case: str) -> ModuleType:
+    """The module of our network, with its `loss_of`."""
+    if case in CLASSIFIERS:
+        return importlib.import_module("benchmarks._vqswift_classifiers")
+    name = case.partition(",")[0]
     specification = importlib.util.spec_from_file_location(name, ROOT / f"examples/{name}.py")
     assert specification and specification.loader
     module = importlib.util.module_from_spec(specification)
@@ -217,20 +240,23 @@ def _our_step(module: ModuleType, network: Network, batch: Batch) -> Step:
     return step
 
 
-def _torch_step(network: Network, batch: Batch, channels_last: bool, compiled: bool) -> Step:
+def _torch_step(
+    module: ModuleType, network: Network, batch: Batch, channels_last: bool, compiled: bool
+) -> Step:
     import torch
 
-    from . import _torch_networks
-
     torch.manual_seed(0)
-    model = getattr(_torch_networks, network.name)(**network.sizes)
+    model = getattr(module, network.name)(**network.sizes)
+    given = [torch.from_numpy(array) for array in batch]
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
+    elif network.has_images:
+        given[0] = given[0].movedim(-1, 1).contiguous().movedim(1, -1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
     run = torch.compile(model.loss, dynamic=False) if compiled else model.loss
 
     def step() -> float:
-        loss = run(*map(torch.from_numpy, batch))
+        loss = run(*given)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
