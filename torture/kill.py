@@ -1,9 +1,10 @@
 """Kills a training at random moments; resumed until it is done, it ends in the same bytes.
 
-A case starts a training that writes a checkpoint every few steps, kills it with SIGKILL at a moment
-that the case's number draws, once or twice, and goes on from the newest checkpoint to the end. The
-checkpoint and the metrics file are then, byte for byte, those of a training that nobody disturbed,
-and no other file is left. Times in the metrics file come from a clock that counts its calls.
+A case starts a run that writes a checkpoint every few steps and validates its averaged weights,
+kills it with SIGKILL at a moment that the case's number draws, once or twice, and goes on from the
+newest checkpoint to the end. Checkpoints, the best one, configuration and metrics are then the same
+bytes as those of a run that nobody disturbed, and no other file is left. Times in the metrics come
+from a clock that counts its calls.
 """
 
 import itertools
@@ -13,12 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from _campaign import main
 
 STEPS, EVERY = 40, 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: int = STEPS
+    checkpoint_every: int = EVERY
 
 
 def train_to_the_end(folder: Path) -> None:
@@ -44,25 +52,28 @@ def train_to_the_end(folder: Path) -> None:
     vq.manual_seed(0)
     model = Model()
     pixels = np.random.default_rng(0).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
-    run = train.Trainer(
+    trainer = train.Trainer(
         model,
         vq.optim.AdamW(model.parameters(), lr=1e-3),
         data.Batches(pixels, batch_size=16, seed=1),
         schedule=vq.optim.cosine_schedule(STEPS),
-        metrics=folder / "metrics.jsonl",
+        ema=0.9,
+        accumulate=2,
     )
-    checkpoint = folder / "run.safetensors"
-    if checkpoint.exists():
-        train.load_trainer(run, checkpoint)
-    else:
-        train.save_trainer(run, checkpoint)
+    run = train.Run(
+        folder,
+        trainer,
+        configuration=Settings(),
+        checkpoint_every=EVERY,
+        validate=lambda averaged: {"mse": train.evaluate(averaged, pixels[:16]).mse},
+        validate_every=3,
+        best=("mse", "min"),
+        callbacks=[lambda _, told: print(told.step, flush=True)],
+    )
     ticks = itertools.count()
     time.perf_counter = lambda: float(next(ticks) % 2)  # each step takes one second
     print("started", flush=True)
-    while run.step < STEPS:
-        for metrics in run.steps(EVERY):
-            print(metrics.step, flush=True)
-        train.save_trainer(run, checkpoint)
+    run.fit(STEPS, progress=False)
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
@@ -76,7 +87,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @cache
 def undisturbed() -> tuple[dict[str, bytes], float]:
-    """What a training leaves, and how long it takes from its first word."""
+    """What a run leaves, and how long it takes from its first word."""
     with tempfile.TemporaryDirectory() as name:
         child = start(Path(name))
         assert child.stdout is not None
@@ -102,7 +113,7 @@ def case(number: int) -> None:
             child.communicate()
         child = start(folder)
         child.communicate()
-        assert child.returncode == 0, f"the resumed training ended with {child.returncode}"
+        assert child.returncode == 0, f"the resumed run ended with {child.returncode}"
         found = contents(folder)
         assert found.keys() == expected.keys(), f"files {sorted(found)}"
         for file, content in expected.items():
