@@ -133,7 +133,8 @@ def run_of(
 def evaluated(model: Any, test: data.ImageSet, image_size: int = 32) -> dict[str, float]:
     """Accuracy, perplexity and codes in use over the test set, in evaluation mode."""
     right = 0
-    usage = None if model.quantizer is None else metrics.CodeUsage(model.quantizer.options["num_codes"])
+    quantizer = model.quantizer
+    usage = None if quantizer is None else metrics.CodeUsage(quantizer.options["num_codes"])
     with evaluating(model), no_grad():
         for images, labels in test_batches(test, 500, image_size):
             logits, info = model(images)
