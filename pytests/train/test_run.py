@@ -231,6 +231,8 @@ def test_falling_perplexity_is_told(tmp_path: Path) -> None:
     assert "from 100.0" in found[0][1] and "index collapse" in found[0][1]
     steady = vq.train._run._Watch(100)
     assert not any(steady.after(step, 100.0 + step % 7) for step in range(1, 200))
+    unquantized = vq.train._run._Watch(100)
+    assert not any(unquantized.after(step, 0.0) for step in range(1, 200))
 
 
 def test_accumulated_batches_are_one_large_batch() -> None:

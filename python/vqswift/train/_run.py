@@ -250,7 +250,7 @@ class _Watch:
         while self._means[0][0] < step - self._window:
             self._means.pop(0)
         highest_at, highest = max(self._means, key=lambda entry: entry[1])
-        if self._mean > highest / 2 or step - self._told_at < self._window:
+        if self._mean >= highest / 2 or step - self._told_at < self._window:
             return None
         self._told_at = step
         return (
