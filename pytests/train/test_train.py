@@ -119,6 +119,42 @@ def test_dropout_resumes_where_it_stood(tmp_path):
     assert same_state(run.model.state_dict(), resumed.model.state_dict())
 
 
+class WithAttention(WithDropout):
+    """Draws the shares that attention drops, and noise of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = vq.nn.MultiheadAttention(8, 2, 0.2, batch_first=True)
+        self.noise = vq.Generator(4)
+
+    def forward(self, x: vq.Tensor) -> tuple[vq.Tensor, vq.QuantizerInfo]:
+        z = self.encoder(x).flatten(1, 2)
+        z = z + self.attention(z, z, z)[0] + self.noise.normal(z.shape, std=0.1)
+        z_q, info = self.quantizer(z.reshape(len(x), 8, 8, 8))
+        return self.decoder(z_q), info
+
+
+def attention_trainer() -> train.Trainer:
+    vq.manual_seed(5)
+    model = WithAttention()
+    optimizer = vq.optim.Adam(model.parameters(), lr=1e-3)
+    return train.Trainer(model, optimizer, data.Batches(images(24), batch_size=8, seed=1))
+
+
+def test_generators_of_python_resume_where_they_stood(tmp_path):
+    run = attention_trainer()
+    names = {"encoder.1.generator", "attention.generator", "noise"}
+    assert set(run.model.rng_state_dict()) == names
+    run.fit(3, progress=False)
+    train.save_trainer(run, tmp_path / "run.safetensors")
+    resumed = attention_trainer()
+    train.load_trainer(resumed, tmp_path / "run.safetensors")
+    assert resumed.model.noise.counter == run.model.noise.counter > 0
+    run.fit(2, progress=False), resumed.fit(2, progress=False)
+    assert same_state(run.model.state_dict(), resumed.model.state_dict())
+    assert same_state(run.model.rng_state_dict(), resumed.model.rng_state_dict())
+
+
 def test_generators_of_another_seed_are_refused():
     run = dropout_trainer()
     state = run.model.rng_state_dict()

@@ -122,6 +122,10 @@ class MultiheadAttention(Module):
         out: Tensor = self.out_proj(result)
         return (out if self.batch_first else out.transpose(0, 1)), shares
 
+    def _generators(self) -> dict[str, Generator]:
+        # Without dropout nothing is drawn, and a state has no name for it.
+        return {"generator": self._generator} if self.dropout > 0 else {}
+
     def _projected(self, given: list[Tensor]) -> list[Tensor]:
         """Query, key and value as [n, heads, t, d]."""
         e = self.embed_dim

@@ -12,6 +12,7 @@ from .._arguments import checked, operation_of
 from .._arrays import as_array
 from .._dtypes import BFloat16
 from .._fitting import fitted
+from .._random import Generator
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
 from ._hooks import Hooks
@@ -296,8 +297,8 @@ class Module(Hooks):
     def rng_state_dict(self) -> dict[str, np.ndarray]:
         """Seed, stream and counter of each generator that layers draw from, int32 [6], by name.
 
-        Together with `state_dict` this is all that a resumed run needs. A quantizer's generator is
-        among its buffers.
+        Together with `state_dict` this is all that a resumed run needs. A `Generator` that is an
+        attribute of a module of your own is among them; a quantizer's is among its buffers.
         """
         own = {n: Tensor._wrap(h).numpy() for n, h in self._own_generators()}
         for name, child in self.named_children():
@@ -328,10 +329,19 @@ class Module(Hooks):
                 )
         return checked
 
+    def _generators(self) -> dict[str, Generator]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Generator)}
+
     def _own_generators(self) -> list[tuple[str, _core.TensorHandle]]:
-        return []
+        found = []
+        for name, generator in self._generators().items():
+            words = np.array([generator.seed, generator.stream, generator.counter], np.uint64)
+            found.append((name, Tensor(words.view(np.int32))._handle))
+        return found
 
     def _load_generators(self, state: dict[str, Any]) -> None:
+        for name, generator in self._generators().items():
+            generator.counter = int(np.ascontiguousarray(state[name]).view(np.uint64)[2])
         for name, child in self.named_children():
             prefix = name + "."
             child._load_generators(
