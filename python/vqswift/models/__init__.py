@@ -5,12 +5,14 @@ from ._mnist import mnist_net_a, mnist_net_b
 from ._resnet import ResNet18, ResNet50
 from ._sqvae import SQVAE
 from ._vision_transformer import VisionTransformer
+from ._vqgan import VQGAN
 
 __all__ = [
     "AlexNet",
     "ResNet18",
     "ResNet50",
     "SQVAE",
+    "VQGAN",
     "VisionTransformer",
     "mnist_net_a",
     "mnist_net_b",

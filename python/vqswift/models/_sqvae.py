@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy.typing as npt
-
 from .._arguments import checked
-from .._integers import as_layer_input
 from .._options import create
 from .._random import Generator, layer_generator
-from .._tensor import Tensor
 from ..nn import init
-from ..nn._module import Module
 from ..nn._native import Native
-from ..quantizers import Quantizer, QuantizerInfo, SQVAEQuant
-from ..quantizers._base import unquantized
+from ..quantizers import Quantizer
+from ._autoencoder import Autoencoder, wants_variance
 
 
 @checked
-class SQVAE(Module):
+class SQVAE(Autoencoder):
     """The SQ-VAE autoencoder (Takida et al., 2022) around any quantizer, or none.
 
     x [n, h, w, channels] in 0...1 -> reconstruction of x's shape; the encoder gives
@@ -38,7 +33,7 @@ class SQVAE(Module):
 
     encoder: Native
     decoder: Native
-    quantizer: Quantizer | None
+    _stride = 4
 
     def __init__(
         self,
@@ -54,8 +49,7 @@ class SQVAE(Module):
         if start not in ("torch", "sqvae"):
             raise ValueError(f"[sqvae] start = {start!r}: it must be 'torch' or 'sqvae'")
         sizes = {"image_size": image_size, "channels": channels, "width": width}
-        has_variance = isinstance(quantizer, SQVAEQuant) and quantizer.kind != "I"
-        variance: dict[str, Any] = {"log_variance": True} if has_variance else {}
+        variance: dict[str, Any] = {"log_variance": True} if wants_variance(quantizer) else {}
         self.encoder = Native(
             create("sqvae_encoder", **sizes, **variance, generator=layer_generator(generator))
         )
@@ -67,38 +61,6 @@ class SQVAE(Module):
             draws = layer_generator(generator)
             for side in (self.encoder, self.decoder):
                 _start_as_published(side, draws)
-
-    def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
-        """Images -> (reconstruction, info); without a quantizer its codes are -1."""
-        x = as_layer_input("sqvae", x)
-        if x.ndim == 4 and (x.shape[1] % 4 or x.shape[2] % 4):
-            raise ValueError(
-                f"[sqvae] shape {list(x.shape)}: height and width must be multiples of 4"
-            )
-        if self.quantizer is None:
-            z = self.encoder(x)
-            return self.decoder(z), unquantized(z)
-        z_q, info = self.quantizer(*self._features(x))
-        return self.decoder(z_q), info
-
-    def encode(self, x: Tensor | npt.ArrayLike) -> Tensor:
-        """Images -> int32 codes [n, h/4, w/4]."""
-        return self._required("encode").encode(*self._features(x))
-
-    def decode(self, codes: Tensor | npt.ArrayLike) -> Tensor:
-        """int32 codes [n, h/4, w/4] -> images."""
-        images: Tensor = self.decoder(self._required("decode").decode(codes))
-        return images
-
-    def _features(self, x: Tensor | npt.ArrayLike) -> list[Tensor]:
-        """What the quantizer takes: z, and where it wants them the log variances."""
-        z: Tensor = self.encoder(x)
-        return [*z.chunk(2, -1)] if z.shape[-1] != self.encoder.options["width"] else [z]
-
-    def _required(self, operation: str) -> Quantizer:
-        if self.quantizer is None:
-            raise ValueError(f"[sqvae.{operation}] the network has no quantizer, and no codes")
-        return self.quantizer
 
 
 def _start_as_published(network: Native, generator: Generator) -> None:
