@@ -1,6 +1,7 @@
 """Networks of the papers."""
 
 from ._alexnet import AlexNet
+from ._maskgit import MaskGIT
 from ._mnist import mnist_net_a, mnist_net_b
 from ._resnet import ResNet18, ResNet50
 from ._sqvae import SQVAE
@@ -9,6 +10,7 @@ from ._vqgan import VQGAN
 
 __all__ = [
     "AlexNet",
+    "MaskGIT",
     "ResNet18",
     "ResNet50",
     "SQVAE",
