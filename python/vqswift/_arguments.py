@@ -164,7 +164,7 @@ _CHEAP: dict[str, _Kind] = {
         for name in (
             *("Tensor", "Module", "Native", "Generator", "Optimizer", "Estimator", "Batches"),
             *("Quantizer", "Conversion", "ModuleDict", "GridEstimator", "Trainer"),
-            *("Stream", "ImageFiles", "Draws"),
+            *("Stream", "ImageFiles", "Draws", "MaskGIT"),
         )
     },
     "_Model": (_of_class("Module"), "a Module"),

@@ -1,6 +1,8 @@
 """Networks of the papers."""
 
 from ._alexnet import AlexNet
+from ._generation import generate
+from ._halton import halton_order
 from ._maskgit import MaskGIT
 from ._mnist import mnist_net_a, mnist_net_b
 from ._resnet import ResNet18, ResNet50
@@ -16,6 +18,8 @@ __all__ = [
     "SQVAE",
     "VQGAN",
     "VisionTransformer",
+    "generate",
+    "halton_order",
     "mnist_net_a",
     "mnist_net_b",
 ]

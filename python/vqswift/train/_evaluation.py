@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from .._arguments import checked, refuse
 from .._functions import no_grad
 from .._tensor import Tensor
 from ..data import Batches
+from ..nn._mode import evaluating
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,3 @@ def _passes(
                 refuse("evaluate", "the model's output", output, "(reconstruction, info)")
             reconstruction, info = output
             yield x, reconstruction.numpy(), info.q.numpy()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """A scope in which the model is in evaluation mode; each module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from .._arguments import checked
 from .._termination import Termination
 from .._warning import warn
+from ..nn._mode import evaluating
 from ._checkpoint import load_trainer, save_trainer
 from ._configuration import to_toml
-from ._evaluation import evaluating
 from ._loggers import Logger
 from ._metrics_file import MetricsFile
 from ._progress import track

@@ -10,7 +10,7 @@ from ... import data, metrics, models, optim, train
 from ..._functions import no_grad
 from ..._random import manual_seed
 from ...models._classifier import Classifier
-from ...train._evaluation import evaluating
+from ...nn._mode import evaluating
 from ._autoencoder import QuantizerConfiguration
 
 Network = Literal["alexnet", "resnet18", "vit"]

@@ -15,7 +15,7 @@ from ... import data, metrics, train
 from ..._functions import no_grad
 from ..._tensor import Tensor
 from ...nn import functional
-from ...train._evaluation import evaluating
+from ...nn._mode import evaluating
 from ...train._run import lines_of
 from .._drawing import axes_of, saved
 from .._harness import begin, output_setting, root_setting, setting, threads_setting, written

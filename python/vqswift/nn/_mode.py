@@ -1,0 +1,20 @@
+"""Evaluation for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ._module import Module
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """A scope in which the model is in evaluation mode; each module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
