@@ -12,6 +12,7 @@ from ._checkpoint import load_model, load_trainer, save_trainer
 from ._configuration import from_toml, to_toml
 from ._evaluation import Evaluation, evaluate, perplexity_of, psnr_of, reconstruct
 from ._loggers import Logger, TensorBoard
+from ._masked_prediction import MaskedPrediction
 from ._objectives import Classification, Objective, Reconstruction
 from ._progress import track
 from ._run import Run
@@ -21,6 +22,7 @@ __all__ = [
     "Classification",
     "Evaluation",
     "Logger",
+    "MaskedPrediction",
     "Objective",
     "Reconstruction",
     "Run",

@@ -2,9 +2,9 @@
 
 One safetensors file: `model.*` (parameters and buffers), `optim.*` (`optim.inplace.<i>.*` for
 the in-place optimizer of the i-th quantizer, with the gradient that the last backward left for its
-next step), `rng.*` (generators of layers), `ema.*` (the average of the weights, where
-there is one), and as metadata the step, the position in the batches
-and the state of a schedule that has one.
+next step), `rng.*` (generators of layers), `objective.*` (those of an objective that is a module),
+`ema.*` (the average of the weights, where there is one), and as metadata the step, the position in
+the batches and the state of a schedule that has one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .. import optim
+from .. import nn, optim
 from .._arguments import checked, refuse
 from .._checkpoint import Path, load, save
 from .._fitting import fitted
@@ -34,6 +34,8 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
         if codebook.grad is not None:
             tensors[prefix + _GRADIENT] = codebook.grad.numpy()
     tensors |= _prefixed("rng.", trainer.model.rng_state_dict())
+    if isinstance(trainer.objective, nn.Module):
+        tensors |= _prefixed("objective.", trainer.objective.rng_state_dict())
     if trainer.ema is not None:
         tensors |= _prefixed("ema.", trainer.ema.state_dict())
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
@@ -75,6 +77,11 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     trainer.optimizer._checked_state(outer)
     generators = _taken("rng.", tensors)
     trainer.model._checked_generators(generators)
+    drawn = _taken("objective.", tensors)
+    if isinstance(objective := trainer.objective, nn.Module):
+        objective._checked_generators(drawn)
+    elif drawn:
+        raise ValueError(f"[load_trainer] {path!r}: an objective's draws in it, unlike the trainer")
     averages = _taken("ema.", tensors)
     if bool(averages) != (trainer.ema is not None):
         there = "an average" if averages else "no average"
@@ -94,6 +101,8 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
         codebook.grad = gradient
     trainer.optimizer.load_state_dict(outer)
     trainer.model.load_rng_state_dict(generators)
+    if isinstance(objective, nn.Module):
+        objective.load_rng_state_dict(drawn)
     if isinstance(schedule, optim.PlateauSchedule):
         schedule._load(phase)
     trainer._resume(step)
