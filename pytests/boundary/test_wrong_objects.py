@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -42,6 +43,27 @@ def quantized() -> vq.nn.Module:
 
 def autoencoder() -> vq.models.SQVAE:
     return vq.models.SQVAE(vq.VectorQuant(4, 5), image_size=28, channels=1, width=4)
+
+
+def transformer() -> vq.models.MaskGIT:
+    return vq.models.MaskGIT(4, 4, classes=2, width=4, depth=1, heads=2, hidden=4)
+
+
+def discriminator() -> vq.models.PatchDiscriminator:
+    return vq.models.PatchDiscriminator(4, width=2, layers=1)
+
+
+def perceptual_loss() -> vq.train.PerceptualLoss:
+    """With weights that no file has to be read for."""
+    module = vq.train._perceptual_loss
+    shapes = {place: (o, i, k, k) for place, (i, o, k, *_) in module._CONVOLUTIONS.items()}
+    features = {
+        place: {"weight": np.zeros(shape), "bias": np.zeros(shape[0])}
+        for place, shape in shapes.items()
+    }
+    heads = [np.zeros(shape[0]) for shape in shapes.values()]
+    with mock.patch.object(module, "_read", lambda _: (features, heads)):
+        return vq.train.PerceptualLoss("weights.pth")
 
 
 def encoder_layer() -> vq.nn.TransformerEncoderLayer:
@@ -139,7 +161,11 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "paths": lambda: folder(Path()).paths,
     "kind": lambda: Setting,
     "directory": lambda: "run",
+    "discriminator": discriminator,
+    "batch": lambda: np.zeros((4, 4), np.int32),
 }
+# What it takes where the annotation alone says more than the name.
+OF_KIND: dict[str, Callable[[], Any]] = {"MaskGIT": transformer}
 ACTIVATIONS = (
     *("GLU", "Hardshrink", "Hardtanh", "LogSoftmax", "PReLU", "ReLU6", "Softmax", "Softmin"),
     *("Softshrink", "Step", "Tanhshrink"),
@@ -192,6 +218,12 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "PlateauSchedule": vq.optim.PlateauSchedule,
     "Average": lambda: vq.optim.EMA(layer()),
     "SQVAE": autoencoder,
+    "Autoencoder": autoencoder,
+    "MaskGIT": transformer,
+    "PatchDiscriminator": discriminator,
+    "MaskedPrediction": vq.train.MaskedPrediction,
+    "AdversarialLoss": lambda: vq.train.AdversarialLoss(discriminator()),
+    "PerceptualLoss": perceptual_loss,
     "Quantizer": lambda: vq.VectorQuant(4, 5),
     "CodebookQuantizer": lambda: vq.VectorQuant(4, 5),
     "VectorQuant": lambda: vq.VectorQuant(4, 5),
@@ -313,6 +345,8 @@ def taken(parameter: inspect.Parameter) -> Any:
     annotation = str(parameter.annotation)
     if "Iterator" in annotation:
         return iter([])
+    if annotation in OF_KIND:
+        return OF_KIND[annotation]()
     if parameter.name in GIVEN and "Callable" not in annotation:
         return GIVEN[parameter.name]()
     for part, value in (

@@ -38,10 +38,10 @@ def lpips(
         data_range: the largest value.
         batch_size: pairs that go through the network together.
     """
-    torch, library = _libraries("lpips", "torch", "lpips")
+    torch, library = libraries("lpips", "torch", "lpips")
     if net not in ("alex", "vgg", "squeeze"):
         raise ValueError(f"[lpips] net = {net!r}: it must be 'alex', 'vgg' or 'squeeze'")
-    checkpoint = torch.load(_existing("lpips", weights), map_location="cpu", weights_only=True)
+    checkpoint = torch.load(existing("lpips", weights), map_location="cpu", weights_only=True)
     first, second = _images("lpips", a, data_range), _images("lpips", b, data_range)
     if first.shape != second.shape:
         raise ValueError(
@@ -93,8 +93,8 @@ def fid(
         data_range: the largest value.
         batch_size: images that go through the network together.
     """
-    torch, library = _libraries("fid", "torch", "torch_fidelity.feature_extractor_inceptionv3")
-    path = _existing("fid", weights)
+    torch, library = libraries("fid", "torch", "torch_fidelity.feature_extractor_inceptionv3")
+    path = existing("fid", weights)
     sets = _images("fid", a, data_range), _images("fid", b, data_range)
     # torch-fidelity unpickles whatever the file holds: refuse all but tensors before.
     torch.load(path, map_location="cpu", weights_only=True)
@@ -152,7 +152,8 @@ def frechet_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> fl
     return max(distance, 0.0)
 
 
-def _libraries(operation: str, *names: str) -> list[Any]:
+def libraries(operation: str, *names: str) -> list[Any]:
+    """Modules of the extra; ImportError says how to install one that is missing."""
     try:
         return [importlib.import_module(name) for name in names]
     except ImportError as error:
@@ -161,7 +162,8 @@ def _libraries(operation: str, *names: str) -> list[Any]:
         ) from error
 
 
-def _existing(operation: str, path: str | Path) -> Path:
+def existing(operation: str, path: str | Path) -> Path:
+    """A file of weights that is there."""
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"[{operation}] weights = {str(path)!r}: no such file, and none is downloaded"

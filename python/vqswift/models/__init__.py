@@ -1,6 +1,7 @@
 """Networks of the papers."""
 
 from ._alexnet import AlexNet
+from ._discriminator import PatchDiscriminator
 from ._generation import generate
 from ._halton import halton_order
 from ._maskgit import MaskGIT
@@ -13,6 +14,7 @@ from ._vqgan import VQGAN
 __all__ = [
     "AlexNet",
     "MaskGIT",
+    "PatchDiscriminator",
     "ResNet18",
     "ResNet50",
     "SQVAE",
