@@ -18,6 +18,7 @@ RESULTS = ROOT / "results/README.md"
 DOCUMENTS = [
     ARCHITECTURE,
     ROOT / "docs/experiments.md",
+    ROOT / "docs/generation.md",
     ROOT / "docs/extending.md",
     ROOT / "docs/training.md",
     ROOT / "docs/data.md",
