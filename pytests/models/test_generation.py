@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
-from vqswift.models import generate, halton_order
+from vqswift.models import _generation, generate, halton_order
 
 CODES, LENGTH, CLASSES = 6, 16, 3
 
@@ -175,6 +175,10 @@ def test_a_code_without_probability_is_never_drawn() -> None:
     model.table[:, :, :, :2] = -np.inf
     codes = generate(model, 200, steps=2, batch_size=200).numpy()
     assert set(codes.ravel()) == {2, 3, 4, 5}
+    # Not by the least number that may be drawn either.
+    sampler = _generation._Sampler(model.eval(), 1.0, 4.5, None, np.zeros(1))
+    least = sampler.filled(np.full((1, 16), -1), np.array([-1]), np.zeros((1, 1, 2, 16)))
+    assert (least == 2).all()
 
 
 def network() -> vq.models.MaskGIT:

@@ -36,10 +36,24 @@ class Own(nn.Module):
         return x
 
 
+class Noisy(nn.Module):
+    """Draws from a generator of its own, and what attention drops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, 0.5, batch_first=True)
+        self.noise = vq.Generator(5)
+
+    def forward(self, x: vq.Tensor) -> vq.Tensor:
+        x = (x + self.noise.normal(x.shape)).reshape(1, *x.shape)
+        return self.attention(x, x, x)[0]
+
+
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(8, 3),
     "network": lambda: nn.Sequential(nn.Linear(8, 4), nn.Dropout(0.3), nn.LayerNorm(4)),
     "own": Own,
+    "noisy": Noisy,
     "codebook": lambda: vq.VectorQuant(8, 16, affine_lr=0.1, replace_freq=2, temperature=0.5),
     "in place": lambda: vq.VectorQuant(
         8, 16, inplace_optimizer=partial(optim.SGD, lr=0.1, momentum=0.9), inner_steps=2
