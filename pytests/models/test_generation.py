@@ -283,6 +283,12 @@ def test_halton_order_by_hand() -> None:
             ValueError,
             "[generate] map_shape = (4, 5): it must have length = 16 places",
         ),
+        (
+            {"count": 2, "order": "halton", "map_shape": (16,)},
+            TypeError,
+            "[generate] map_shape = (16,): height and width are required",
+        ),
+        ({"count": 2, "order": "halton", "map_shape": ("4", 4)}, TypeError, "map_shape = ('4', 4)"),
         ({"count": 3, "labels": [0, 1]}, ValueError, "count = 3: labels and codes are of 2 samp"),
         ({"labels": 1}, ValueError, "[generate] labels of shape []: [n] is required"),
         ({"labels": [0, 3]}, IndexError, "[generate] labels = 3: must lie in -1...2"),

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .._arguments import checked
+from .._arguments import checked, is_integer
 from .._functions import no_grad
 from .._random import Generator, layer_generator
 from .._tensor import Tensor
@@ -38,7 +38,7 @@ def generate(
     """int32 codes [n, length] that `model` draws, some at each step (Chang et al., 2022).
 
     Step t = 1...T draws a code for every hidden place, and of U places that were hidden at first
-    hides floor(U cos(pi t / 2 T)) again, at least 1 and at most all but one, none in the end: those
+    hides floor(U cos(pi/2 t/T)) again, at least 1 and at most all but one, none in the end: those
     of least confidence log p + `choice_temperature` (1 - t/T) g, g Gumbel noise, or those that come
     last in `halton_order`. Codes that are given stay. The model is in evaluation mode meanwhile,
     and nothing is recorded. Equal generators give equal draws, for every number of threads and
@@ -172,12 +172,12 @@ def _ranks(order: str, map_shape: tuple[int, int] | None, length: int) -> np.nda
                 f"[generate] map_shape = {map_shape} without order='halton': no other has a map"
             )
         return None
-    side = math.isqrt(length)
-    height, width = (side, side) if map_shape is None else map_shape
+    shape = (math.isqrt(length),) * 2 if map_shape is None else tuple(map_shape)
+    if len(shape) != 2 or not all(map(is_integer, shape)):
+        raise TypeError(f"[generate] map_shape = {shape}: height and width are required")
+    height, width = shape
     if min(height, width) < 1 or height * width != length:
-        raise ValueError(
-            f"[generate] map_shape = {height, width}: it must have length = {length} places"
-        )
+        raise ValueError(f"[generate] map_shape = {shape}: it must have length = {length} places")
     return halton_order(height, width).argsort()
 
 

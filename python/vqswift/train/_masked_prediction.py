@@ -20,7 +20,7 @@ from ._objectives import Objective
 class MaskedPrediction(Module):
     """Cross-entropy of codes that are hidden (Chang et al., 2022), for `MaskGIT`.
 
-    Of each sample's N codes ceil(N cos(pi r / 2)), at least one, are hidden, r uniform in [0, 1).
+    Of each sample's N codes ceil(N cos(pi/2 r)), at least one, are hidden, r uniform in [0, 1).
     The loss is their cross-entropy with smoothed labels, the mean over a sample's hidden codes and
     then over the batch. What is drawn comes from `generator`, whose place is in a trainer's
     checkpoint.

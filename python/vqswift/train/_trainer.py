@@ -70,8 +70,8 @@ class Trainer:
         batches: yields images, or pairs whose first entry is the images.
         alpha: the weight of the quantizer's loss.
         reconstruction_loss: of `(reconstruction, x)`; the mean squared error by default.
-        objective: of `(model, batch)` in place of those two: `Reconstruction`, `Classification`, or
-            a function that gives an `Objective`.
+        objective: of `(model, batch)` in place of those two: `Reconstruction`, `Classification`,
+            `MaskedPrediction`, or a function that gives an `Objective`.
         schedule: the factor of the learning rate, called with the number of steps done.
         clip_norm: the largest norm of all gradients together; none by default.
         accumulate: batches in a step: their gradients' mean is the step's.
