@@ -147,6 +147,7 @@ ACTIVATIONS = (
 INSTANCES: dict[str, Callable[[], Any]] = {
     "FunctionContext": lambda: vq.autograd.FunctionContext(()),
     "Hooks": layer,
+    "Pretrained": layer,
     "RNN": lambda: vq.nn.RNN(4, 4),
     "GRU": lambda: vq.nn.GRU(4, 4),
     "LSTM": lambda: vq.nn.LSTM(4, 4),

@@ -288,6 +288,7 @@ def _checked_function(function: Callable[..., Any], owner: type | None) -> Calla
         "Hooks",
         "Interop",
         "Module",
+        "Pretrained",
         "Scans",
         "Selection",
         "Shapes",

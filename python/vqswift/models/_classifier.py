@@ -26,9 +26,15 @@ class Classifier(Module):
     back: Module
     quantizer: Quantizer | None
 
-    def __init__(self, quantizer: Quantizer | None) -> None:
+    def __init__(self, quantizer: Quantizer | None, **arguments: Any) -> None:
         super().__init__()
         self.quantizer = quantizer
+        self._further = arguments
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, the quantizer among them as it is."""
+        return {"quantizer": self.quantizer, **self._further}
 
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (logits [n, classes], info); without a quantizer its codes are -1."""

@@ -36,6 +36,9 @@ class SQVAE(Module):
             convolutions from N(0, 0.02), weights of batch norms from N(1, 0.02), biases 0.
     """
 
+    #: Height and width of images must be multiples of it.
+    side_multiple = 4
+
     encoder: Native
     decoder: Native
     quantizer: Quantizer | None
@@ -63,15 +66,23 @@ class SQVAE(Module):
         self.decoder = Native(
             create("sqvae_decoder", **sizes, generator=layer_generator(generator))
         )
+        self._start = start
         if start == "sqvae":
             draws = layer_generator(generator)
             for side in (self.encoder, self.decoder):
                 _start_as_published(side, draws)
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, the quantizer among them as it is."""
+        known = self.encoder.options
+        sizes = {name: known[name] for name in ("image_size", "channels", "width")}
+        return {"quantizer": self.quantizer, **sizes, "start": self._start}
+
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (reconstruction, info); without a quantizer its codes are -1."""
         x = as_layer_input("sqvae", x)
-        if x.ndim == 4 and (x.shape[1] % 4 or x.shape[2] % 4):
+        if x.ndim == 4 and any(side % self.side_multiple for side in x.shape[1:3]):
             raise ValueError(
                 f"[sqvae] shape {list(x.shape)}: height and width must be multiples of 4"
             )
