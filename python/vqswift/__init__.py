@@ -19,6 +19,8 @@ _loading.load_core()
 from . import autograd, models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
+from ._code_container import CodeFile, pack_codes, unpack_codes  # noqa: E402
+from ._code_files import load_codes, save_codes  # noqa: E402
 from ._dtypes import bfloat16, float16, float32, int32  # noqa: E402
 from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402
@@ -70,6 +72,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "CodeFile",
     "Generator",
     "Tensor",
     "arange",
@@ -88,6 +91,7 @@ __all__ = [
     "int32",
     "libraries",
     "load",
+    "load_codes",
     "manual_seed",
     "maximum",
     "meshgrid",
@@ -99,15 +103,18 @@ __all__ = [
     "ones",
     "optim",
     "outer",
+    "pack_codes",
     "pad",
     "quantizers",
     "recipes",
     "save",
+    "save_codes",
     "set_exact_convolutions",
     "set_flush_denormal",
     "set_threads",
     "stack",
     "train",
+    "unpack_codes",
     "value_and_grad",
     "where",
     "zeros",
