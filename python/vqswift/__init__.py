@@ -47,13 +47,13 @@ from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
 if _typing.TYPE_CHECKING:
-    from . import data, estimators, metrics, recipes, train
+    from . import codec, data, estimators, metrics, recipes, train
 
 # Read by the build too, from the text of this line.
 __version__ = "0.1.0"
 
 # Imported at first use: they bring hashing, threads and parsers of the standard library.
-_LAZY = frozenset({"data", "estimators", "metrics", "recipes", "train"})
+_LAZY = frozenset({"codec", "data", "estimators", "metrics", "recipes", "train"})
 
 
 # A checker is to know a misspelt name.
@@ -78,6 +78,7 @@ __all__ = [
     "arange",
     "autograd",
     "bfloat16",
+    "codec",
     "concatenate",
     "data",
     "einsum",
