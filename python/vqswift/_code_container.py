@@ -25,6 +25,7 @@ FIXED = struct.Struct("<8sHBBHHIIQ32sI")
 _CHECKSUM = struct.Struct("<I")
 MOST_AXES, MOST_COUNTS, _MOST_CODES = 8, 256, 1 << 31
 MOST_NAMES = 1 << 24  # bytes
+_LONGEST_SIDE = (1 << 31) - 1
 _NO_MODEL = bytes(32)
 
 
@@ -153,8 +154,10 @@ def header_of(place: str, content: bytes, size: int) -> Header:
             f"{place} shape {[*shape]} and {count} numbers of codes: one, or one for each "
             "place of the last axis is required"
         )
-    if (height == 0) != (width == 0):
-        raise ValueError(f"{place} an image of {height} x {width} pixels: both or none are told")
+    if max(height, width) > _LONGEST_SIDE or (height == 0) != (width == 0):
+        raise ValueError(
+            f"{place} an image of {height} x {width} pixels: both, in 1...2^31-1, or none are told"
+        )
     start = end + _CHECKSUM.size
     # In integers without bounds, before anything of this size is made.
     rows = math.prod(shape) // count if count > 1 else math.prod(shape)
@@ -285,7 +288,7 @@ def _size(image_size: tuple[int, int] | None) -> tuple[int, int]:
     if image_size is None:
         return 0, 0
     sides = tuple(int(side) for side in image_size)
-    if len(sides) != 2 or not all(1 <= side < 1 << 31 for side in sides):
+    if len(sides) != 2 or not all(1 <= side <= _LONGEST_SIDE for side in sides):
         raise ValueError(
             f"[pack_codes] image_size = {image_size}: height and width in 1...2^31-1 are required"
         )

@@ -97,7 +97,10 @@ def read_codes(operation: str, network: ImageNetwork, max_pixels: int, source: S
             f"{place} codes {list(header.shape)} of an image of {size[0]} x {size[1]} pixels: the "
             f"network has {wanted}"
         )
-    return Codes(source, size, load_codes(source.path, model=network.fingerprint).codes)
+    found = load_codes(source.path, model=network.fingerprint)
+    if (found.codes.shape, found.image_size) != (header.shape, size):
+        raise ValueError(f"{place} it changed while it was read")
+    return Codes(source, size, found.codes)
 
 
 def _check_size(place: str, size: Size, max_pixels: int) -> None:
