@@ -88,7 +88,8 @@ class Files:
         if 0 < reader < 5 and model is not None and found.model not in (None, model):
             raise AssertionError("codes of another model")
         if reader == 0:
-            width, height = Image.open(self.image).size
+            with Image.open(self.image) as image:
+                width, height = image.size
             if (height, width) != found.image_size or height * width > MAX_PIXELS:
                 raise AssertionError(f"{height} x {width} pixels, not {found.image_size}")
 

@@ -19,6 +19,7 @@ DOCUMENTS = [
     ARCHITECTURE,
     ROOT / "docs/experiments.md",
     ROOT / "docs/extending.md",
+    ROOT / "docs/files-and-codes.md",
     ROOT / "docs/training.md",
     ROOT / "docs/data.md",
     ENVIRONMENT,
