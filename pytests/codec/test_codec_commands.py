@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +76,26 @@ def test_what_is_wrong_is_one_line(
     assert command.main(arguments) == 1
     out, err = capsys.readouterr()
     assert err.startswith(told) and err.count("\n") == 1 and not out
+
+
+def test_a_command_that_is_killed_goes_on(place: Path) -> None:
+    pixels = np.random.default_rng(9).integers(256, size=(120, 24, 24, 3), dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(f"photos/more{index}.png")
+    arguments = ["encode", "model", "photos", "--batch-size", "2", "--output"]
+    run = [sys.executable, "-m", "vqswift", *arguments, "halves"]
+    with subprocess.Popen(run, stdout=subprocess.DEVNULL) as child:
+        while child.poll() is None and len([*Path("halves").glob("*.vq")]) < 20:
+            time.sleep(0.001)
+        child.send_signal(signal.SIGKILL)
+    there = len([*Path("halves").glob("*.vq")])
+    assert 20 <= there < 123
+    assert command.main([*arguments, "halves", "--skip-existing"]) == 0
+    assert command.main([*arguments, "whole"]) == 0
+    contents = [
+        {p.name: p.read_bytes() for p in Path(name).glob("*.vq")} for name in ("halves", "whole")
+    ]
+    assert len(contents[0]) == 123 and contents[0] == contents[1]
 
 
 class Terminal(io.StringIO):
