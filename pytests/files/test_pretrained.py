@@ -198,6 +198,17 @@ class Stale(Block):
         self.config = {"size": size + 1}
 
 
+def tied() -> nn.Module:
+    layer = nn.Linear(2, 2)
+    return nn.Sequential(layer, nn.Tanh(), layer)
+
+
+def spoiled() -> nn.Module:
+    layer = nn.Linear(2, 2)
+    layer.bias.assign(np.array([0, np.nan], np.float32))
+    return layer
+
+
 class Sequential(nn.Sequential[Any]):
     """A name that the package has."""
 
@@ -213,6 +224,8 @@ class Sequential(nn.Sequential[Any]):
         (lambda: Own(vq.LFQ(2), (), {"class": 1}), r"\['rates'\] has the key 'class' or 'optimi"),
         (lambda: Sequential(nn.Tanh()), r"Sequential: vqswift has a class of this name"),
         (lambda: vq.estimators.quantize_model(nn.Linear(2, 2)), r"in weight quantizers of the mod"),
+        (tied, r"Sequential: its config makes another module: in 2.bias, 2.weight$"),
+        (spoiled, r"Linear: \[load_state_dict\] bias.*nan"),
         (lambda: nn.Sequential(nn.Conv3d(1, 1, 1)), r"Conv3d has no config"),
     ],
 )

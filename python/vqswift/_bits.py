@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 _WORD = 32
 _GROUP = _WORD  # rows that fill whole words, whatever their widths
 _AT_ONCE = 1 << 17  # numbers, that all passes over them stay in a cache
+_FEWEST = 512  # groups at once, that a pass is long against its call
 
 
 def width_of(count: int) -> int:
@@ -69,7 +70,7 @@ def unpacked(content: memoryview, rows: int, widths: Sequence[int]) -> NDArray[n
 
 def _blocks(rows: int, columns: int) -> Iterator[tuple[int, int]]:
     """Ranges of rows that begin at whole words."""
-    step = max(_AT_ONCE // columns // _GROUP, 1) * _GROUP
+    step = max(_AT_ONCE // columns // _GROUP, _FEWEST) * _GROUP
     for start in range(0, rows, step):
         yield start, min(start + step, rows)
 

@@ -43,9 +43,14 @@ def configuration(module: Module) -> str:
 
 
 def _layout(module: Module) -> dict[str, str]:
-    """Shape and type of the state by name, and of each layer what quantizes its weights."""
+    """Of the state by name shape, type and the first name of the same tensor, and of each layer
+    what quantizes its weights."""
     state = [*module._walk_parameters(True), *module.named_buffers()]
-    told = {name: f"{tensor.dtype} {[*tensor.shape]}" for name, tensor in state}
+    first: dict[int, str] = {}
+    told = {
+        name: f"{tensor.dtype} {[*tensor.shape]} {first.setdefault(id(tensor), name)}"
+        for name, tensor in state
+    }
     for name, layer in module.named_modules():
         quantizers: dict[int, Any] = vars(layer).get("_weight_quantizers", {})
         if quantizers:

@@ -38,16 +38,21 @@ class Pretrained:
         within, and take the place of earlier ones at once: a save that is interrupted, or fails,
         leaves a directory that loads as before or as after.
 
-        ValueError for a module whose arguments are not known or no JSON, or that differs from what
-        its arguments make, OSError for a directory that cannot be written; nothing is written then.
+        ValueError for a module whose arguments are not known or no JSON, that differs from what its
+        arguments make, or has NaN or infinity in its state; nothing is written then. OSError for a
+        directory that cannot be written.
         """
         from ._construction import configuration
 
         module: Module = self  # type: ignore[assignment]
-        text = configuration(module)
+        text, state = configuration(module), module.state_dict()
+        try:
+            module._checked_state(state)
+        except ValueError as error:
+            raise ValueError(f"[save_pretrained] {type(module).__name__}: {error}") from None
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        save(folder / WEIGHTS, module.state_dict(), {"config": text})
+        save(folder / WEIGHTS, state, {"config": text})
         write_whole(folder / CONFIG, text.encode())
 
     @classmethod
