@@ -88,8 +88,6 @@ def test_a_command_that_is_killed_goes_on(place: Path) -> None:
         while child.poll() is None and len([*Path("halves").glob("*.vq")]) < 20:
             time.sleep(0.001)
         child.send_signal(signal.SIGKILL)
-    there = len([*Path("halves").glob("*.vq")])
-    assert 20 <= there < 123
     assert command.main([*arguments, "halves", "--skip-existing"]) == 0
     assert command.main([*arguments, "whole"]) == 0
     contents = [

@@ -11,7 +11,7 @@ import pytest
 import vqswift as vq
 from conftest import ROOT
 from vqswift import __main__ as command
-from vqswift import _code_container
+from vqswift._codes import _layout
 
 GUIDE = (ROOT / "docs/files-and-codes.md").read_text()
 
@@ -37,12 +37,12 @@ def test_the_layout_is_that_of_the_fixed_part() -> None:
     for at, size in rows:
         assert int(at) == offset
         offset += int(size)
-    assert offset == _code_container.FIXED.size
+    assert offset == _layout.FIXED.size
     formats = {"s": 0, "B": 1, "H": 2, "I": 4, "Q": 8}
-    given = re.findall(r"(\d*)([sBHIQ])", _code_container.FIXED.format)
+    given = re.findall(r"(\d*)([sBHIQ])", _layout.FIXED.format)
     assert [int(size) for _, size in rows] == [int(n or 0) or formats[kind] for n, kind in given]
     magic = bytes.fromhex(re.findall(r"`((?:[0-9A-F]{2} ){7}[0-9A-F]{2})`", GUIDE)[0])
-    assert magic == _code_container.MAGIC
+    assert magic == _layout.MAGIC
 
 
 def test_the_guide_names_what_there_is() -> None:

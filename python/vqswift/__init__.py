@@ -19,8 +19,7 @@ _loading.load_core()
 from . import autograd, models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
-from ._code_container import CodeFile, pack_codes, unpack_codes  # noqa: E402
-from ._code_files import load_codes, save_codes  # noqa: E402
+from ._codes import CodeFile, load_codes, pack_codes, save_codes, unpack_codes  # noqa: E402
 from ._dtypes import bfloat16, float16, float32, int32  # noqa: E402
 from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402

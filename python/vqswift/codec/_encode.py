@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from .._arguments import checked
-from .._code_files import load_header
+from .._codes._files import load_header
 from ..data._folder import IMAGE_SUFFIXES
 from ..nn import Module
 from ._batches import grouped

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._code_files import load_codes, load_header
+from .._codes._files import load_codes, load_header
 from ..data._picture import Picture
 from ._network import ImageNetwork
 from ._progress import Progress

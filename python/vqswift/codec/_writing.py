@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._atomic import write_whole
-from .._bits import width_of
-from .._code_container import pack_codes
+from .._codes import pack_codes
+from .._codes._bits import width_of
 from ._network import ImageNetwork
 from ._sources import Source
 from ._tally import Tally

@@ -11,24 +11,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy.typing as npt
 
-from ._arguments import checked
-from ._atomic import write_whole
-from ._code_container import (
-    FIXED,
-    MOST_AXES,
-    MOST_COUNTS,
-    MOST_NAMES,
-    CodeFile,
-    Header,
-    codes_of,
-    header_of,
-    pack_codes,
-    require_model,
-)
-from ._tensor import Tensor
+from .._arguments import checked
+from .._atomic import write_whole
+from .._tensor import Tensor
+from ._layout import FIXED, MOST_AXES, MOST_COUNTS, MOST_NAMES, CodeFile
+from ._packing import pack_codes
+from ._unpacking import Header, codes_of, header_of, require_model
 
 if TYPE_CHECKING:
-    from .nn import Module
+    from ..nn import Module
 
 _LONGEST_HEADER = FIXED.size + 8 * MOST_AXES + 4 * MOST_COUNTS + MOST_NAMES + 4
 
