@@ -186,6 +186,9 @@ def test_an_own_network_says_its_arguments(tmp_path: Path) -> None:
         Own.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"class = 'Own' of the configuration"):
         nn.Module.from_pretrained(tmp_path)
+    told = r"^\[from_pretrained\] an item of classes is a test_pretrained.Block: a class of modules"
+    with pytest.raises(TypeError, match=told):
+        Own.from_pretrained(tmp_path, classes=[Block(8)])  # type: ignore[list-item]
 
 
 class Silent(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,8 @@ class ImageNetwork:
         #: Axes of codes behind height and width; None where nothing is known.
         self.further = _further_axes(quantizer) if isinstance(quantizer, Quantizer) else None
         self.side = int(getattr(model, "side_multiple", 1))
-        self.channels = int((getattr(model, "config", None) or {}).get("channels", 3))
+        config = getattr(model, "config", None)
+        self.channels = int(config.get("channels", 3)) if isinstance(config, Mapping) else 3
         if self.channels not in (1, 3):
             raise ValueError(
                 f"[{operation}] {name} has {self.channels} channels: 1, gray, or 3 are required"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from .._arguments import checked
+from .._arguments import checked, refuse
 from .._atomic import write_whole
 from .._checkpoint import load, save
 from .._random import undrawn
@@ -72,6 +72,10 @@ class Pretrained:
         """
         from ._construction import constructed
 
+        known = [cls, *classes]
+        for kind in known:
+            if not (isinstance(kind, type) and issubclass(kind, Pretrained)):
+                refuse("from_pretrained", "an item of classes", kind, "a class of modules")
         folder = Path(directory)
         place = f"[from_pretrained] {folder}"
         arrays, metadata = load(folder / WEIGHTS)
@@ -81,7 +85,7 @@ class Pretrained:
         if text is not None and told is not None and text != told:
             warn(f"{place}: {CONFIG} differs from what {WEIGHTS} was saved with, which holds")
         with undrawn() as keep:
-            module = constructed(place, text or told or "", [cls, *classes])
+            module = constructed(place, text or told or "", known)
             if not isinstance(module, cls):
                 raise ValueError(
                     f"{place}: it holds a {type(module).__name__}: a {cls.__name__} is required"
