@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
-from PIL import Image
 from vqswift import codec, nn
 from vqswift.codec import _batches
 from vqswift.codec._batches import grouped
+
+Image: Any = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 SIZES = [(32, 32), (5, 7), (33, 30), (1, 1), (32, 32), (8, 4)]
 

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import vqswift as vq
-from PIL import Image
 from vqswift import __main__ as command
 from vqswift.codec._progress import Progress
+
+Image: Any = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 
 @pytest.fixture
