@@ -19,6 +19,7 @@ MODULES = {
     "vqswift.nn.init": vq.nn.init,
     "vqswift.optim": vq.optim,
     "vqswift.models": vq.models,
+    "vqswift.codec": vq.codec,
     "vqswift.data": vq.data,
     "vqswift.estimators": vq.estimators,
     "vqswift.metrics": vq.metrics,

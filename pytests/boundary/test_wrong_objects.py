@@ -118,6 +118,9 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "p": lambda: 0.5,
     "shape": lambda: (4, 4),
     "axes": lambda: (1, 0),
+    "content": lambda: vq.pack_codes([1, 2], 4),
+    "inputs": lambda: folder(Path()) and ["."],
+    "output": lambda: "output",
     "codes": lambda: np.zeros((4,), np.int32),
     "labels": lambda: np.zeros((4,), np.int32),
     "lengths": lambda: np.array([4, 4, 4, 4]),
@@ -173,6 +176,7 @@ ACTIVATIONS = (
 INSTANCES: dict[str, Callable[[], Any]] = {
     "FunctionContext": lambda: vq.autograd.FunctionContext(()),
     "Hooks": layer,
+    "Pretrained": layer,
     "RNN": lambda: vq.nn.RNN(4, 4),
     "GRU": lambda: vq.nn.GRU(4, 4),
     "LSTM": lambda: vq.nn.LSTM(4, 4),
@@ -286,6 +290,7 @@ RECORDS = {
         "Schedule",
     ),
     *("Objective", "Logger"),
+    *("CodeFile", "Tally"),
     *("Recipe", "Measured", "Optimizer", "JoinedSchedule"),
 }
 

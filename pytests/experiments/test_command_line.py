@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import vqswift as vq
 from vqswift import __main__ as command
+from vqswift.codec._commands import COMMANDS as CODEC_COMMANDS
 from vqswift.experiments import COMMANDS
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser(prog="vqswift")
     commands = parser.add_subparsers()
-    for experiment in COMMANDS:
-        experiment.add_to(commands)
+    for each in (*COMMANDS, *CODEC_COMMANDS):
+        each.add_to(commands)
     return {
         f"{name} {below}".rstrip(): each
         for name, parser in commands.choices.items()
@@ -85,5 +86,5 @@ def test_as_a_module_it_has_the_same_name(tmp_path: Path) -> None:
     )
     assert found.returncode == 0
     assert found.stdout.startswith("usage: vqswift ")
-    for name in ("demo", "estimators", "resnet50", "--version"):
+    for name in ("demo", "encode", "decode", "reconstruct", "estimators", "resnet50", "--version"):
         assert name in found.stdout

@@ -20,6 +20,7 @@ DOCUMENTS = [
     ROOT / "docs/experiments.md",
     ROOT / "docs/generation.md",
     ROOT / "docs/extending.md",
+    ROOT / "docs/files-and-codes.md",
     ROOT / "docs/training.md",
     ROOT / "docs/data.md",
     ENVIRONMENT,

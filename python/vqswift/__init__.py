@@ -19,6 +19,7 @@ _loading.load_core()
 from . import autograd, models, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
+from ._codes import CodeFile, load_codes, pack_codes, save_codes, unpack_codes  # noqa: E402
 from ._dtypes import bfloat16, float16, float32, int32  # noqa: E402
 from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402
@@ -45,13 +46,13 @@ from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
 if _typing.TYPE_CHECKING:
-    from . import data, estimators, metrics, recipes, train
+    from . import codec, data, estimators, metrics, recipes, train
 
 # Read by the build too, from the text of this line.
 __version__ = "0.1.0"
 
 # Imported at first use: they bring hashing, threads and parsers of the standard library.
-_LAZY = frozenset({"data", "estimators", "metrics", "recipes", "train"})
+_LAZY = frozenset({"codec", "data", "estimators", "metrics", "recipes", "train"})
 
 
 # A checker is to know a misspelt name.
@@ -70,11 +71,13 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "CodeFile",
     "Generator",
     "Tensor",
     "arange",
     "autograd",
     "bfloat16",
+    "codec",
     "concatenate",
     "data",
     "einsum",
@@ -88,6 +91,7 @@ __all__ = [
     "int32",
     "libraries",
     "load",
+    "load_codes",
     "manual_seed",
     "maximum",
     "meshgrid",
@@ -99,15 +103,18 @@ __all__ = [
     "ones",
     "optim",
     "outer",
+    "pack_codes",
     "pad",
     "quantizers",
     "recipes",
     "save",
+    "save_codes",
     "set_exact_convolutions",
     "set_flush_denormal",
     "set_threads",
     "stack",
     "train",
+    "unpack_codes",
     "value_and_grad",
     "where",
     "zeros",

@@ -1,4 +1,4 @@
-"""The command `vqswift`, also `python -m vqswift`: its sub-commands train and compare."""
+"""The command `vqswift`, also `python -m vqswift`: its sub-commands train, compare and encode."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from ._termination import STATUS, leaving
+from .codec._commands import COMMANDS as CODEC_COMMANDS
 from .experiments import COMMANDS
 
 
@@ -15,14 +16,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and returns the process's exit status."""
     parser = argparse.ArgumentParser(
         prog="vqswift",
-        description="Vector-quantized neural networks on the CPU: the experiments of the package.",
+        description="Vector-quantized neural networks on the CPU: the experiments of the package, "
+        "and images as codes.",
         epilog="vqswift COMMAND --help tells the options of a command and their defaults.",
     )
     version = f"vqswift {__version__}"
     parser.add_argument("--version", action="version", version=version, help="tell the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for experiment in COMMANDS:
-        experiment.add_to(commands)
+    for command in (*COMMANDS, *CODEC_COMMANDS):
+        command.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         with leaving():

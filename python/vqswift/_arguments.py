@@ -132,6 +132,7 @@ def _of_class(name: str) -> Callable[[Any], bool]:
 
 _CHEAP: dict[str, _Kind] = {
     "int": (is_integer, "an integer"),
+    "bytes": (lambda value: isinstance(value, (bytes, bytearray)), "bytes"),
     "SupportsIndex": (is_integer, "an integer"),
     "float": (is_number, "a number"),
     "bool": (_is_flag, "True or False"),
@@ -288,6 +289,7 @@ def _checked_function(function: Callable[..., Any], owner: type | None) -> Calla
         "Hooks",
         "Interop",
         "Module",
+        "Pretrained",
         "Scans",
         "Selection",
         "Shapes",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from . import _core
@@ -125,3 +126,30 @@ def quantizer_seed(operation: str, seed: int | None) -> tuple[int, int]:
 def layer_generator(generator: Generator | None = None) -> Generator:
     """`generator`, or that of a layer that is being made."""
     return generator if generator is not None else Generator(*layer_stream())
+
+
+def own_seed(seed: int, stream: int) -> int | None:
+    """The seed that a quantizer was made with, of what it draws from; None for none."""
+    return seed if stream == _OWN_STREAM else None
+
+
+@contextmanager
+def undrawn() -> Iterator[Callable[[], None]]:
+    """Give the streams of layers that are made within back, unless what it gives is called."""
+    before, kept = (_Streams.seed, _Streams.next_stream), []
+    try:
+        yield lambda: kept.append(True)
+    finally:
+        if not kept:
+            _Streams.seed, _Streams.next_stream = before
+
+
+@contextmanager
+def drawing_from(seed: int, stream: int) -> Iterator[None]:
+    """Let the next layer be that of this seed and creation index."""
+    before = _Streams.seed, _Streams.next_stream
+    _Streams.seed, _Streams.next_stream = seed, stream
+    try:
+        yield
+    finally:
+        _Streams.seed, _Streams.next_stream = before

@@ -16,7 +16,7 @@ from .._warning import warn
 from ._image_files import ImageFiles
 from ._picture import Color
 
-_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".tif", ".tiff"}
 )
 # What archives, photo servers and file systems leave behind.
@@ -71,7 +71,7 @@ class ImageFolder(ImageFiles):
         labels: list[int] = []
         empty: list[str] = []
         for label, name in enumerate(names):
-            files = sorted(_pictures(root / name))
+            files = sorted(files_below(root / name, IMAGE_SUFFIXES))
             paths += files
             labels += [label] * len(files)
             if not files:
@@ -134,8 +134,11 @@ def _is_left_out(name: str) -> bool:
     return name.startswith(".") or name in _NO_CLASSES
 
 
-def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """The image files below a folder, also through links, but for those that lead back."""
+def files_below(
+    folder: Path, suffixes: frozenset[str], above: tuple[Path, ...] = ()
+) -> Iterator[Path]:
+    """The files with these suffixes below a folder, also through links, but for those that lead
+    back; without what `ImageFolder` leaves out."""
     here = folder.resolve()
     if here in above:
         return
@@ -144,6 +147,6 @@ def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             if _is_left_out(entry.name):
                 continue
             if entry.is_dir():
-                yield from _pictures(Path(entry.path), (*above, here))
-            elif Path(entry.name).suffix.lower() in _SUFFIXES and entry.is_file():
+                yield from files_below(Path(entry.path), suffixes, (*above, here))
+            elif Path(entry.name).suffix.lower() in suffixes and entry.is_file():
                 yield Path(entry.path)

@@ -84,7 +84,8 @@ class Command:
             if field.metadata:
                 about = _argument(field, hints[field.name])
                 if field.metadata["is_positional"]:
-                    parser.add_argument(field.name, help=about["help"], type=about["type"])
+                    known = {k: v for k, v in about.items() if k != "default"}
+                    parser.add_argument(field.name, **known)
                     continue
                 parser.add_argument("--" + field.name.replace("_", "-"), **about)
         parser.set_defaults(run=lambda options: self.run(self._read(options)))

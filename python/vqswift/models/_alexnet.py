@@ -70,7 +70,15 @@ class AlexNet(Classifier):
         dropout: float = 0.5,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__(quantizer)
+        super().__init__(
+            quantizer,
+            classes=classes,
+            channels=channels,
+            width=width,
+            hidden=hidden,
+            image_size=image_size,
+            dropout=dropout,
+        )
         is_small = image_size < 128
         if is_small and (image_size < 8 or image_size % 8):
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy.typing as npt
 
 from .._arguments import checked, operation_of
@@ -10,17 +12,27 @@ from .._tensor import Tensor
 from ..nn._module import Module
 from ..quantizers import Quantizer, QuantizerInfo, SQVAEQuant
 from ..quantizers._base import unquantized
+from ._network import Network
 
 
 @checked
-class Autoencoder(Module):
+class Autoencoder(Network):
     """`encoder`, a quantizer of what it gives, and `decoder`, which gives images."""
 
     encoder: Module
     decoder: Module
     quantizer: Quantizer | None
-    # Pixels along a side for one place of the map of codes.
-    _stride: int
+    #: Pixels along a side for one place of the map of codes; sides are multiples of it.
+    side_multiple: int
+
+    def __init__(self, quantizer: Quantizer | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.quantizer = quantizer
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, the quantizer among them as it is."""
+        return {"quantizer": self.quantizer, **super().config}
 
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (reconstruction, info); without a quantizer its codes are -1."""
@@ -43,11 +55,11 @@ class Autoencoder(Module):
         return images
 
     def _images(self, x: Tensor | npt.ArrayLike) -> Tensor:
-        name, stride = operation_of(type(self)), self._stride
+        name, multiple = operation_of(type(self)), self.side_multiple
         x = as_layer_input(name, x)
-        if x.ndim == 4 and (x.shape[1] % stride or x.shape[2] % stride):
+        if x.ndim == 4 and (x.shape[1] % multiple or x.shape[2] % multiple):
             raise ValueError(
-                f"[{name}] shape {list(x.shape)}: height and width must be multiples of {stride}"
+                f"[{name}] shape {list(x.shape)}: height and width must be multiples of {multiple}"
             )
         return x
 

@@ -14,21 +14,27 @@ from .._tensor import Tensor
 from ..nn._module import Module
 from ..quantizers import Quantizer, QuantizerInfo
 from ..quantizers._base import unquantized
+from ._network import Network
 
 _HALVES = ("front.", "back.")
 
 
 @checked
-class Classifier(Module):
+class Classifier(Network):
     """`front`, a quantizer of what it gives, and `back`, which gives logits."""
 
     front: Module
     back: Module
     quantizer: Quantizer | None
 
-    def __init__(self, quantizer: Quantizer | None) -> None:
-        super().__init__()
+    def __init__(self, quantizer: Quantizer | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self.quantizer = quantizer
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, the quantizer among them as it is."""
+        return {"quantizer": self.quantizer, **super().config}
 
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (logits [n, classes], info); without a quantizer its codes are -1."""

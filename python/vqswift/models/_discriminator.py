@@ -10,10 +10,11 @@ from .._random import Generator, layer_generator
 from .._tensor import Tensor
 from ..nn import BatchNorm, Conv2d, LeakyReLU, Sequential, init
 from ..nn._module import Module
+from ._network import Network
 
 
 @checked
-class PatchDiscriminator(Module):
+class PatchDiscriminator(Network):
     """PatchGAN, the discriminator of pix2pix (Isola et al., 2017).
 
     x [n, h, w, channels] -> logits [n, h', w', 1], each of a patch: of 70 pixels with three layers.
@@ -37,7 +38,7 @@ class PatchDiscriminator(Module):
         layers: int = 3,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(channels=channels, width=width, layers=layers)
         for name, value in (("channels", channels), ("width", width), ("layers", layers)):
             if value < 1:
                 raise ValueError(f"[patch_discriminator] {name} = {value}: must be at least 1")

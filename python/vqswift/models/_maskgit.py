@@ -25,6 +25,7 @@ from ..nn import (
 )
 from ..nn._collections import require_layers
 from ..nn._module import Module
+from ._network import Network
 
 _EPS = 1e-12
 _DEVIATION = 0.02
@@ -64,7 +65,7 @@ class _Block(Module):
 
 
 @checked
-class MaskGIT(Module):
+class MaskGIT(Network):
     """The bidirectional transformer of MaskGIT (Chang et al., 2022), which fills in hidden codes.
 
     codes [n, length], -1 where they are hidden, and classes [n] -> logits [n, length, num_codes].
@@ -98,7 +99,17 @@ class MaskGIT(Module):
         norm_first: bool = False,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            num_codes=num_codes,
+            length=length,
+            classes=classes,
+            width=width,
+            depth=depth,
+            heads=heads,
+            hidden=hidden,
+            dropout=dropout,
+            norm_first=norm_first,
+        )
         for name, value, least in (
             ("num_codes", num_codes, 1),
             ("length", length, 1),

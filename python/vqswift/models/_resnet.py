@@ -70,7 +70,13 @@ class ResNet18(Classifier):
         small_images: bool = False,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__(quantizer)
+        super().__init__(
+            quantizer,
+            classes=classes,
+            channels=channels,
+            width=width,
+            small_images=small_images,
+        )
         self.front = Native(
             create(
                 "resnet18_front",

@@ -33,7 +33,7 @@ class SQVAE(Autoencoder):
 
     encoder: Native
     decoder: Native
-    _stride = 4
+    side_multiple = 4
 
     def __init__(
         self,
@@ -45,15 +45,14 @@ class SQVAE(Autoencoder):
         start: Literal["torch", "sqvae"] = "torch",
         generator: Generator | None = None,
     ) -> None:
-        super().__init__()
         if start not in ("torch", "sqvae"):
             raise ValueError(f"[sqvae] start = {start!r}: it must be 'torch' or 'sqvae'")
         sizes = {"image_size": image_size, "channels": channels, "width": width}
+        super().__init__(quantizer, **sizes, start=start)
         variance: dict[str, Any] = {"log_variance": True} if wants_variance(quantizer) else {}
         self.encoder = Native(
             create("sqvae_encoder", **sizes, **variance, generator=layer_generator(generator))
         )
-        self.quantizer = quantizer
         self.decoder = Native(
             create("sqvae_decoder", **sizes, generator=layer_generator(generator))
         )

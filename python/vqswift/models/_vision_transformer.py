@@ -161,7 +161,18 @@ class VisionTransformer(Classifier):
         quantized_after: int = 6,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__(quantizer)
+        super().__init__(
+            quantizer,
+            image_size=image_size,
+            patch_size=patch_size,
+            classes=classes,
+            channels=channels,
+            width=width,
+            depth=depth,
+            heads=heads,
+            hidden=hidden,
+            quantized_after=quantized_after,
+        )
         if patch_size < 1 or image_size < patch_size or image_size % patch_size:
             raise ValueError(
                 f"[visiontransformer] image_size = {image_size}, patch_size = {patch_size}: the "

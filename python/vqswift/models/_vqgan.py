@@ -88,7 +88,16 @@ class VQGAN(Autoencoder):
         attention: bool = False,
         generator: Generator | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            quantizer,
+            channels=channels,
+            width=width,
+            multipliers=tuple(multipliers),
+            blocks=blocks,
+            features=features,
+            groups=groups,
+            attention=attention,
+        )
         widths = [width * multiplier for multiplier in multipliers]
         sizes = {"channels": channels, "blocks": blocks, "features": features, "groups": groups}
         for name, value in sizes.items():
@@ -100,7 +109,7 @@ class VQGAN(Autoencoder):
                 f"{widths} must be of at least one level, and multiples of groups = {groups}"
             )
         self.downsamplings, self.features = len(widths) - 1, features
-        self._stride = 2**self.downsamplings
+        self.side_multiple = 2**self.downsamplings
         source = layer_generator(generator)
 
         def block(inputs: int, outputs: int) -> Module:
@@ -124,7 +133,6 @@ class VQGAN(Autoencoder):
             down += level(widths[place - 1] if place else width, size)
         down += [*lowest(), GroupNorm(groups, widths[-1], _EPS), SiLU()]
         self.encoder = Sequential(*down, Conv2d(widths[-1], encoded, 1, generator=source))
-        self.quantizer = quantizer
         up: list[Module] = [Conv2d(features, widths[-1], 3, 1, 1, generator=source), *lowest()]
         above = widths[-1]
         for place, size in reversed([*enumerate(widths)]):

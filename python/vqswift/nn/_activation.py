@@ -40,6 +40,9 @@ class GELU(Native):
         super().__init__(create("gelu" if approximate == "none" else "gelu_tanh"))
         self.approximate = approximate
 
+    def _arguments(self) -> dict[str, Any]:
+        return {"approximate": self.approximate}
+
     def _options_text(self) -> str:
         return "" if self.approximate == "none" else "approximate='tanh'"
 

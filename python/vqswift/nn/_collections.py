@@ -44,6 +44,9 @@ class ModuleList(Module):
         super().__init__()
         self.extend(modules)
 
+    def _arguments(self) -> dict[str, Any]:
+        return {"modules": [*self]}
+
     def _replace(self, modules: Iterable[Any]) -> Self:
         replacing = [_require_module("module_list", module) for module in modules]
         self._children.clear()
@@ -109,6 +112,9 @@ class ModuleDict(Module):
     def __init__(self, modules: Mapping[str, Module] | ModuleDict | None = None) -> None:
         super().__init__()
         self.update(modules or {})
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"modules": dict(self.items())}
 
     def update(self, modules: Mapping[str, Module] | ModuleDict) -> None:
         """Add modules, or put them in the place of those of their names."""

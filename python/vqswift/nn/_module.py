@@ -16,10 +16,11 @@ from .._random import Generator
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
 from ._hooks import Hooks
+from ._pretrained import Pretrained
 
 
 @checked
-class Module(Hooks):
+class Module(Hooks, Pretrained):
     """A network or a part of one: subclass it, assign layers in `__init__`, write `forward`.
 
     Attributes that are modules become children, those that are `Tensor(..., requires_grad=True)`
@@ -236,6 +237,10 @@ class Module(Hooks):
     def _options_text(self) -> str:
         """What a module was made of, for its `repr`."""
         return ""
+
+    def _arguments(self) -> dict[str, Any] | None:
+        """The constructor's arguments by name, modules as they are; None where nothing is known."""
+        return None
 
     # State
 

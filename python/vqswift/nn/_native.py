@@ -50,6 +50,13 @@ class Native(Module):
         """What the layer was made of, by name: every option of its kind, None for none."""
         return {} if self._made is None else self._made.every()
 
+    def _arguments(self) -> dict[str, Any] | None:
+        if self._made is None:
+            return None
+        known, options = inspect.signature(type(self)).parameters, self._made.every()
+        given = {n: options[n] for n in known if options.get(n) is not None}
+        return given | ({"padding": "same"} if options.get("same") else {})
+
     def _title(self) -> str:
         made = self._made if type(self) is Native else None
         return made.kind if made is not None else super()._title()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from .._arguments import checked
 from .._options import create
@@ -10,9 +11,15 @@ from .._tensor import Tensor
 from ._native import Native
 
 
-def _of_one_size(options: str) -> str:
-    """The kind takes a shape, the layer its one size."""
-    return re.sub(r"normalized_shape=\((\d+),\)", r"\1", options)
+class _OneSize(Native):
+    """A norm whose kind takes a shape, and the layer its one size."""
+
+    def _arguments(self) -> dict[str, Any]:
+        (features,) = self.options["normalized_shape"]
+        return {"features": features} | (super()._arguments() or {})
+
+    def _options_text(self) -> str:
+        return re.sub(r"normalized_shape=\((\d+),\)", r"\1", super()._options_text())
 
 
 @checked
@@ -30,7 +37,7 @@ class BatchNorm(Native):
 
 
 @checked
-class LayerNorm(Native):
+class LayerNorm(_OneSize):
     """Normalizes each vector of the last axis."""
 
     weight: Tensor
@@ -39,21 +46,15 @@ class LayerNorm(Native):
     def __init__(self, features: int, eps: float = 1e-5, bias: bool = True) -> None:
         super().__init__(create("layer_norm", normalized_shape=(features,), eps=eps, bias=bias))
 
-    def _options_text(self) -> str:
-        return _of_one_size(super()._options_text())
-
 
 @checked
-class RMSNorm(Native):
+class RMSNorm(_OneSize):
     """Scales each vector of the last axis to a mean square of 1 (Zhang and Sennrich 2019)."""
 
     weight: Tensor
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
         super().__init__(create("rms_norm", normalized_shape=(features,), eps=eps))
-
-    def _options_text(self) -> str:
-        return _of_one_size(super()._options_text())
 
 
 @checked

@@ -62,6 +62,9 @@ class MaxPool1d(MaxPool2d):
         step = None if stride is None else (1, stride)
         super().__init__((1, kernel_size), step, (0, padding))
 
+    def _arguments(self) -> dict[str, Any]:
+        return _of_sequences(self.options)
+
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
         return super().forward(_sequence("max_pool1d", x)).squeeze(1)
@@ -75,9 +78,17 @@ class AvgPool1d(AvgPool2d):
         step = None if stride is None else (1, stride)
         super().__init__((1, kernel_size), step, (0, padding))
 
+    def _arguments(self) -> dict[str, Any]:
+        return _of_sequences(self.options)
+
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
         return super().forward(_sequence("avg_pool1d", x)).squeeze(1)
+
+
+def _of_sequences(options: dict[str, Any]) -> dict[str, Any]:
+    """The sizes along the one axis of options that have two."""
+    return {name: None if pair is None else pair[1] for name, pair in options.items()}
 
 
 class _Pool3d(Module):

@@ -92,6 +92,9 @@ class Sequential(_Fused, Generic[Result]):
                 _require_module("sequential", module)
                 self._children[str(index)] = module
 
+    def _arguments(self) -> dict[str, Any]:
+        return {"modules": [*self.children()]}
+
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         return _core.module_create("sequential", {}, parts, None)
 
@@ -121,6 +124,9 @@ class Residual(_Fused):
         super().__init__()
         _require_module("residual", body)
         self.body = body
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"body": self.body}
 
     def _create(self, parts: list[_core.ModuleHandle]) -> _core.ModuleHandle:
         return _core.module_create("residual", {}, parts, None)

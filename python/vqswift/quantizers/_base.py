@@ -17,6 +17,7 @@ from .._arguments import checked
 from .._arrays import as_array
 from .._integers import as_floats
 from .._options import Made
+from .._random import own_seed
 from .._tensor import Tensor, as_tensor
 from ..nn._module import Module
 from ..nn._native import Native
@@ -91,6 +92,15 @@ class Quantizer(Native):
     def _options_text(self) -> str:
         text = super()._options_text()
         return text if self.dim == -1 else f"{text}, dim={self.dim}"
+
+    def _arguments(self) -> dict[str, Any] | None:
+        given = super()._arguments()
+        if given is None:
+            return None
+        seeded = (
+            {"seed": own_seed(given["seed"], self.options["stream"])} if "seed" in given else {}
+        )
+        return given | seeded | {"dim": self.dim}
 
     def _copied(self) -> dict[str, Any]:
         return super()._copied() | {"frozen": self.frozen}

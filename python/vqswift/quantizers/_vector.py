@@ -147,6 +147,12 @@ class CodebookQuantizer(Quantizer):
         kinds = {type(optimizer).__name__ for optimizer in self.inplace_optimizers}
         return f"{text}, inplace_optimizer={kinds.pop()}" if kinds else text
 
+    def _arguments(self) -> dict[str, Any] | None:
+        given = super()._arguments()
+        if given is None or not self.inplace_optimizers:
+            return given
+        return given | {"inplace_optimizer": self.inplace_optimizers}
+
     def _copied(self) -> dict[str, Any]:
         copied = super()._copied()
         attributes = copied["attributes"]

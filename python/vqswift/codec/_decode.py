@@ -1,0 +1,60 @@
+"""Files of codes to image files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from .._arguments import checked
+from ..nn import Module
+from ._batches import grouped
+from ._encode import MAX_PIXELS, SUFFIX
+from ._network import ImageNetwork, check_choice
+from ._progress import Progress
+from ._reading import read_codes, readable
+from ._sources import sources_of
+from ._tally import Tally
+from ._writing import count, write_image
+
+
+@checked
+def decode_files(
+    model: Module,
+    inputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    batch_size: int = 16,
+    max_pixels: int = MAX_PIXELS,
+    skip_existing: bool = False,
+    skip_damaged: bool = False,
+    progress: bool = False,
+) -> Tally:
+    """Write the image of each file of codes, `NAME.vq` as `NAME.png`, in its original size.
+
+    The arguments are those of `encode_files`; `skip_existing` leaves whatever image stands there.
+    ValueError for a file that is damaged, or of another network.
+    """
+    check_choice("decode", batch_size, max_pixels)
+    network = ImageNetwork("decode", model)
+    sources = sources_of("decode", inputs, frozenset({SUFFIX}), output, ".png")
+    tally = Tally()
+    with Progress(len(sources), "decode", shown=progress) as shown:
+        files = readable(
+            sources,
+            partial(read_codes, "decode", network, max_pixels),
+            (lambda source: source.target.is_file()) if skip_existing else None,
+            tally,
+            shown,
+            skip_damaged=skip_damaged,
+        )
+        sized = ((f.codes.shape, f.size[0] * f.size[1], f) for f in files)
+        for batch in grouped(sized, batch_size):
+            images = network.decode(np.stack([file.codes for file in batch]))
+            for file, image in zip(batch, images, strict=True):
+                write_image(file.source, file.size, image)
+                count(network, file.size, file.codes, tally)
+            shown.reach(tally.done)
+    return tally
