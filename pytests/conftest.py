@@ -68,6 +68,12 @@ def c_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "libvqswift.so"
 
 
+@pytest.fixture(scope="session")
+def mypy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where mypy checks programs: what it knows of the package is read once."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 _WANTING = re.compile(r"could not import|is not installed|no C compiler")
 
 

@@ -148,12 +148,12 @@ def check(program: str, folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_a_user_program_passes_strict_mypy(tmp_path: Path) -> None:
-    code, output = check(USER, tmp_path)
+def test_a_user_program_passes_strict_mypy(mypy_folder: Path) -> None:
+    code, output = check(USER, mypy_folder)
     assert code == 0, output
 
 
-def test_mypy_sees_wrong_use(tmp_path: Path) -> None:
+def test_mypy_sees_wrong_use(mypy_folder: Path) -> None:
     wrong = "import vqswift as vq\nvq.VectorQuant('8', 16)\nvq.Tensor([1.0]).nothing\n"
-    code, output = check(wrong, tmp_path)
+    code, output = check(wrong, mypy_folder)
     assert code == 1 and '"nothing"' in output and "arg-type" in output

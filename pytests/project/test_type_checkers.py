@@ -80,23 +80,23 @@ def checked(lines: list[str], folder: Path) -> list[str]:
     return said
 
 
-def test_the_result_of_every_layer_is_known(tmp_path: Path) -> None:
+def test_the_result_of_every_layer_is_known(mypy_folder: Path) -> None:
     names = [name for name in CLASSES if name.rpartition(".")[2] not in OPEN]
     assert len(names) > 70
     calls = [
         f"reveal_type({name}.__new__({name})({arguments(CLASSES[name].forward)}))" for name in names
     ]
-    for name, said in zip(names, checked(calls, tmp_path), strict=True):
+    for name, said in zip(names, checked(calls, mypy_folder), strict=True):
         if name == "vq.nn.Sequential":
             continue
         assert 'Revealed type is "' in said and "error" not in said, (name, said)
         assert re.search(r"\bAny\b", said) is None, (name, said)
 
 
-def test_a_misspelt_name_of_every_layer_is_an_error(tmp_path: Path) -> None:
+def test_a_misspelt_name_of_every_layer_is_an_error(mypy_folder: Path) -> None:
     uses = [f"{name}.__new__({name}).wieght" for name in CLASSES]
     uses += [f"{name}.__new__({name}).forwrad(a)" for name in CLASSES]
-    for use, said in zip(uses, checked(uses, tmp_path), strict=True):
+    for use, said in zip(uses, checked(uses, mypy_folder), strict=True):
         assert "[attr-defined]" in said, (use, said)
 
 
@@ -132,7 +132,7 @@ def with_tensors() -> Iterator[nn.Module]:
     yield vq.VectorQuant(4, 8, sync_nu=1.0, inplace_optimizer=lambda p: optim.SGD(p, lr=0.1))
 
 
-def test_every_tensor_of_a_layer_is_known(tmp_path: Path) -> None:
+def test_every_tensor_of_a_layer_is_known(mypy_folder: Path) -> None:
     kinds = {kind: name for name, kind in CLASSES.items()}
     uses = set()
     for layer in with_tensors():
@@ -141,7 +141,7 @@ def test_every_tensor_of_a_layer_is_known(tmp_path: Path) -> None:
         uses |= {f"reveal_type({name}.__new__({name}).{n})" for n, _ in own if "." not in n}
     lines = sorted(use for use in uses if "_l1" not in use and "_reverse" not in use)
     assert len(lines) > 60
-    for line, said in zip(lines, checked(lines, tmp_path), strict=True):
+    for line, said in zip(lines, checked(lines, mypy_folder), strict=True):
         assert re.search(r'Revealed type is ".*(Tensor|Parameter|float)', said), (line, said)
         assert "error" not in said, (line, said)
 
@@ -171,8 +171,8 @@ WRONG = {
 }
 
 
-def test_what_is_misspelt_or_wrong_is_an_error(tmp_path: Path) -> None:
-    said = checked([*MISSPELT.values(), *WRONG.values()], tmp_path)
+def test_what_is_misspelt_or_wrong_is_an_error(mypy_folder: Path) -> None:
+    said = checked([*MISSPELT.values(), *WRONG.values()], mypy_folder)
     for use, text in zip([*MISSPELT, *WRONG], said, strict=True):
         names, arguments = r"\[(attr|name)-defined\]", r"\[(call-arg|arg-type|call-overload)\]"
         rule = names if use in MISSPELT else arguments
@@ -211,9 +211,9 @@ reveal_type(vq.autograd.checkpoint(model.layers, a))
 """
 
 
-def test_a_model_of_ones_own(tmp_path: Path) -> None:
+def test_a_model_of_ones_own(mypy_folder: Path) -> None:
     lines = OWN.strip().splitlines()
-    said = dict(zip(lines, checked(lines, tmp_path), strict=True))
+    said = dict(zip(lines, checked(lines, mypy_folder), strict=True))
     assert not any(said[line] for line in lines[: lines.index("model = Model()")])
     assert '"layrs"' in said["model.layrs"] and '"perplexty"' in said["model(a)[1].perplexty"]
     assert "[call-arg]" in said["model(a, sclae=2.0)"]

@@ -162,7 +162,12 @@ def check_loss(pair: Pair) -> None:
             check(pair, tensor, pair.first_stage, found, side)
 
 
-@pytest.mark.parametrize("case", ACCEPTED, ids=str)
+# In evaluation, and of one stage, these do what a residual layer does: each option once.
+ALIKE = ("shared residual", "residual with dropout")
+CASES = [case for case in ACCEPTED if case.kind not in ALIKE or case.has("beta")]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_loss_descends_by_its_parts(case: Case) -> None:
     for_clear_vectors(Pair(case), check_loss)
 
@@ -246,7 +251,7 @@ def check_output(pair: Pair) -> None:
             )
 
 
-UNPROJECTED = [case for case in ACCEPTED if not case.has("code_size")]
+UNPROJECTED = [case for case in CASES if not case.has("code_size")]
 
 
 @pytest.mark.parametrize("case", UNPROJECTED, ids=str)
