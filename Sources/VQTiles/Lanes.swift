@@ -81,10 +81,11 @@ func leastLane<Vector: SIMD>(_ lanes: Vector) -> Vector.Scalar where Vector.Scal
   return least
 }
 
-extension SIMD where Scalar == Float {
+// Without generics: a build that compiles file by file cannot specialize what stands in another.
+extension Lanes {
   /// `self + a * b`, rounded once where the instruction set multiplies and adds in one.
   @inline(__always)
-  mutating func add(_ a: Self, times b: Self) {
+  mutating func add(_ a: Lanes, times b: Lanes) {
     #if VQ_AVX512 || VQ_AVX2
       self.addProduct(a, b)
     #else
@@ -92,6 +93,14 @@ extension SIMD where Scalar == Float {
     #endif
   }
 }
+
+#if !VQ_AVX512 && !VQ_AVX2
+  extension CodeLanes {
+    /// `self + a * b`.
+    @inline(__always)
+    mutating func add(_ a: CodeLanes, times b: CodeLanes) { self += a * b }
+  }
+#endif
 
 extension UnsafePointer {
   /// A vector from any address of the element type.

@@ -28,6 +28,29 @@ import VQTesting
     #expect(asked == [false, true])
   }
 
+  @Test func partsAddTheirGradientsWhereTheyStand() throws {
+    let x = try Tensor([1, 2, 3, 4, 5, 6], shape: [2, 3]).requiringGrad()
+    let y = try x * 2
+    let parts = try [
+      y.slice(axis: 1, from: 0, to: 2), y.slice(axis: 1, from: 1, to: 3),
+      y.slice(axis: 1, from: 0, to: 3, step: 2),
+    ]
+    let loss = try parts[0].sum() + parts[1].sum() * 10 + parts[2].sum() * 100
+    try (loss + x.slice(axis: 0, from: 1, to: 2).sum()).backward()
+    #expect(x.grad!.values == [202, 22, 220, 203, 23, 221])
+  }
+
+  /// The gradient of a sum is one tensor for both of its terms.
+  @Test(arguments: [true, false])
+  func partsLeaveSharedGradientsAlone(isPartFirst: Bool) throws {
+    let x = try Tensor([1, 2], shape: [2]).requiringGrad()
+    let (y, z) = (try x * 2, try x * 3)
+    let sum = try ((y + z) * Tensor([5, 7], shape: [2])).sum()
+    let part = try y.slice(axis: 0, from: 1, to: 2).sum()
+    try (isPartFirst ? part + sum : sum + part).backward()
+    #expect(x.grad!.values == [25, 37])
+  }
+
   @Test func refusesInputsWithoutGradient() throws {
     let a = try Tensor([2], shape: [1]).requiringGrad()
     expectError(

@@ -59,6 +59,29 @@ public func stridedCopy(
   }
 }
 
+/// Adds `addend` to `out`, both walked by `shape` with strides in elements. No element of `out`
+/// may be addressed twice.
+public func stridedAccumulate(
+  _ addend: UnsafePointer<Float>, strides addendStrides: [Int],
+  _ out: UnsafeMutablePointer<Float>, outStrides: [Int], shape: [Int]
+) {
+  let (shape, strides) = collapse(shape, [addendStrides, outStrides])
+  let (from, to) = (strides[0].last!, strides[1].last!)
+  let columns = shape.last!
+  if shape.count == 1, from == 1, to == 1 {
+    accumulate(addend, into: out, count: columns)
+    return
+  }
+  forEachRow(shape, strides[0], strides[1], rowCost: columns) { offset, outOffset, _ in
+    let (x, y) = (addend + offset, out + outOffset)
+    if from == 1 && to == 1 {
+      for i in 0..<columns { y[i] += x[i] }
+    } else {
+      for i in 0..<columns { y[i * to] += x[i * from] }
+    }
+  }
+}
+
 /// `y[r * yStride + c] = x[r + c * xStride]` for at most 16 rows.
 private func transposeTiles(
   _ x: UnsafePointer<Float>, _ xStride: Int, _ y: UnsafeMutablePointer<Float>, _ yStride: Int,

@@ -105,7 +105,7 @@ struct BackwardPass {
     var found: [ObjectIdentifier: Tensor] = [:]
     // A leaf is no pass's own: those of other threads may reach it too.
     var ofLeaves: [ObjectIdentifier: Tensor] = [:]
-    if let root = order.first { try add(seed, to: root, &ofLeaves) }
+    if let root = order.first { try add(seed, nil, to: root, &ofLeaves) }
     for node in order {
       guard let gradient = taken(from: node, &ofLeaves) else { continue }
       if let targets {
@@ -128,7 +128,7 @@ struct BackwardPass {
       let results = try pullback(gradient, needs)
       for (index, result) in results.enumerated() where needs[index] {
         guard let input = node.inputs[index], let result else { continue }
-        try add(result, to: input, &ofLeaves)
+        try add(result, node.region, to: input, &ofLeaves)
       }
       if !retainGraph {
         node.pullback = nil
@@ -138,14 +138,15 @@ struct BackwardPass {
     return found
   }
 
-  /// Adds to the gradient that waits for a node.
+  /// Adds to the gradient that waits for a node, or to a region of it.
   private func add(
-    _ gradient: Tensor, to node: Node, _ ofLeaves: inout [ObjectIdentifier: Tensor]
+    _ gradient: Tensor, _ region: Region?, to node: Node,
+    _ ofLeaves: inout [ObjectIdentifier: Tensor]
   ) throws {
     if node.leaf == nil {
-      try BackwardPass.accumulate(gradient, into: &node.gradient)
+      try BackwardPass.accumulate(gradient, region, into: &node.gradient)
     } else {
-      try BackwardPass.accumulate(gradient, into: &ofLeaves[ObjectIdentifier(node)])
+      try BackwardPass.accumulate(gradient, region, into: &ofLeaves[ObjectIdentifier(node)])
     }
   }
 
@@ -182,6 +183,28 @@ struct BackwardPass {
       // What another thread has left there meanwhile.
       rest = leaf.exchange(sum)
     }
+  }
+
+  /// Adds to a region of a gradient, or to all of it.
+  private static func accumulate(
+    _ addend: Tensor, _ region: Region?, into gradient: inout Tensor?
+  ) throws {
+    guard let region else {
+      try accumulate(addend, into: &gradient)
+      return
+    }
+    var sum = try gradient ?? Tensor.zeros(region.whole)
+    gradient = nil
+    if !(isKnownUniquelyReferenced(&sum) && isKnownUniquelyReferenced(&sum.storage)) {
+      let whole = sum
+      sum = try Tensor("backward", .float32, shape: whole.shape) { out in
+        out.update(from: whole.storage.floats, count: whole.count)
+      }
+    }
+    stridedAccumulate(
+      addend.storage.floats, strides: Shape.strides(addend.shape),
+      sum.storage.floats + region.offset, outStrides: region.strides, shape: addend.shape)
+    gradient = sum
   }
 
   /// Adds to a gradient: in place where nothing else refers to its elements.

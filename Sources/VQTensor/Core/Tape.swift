@@ -11,14 +11,19 @@ package final class Node {
 
   let operation: String
   let leaf: Leaf?
+  /// Where in its one input a part of it stands; the pullback gives the gradient of that part.
+  let region: Region?
   var inputs: [Node?]
   var pullback: Pullback?
   var gradient: Tensor?
   private var claimed = vq_atomic(value: 0)
 
-  init(_ operation: String, inputs: [Node?], pullback: @escaping Pullback) {
+  init(
+    _ operation: String, inputs: [Node?], region: Region? = nil, pullback: @escaping Pullback
+  ) {
     self.operation = operation
     self.inputs = inputs
+    self.region = region
     self.pullback = pullback
     leaf = nil
   }
@@ -26,6 +31,7 @@ package final class Node {
   init(leaf: Leaf) {
     operation = "leaf"
     self.leaf = leaf
+    region = nil
     inputs = []
   }
 
@@ -36,6 +42,13 @@ package final class Node {
   deinit {
     if !inputs.isEmpty || pullback != nil { Leavings.drop(self) }
   }
+}
+
+/// Elements of a tensor of shape `whole`: from `offset` on, by `strides`, none twice.
+package struct Region {
+  let whole: [Int]
+  let offset: Int
+  let strides: [Int]
 }
 
 /// Inputs and pullbacks of released nodes that wait on one thread to be dropped: what they release
@@ -114,6 +127,15 @@ extension Tensor {
     _ operation: String, inputs: [Tensor], pullback: @escaping Node.Pullback
   ) -> Tensor {
     Tensor.recorded(operation, shape: shape, storage: storage, inputs: inputs, pullback: pullback)
+  }
+
+  /// The same, for a copy of the elements of `region` of `input`: its gradient is added there.
+  func recorded(_ operation: String, partOf input: Tensor, at region: Region) -> Tensor {
+    guard vq_gradients_enabled(), input.requiresGrad else { return self }
+    let node = Node(operation, inputs: [input.tapeNode], region: region) { gradient, _ in
+      [gradient]
+    }
+    return Tensor(shape: shape, storage: storage, node: node)
   }
 }
 

@@ -70,13 +70,8 @@ extension Tensor {
       stridedCopy(
         storage.floats + offset, strides: stepped, out, outStrides: Shape.strides(target),
         shape: target)
-    }.recorded("slice", inputs: [self]) { [shape, stepped, target] g, _ in
-      let gradient = try Tensor.zeros(shape)
-      stridedCopy(
-        g.storage.floats, strides: Shape.strides(target), gradient.storage.floats + offset,
-        outStrides: stepped, shape: target)
-      return [gradient]
-    }
+    }.recorded(
+      "slice", partOf: self, at: Region(whole: shape, offset: offset, strides: stepped))
   }
 
   /// The tensors one after another along `axis`; the other axes must agree.
