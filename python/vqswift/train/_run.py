@@ -259,9 +259,9 @@ class _Watch:
         )
 
 
-def lines_of(directory: Path) -> list[dict[str, Any]]:
+def lines_of(directory: Path, name: str = _METRICS) -> list[dict[str, Any]]:
     """The lines of a run's metrics; a last one that was broken off has no end and is left out."""
-    path = directory / _METRICS
+    path = directory / name
     if not path.is_file():
         return []
     whole = path.read_text(encoding="utf-8").rpartition("\n")[0]

@@ -75,6 +75,10 @@ class Results:
         part.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
         os.replace(part, self.path)
 
+    def names(self) -> list[str]:
+        """How the files of the rows are named, in the table's order."""
+        return [name_of(*_key(found)) for found in self.rows]
+
     @property
     def header(self) -> tuple[str, ...]:
         """The titles of the table."""
@@ -110,6 +114,11 @@ class Results:
         text = "\n".join("| " + " | ".join(line) + " |" for line in rows)
         path = self.folder / "table.md"
         path.write_text(f"# {self.title}\n\n{text}\n", encoding="utf-8")
+
+
+def name_of(row: str, seed: int, epochs: int) -> str:
+    """How the files of a row are named."""
+    return f"{row}-seed-{seed}-epochs-{epochs}".replace(" ", "-").replace("/", "-")
 
 
 def _key(found: Mapping[str, Any]) -> tuple[str, int, int]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ... import train
 from ..._threads import set_threads
-from ._results import Results
+from ._results import Results, name_of
 
 # Settings that a row's command has in another way, or that hold for one machine.
 _NOT_THE_ROWS = frozenset({"rows", "seeds", "data", "output", "threads", "jobs", "lpips"})
@@ -32,8 +32,7 @@ class RowConfiguration(Protocol):
 
 def folder_of(configuration: RowConfiguration, output: Path) -> Path:
     """The directory of the row's run."""
-    name = f"{configuration.row}-seed-{configuration.seed}-epochs-{configuration.epochs}"
-    return output / name.replace(" ", "-").replace("/", "-")
+    return output / name_of(configuration.row, configuration.seed, configuration.epochs)
 
 
 RunOf = Callable[[Any, Path], train.Run]
