@@ -1,4 +1,4 @@
-"""SSIM, LPIPS and FID against the libraries that define them."""
+"""SSIM, LPIPS, FID and kernel distances against the libraries that define them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
+from torch_fidelity import metric_kid
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from vqswift import metrics
 
@@ -82,3 +83,16 @@ def test_fid_is_the_distance_of_the_librarys_features(
     )
     with pytest.raises(FileNotFoundError, match=r"\[fid\] weights = '.*none'.*downloaded"):
         metrics.fid(a, b, weights=tmp_path / "none")
+
+
+def test_kernel_distance_is_that_of_torch_fidelity(rng: np.random.Generator) -> None:
+    a, b = rng.normal(size=(50, 16)), rng.normal(size=(50, 16)) + 0.2
+    expected = metric_kid.kernel_mmd(
+        a,
+        b,
+        kid_kernel="poly",
+        kid_kernel_poly_degree=3,
+        kid_kernel_poly_gamma=None,
+        kid_kernel_poly_coef0=1,
+    )
+    assert metrics.kernel_distance(a, b) == pytest.approx(expected, rel=1e-10)

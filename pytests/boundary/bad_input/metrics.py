@@ -195,4 +195,19 @@ METRIC: dict[str, Case] = {
         ValueError,
         ["frechet_distance", "features_b", "finite"],
     ),
+    "one row of a kernel's features": (
+        lambda: metrics.kernel_distance(np.ones((3, 2)), np.ones((1, 2))),
+        ValueError,
+        ["kernel_distance", "[1, 2]", "2 rows"],
+    ),
+    "fewer rows than neighbors": (
+        lambda: metrics.precision_recall(np.ones((3, 2)), np.ones((9, 2)), neighbors=3),
+        ValueError,
+        ["precision_recall", "[3, 2]", "4 rows"],
+    ),
+    "no neighbors": (
+        lambda: metrics.precision_recall(np.ones((3, 2)), np.ones((9, 2)), neighbors=0),
+        ValueError,
+        ["precision_recall", "neighbors = 0", "at least 1"],
+    ),
 }

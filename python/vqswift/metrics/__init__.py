@@ -12,13 +12,15 @@ from ._codebook import (
     perplexity,
     quantization_error,
 )
+from ._features import PrecisionRecall, frechet_distance, kernel_distance, precision_recall
 from ._gradient_gap import GradientGap, gradient_gap
 from ._images import mse, psnr, ssim
-from ._perceptual import fid, frechet_distance, lpips
+from ._perceptual import fid, lpips
 
 __all__ = [
     "CodeUsage",
     "GradientGap",
+    "PrecisionRecall",
     "activation_probability",
     "active_codes",
     "divergence",
@@ -26,9 +28,11 @@ __all__ = [
     "fid",
     "frechet_distance",
     "gradient_gap",
+    "kernel_distance",
     "lpips",
     "mse",
     "perplexity",
+    "precision_recall",
     "psnr",
     "quantization_error",
     "ssim",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .._arguments import checked
 from .._arrays import as_array
 from .._tensor import Tensor
+from ._features import frechet_distance
 
 Array = npt.ArrayLike | Tensor
 
@@ -112,44 +113,6 @@ def fid(
         return np.concatenate(parts)
 
     return frechet_distance(features(sets[0]), features(sets[1]))
-
-
-@checked
-def frechet_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> float:
-    """|ma - mb|^2 + tr(Sa + Sb - 2 (Sa Sb)^(1/2)) of features [n, d] and [m, d], in Float64.
-
-    m and S are means and unbiased covariances: the squared Wasserstein-2 distance of the Gaussians.
-    ValueError for fewer than 2 rows, different d, NaN or infinity.
-    """
-    sets = [
-        as_array("frechet_distance", name, x).astype(np.float64)
-        for name, x in (("features_a", features_a), ("features_b", features_b))
-    ]
-    shapes = " and ".join(str(list(x.shape)) for x in sets)
-    if any(x.ndim != 2 for x in sets) or sets[0].shape[1] != sets[1].shape[1]:
-        raise ValueError(
-            f"[frechet_distance] shapes {shapes}: [n, d] and [m, d] with equal d are required"
-        )
-    if any(len(x) < 2 or x.shape[1] < 1 for x in sets):
-        raise ValueError(
-            f"[frechet_distance] shapes {shapes}: at least 2 rows of 1 feature are required"
-        )
-    for name, x in zip(("features_a", "features_b"), sets, strict=True):
-        if not np.isfinite(x).all():
-            raise ValueError(
-                f"[frechet_distance] {name} holds NaN or infinity: every element must be finite"
-            )
-    means = [x.mean(axis=0) for x in sets]
-    # R with R^T R = S, so that no square root is taken of what rounding left: the trace of
-    # (Sa Sb)^(1/2) is the sum of the singular values of Ra Rb^T.
-    roots: list[Any] = [
-        np.linalg.qr((x - mean) / np.sqrt(len(x) - 1), mode="r")
-        for x, mean in zip(sets, means, strict=True)
-    ]
-    cross = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
-    spread = sum(float(np.square(root).sum()) for root in roots)
-    distance = float(np.square(means[0] - means[1]).sum()) + spread - 2 * float(cross)
-    return max(distance, 0.0)
 
 
 def libraries(operation: str, *names: str) -> list[Any]:
