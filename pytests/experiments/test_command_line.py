@@ -11,13 +11,14 @@ import pytest
 import vqswift as vq
 from vqswift import __main__ as command
 from vqswift.codec._commands import COMMANDS as CODEC_COMMANDS
+from vqswift.codec._painting_commands import COMMANDS as PAINTING_COMMANDS
 from vqswift.experiments import COMMANDS
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser(prog="vqswift")
     commands = parser.add_subparsers()
-    for each in (*COMMANDS, *CODEC_COMMANDS):
+    for each in (*COMMANDS, *CODEC_COMMANDS, *PAINTING_COMMANDS):
         each.add_to(commands)
     return {
         f"{name} {below}".rstrip(): each

@@ -1,4 +1,4 @@
-"""The command `vqswift`, also `python -m vqswift`: its sub-commands train, compare and encode."""
+"""The command `vqswift`, also `python -m vqswift`: sub-commands train, compare, encode, paint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from . import __version__
 from ._termination import STATUS, leaving
 from .codec._commands import COMMANDS as CODEC_COMMANDS
+from .codec._painting_commands import COMMANDS as PAINTING_COMMANDS
 from .experiments import COMMANDS
 
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     version = f"vqswift {__version__}"
     parser.add_argument("--version", action="version", version=version, help="tell the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (*COMMANDS, *CODEC_COMMANDS):
+    for command in (*COMMANDS, *CODEC_COMMANDS, *PAINTING_COMMANDS):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:
