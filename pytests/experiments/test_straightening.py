@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from vqswift import data, train
 from vqswift.experiments.straightening import (
     _classification,
     _dynamics,
+    _rows,
     _sensitivity,
     _table3,
     _toys,
@@ -104,6 +108,38 @@ def test_a_row_that_fails_side_by_side_is_told(tmp_path: Path) -> None:
         (tmp_path / f"{row}-seed-0-epochs-1").write_text("no folder")
     with pytest.raises(FileExistsError):
         _table3.run(settings)
+
+
+def test_rows_that_are_interrupted_side_by_side_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Any) -> None:
+        lines = [tmp_path / f"{row}-seed-0-epochs-9999/metrics.jsonl" for row in ("VQVAE", "OPT")]
+        deadline = time.monotonic() + 60
+        while not all(map(Path.is_file, lines)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_rows, "wait", interrupted)
+    settings = _table3.Table3Settings(
+        rows=("VQVAE", "OPT"), epochs=9999, images=64, threads=1, jobs=2, output=tmp_path
+    )
+    with pytest.raises(KeyboardInterrupt):
+        _table3.run(settings)
+    assert not multiprocessing.active_children()
+    assert len({path.parent for path in tmp_path.glob("*/checkpoint-*.safetensors")}) == 2
+
+
+def dies(*_: object) -> Any:
+    os._exit(3)
+
+
+def test_a_row_whose_process_dies_is_told(tmp_path: Path) -> None:
+    settings = _table3.Table3Settings(jobs=2, threads=1, output=tmp_path)
+    rows = [_table3.configuration(row, 0, settings) for row in ("VQVAE", "OPT")]
+    text = r"\[rows\] (VQVAE|OPT), seed 0: its process ended with status 3"
+    with pytest.raises(ChildProcessError, match=text):
+        list(_rows._trained(rows, tmp_path, _rows.Trainable(dies, dies), settings))
 
 
 @pytest.mark.parametrize("network", _classification.NETWORKS)

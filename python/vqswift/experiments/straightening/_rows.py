@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -82,20 +85,80 @@ def _trained(
         return
     cpus = len(os.sched_getaffinity(0))
     threads = settings.threads or max(1, cpus // settings.jobs)
+    yield from _side_by_side(missing, folder, trainable, settings.jobs, threads)
+
+
+def _side_by_side(
+    missing: Sequence[RowConfiguration],
+    folder: Path,
+    trainable: Trainable,
+    jobs: int,
+    threads: int,
+) -> Iterator[tuple[RowConfiguration, Mapping[str, Any]]]:
+    """The rows as they are done; what runs when this ends writes a checkpoint and ends too."""
     # Spawned: a fork would find the parent's threads gone.
-    with ProcessPoolExecutor(
-        settings.jobs, get_context("spawn"), _begin, (trainable, folder, threads)
-    ) as pool:
-        try:
-            waiting = {pool.submit(_train_there, chosen): chosen for chosen in missing}
-            for done in as_completed(waiting):
-                chosen, told = waiting[done], done.result()
+    context = get_context("spawn")
+    waiting, running = deque(missing), dict[Connection, tuple[SpawnProcess, RowConfiguration]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                chosen = waiting.popleft()
+                result, theirs = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=_train_there, args=(theirs, trainable, chosen, folder, threads)
+                )
+                process.start()
+                theirs.close()
+                running[result] = process, chosen
+            ready = wait(running)
+            for result in [each for each in running if each in ready]:
+                process, chosen = running.pop(result)
+                told = _received(result, process, chosen)
                 minutes = told["seconds"] / 60
                 print(f"{chosen.row}, seed {chosen.seed}: done in {minutes:.0f} min", flush=True)
                 yield chosen, told
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    finally:
+        for process, _ in running.values():
+            process.terminate()
+        for process, _ in running.values():
+            process.join()
+
+
+def _received(
+    result: Connection, process: SpawnProcess, chosen: RowConfiguration
+) -> Mapping[str, Any]:
+    """What a row's process has measured; its error where it failed."""
+    try:
+        told = result.recv()
+    except EOFError:
+        told = None
+    process.join()
+    if told is None:
+        raise ChildProcessError(
+            f"[rows] {chosen.row}, seed {chosen.seed}: its process ended with status "
+            f"{process.exitcode}"
+        )
+    if isinstance(told, Exception):
+        raise told
+    measured: Mapping[str, Any] = told
+    return measured
+
+
+def _train_there(
+    result: Connection,
+    trainable: Trainable,
+    chosen: RowConfiguration,
+    folder: Path,
+    threads: int,
+) -> None:
+    """In a process of its own: train a row, and send what was measured, or the error."""
+    set_threads(threads)
+    try:
+        result.send(_train(trainable, chosen, folder, shown=False))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        result.send(error)
 
 
 def _train(
@@ -105,27 +168,6 @@ def _train(
     run.fit(chosen.epochs * run.epoch, progress=shown, label=chosen.row)
     seconds = sum(line["seconds"] for line in run.history() if "seconds" in line)
     return dict(trainable.measured(run)) | {"seconds": seconds}
-
-
-class _Worker(NamedTuple):
-    """What a worker process keeps between its rows."""
-
-    trainable: Trainable
-    folder: Path
-
-
-_worker: _Worker | None = None
-
-
-def _begin(trainable: Trainable, folder: Path, threads: int) -> None:
-    global _worker
-    _worker = _Worker(trainable, folder)
-    set_threads(threads)
-
-
-def _train_there(chosen: RowConfiguration) -> dict[str, Any]:
-    assert _worker is not None
-    return _train(_worker.trainable, chosen, _worker.folder, shown=False)
 
 
 def command_of(name: str, configuration: RowConfiguration, settings: Any) -> str:
