@@ -31,7 +31,7 @@ _REPLACE = {"replace_freq": 20}
 _AFFINE = {"affine_lr": 10.0}
 _SYNCHRONIZED = {"sync_nu": 2.0}
 _INPLACE_RATE = 50.0
-_SHOWN = 16  # pictures of a row
+_SHOWN = 8  # pictures of a row
 _PANELS = (
     ("validation.mse", "MSE, 2000 test images", True),
     ("validation.perplexity", "perplexity, 2000 test images", False),
