@@ -150,4 +150,6 @@ vq_instruction_set vq_usable_instruction_set(void) {
   return highest;
 }
 
+bool vq_has_avx512(void) { return highest_instruction_set() >= VQ_AVX512; }
+
 const char *vq_instruction_set_name(vq_instruction_set set) { return instruction_set_names[set]; }

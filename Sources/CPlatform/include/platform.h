@@ -119,6 +119,8 @@ typedef enum { VQ_PORTABLE, VQ_AVX2, VQ_AVX512, VQ_AVX512_BF16 } vq_instruction_
 /// The highest that this CPU and its operating system run, or the lower one that the environment
 /// variable VQSWIFT_INSTRUCTIONS names.
 vq_instruction_set vq_usable_instruction_set(void);
+/// Whether the CPU has AVX-512, whatever VQSWIFT_INSTRUCTIONS names.
+bool vq_has_avx512(void);
 const char *vq_instruction_set_name(vq_instruction_set set);
 
 /// Functions of one number. p and q are parameters where a function has some.

@@ -15,6 +15,15 @@ enum ProductLibrary {
   #else
     static let standard = ProductLibrary.openBLAS
   #endif
+
+  /// The faster for a product: oneDNN's kernel without AVX-512 takes twice as long where rows begin
+  /// a multiple of a page from each other.
+  static func best(_ m: Int, _ n: Int, _ k: Int, rowLengths: [Int]) -> ProductLibrary {
+    let isPaged = rowLengths.contains { $0 % 1024 == 0 }
+    let isCounted = ([m, n, k] + rowLengths).allSatisfy { $0 <= Int(Int32.max) }
+    let isLarge = Double(m) * Double(n) * Double(k) >= 0x1p24
+    return isPaged && isCounted && isLarge && !vq_has_avx512() ? .openBLAS : .standard
+  }
 }
 
 /// `c = alpha * op(a) op(b) + beta * c`, row-major: op(a) [m, k], op(b) [k, n], c [m, n].
@@ -26,9 +35,10 @@ func gemm(
   transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int,
   alpha: Float = 1, _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int,
   beta: Float = 0, _ c: UnsafeMutablePointer<Float>, ldc: Int,
-  library: ProductLibrary = .standard
+  library: ProductLibrary? = nil
 ) throws {
   if m == 0 || n == 0 { return }
+  let library = library ?? .best(m, n, k, rowLengths: [lda, ldb, ldc])
   if library == .openBLAS, [m, n, k, lda, ldb, ldc].contains(where: { $0 > Int(Int32.max) }) {
     throw VQError.overflow("gemm", [m, n, k])
   }
