@@ -108,6 +108,8 @@ class Setting:
 
 # What a parameter takes, by its name, where its annotation does not say enough.
 GIVEN: dict[str, Callable[[], Any]] = {
+    "tokenizer": lambda: vq.models.SQVAE(vq.FSQ([2, 2]), width=2),
+    "box": lambda: (0, 0, 1, 1),
     "num_codes": lambda: 5,
     "groups": lambda: 2,
     "stages": lambda: 2,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arguments import checked
+from .._arguments import checked, is_integer, refuse
 from .._random import Generator
 from ..data._folder import IMAGE_SUFFIXES
 from ..models import MaskGIT, generate
@@ -26,14 +26,12 @@ from ._tally import Tally
 from ._writing import count as count_file
 from ._writing import write_image
 
-AnyPath = str | os.PathLike[str]
-
 
 @checked
 def sample_files(
     transformer: MaskGIT,
     tokenizer: Module,
-    output: AnyPath,
+    output: str | os.PathLike[str],
     count: int,
     *,
     label: int | None = None,
@@ -94,8 +92,8 @@ def sample_files(
 def inpaint_files(
     transformer: MaskGIT,
     tokenizer: Module,
-    inputs: Sequence[AnyPath] | AnyPath,
-    output: AnyPath,
+    inputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    output: str | os.PathLike[str],
     box: tuple[int, int, int, int],
     *,
     label: int | None = None,
@@ -119,6 +117,8 @@ def inpaint_files(
     """
     network = _fitting("inpaint", transformer, tokenizer)
     check_choice("inpaint", batch_size, MAX_PIXELS)
+    if not (isinstance(box, tuple) and len(box) == 4 and all(map(is_integer, box))):
+        refuse("inpaint", "box", box, "(top, left, height, width)")
     top, left, height, width = box
     if min(top, left) < 0 or min(height, width) < 1:
         raise ValueError(
