@@ -4,10 +4,9 @@
                                   [--peer-python PYTHON]
 
 Each example at its own size and larger; the classifiers, which are torchvision's there, have no
-quantizer. A step is forward, loss, backward, AdamW and reading
-the loss. PyTorch runs eager and compiled, image networks in both layouts; its best counts. Memory
-is what the resident size grows by, from the import to the peak of the steps after the first two, in
-a process of its own.
+quantizer. A step is forward, loss, backward, AdamW and reading the loss. PyTorch runs eager and
+compiled, image networks in both layouts; its best counts. Memory is what the resident size grows
+by, from the import to the peak of the steps after the first two, in a process of its own.
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._arguments import checked, is_integer, refuse
 from .._random import Generator
 from ..data._folder import IMAGE_SUFFIXES
@@ -18,7 +16,7 @@ from ..models import MaskGIT, generate
 from ..nn import Module
 from ._batches import grouped
 from ._encode import MAX_PIXELS
-from ._network import ImageNetwork, check_choice
+from ._network import ImageNetwork, as_bytes, check_choice
 from ._progress import Progress
 from ._reading import read_image, readable
 from ._sources import Source, sources_of
@@ -160,7 +158,7 @@ def inpaint_files(
             )
             decoded = network.decode(filled.numpy().reshape(codes.shape))
             for image, own, picture in zip(batch, filled.numpy(), decoded, strict=True):
-                painted = np.rint(image.padded * 255).astype(np.uint8)
+                painted = as_bytes(image.padded)
                 painted[pixels] = picture[pixels]
                 write_image(image.source, image.size, painted)
                 count_file(network, image.size, own, tally)

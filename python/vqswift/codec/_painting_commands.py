@@ -13,7 +13,10 @@ from ._painting import inpaint_files, sample_files
 from ._tally import Tally
 
 _ORDERS = ("confidence", "halton")
-_GENERATION = ("steps", "temperature", "choice_temperature", "guidance", "order")
+_OPTIONS = (
+    *("label", "steps", "temperature", "choice_temperature", "guidance", "order", "batch_size"),
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,6 @@ def sample(settings: SampleSettings) -> Tally:
         *_networks(settings),
         settings.output,
         settings.count,
-        label=settings.label,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
         progress=True,
         **_options(settings),
     )
@@ -81,9 +81,6 @@ def inpaint(settings: InpaintSettings) -> Tally:
         settings.inputs,
         settings.output,
         (top, left, height, width),
-        label=settings.label,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
         progress=True,
         **_options(settings),
     )
@@ -100,7 +97,7 @@ def _networks(settings: _Settings) -> tuple[MaskGIT, Module]:
 
 
 def _options(settings: _Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in _GENERATION}
+    return {name: getattr(settings, name) for name in _OPTIONS}
 
 
 COMMANDS = (

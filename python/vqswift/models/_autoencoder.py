@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy.typing as npt
 
 from .._arguments import checked, operation_of
@@ -12,27 +10,17 @@ from .._tensor import Tensor
 from ..nn._module import Module
 from ..quantizers import Quantizer, QuantizerInfo, SQVAEQuant
 from ..quantizers._base import unquantized
-from ._network import Network
+from ._network import QuantizedNetwork
 
 
 @checked
-class Autoencoder(Network):
+class Autoencoder(QuantizedNetwork):
     """`encoder`, a quantizer of what it gives, and `decoder`, which gives images."""
 
     encoder: Module
     decoder: Module
-    quantizer: Quantizer | None
     #: Pixels along a side for one place of the map of codes; sides are multiples of it.
     side_multiple: int
-
-    def __init__(self, quantizer: Quantizer | None, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.quantizer = quantizer
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, the quantizer among them as it is."""
-        return {"quantizer": self.quantizer, **super().config}
 
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (reconstruction, info); without a quantizer its codes are -1."""

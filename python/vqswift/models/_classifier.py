@@ -12,29 +12,19 @@ from .._arguments import checked
 from .._integers import as_layer_input
 from .._tensor import Tensor
 from ..nn._module import Module
-from ..quantizers import Quantizer, QuantizerInfo
+from ..quantizers import QuantizerInfo
 from ..quantizers._base import unquantized
-from ._network import Network
+from ._network import QuantizedNetwork
 
 _HALVES = ("front.", "back.")
 
 
 @checked
-class Classifier(Network):
+class Classifier(QuantizedNetwork):
     """`front`, a quantizer of what it gives, and `back`, which gives logits."""
 
     front: Module
     back: Module
-    quantizer: Quantizer | None
-
-    def __init__(self, quantizer: Quantizer | None, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.quantizer = quantizer
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, the quantizer among them as it is."""
-        return {"quantizer": self.quantizer, **super().config}
 
     def forward(self, x: Tensor | npt.ArrayLike) -> tuple[Tensor, QuantizerInfo]:
         """Images -> (logits [n, classes], info); without a quantizer its codes are -1."""
