@@ -23,8 +23,9 @@ ALONE := $(addprefix pytests/,$(addsuffix .py,processes/test_interrupts processe
   processes/test_termination processes/test_threads project/test_benchmarks \
   quantizers/test_few_vectors quantizers/test_search_extremes))
 
+# Of two processes at once each takes one thread; tests that compare numbers of threads set them.
 py-test: install
-	$(PYTHON) -m pytest -q -n 2 pytests --ignore=pytests/peers $(addprefix --ignore=,$(ALONE))
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 pytests --ignore=pytests/peers $(addprefix --ignore=,$(ALONE))
 	$(PYTHON) -m pytest -q $(ALONE)
 
 # What uses oneDNN, without it; the kernels stay built.

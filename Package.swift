@@ -11,7 +11,6 @@ let hasOneDNN: Bool = {
   return access("/usr/include/oneapi/dnnl/dnnl.h", R_OK) == 0
 }()
 
-let oneDNN: [Target.Dependency] = hasOneDNN ? ["COneDNN"] : []
 /// Warnings are errors where this is the package that is built.
 let conditions: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 let tensorSettings = conditions + (hasOneDNN ? [.define("VQ_ONEDNN")] : [])
@@ -55,6 +54,7 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .target(
       name: "CPlatform", cSettings: [.unsafeFlags(["-O2"])],
       linkerSettings: [.linkedLibrary("gomp")]),
@@ -63,7 +63,7 @@ let package = Package(
       dependencies: ["CPlatform", "COpenBLAS"] + tileTargets.map { .byName(name: $0.name) },
       swiftSettings: kernelSettings),
     .target(
-      name: "VQTensor", dependencies: ["CPlatform", "COpenBLAS", "VQKernels"] + oneDNN,
+      name: "VQTensor", dependencies: ["CPlatform", "COpenBLAS", "COneDNN", "VQKernels"],
       swiftSettings: tensorSettings),
     .target(
       name: "VQNN", dependencies: ["CPlatform", "VQTensor", "VQKernels"], swiftSettings: conditions),
@@ -103,7 +103,6 @@ let package = Package(
     .testTarget(
       name: "VQSwiftCTests", dependencies: ["VQSwiftC", "CVQSwift", "VQTensor"],
       swiftSettings: conditions),
-  ] + tileTargets
-    + (hasOneDNN ? [.systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])])] : []),
+  ] + tileTargets,
   swiftLanguageModes: [.v5]
 )

@@ -20,7 +20,8 @@ from ._serve import Measure, seconds_of, serve
 from ._table import print_table
 
 FORWARD, BOTH = "forward", "forward and backward"
-REPEATS = 9
+# Calls of microseconds are repeated until caches and threads are warm.
+REPEATS, SECONDS = 9, 0.15
 Operator = Callable[..., Any]
 
 # Shapes of the arguments: 8 images of a small ViT, its attention scores, feature maps.
@@ -110,11 +111,17 @@ def _measure(
 
     def measured() -> dict[str, list[float]]:
         ways = {FORWARD: forward, BOTH: both}
-        for call in ways.values():
-            call()
-        return {way: [seconds_of(call) for _ in range(REPEATS)] for way, call in ways.items()}
+        return {way: _repeated(call) for way, call in ways.items()}
 
     return measured
+
+
+def _repeated(call: Callable[[], None]) -> list[float]:
+    call()
+    first = seconds_of(call)
+    for _ in range(int(SECONDS / first)):
+        call()
+    return [seconds_of(call) for _ in range(max(REPEATS, int(SECONDS / first)))]
 
 
 def _convolutions(f: Any) -> dict[str, Operator]:
