@@ -58,11 +58,13 @@ def package_of(library: str) -> str:
 def copy_of_package(package: str, target: Path) -> None:
     """The package's copyright file and the common licenses that it names."""
     target.mkdir(exist_ok=True)
+    common = target.parent / COMMON.name
+    common.mkdir(exist_ok=True)
     source = Path("/usr/share/doc") / package / "copyright"
     text = source.read_text(encoding="utf-8")
     (target / "copyright").write_text(text, encoding="utf-8")
     for name in sorted(set(re.findall(rf"{COMMON}/([\w.+-]*\w)", text))):
-        shutil.copyfile(COMMON / name, target / name)
+        shutil.copyfile(COMMON / name, common / name)
 
 
 def swift_license() -> Path:
@@ -82,6 +84,7 @@ def overview(packages: dict[str, str]) -> str:
         "",
         *rows,
         "",
+        f"The texts that these refer to are in {COMMON.name}.",
         "The runtime of Swift is part of the core: swift/LICENSE.txt",
     ]
     return "\n".join(lines) + "\n"

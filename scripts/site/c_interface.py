@@ -14,8 +14,9 @@ def page(header: str) -> str:
     lines = ["# C interface", "", *comment(rules[0].splitlines())]
     lines += ["", "Types, statuses and element types:", "", *code(rules[2])]
     for part in parts:
-        title, _, body = part.partition("\n")
-        lines += ["", f"## {title.strip()}", *declarations(body)]
+        heading, _, body = part.partition("\n")
+        title, _, said = heading.partition(". ")
+        lines += ["", f"## {title}", *(["", said] if said else []), *declarations(body)]
     return "\n".join(lines) + "\n"
 
 
