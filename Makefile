@@ -69,7 +69,7 @@ notebooks: site-tools
 site-tools: install
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[docs]"
 
-# The reference of the Swift modules, in `site/swift`.
+# The reference of the Swift modules, in `site/swift`: after `make docs`, which empties `site`.
 swift-docs: system
 	scripts/build-swift-docs site/swift
 
