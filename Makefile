@@ -8,7 +8,8 @@ INSTALLED := $(VENV)/.installed-$(or $(VQSWIFT_ONEDNN),auto)
 # SwiftPM obeys CC and CXX, and gcc does not understand its flags.
 unexport CC CXX
 
-.PHONY: demo test swift-test py-test plain-test test-older-cpus test-peers torture torture-short bench peers install system lint types clean
+.PHONY: demo test swift-test py-test plain-test test-older-cpus test-peers torture torture-short bench peers install system docs \
+  test-docs notebooks site-tools swift-docs wheel try-wheel lint types clean
 
 demo: install
 	$(PYTHON) -m vqswift demo
@@ -25,7 +26,8 @@ ALONE := $(addprefix pytests/,$(addsuffix .py,processes/test_interrupts processe
 
 # Of two processes at once each takes one thread; tests that compare numbers of threads set them.
 py-test: install
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 pytests --ignore=pytests/peers $(addprefix --ignore=,$(ALONE))
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 pytests --ignore=pytests/peers --ignore=pytests/site \
+	  $(addprefix --ignore=,$(ALONE))
 	$(PYTHON) -m pytest -q $(ALONE)
 
 # What uses oneDNN, without it; the kernels stay built.
@@ -51,6 +53,36 @@ torture-short: peers
 # All benchmarks and the table of benchmarks/README.md; BENCH has further arguments.
 bench: peers
 	$(PYTHON) -m benchmarks.all $(BENCH)
+
+# The site, in `site`; warnings are errors.
+docs: site-tools
+	$(PYTHON) -m mkdocs build
+
+# It once more, elsewhere: its links, what the reference has, that no page loads from another host; notebooks.
+test-docs: site-tools
+	$(PYTHON) -m pytest -q pytests/site
+
+# The notebooks' outputs.
+notebooks: site-tools
+	$(PYTHON) -m jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False docs/notebooks/*.ipynb
+
+# An extra of the package that is installed: nothing is built.
+site-tools: install
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[docs]"
+
+# The reference of the Swift modules, in `site/swift`: after `make docs`, which empties `site`.
+swift-docs: system
+	scripts/build-swift-docs site/swift
+
+# The manylinux wheel and the source archive, in `dist`.
+wheel: install
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[wheel]"
+	scripts/build-wheel dist
+
+# The wheel in bare environments, and on an emulated Haswell.
+try-wheel:
+	scripts/try-wheel dist/vqswift-*.whl
 
 install: $(INSTALLED)
 
@@ -83,4 +115,4 @@ types: install
 	$(VENV)/bin/basedpyright --pythonpath $(PYTHON)
 
 clean:
-	rm -rf .build build $(VENV) python/vqswift/*.so
+	rm -rf .build build dist site $(VENV) python/vqswift/*.so

@@ -42,6 +42,11 @@ let tileTargets: [Target] =
         + set.conditions.map { .define($0) })
   }
 
+/// `VQSWIFT_DOCC=1` brings the plugin of `scripts/build-swift-docs`; no other build knows it.
+let docC: [Package.Dependency] =
+  Context.environment["VQSWIFT_DOCC"] == "1"
+  ? [.package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0")] : []
+
 let package = Package(
   name: "vqswift",
   products: [
@@ -52,6 +57,7 @@ let package = Package(
       ]),
     .library(name: "VQSwiftC", type: .static, targets: ["VQSwiftC"]),
   ],
+  dependencies: docC,
   targets: [
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),

@@ -78,6 +78,12 @@ def test_a_wheel_works_where_it_is_unpacked(wheel: Path, tmp_path: Path) -> None
     assert done.stdout == f"{tmp_path}/vqswift/__init__.py (2, 1)\n", done.stderr
 
 
+def test_the_core_runs_with_glibc_of_2021() -> None:
+    """The versions of its symbols say for which systems `make wheel` makes a wheel."""
+    versions = re.findall(rb"GLIBC_(\d+)\.(\d+)", Path(_core.__file__).read_bytes())
+    assert max((int(major), int(minor)) for major, minor in versions) <= (2, 34)
+
+
 def test_a_source_archive_holds_what_a_build_reads(tmp_path: Path) -> None:
     pytest.importorskip("setuptools")
     tree = tmp_path / "source"

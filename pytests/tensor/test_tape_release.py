@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -235,14 +236,13 @@ def test_a_graph_that_branches_is_released_and_runs_backward() -> None:
         x = x * 0.5 + x * 0.5
         if index % 100 == 0:
             branches.append(x.exp())
-    on_a_small_stack(lambda: x.backward(retain_graph=True))
+    on_a_small_stack(partial(x.backward, retain_graph=True))
     assert leaf.grad is not None and leaf.grad.item() == 1
     on_a_small_stack(x.backward)
     assert leaf.grad.item() == 2
-    ends = [x]
-    del x
+    ends = [x, *branches]
+    del x, branches
     on_a_small_stack(ends.clear)
-    on_a_small_stack(branches.clear)
 
 
 def test_backward_lets_go_of_the_graph() -> None:

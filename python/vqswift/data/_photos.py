@@ -16,6 +16,7 @@ PHOTO_CREDITS = (
     "flower.jpg by vultilion (flickr.com/photos/vultilion/6056698931), CC BY 2.0 "
     "(creativecommons.org/licenses/by/2.0), cropped"
 )
+"""Who made the photographs of `photos`, and under which license they are shown."""
 
 _BORDER = 400  # column at which the test part begins; the photographs are 640 wide
 
