@@ -67,7 +67,6 @@ notebooks: site-tools
 	$(PYTHON) -m jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False docs/notebooks/*.ipynb
 
-# An extra of the package that is installed: nothing is built.
 site-tools: install
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[docs]"
 
@@ -87,7 +86,7 @@ try-wheel:
 install: $(INSTALLED)
 
 peers: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[test,peers]"
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[peers]"
 
 system:
 	@scripts/install-system-packages
@@ -101,7 +100,7 @@ $(INSTALLED): $(VENV)/.created $(SOURCES)
 	@rm -f $(VENV)/.installed-* && touch $@
 
 lint: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[dev]"
 	swift format lint --strict --recursive Sources Tests examples/swift/Sources \
 	  examples/swift/Package.swift Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
