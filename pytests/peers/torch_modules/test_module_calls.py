@@ -43,7 +43,7 @@ def test_a_mask_leaves_vectors_out(name: str) -> None:
     mask = torch.arange(10)[None] < 6
     z[~mask] = torch.nan
     given = z.clone().requires_grad_()
-    z_q, info = module(given, mask)
+    z_q, info = module(given, mask=mask)
     expected, wanted = short(z[:, :6])
     assert torch.equal(z_q[:, :6], expected)
     assert not z_q[:, 6:].any()

@@ -14,11 +14,18 @@ import vqswift.torch as vqt  # noqa: E402
 from family import vectors  # noqa: E402
 
 from pytests.peers.formulas import Reference, double  # noqa: E402
-from pytests.peers.test_torch_formulas import PLAIN  # noqa: E402
 
 EPSILON = 2.0**-23
 SAMPLES, N, D, K, ALPHA = 2, 48, 8, 24, 3.0
-OPTIONS: dict[str, dict[str, Any]] = PLAIN | {
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "synchronized": {"sync_nu": 0.7, "beta": 0.8},
+    "affine in groups": {"affine_lr": 0.5, "affine_groups": 4, "sync_nu": 1.5},
+    "affine by moments": {"affine": "ema", "sync_nu": 0.5},
+    "batch norm": {"norm": "bn", "cb_norm": "bn", "sync_nu": 0.5},
+    "instance norm": {"norm": "in", "cb_norm": "in"},
+    "rotation": {"gradient": "rotation", "sync_nu": 0.5, "affine_lr": 0.5},
+    "regularized": {"orthogonal_weight": 2.0, "entropy_weight": 0.5, "entropy_temperature": 3.0},
     "SimVQ, rotation": {"simvq": True, "gradient": "rotation"},
     "projected, l2": {"code_size": 3, "norm": "l2", "cb_norm": "l2", "affine_lr": 0.5},
 }

@@ -31,7 +31,7 @@ def test_the_nearest_codes_are_those_of_float64(dtype: torch.dtype) -> None:
     assert distances.dtype == (torch.float64 if wide else torch.float32)
     torch.testing.assert_close(distances.double(), expected.amin(-1), rtol=1e-6, atol=1e-5)
     several, order = vqt.nearest_codes(x, codebook, return_distances=True, topk=4)
-    wanted = expected.sort(-1, stable=True)
+    wanted = expected.sort(dim=-1, stable=True)
     assert torch.equal(several, wanted.indices[:, :4])
     assert order.shape == (300, 4)
 

@@ -78,7 +78,6 @@ def nearest_codes(
 
 
 @torch.no_grad()
-@torch.compiler.disable
 def kmeans(
     x: torch.Tensor,
     k: int,

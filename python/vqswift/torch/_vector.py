@@ -39,7 +39,6 @@ class CodebookQuantizer(Quantizer):
         ]
 
     @torch.no_grad()
-    @torch.compiler.disable
     def fit(
         self,
         z: torch.Tensor,
@@ -62,7 +61,6 @@ class CodebookQuantizer(Quantizer):
             self._take(engine)
 
     @torch.no_grad()
-    @torch.compiler.disable
     def update(self) -> None:
         """Move EMA codebooks by what training forwards added since the last update.
 
@@ -74,7 +72,6 @@ class CodebookQuantizer(Quantizer):
             self._take(engine)
 
     @torch.no_grad()
-    @torch.compiler.disable
     def assign(self, *codebooks: torch.Tensor) -> None:
         """Make [k, code size] tensors the codebooks, one each: the layer goes on as one that began
         with them.
