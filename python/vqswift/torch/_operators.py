@@ -7,7 +7,8 @@ codes: a forward is made again without its search.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import torch
 
@@ -174,7 +175,6 @@ class _Quantize(torch.autograd.Function):
         return tuple(results)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[misc]
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[Any, ...]:
         z, logvar, mask, codes, *state = ctx.saved_tensors
         layer, stages, training = ctx.call
@@ -445,6 +445,10 @@ def _nearest_codes_fake(
     return x.new_empty(shape, dtype=torch.int64), distances
 
 
+def _no_derivative(name: str, ctx: Any, *gradients: Any) -> NoReturn:
+    raise RuntimeError(f"[{name}] a quantizer has no second derivative")
+
+
 # MARK: Registration
 
 _KERNELS = {
@@ -475,6 +479,11 @@ for _name, _gradient, _context in (
         f"vqswift::{_name}", _gradient, setup_context=_context, lib=_LIBRARY
     )
 _LIBRARY.impl("quantize", _quantize_autograd, "Autograd")
+for _name in _KERNELS:
+    if _name.endswith("_backward"):
+        torch.library.register_autograd(
+            f"vqswift::{_name}", partial(_no_derivative, _name), lib=_LIBRARY
+        )
 for _name in ("quantize", "encode"):
     torch.library.register_autocast(f"vqswift::{_name}", "cpu", torch.float32, lib=_LIBRARY)
 

@@ -93,10 +93,17 @@ def _reasons(layer: WeightedLayer, optimizer: torch.optim.Optimizer, by_sgd: boo
 @torch.no_grad()
 def _convert(layer: WeightedLayer, warp: Warp, optimizer: torch.optim.Optimizer) -> None:
     weight, quantizer = layer.weight, _quantizer(layer)
-    kept = [(optimizer.state.get(weight, {}).get(n), f) for n, f in warp.moments.items()]
-    for values, factor in [*kept, (weight.grad, warp.slope)]:
-        if values is not None:
-            scaled = finite(values.double().cpu().numpy() * factor)
-            values.copy_(torch.from_numpy(scaled))
+    state = optimizer.state.get(weight, {})
+    for name, factor in warp.moments.items():
+        if state.get(name) is not None:
+            # A new tensor: another optimizer may have loaded the one that is there.
+            state[name] = _scaled(state[name], factor)
+    if weight.grad is not None:
+        weight.grad = _scaled(weight.grad, warp.slope)
     weight.copy_(torch.from_numpy(warp.weight))
     layer.quantizer = quantizer.straight_through(warp.alpha)
+
+
+def _scaled(values: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+    product = finite(values.double().cpu().numpy() * factor)
+    return torch.from_numpy(product).to(values)
