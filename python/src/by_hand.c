@@ -131,21 +131,18 @@ static PyObject *tensor_borrow(PyObject *self, PyObject *const *args, Py_ssize_t
   return status == VQ_OK ? give_handle(TENSOR_HANDLE, out) : raise_status(status);
 }
 
-/// Writes an array's elements into a tensor where they differ.
+/// Writes `size` bytes at an address into a tensor where they differ.
 static PyObject *tensor_refresh(PyObject *self, PyObject *const *args, Py_ssize_t given) {
   static const char operation[] = "refresh";
   vq_tensor *tensor;
-  Py_buffer view = {0};
-  if (!takes(operation, given, 2) ||
-      !take_handle(args[0], AT("tensor"), TENSOR_HANDLE, false, &tensor))
+  uint64_t address;
+  int64_t size;
+  if (!takes(operation, given, 3) ||
+      !take_handle(args[0], AT("tensor"), TENSOR_HANDLE, false, &tensor) ||
+      !take_word(args[1], AT("address"), &address) || !take_int64(args[2], AT("size"), &size))
     return NULL;
-  PyObject *result = NULL;
-  if (take_array(args[1], AT("array"), elements_of(vq_tensor_dtype(tensor)), -1, 0, &view)) {
-    vq_status status = vq_tensor_refresh(tensor, view.buf, view.len);
-    result = status == VQ_OK ? Py_NewRef(Py_None) : raise_status(status);
-  }
-  if (view.obj) PyBuffer_Release(&view);
-  return result;
+  vq_status status = vq_tensor_refresh(tensor, (const void *)(uintptr_t)address, size);
+  return status == VQ_OK ? Py_NewRef(Py_None) : raise_status(status);
 }
 
 /// (family, kind) -> [(name, type, required, initial, choices, rule), ...]

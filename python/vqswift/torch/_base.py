@@ -10,11 +10,20 @@ import torch
 from torch import nn
 
 from .. import quantizers as native
+from . import _device as device
+from . import _distributed as distributed
 from . import _operators as operators
 from ._info import QuantizerInfo
 from ._plan import Plan, description, plan
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def single(tensor: torch.Tensor) -> torch.Tensor:
+    """Floats as float32."""
+    if tensor.dtype == torch.float32 or not tensor.is_floating_point():
+        return tensor
+    return tensor.float()
 
 
 class Quantizer(nn.Module):
@@ -40,7 +49,7 @@ class Quantizer(nn.Module):
         self._describe_again()
         state = layer.state_dict()
         rule = self._plan
-        for index, name in enumerate(rule.names):
+        for index, name in enumerate(rule.state):
             path, _, last = name.rpartition(".")
             owner = self._part(path)
             value = torch.from_numpy(state[name])
@@ -99,17 +108,13 @@ class Quantizer(nn.Module):
         return found
 
     def _state(self) -> list[torch.Tensor]:
-        """Parameters and buffers in the core's order, floats as float32."""
-        return [
-            tensor.float() if tensor.is_floating_point() else tensor
-            for tensor in map(self._tensor, self._plan.names)
-        ]
+        """The parameters and buffers that calls read, floats as float32."""
+        return [single(self._tensor(name)) for name in self._plan.names]
 
     @torch.no_grad()
-    def _write(self, indices: Sequence[int], values: Sequence[torch.Tensor]) -> None:
-        names = self._plan.names
-        for index, value in zip(indices, values, strict=True):
-            self._tensor(names[index]).copy_(value)
+    def _write(self, names: Sequence[str], values: Sequence[torch.Tensor]) -> None:
+        for name, value in zip(names, values, strict=True):
+            self._tensor(name).copy_(value)
 
     @property
     def frozen(self) -> bool:
@@ -121,7 +126,7 @@ class Quantizer(nn.Module):
         until `unfreeze`. Returns the layer."""
         self._frozen = frozen
         rule = self._plan
-        for index, name in enumerate(rule.names[: rule.parameters]):
+        for index, name in enumerate(rule.state[: rule.parameters]):
             self._tensor(name).requires_grad_(index in rule.trained)
         return self
 
@@ -170,7 +175,10 @@ class Quantizer(nn.Module):
                 f"[{self._kind}.decode] shape {[*codes.shape]}: the last axis must be {axes[0]} "
                 "codes"
             )
-        values = operators.decode(codes, self._state(), self._describe())
+        if device.is_meant(codes):
+            values = device.decode(self, codes)
+        else:
+            values = operators.decode(codes, self._state(), self._describe())
         return self._channels_back(values).to(self._dtype)
 
     @property
@@ -189,21 +197,24 @@ class Quantizer(nn.Module):
     ) -> tuple[torch.Tensor, QuantizerInfo]:
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        layer = self._describe(freeze)
+        layer, state = self._call(freeze)
         rule = plan(layer)
         spread = None if logvar is None else self._rows(logvar, "logvar")
-        out = operators.quantize(rows, spread, self._state(), kept, layer, stages, self.training)
-        if self.training and rule.written:
-            first = operators.COMPARED + 1
-            self._write(rule.written, out[first : first + len(rule.written)])
-        z_q = self._channels_back(out[operators.Z_Q]).to(z.dtype)
+        if device.is_meant(rows):
+            with torch.autocast(rows.device.type, enabled=False):
+                out = device.quantize(self, rows, kept, self._frozen if freeze is None else freeze)
+        else:
+            out = operators.quantize(rows, spread, state, kept, layer, stages, self.training)
+            if self.training and rule.written:
+                first = operators.COMPARED + 1
+                self._take_written(rule, out[first : first + len(rule.written)])
+        z_q = self._as_given(out[operators.Z_Q], z)
         if rule.compared:
-            compared = self._channels_back(out[operators.COMPARED]).to(z.dtype)
+            compared = self._as_given(out[operators.COMPARED], z)
         elif kept is None:
             compared = z
         else:
-            compared = self._channels_back(torch.where(kept[..., None], rows, 0)).to(z.dtype)
-        parts = out[operators.SUMMARY].unbind(0)
+            compared = self._as_given(torch.where(kept[..., None], rows, 0), z)
         info = QuantizerInfo(
             q=out[operators.CODES],
             d=out[operators.DISTANCES],
@@ -212,13 +223,20 @@ class Quantizer(nn.Module):
             z_q=z_q,
             stage_losses=out[operators.STAGE_LOSSES],
             stage_perplexities=out[operators.STAGE_PERPLEXITIES],
-            commitment_loss=parts[0],
-            codebook_loss=parts[1],
-            regularization=parts[2],
-            perplexity=parts[3],
-            active_codes=out[operators.ACTIVE],
+            summary=out[operators.SUMMARY],
         )
         return z_q, info
+
+    def _call(self, freeze: bool | None) -> tuple[str, list[torch.Tensor]]:
+        """The description and the state that a forward is made with."""
+        return self._describe(freeze), self._state()
+
+    def _take_written(self, rule: Plan, values: Sequence[torch.Tensor]) -> None:
+        """Take the state that a training forward gave."""
+        names = [rule.names[index] for index in rule.written]
+        self._write(names, values)
+        if distributed.is_active():
+            distributed.synchronize({name: self._tensor(name) for name in names})
 
     @torch.no_grad()
     def _encode(
@@ -232,6 +250,9 @@ class Quantizer(nn.Module):
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
         spread = None if logvar is None else self._rows(logvar, "logvar")
+        if device.is_meant(rows):
+            with torch.autocast(rows.device.type, enabled=False):
+                return device.encode(self, rows, kept)
         found: torch.Tensor = operators.encode(
             rows, spread, self._state(), kept, self._describe(), stages
         )
@@ -256,7 +277,9 @@ class Quantizer(nn.Module):
                 f"feature_size = {size}"
                 + (f"; dim={fitting[0]} would take axis {fitting[0]}" if fitting else "")
             )
-        return z.movedim(axis, -1).float().contiguous()
+        if axis != z.ndim - 1:
+            z = z.movedim(axis, -1)
+        return single(z).contiguous()
 
     def _require_cpu(self, tensor: torch.Tensor) -> None:
         if tensor.device.type != "cpu":
@@ -265,7 +288,13 @@ class Quantizer(nn.Module):
             )
 
     def _channels_back(self, rows: torch.Tensor) -> torch.Tensor:
-        return rows.movedim(-1, self._axis(rows.ndim))
+        axis = self._axis(rows.ndim)
+        return rows if axis == rows.ndim - 1 else rows.movedim(-1, axis)
+
+    def _as_given(self, rows: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Rows with channels where z has them, of its dtype."""
+        rows = self._channels_back(rows)
+        return rows if rows.dtype == z.dtype else rows.to(z.dtype)
 
     def _mask(
         self, rows: torch.Tensor, mask: torch.Tensor | None, lengths: torch.Tensor | None

@@ -14,10 +14,10 @@ class QuantizerInfo(NamedTuple):
     group and residual quantizers add an axis of groups or stages to both. A vector that a mask
     leaves out has code -1, as has a stage that dropout leaves out. `loss` is a scalar without
     alpha, `z_q` the output, `z` the vectors as compared: after projection and norm, but z itself
-    in a residual quantizer with projections. The others are tensors without an axis:
-    `commitment_loss`, `codebook_loss` and `regularization`, the parts of the loss; `perplexity`,
-    2^entropy of the batch's code usage (the mean over stages or groups), and `active_codes`, the
-    number of codes that it uses, of all codebooks.
+    in a residual quantizer with projections. `summary`, float64 [5], has what is read without an
+    axis: `commitment_loss`, `codebook_loss` and `regularization`, the parts of the loss;
+    `perplexity`, 2^entropy of the batch's code usage (the mean over stages or groups), and
+    `active_codes`, the number of codes that it uses, of all codebooks.
 
     `stage_losses` and `stage_perplexities` have one entry for each stage or group with a codebook
     of its own, 0 for stages that dropout left out, and one in all for a shared group layer and for
@@ -31,8 +31,29 @@ class QuantizerInfo(NamedTuple):
     z_q: torch.Tensor
     stage_losses: torch.Tensor
     stage_perplexities: torch.Tensor
-    commitment_loss: torch.Tensor
-    codebook_loss: torch.Tensor
-    regularization: torch.Tensor
-    perplexity: torch.Tensor
-    active_codes: torch.Tensor
+    summary: torch.Tensor
+
+    @property
+    def commitment_loss(self) -> torch.Tensor:
+        """The encoder's part of the loss."""
+        return self.summary[0]
+
+    @property
+    def codebook_loss(self) -> torch.Tensor:
+        """The codebook's part of the loss."""
+        return self.summary[1]
+
+    @property
+    def regularization(self) -> torch.Tensor:
+        """The rest of the loss."""
+        return self.summary[2]
+
+    @property
+    def perplexity(self) -> torch.Tensor:
+        """2^entropy of the batch's code usage."""
+        return self.summary[3]
+
+    @property
+    def active_codes(self) -> torch.Tensor:
+        """The number of codes that the batch uses."""
+        return self.summary[4]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.utils.dlpack import from_dlpack
+from torch._C import _from_dlpack
 
 from .. import _core
 
@@ -27,8 +27,15 @@ def borrowed_if(tensor: torch.Tensor | None) -> _core.TensorHandle | None:
 
 def given(handle: _core.TensorHandle) -> torch.Tensor:
     """A tensor over the elements of one of the core's: int32 for integers and bool."""
-    tensor: torch.Tensor = from_dlpack(_core.tensor_dlpack(handle))
-    return tensor
+    # Not torch.utils.dlpack's, which looks for keywords first: a forward gives eight.
+    return _from_dlpack(_core.tensor_dlpack(handle))
+
+
+def refresh(handle: _core.TensorHandle, tensor: torch.Tensor) -> None:
+    """Write a tensor's elements into one of the core's where they differ."""
+    if not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+    _core.tensor_refresh(handle, tensor.data_ptr(), tensor.nbytes)
 
 
 def own(handle: _core.TensorHandle, *inputs: torch.Tensor | None) -> torch.Tensor:

@@ -38,8 +38,8 @@ for _schema in _SCHEMAS:
     _LIBRARY.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))
 
 # Positions in what `quantize` gives; the state that it wrote and kept follows.
-Z_Q, CODES, DISTANCES, LOSS, STAGE_LOSSES, STAGE_PERPLEXITIES, SUMMARY, ACTIVE, COMPARED = range(9)
-_RESULTS = 9
+Z_Q, CODES, DISTANCES, LOSS, STAGE_LOSSES, STAGE_PERPLEXITIES, SUMMARY, COMPARED = range(8)
+_RESULTS = 8
 _DIFFERENTIABLE = (Z_Q, LOSS, STAGE_LOSSES, COMPARED)
 
 
@@ -78,40 +78,45 @@ def _quantize(
     training: bool,
 ) -> list[torch.Tensor]:
     rule = plan(layer)
-    with rule.engine(state, training) as (engine, handle):
-        parts, traced = _core.quantizer_trace(
-            handle, borrowed(z), borrowed_if(logvar), _mask(mask), stages
-        )
-        count = rule.loss_count(stages)
-        results = [
-            own(parts.z_q, z),
-            _long(parts.q),
-            own(parts.d),
-            own(parts.loss),
-            _padded(own(parts.stage_losses), count),
-            _padded(own(parts.stage_perplexities), count),
-            torch.tensor(
-                [
-                    parts.commitment_loss,
-                    parts.codebook_loss,
-                    parts.regularization,
-                    parts.perplexity,
-                ]
-            ),
-            torch.tensor(parts.active_codes),
-            own(parts.z, z) if rule.compared else z.new_empty(0),
-        ]
-        if not training or not rule.written:
-            return results
+    engine = rule.take()
+    handle = engine.load(engine.read, state, training)
+    parts, traced = _core.quantizer_trace(
+        handle, borrowed(z), borrowed_if(logvar), _mask(mask), stages
+    )
+    count, loss = rule.loss_count(stages), given(parts.loss)
+    summary = (
+        parts.commitment_loss,
+        parts.codebook_loss,
+        parts.regularization,
+        parts.perplexity,
+        parts.active_codes,
+    )
+    results = [
+        given(parts.z_q) if rule.quantizing else own(parts.z_q, z),
+        _long(parts.q),
+        given(parts.d),
+        loss,
+        # Of one stage the core's is the loss itself.
+        given(parts.stage_losses).clone()
+        if count == 1
+        else _padded(given(parts.stage_losses), count),
+        _padded(given(parts.stage_perplexities), count),
+        torch.tensor(summary, dtype=torch.float64),
+        given(parts.z) if rule.compared else z.new_empty(0),
+    ]
+    if not rule.quantizing:
+        results = _apart(results)
+    if training and rule.written:
         for index in rule.written:
             new = torch.empty_like(state[index], memory_format=torch.contiguous_format)
-            _core.tensor_copy_out(engine.state[index], array(new))
+            _core.tensor_copy_out(engine.read[index], array(new))
             results.append(new)
         found = dict(traced)
         for index in rule.kept:
             noted = found.get(rule.names[index])
-            results.append(state[index].clone() if noted is None else own(noted))
-        return results
+            results.append(state[index].clone() if noted is None else given(noted))
+    rule.give(engine)
+    return results
 
 
 def _quantize_fake(
@@ -134,8 +139,7 @@ def _quantize_fake(
         z.new_empty([]),
         z.new_empty([count]),
         z.new_empty([count]),
-        z.new_empty([4]),
-        z.new_empty([], dtype=torch.int64),
+        z.new_empty([5], dtype=torch.float64),
         z.new_empty([*lead, rule.compared] if rule.compared else [0]),
     ]
     if not training:
@@ -158,14 +162,16 @@ class _Quantize(torch.autograd.Function):
         logvar: torch.Tensor | None,
         *state: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        results = _below(z, logvar, state, mask, layer, stages, training)
+        direct = _is_plain(z)
+        call = _quantize if direct else _below
+        results = call(z, logvar, state, mask, layer, stages, training)
         rule = plan(layer)
         read = list(state)
         if training:
             # The caller writes the new values into its tensors; gradients read those kept.
             for index, value in zip(rule.written + rule.kept, results[_RESULTS:], strict=True):
                 read[index] = value
-        ctx.call = layer, stages, training
+        ctx.call = layer, stages, training, direct
         ctx.save_for_backward(z, logvar, mask, results[CODES], *read)
         ctx.set_materialize_grads(False)
         differentiable = _DIFFERENTIABLE if rule.compared else _DIFFERENTIABLE[:-1]
@@ -177,8 +183,10 @@ class _Quantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[Any, ...]:
         z, logvar, mask, codes, *state = ctx.saved_tensors
-        layer, stages, training = ctx.call
-        found = torch.ops.vqswift.quantize_backward(
+        layer, stages, training, direct = ctx.call
+        is_last = direct and not torch.is_grad_enabled()
+        call = _quantize_backward if is_last else torch.ops.vqswift.quantize_backward
+        found = call(
             z,
             logvar,
             state,
@@ -198,6 +206,17 @@ class _Quantize(torch.autograd.Function):
             of_state[index] = gradient
         of_logvar = None if logvar is None else found[1]
         return None, None, None, None, found[0], of_logvar, *of_state
+
+
+def _is_plain(z: torch.Tensor) -> bool:
+    """Whether nothing but autograd looks on: the kernels are then called without the dispatcher,
+    which takes as long as a small search."""
+    return (
+        type(z) in (torch.Tensor, torch.nn.Parameter)
+        and z.device.type == "cpu"
+        and not torch._C._len_torch_dispatch_stack()
+        and torch._C._functorch.peek_interpreter_stack() is None
+    )
 
 
 def _below(
@@ -231,6 +250,8 @@ def _quantize_autograd(
         or any(value.requires_grad for value in state)
     )
     if not needs:
+        if _is_plain(z):
+            return _quantize(z, logvar, state, mask, layer, stages, training)
         return _below(z, logvar, state, mask, layer, stages, training)
     return list(_Quantize.apply(layer, stages, training, mask, z, logvar, *state))
 
@@ -250,23 +271,25 @@ def _quantize_backward(
     training: bool,
 ) -> list[torch.Tensor]:
     rule = plan(layer)
-    used = _used(rule, stages, codes)
-    if stage_losses is not None and stage_losses.numel() != used:
-        stage_losses = stage_losses[:used]
-    with rule.engine(state, training) as (_, handle):
-        pairs = _core.quantizer_pullback(
-            handle,
-            borrowed(z),
-            borrowed_if(logvar),
-            _mask(mask),
-            borrowed(codes.to(torch.int32)),
-            stages,
-            borrowed_if(output),
-            borrowed_if(loss),
-            borrowed_if(compared),
-            borrowed_if(stage_losses),
-        )
-        return _apart([own(gradient, output, compared) for _, gradient in pairs])
+    if stage_losses is not None and rule.stages:
+        stage_losses = stage_losses[: _used(rule, stages, codes)]
+    engine = rule.take()
+    pairs = _core.quantizer_pullback(
+        engine.load(engine.read, state, training),
+        borrowed(z),
+        borrowed_if(logvar),
+        _mask(mask),
+        borrowed(codes.to(torch.int32)),
+        stages,
+        borrowed_if(output),
+        borrowed_if(loss),
+        borrowed_if(compared),
+        borrowed_if(stage_losses),
+    )
+    rule.give(engine)
+    # Straight through, the gradient in z is that of the output.
+    (_, of_z), *others = pairs
+    return [own(of_z, output, compared), *(given(handle) for _, handle in others)]
 
 
 def _apart(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -487,7 +510,25 @@ for _name in _KERNELS:
 for _name in ("quantize", "encode"):
     torch.library.register_autocast(f"vqswift::{_name}", "cpu", torch.float32, lib=_LIBRARY)
 
-quantize = torch.ops.vqswift.quantize
+
+def quantize(
+    z: torch.Tensor,
+    logvar: torch.Tensor | None,
+    state: Sequence[torch.Tensor],
+    mask: torch.Tensor | None,
+    layer: str,
+    stages: int,
+    training: bool,
+) -> list[torch.Tensor]:
+    """`torch.ops.vqswift.quantize`, of plain tensors without the dispatcher."""
+    is_direct = (
+        not torch.compiler.is_compiling() and _is_plain(z) and not torch.is_autocast_enabled("cpu")
+    )
+    call = _quantize_autograd if is_direct else torch.ops.vqswift.quantize
+    found: list[torch.Tensor] = call(z, logvar, state, mask, layer, stages, training)
+    return found
+
+
 encode = torch.ops.vqswift.encode
 decode = torch.ops.vqswift.decode
 effective_codebook = torch.ops.vqswift.effective_codebook

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import torch
 
 from .. import _core
 from .._options import options_of
-from ._memory import array
+from ._memory import refresh
 
 # What moves with the codebook in training forwards, where an option is on.
 _OF_OPTIONS = {
@@ -40,13 +41,16 @@ class Engine:
         self.parameters = _core.module_parameters(self.handle, True)
         self.trained = _core.module_parameters(self.handle, False)
         self.buffers = _core.module_buffers(self.handle)
-        self.state = [handle for _, handle in self.parameters + self.buffers]
+        self.state = self.parameters + self.buffers
+        self.read: list[_core.TensorHandle] = []
         self._training = True
 
-    def load(self, state: Sequence[torch.Tensor], training: bool) -> _core.ModuleHandle:
-        """Write the state, in the order of `Plan.names`, where it differs."""
-        for handle, tensor in zip(self.state, state, strict=True):
-            _core.tensor_refresh(handle, array(tensor))
+    def load(
+        self, handles: Sequence[_core.TensorHandle], state: Sequence[torch.Tensor], training: bool
+    ) -> _core.ModuleHandle:
+        """Write that much of the state, where it differs."""
+        for handle, tensor in zip(handles, state, strict=True):
+            refresh(handle, tensor)
         if training != self._training:
             _core.module_set_training(self.handle, training)
             self._training = training
@@ -57,13 +61,15 @@ class Plan:
     """What follows from a description.
 
     Attributes:
-        names: of parameters, then of buffers: those of `vqswift`'s layer.
+        state: names of parameters, then of buffers: those of `vqswift`'s layer.
         parameters: how many of them are parameters.
-        trained: positions of those that gradients reach.
+        names: those of the state that a call reads, parameters first.
+        trained: positions in `names` of those that gradients reach.
         written: positions of what a training forward changes; of these `kept` are those that the
             gradients depend on.
         axes: of the codes of one vector; `stages` of residual quantizers, else 0.
         losses: entries of `stage_losses`.
+        codes: in each codebook.
         output: elements of an output vector.
         compared: of a vector as it is compared; 0 where that is the vector itself.
     """
@@ -71,13 +77,14 @@ class Plan:
     def __init__(self, text: str) -> None:
         kind, options, frozen, quantizing = json.loads(text)
         known = {name: option.initial for name, option in options_of("module", kind).items()}
+        self.quantizing: bool = quantizing
         self.kind, self._made = kind, (kind, options, frozen, quantizing)
         self._given = known | options
         self.options = {n: v for n, v in self._given.items() if n not in ("seed", "stream")}
         engine = Engine(*self._made)
-        self._free = [engine]
         self.parameters = len(engine.parameters)
-        self.names = [name for name, _ in engine.parameters + engine.buffers]
+        self.state = [name for name, _ in engine.state]
+        self.names = [name for name in self.state if self._reads(name)]
         self.trained = [self.names.index(name) for name, _ in engine.trained]
         own = self._written(frozen) if quantizing else {}
         self.written = [i for i, name in enumerate(self.names) if name in own]
@@ -90,12 +97,20 @@ class Plan:
         self.losses = self.stages or parts or 1
         self.features = self._features()
         width = self._given.get("code_size") or self.features // max(groups, 1)
+        self.codes = self._codes()
         self.output = (
             self._given.get("code_size") or self.features
             if kind == "gumbel_quant"
             else (self.features)
         )
+        self._free = [self._made_engine()]
         self.compared = width * max(groups, 1) if self._changes_vectors(width) else 0
+
+    def _codes(self) -> int:
+        if self.kind == "fsq":
+            return prod(self._given["levels"])
+        codes: int = 1 << self._given["bits"] if self.kind == "lfq" else self._given["num_codes"]
+        return codes
 
     def _features(self) -> int:
         if self.kind == "fsq":
@@ -113,6 +128,29 @@ class Plan:
             return not projected and bool(self._given["norm"] != "none")
         return projected or bool(self._given["norm"] != "none")
 
+    def _reads(self, name: str) -> bool:
+        """Whether a forward reads what is there."""
+        given, last = self._given, name.rpartition(".")[2]
+        if self.kind in ("gumbel_quant", "sqvae_quant"):
+            return True
+        if last == "generator":
+            return self._draws
+        if last == "initialized":
+            return self._starts
+        if last in _OF_OPTIONS:
+            return any(map(given.get, _OF_OPTIONS[last]))
+        return last != "inner_phase"
+
+    @property
+    def _starts(self) -> bool:
+        return self._given["init"] in ("kmeans", "kmeans++")
+
+    @property
+    def _draws(self) -> bool:
+        given = self._given
+        directional = given["gradient"] == "directional"
+        return directional or self._starts or any(given.get(name) for name in _DRAWING)
+
     def _written(self, frozen: bool) -> dict[str, bool]:
         """Names that training forwards write, and whether gradients depend on their values."""
         given = self._given
@@ -120,10 +158,9 @@ class Plan:
             return {"temperature": True, "generator": True}
         if self.kind in ("fsq", "lfq"):
             return {}
-        starts = given["init"] in ("kmeans", "kmeans++")
+        starts, draws = self._starts, self._draws
         directional = given["gradient"] == "directional"
         moves = not frozen and (starts or any(given[name] for name in _MOVING))
-        draws = directional or starts or any(given.get(name) for name in _DRAWING)
         found = {}
         for name in self.names:
             last = name.rpartition(".")[2]
@@ -155,19 +192,34 @@ class Plan:
         """The entries of `stage_losses`."""
         return stages or self.stages if self.stages else self.losses
 
-    @contextmanager
-    def engine(
-        self, state: Sequence[torch.Tensor], training: bool = False
-    ) -> Iterator[tuple[Engine, _core.ModuleHandle]]:
-        """An engine in that state, which no other thread uses."""
+    def take(self) -> Engine:
+        """An engine that no other thread uses, until `give` gets it back. One that raised is not
+        given back: its state is undefined."""
         follow_threads()
         try:
-            engine = self._free.pop()
+            return self._free.pop()
         except IndexError:
-            engine = Engine(*self._made)
-        # One that raised is not used again: its state is undefined.
-        yield engine, engine.load(state, training)
+            return self._made_engine()
+
+    def give(self, engine: Engine) -> None:
+        """Let others use an engine."""
         self._free.append(engine)
+
+    def _made_engine(self) -> Engine:
+        engine = Engine(*self._made)
+        handles = dict(engine.state)
+        engine.read = [handles[name] for name in self.names]
+        return engine
+
+    @contextmanager
+    def engine(
+        self, state: Sequence[torch.Tensor], training: bool = False, whole: bool = False
+    ) -> Iterator[tuple[Engine, _core.ModuleHandle]]:
+        """An engine in that state, of `names` or the `whole` one, which no other thread uses."""
+        engine = self.take()
+        handles = [handle for _, handle in engine.state] if whole else engine.read
+        yield engine, engine.load(handles, state, training)
+        self.give(engine)
 
 
 _PLANS: dict[str, Plan] = {}

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, overload
 import torch
 
 from .. import quantizers as native
+from . import _device as device
 from . import _operators as operators
 from ._plan import follow_threads
 
@@ -71,6 +72,11 @@ def nearest_codes(
         raise ValueError(
             f"[nearest_codes] topk = 0: must be at least 1 and at most the {len(codebook)} codes"
         )
+    if device.is_meant(x) and x.is_floating_point() and topk is None:
+        single, given = x.detach().float(), codebook.detach().float()
+        codes = device.nearest(single, given)
+        distances = (single - given[codes]).square().sum(1)
+        return (codes, distances) if return_distances else codes
     points = _points("nearest_codes", "x", x)
     rows = _points("nearest_codes", "codebook", codebook)
     codes, distances = operators.nearest_codes(points, rows, topk or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Unpack
 
@@ -10,11 +11,12 @@ import torch
 from .. import _core
 from .. import quantizers as native
 from ..quantizers._vector import VectorQuantOptions
+from . import _distributed as distributed
 from . import _operators as operators
-from ._base import Quantizer
+from ._base import Quantizer, single
 from ._info import QuantizerInfo
 from ._memory import array, borrowed, borrowed_if
-from ._plan import Engine
+from ._plan import Engine, Plan, description, plan
 
 
 class CodebookQuantizer(Quantizer):
@@ -25,6 +27,39 @@ class CodebookQuantizer(Quantizer):
     def codebooks(self) -> list[torch.nn.Parameter]:
         """The raw codebooks [k, code size], the parameters themselves, by group or stage."""
         return [p for n, p in self.named_parameters() if n.rpartition(".")[2] == "codebook"]
+
+    def _call(self, freeze: bool | None) -> tuple[str, list[torch.Tensor]]:
+        frozen = self._frozen if freeze is None else freeze
+        follows = self.training and self._quantizing and not frozen
+        options = self._options
+        is_local = options.get("ema_manual") or not options.get("ema_decay")
+        if is_local or not follows or not distributed.is_active():
+            return super()._call(freeze)
+        # The codebook moves by the vectors of all processes, once these are added.
+        layer = description(self._kind, options | {"ema_manual": True})
+        return layer, [self._tensor_or_zeros(name) for name in plan(layer).names]
+
+    def _tensor_or_zeros(self, name: str) -> torch.Tensor:
+        """A tensor of the state; of what waits for an update, which is not there, zeros."""
+        kept = single(self._tensor(name.replace("ema_pending_", "ema_")))
+        return torch.zeros_like(kept) if "ema_pending_" in name else kept
+
+    @torch.no_grad()
+    def _take_written(self, rule: Plan, values: Sequence[torch.Tensor]) -> None:
+        names = [rule.names[index] for index in rule.written]
+        waiting = [name for name in names if "ema_pending_" in name]
+        if not waiting or waiting[0] in self._plan.state:
+            return super()._take_written(rule, values)
+        state = dict(zip(names, values, strict=True))
+        distributed.synchronize(state)
+        whole = [state.get(name, self._tensor_or_zeros(name)).contiguous() for name in rule.names]
+        with rule.engine(whole, True) as (engine, handle):
+            _core.quantizer_update(handle)
+            moved = [name for name in names if name not in waiting]
+            results = [torch.empty_like(state[name]) for name in moved]
+            for name, value in zip(moved, results, strict=True):
+                _core.tensor_copy_out(engine.read[rule.names.index(name)], array(value))
+        self._write(moved, results)
 
     @property
     def effective_codebooks(self) -> list[torch.Tensor]:
@@ -92,15 +127,20 @@ class CodebookQuantizer(Quantizer):
             self._take(engine)
 
     def _engine(self) -> AbstractContextManager[tuple[Engine, _core.ModuleHandle]]:
-        self._require_cpu(self._state()[0])
-        return self._plan.engine(self._state(), self.training)
+        values = self._whole()
+        self._require_cpu(values[0])
+        return self._plan.engine(values, self.training, whole=True)
+
+    def _whole(self) -> list[torch.Tensor]:
+        """All parameters and buffers in the core's order, floats as float32."""
+        return [single(self._tensor(name)) for name in self._plan.state]
 
     def _take(self, engine: Engine) -> None:
         """Take the engine's state."""
-        values = [torch.empty_like(tensor) for tensor in self._state()]
-        for handle, value in zip(engine.state, values, strict=True):
+        values = [torch.empty_like(tensor) for tensor in self._whole()]
+        for (_, handle), value in zip(engine.state, values, strict=True):
             _core.tensor_copy_out(handle, array(value))
-        self._write(range(len(values)), values)
+        self._write(self._plan.state, values)
 
 
 class VectorQuant(CodebookQuantizer):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ... import _core
-from .._memory import array, borrowed, own
+from .._memory import array, borrowed, own, refresh
 from .._plan import follow_threads
 
 _LIBRARY = torch.library.Library("vqswift", "FRAGMENT")
@@ -45,9 +45,9 @@ class _Engine:
         self._progress = dict(_core.module_buffers(self.handle)).get("progress")
 
     def load(self, bound: torch.Tensor, progress: torch.Tensor) -> None:
-        _core.tensor_refresh(self._bound, array(bound))
+        refresh(self._bound, bound)
         if self._progress is not None:
-            _core.tensor_refresh(self._progress, array(progress))
+            refresh(self._progress, progress)
 
 
 _FREE: dict[str, list[_Engine]] = {}
