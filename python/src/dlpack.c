@@ -74,7 +74,7 @@ PyObject *tensor_dlpack(PyObject *self, PyObject *const *args, Py_ssize_t given)
   }
   int32_t dtype = vq_tensor_dtype(kept);
   bool is_half = dtype == VQ_FLOAT16 || dtype == VQ_BFLOAT16;
-  out->dtype.code = dtype == VQ_BFLOAT16                        ? DL_BFLOAT
+  out->dtype.code = dtype == VQ_BFLOAT16                         ? DL_BFLOAT
                     : dtype == VQ_FLOAT32 || dtype == VQ_FLOAT16 ? DL_FLOAT
                                                                  : DL_INT;
   out->dtype.bits = is_half ? 16 : 32;

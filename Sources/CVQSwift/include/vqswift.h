@@ -491,8 +491,8 @@ VQ_CHECKED vq_status vq_quantizer_trace(vq_module *quantizer, const vq_tensor *z
     vq_quantized *out, vq_named_tensors **state);
 /// The gradients of a forward that gave `codes`, of a quantizer that has the state which the
 /// forward read: by name, those in "z", "logvar" and the parameters that the outer optimizer
-/// trains, from those in the forward's z_q, loss, z and stage_losses (NULL for 0). Nothing is looked
-/// up again. The quantizer's state is undefined afterwards.
+/// trains, from those in the forward's z_q, loss, z and stage_losses (NULL for 0). Nothing is
+/// looked up again. The quantizer's state is undefined afterwards.
 VQ_CHECKED vq_status vq_quantizer_pullback(vq_module *quantizer, const vq_tensor *z,
     const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, const vq_tensor *codes,
     int64_t stages, const vq_tensor *VQ_NULLABLE output, const vq_tensor *VQ_NULLABLE loss,

@@ -90,7 +90,7 @@ class Quantizer(nn.Module):
             plan(text)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._describe_again()
 
     def _describe(self, freeze: bool | None = None) -> str:

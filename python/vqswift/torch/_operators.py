@@ -6,7 +6,7 @@ codes: a forward is made again without its search.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from .. import quantizers as native
 from ._memory import array, borrowed, borrowed_if, given, own
 from ._plan import Plan, follow_threads, plan
 
-_LIBRARY = torch.library.Library("vqswift", "DEF")
+_LIBRARY: Any = torch.library.Library("vqswift", "DEF")  # type: ignore[no-untyped-call]
 
 _SCHEMAS = (
     "quantize(Tensor z, Tensor? logvar, Tensor[] state, Tensor? mask, str layer, int stages, "
@@ -152,7 +152,7 @@ class _Quantize(torch.autograd.Function):
     """`quantize` with its gradient, without the lists that `torch.library` would walk in Python."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         layer: str,
         stages: int,
@@ -474,7 +474,7 @@ def _no_derivative(name: str, ctx: Any, *gradients: Any) -> NoReturn:
 
 # MARK: Registration
 
-_KERNELS = {
+_KERNELS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "quantize": (_quantize, _quantize_fake),
     "quantize_backward": (_quantize_backward, _quantize_backward_fake),
     "encode": (_encode, _encode_fake),

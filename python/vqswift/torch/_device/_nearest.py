@@ -43,7 +43,8 @@ def nearest(z: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
 def _ranked(z: torch.Tensor, codebook: torch.Tensor, close: torch.Tensor) -> torch.Tensor:
     """The nearest of the close codes of each row, in float64."""
     row, code = close.nonzero().unbind(1)
-    pieces = zip(*(part.split(max(1, _EXACT // z.shape[1])) for part in (row, code)), strict=True)
+    size = max(1, _EXACT // z.shape[1])
+    pieces = zip(torch.split(row, size), torch.split(code, size), strict=True)
     exact = torch.cat([(z[r].double() - codebook[c].double()).square().sum(1) for r, c in pieces])
     least = exact.new_full((len(z),), torch.inf).scatter_reduce(0, row, exact, "amin")
     best = exact == least[row]

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 def _through(bounded: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """`values` with the gradient of `bounded`."""
-    return _Straight.apply(bounded, values)
+    passed: torch.Tensor = _Straight.apply(bounded, values)
+    return passed
 
 
 class _Straight(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: object, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: object, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         return values.clone()
 
     @staticmethod

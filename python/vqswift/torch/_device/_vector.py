@@ -58,7 +58,7 @@ class _Through(torch.autograd.Function):
     to the values."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, z: torch.Tensor, values: torch.Tensor, nu: float, rotates: bool
     ) -> torch.Tensor:
         ctx.nu, ctx.rotates = nu, rotates
@@ -108,7 +108,7 @@ def _effective(layer: Quantizer, options: dict[str, Any], frozen: bool) -> torch
     elif options["affine_lr"] > 0:
         rate, groups = options["affine_lr"], options["affine_groups"]
         factor, bias = 1 + rate * part("affine_scale"), rate * part("affine_bias")
-        parts = codebook.unflatten(0, (groups, -1))
+        parts = codebook.reshape(groups, -1, codebook.shape[1])
         codebook = (parts * factor[:, None] + bias[:, None]).flatten(0, 1)
     return _normalized(codebook, options["cb_norm"], options["max_norm"])
 

@@ -13,7 +13,7 @@ from ... import _core
 from .._memory import array, borrowed, own, refresh
 from .._plan import follow_threads
 
-_LIBRARY = torch.library.Library("vqswift", "FRAGMENT")
+_LIBRARY: Any = torch.library.Library("vqswift", "FRAGMENT")  # type: ignore[no-untyped-call]
 for _schema in (
     "quantize_weight(Tensor w, Tensor bound, Tensor progress, str estimator) -> Tensor",
     "quantize_weight_backward(Tensor gradient, Tensor w, Tensor bound, Tensor progress, "

@@ -47,7 +47,8 @@ class WeightQuantizer(nn.Module):
         self._estimator.on(self._bits, start)  # which refuses what is out of range
         self._scale = number("weight_quantizer", "gradient_scale", gradient_scale)
         self._range: Range | None = None
-        self._start, self._slices = start, None
+        self._start = start
+        self._slices: int | None = None
         self.register_buffer("bound", torch.tensor(start, dtype=torch.float32))
         progress = self._estimator.parameter if self._estimator.name == "ede" else None
         self.register_buffer("progress", torch.tensor(progress or 0.0), persistent=self._anneals)
@@ -155,7 +156,8 @@ class WeightQuantizer(nn.Module):
         found = operators.quantize_weight(
             rows, self.bound.float(), self.progress.float(), self._text
         )
-        return found.to(w.dtype)
+        quantized: torch.Tensor = found.to(w.dtype)
+        return quantized
 
     def extra_repr(self) -> str:
         """As a call has them."""
