@@ -31,7 +31,7 @@ public class Quantizer: Module {
     didSet { for case let child as Quantizer in childModules { child.isQuantizing = isQuantizing } }
   }
 
-  /// What a forward notes the state in that its gradients depend on; nil where they are on the tape.
+  /// Where a forward notes the state that its gradients depend on; nil where the tape has it.
   var trace: ForwardTrace? {
     didSet { for case let child as Quantizer in childModules { child.trace = trace } }
   }
