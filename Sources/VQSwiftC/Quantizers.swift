@@ -63,11 +63,45 @@ public func vq_quantizer_forward(
 ) -> vq_status {
   give(out) {
     let (z, logvar, mask) = (try tensor(z), try optionalTensor(logvar), try optionalTensor(mask))
-    return try enter(handle, "quantizer") {
-      guard let quantizer = try gaussian($0, logvar) else {
-        return try $0.quantize(z, mask: mask, stages: stages(stageCount))
+    return try enter(handle, "quantizer") { try forward($0, z, logvar, mask, stageCount) }
+  }
+}
+
+@_cdecl("vq_quantizer_trace") @implementation
+public func vq_quantizer_trace(
+  _ handle: Handle!, _ z: Handle!, _ logvar: Handle!, _ mask: Handle!, _ stageCount: Int64,
+  _ out: UnsafeMutablePointer<vq_quantized>!, _ state: Out!
+) -> vq_status {
+  state?.pointee = nil
+  return give(out) {
+    let (z, logvar, mask) = (try tensor(z), try optionalTensor(logvar), try optionalTensor(mask))
+    let state = try target(state)
+    let traced = try enter(handle, "quantizer") { quantizer in
+      try quantizer.traced { try forward(quantizer, z, logvar, mask, stageCount) }
+    }
+    state.pointee = VQSwiftC.handle(NamedList(traced.state))
+    return traced.result
+  }
+}
+
+@_cdecl("vq_quantizer_pullback") @implementation
+public func vq_quantizer_pullback(
+  _ handle: Handle!, _ z: Handle!, _ logvar: Handle!, _ mask: Handle!, _ codes: Handle!,
+  _ stageCount: Int64, _ output: Handle!, _ loss: Handle!, _ compared: Handle!,
+  _ stageLosses: Handle!, _ out: Out!
+) -> vq_status {
+  produce(out) {
+    let (z, logvar, mask) = (try tensor(z), try optionalTensor(logvar), try optionalTensor(mask))
+    let codes = try tensor(codes)
+    let cotangents = QuantizedCotangents(
+      output: try optionalTensor(output), loss: try optionalTensor(loss),
+      compared: try optionalTensor(compared), stageLosses: try optionalTensor(stageLosses))
+    let inputs: [NamedTensor] = [("z", z)] + (logvar.map { [("logvar", $0)] } ?? [])
+    return try enter(handle, "quantizer.pullback") { quantizer in
+      let gradients = try quantizer.pullback(cotangents, of: inputs, mask: mask, codes: codes) {
+        try forward(quantizer, $0[0], $0.count > 1 ? $0[1] : nil, mask, stageCount)
       }
-      return try quantizer.quantize(z, logVariance: logvar, mask: mask)
+      return NamedList(gradients)
     }
   }
 }
@@ -86,6 +120,15 @@ public func vq_quantizer_encode(
       return try quantizer.encode(z, logVariance: logvar, mask: mask)
     }
   }
+}
+
+private func forward(
+  _ quantizer: Quantizer, _ z: Tensor, _ logvar: Tensor?, _ mask: Tensor?, _ stageCount: Int64
+) throws -> Quantized {
+  guard let gaussian = try gaussian(quantizer, logvar) else {
+    return try quantizer.quantize(z, mask: mask, stages: stages(stageCount))
+  }
+  return try gaussian.quantize(z, logVariance: logvar, mask: mask)
 }
 
 /// The quantizer that takes log variances; nil for another, which none may be given to.

@@ -101,6 +101,26 @@ public func vq_tensor_copy_out(
   }
 }
 
+@_cdecl("vq_tensor_data") @implementation
+public func vq_tensor_data(_ handle: Handle!) -> UnsafeRawPointer! {
+  (try? stored(handle)).map { UnsafeRawPointer($0.bytes) }
+}
+
+@_cdecl("vq_tensor_refresh") @implementation
+public func vq_tensor_refresh(
+  _ handle: Handle!, _ data: UnsafeRawPointer!, _ size: Int64
+) -> vq_status {
+  catching {
+    let tensor = try owned(handle, "refresh")
+    guard size == tensor.byteCount else {
+      throw VQError.value(
+        "refresh", "size", "\(size)", "\(tensor.byteCount) bytes are required")
+    }
+    guard data != nil || size == 0 else { throw VQError.misuse("refresh", "data is NULL") }
+    if size > 0 { tensor.refresh(from: data) }
+  }
+}
+
 @_cdecl("vq_tensor_assign") @implementation
 public func vq_tensor_assign(_ handle: Handle!, _ source: Handle!) -> vq_status {
   catching { try owned(handle, "assign").give(try tensor(source)) }

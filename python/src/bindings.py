@@ -15,6 +15,10 @@ BY_HAND = {
     " -> None: ...",
     "vq_tensor_shape": "def tensor_shape(tensor: TensorHandle, /) -> tuple[int, ...]: ...",
     "vq_points_create_borrowed": "def points(array: np.ndarray, /) -> TensorHandle: ...",
+    "vq_tensor_create_borrowed": "def tensor_borrow(array: np.ndarray, /) -> TensorHandle: ...",
+    "vq_tensor_refresh": "def tensor_refresh(tensor: TensorHandle, address: int, size: int, /)"
+    " -> None: ...",
+    "vq_tensor_data": "def tensor_dlpack(tensor: TensorHandle, /) -> object: ...",
     "vq_tensor_record": "def tensor_record(operation: str, value: TensorHandle,"
     " inputs: Sequence[TensorHandle], saved: Sequence[TensorHandle],"
     " pullback: Callable[[TensorHandle], Sequence[TensorHandle | None]], /) -> TensorHandle: ...",
@@ -26,7 +30,7 @@ BY_HAND = {
 # What Python reaches another way, or never needs; what releases is called by the handles.
 C_ONLY = re.compile(
     r"vq_(abi_version|last_error\w*|list_\w+|set_interrupt_check|shut_down|"
-    r"tensor_create_borrowed|tensor_rank|\w+_release)"
+    r"tensor_rank|\w+_release)"
 )
 HANDLES = ("tensor", "generator", "module", "optimizer", "estimator")
 SCALARS = {  # C type: how it is taken, Python type, how it is given

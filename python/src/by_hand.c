@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "core.h"
 
 #define AT(parameter) ((place){operation, parameter})
@@ -94,6 +96,55 @@ static PyObject *points(PyObject *self, PyObject *const *args, Py_ssize_t given)
   return status == VQ_OK ? give_handle(TENSOR_HANDLE, out) : raise_status(status);
 }
 
+/// A tensor over an array's own elements, float32 or int32; a copy where they are not aligned.
+static PyObject *tensor_borrow(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+  static const char operation[] = "tensor";
+  if (!takes(operation, given, 1)) return NULL;
+  Py_buffer *view = PyMem_Calloc(1, sizeof *view);
+  if (!view) return PyErr_NoMemory();
+  element_kind kind = FLOAT32;
+  if (PyObject_GetBuffer(args[0], view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) == 0) {
+    if (view->format && strcmp(view->format, "f") != 0) kind = INT32;
+    PyBuffer_Release(view);
+  } else {
+    PyErr_Clear();
+  }
+  if (!take_array(args[0], AT("array"), kind, -1, 0, view) || view->ndim > MAX_RANK) {
+    if (!PyErr_Occurred())
+      PyErr_Format(
+          PyExc_ValueError, "[tensor] %d axes: at most %d are taken", view->ndim, MAX_RANK);
+    if (view->obj) PyBuffer_Release(view);
+    PyMem_Free(view);
+    return NULL;
+  }
+  int64_t shape[MAX_RANK], rank = view->ndim;
+  for (int axis = 0; axis < rank; axis++) shape[axis] = view->shape[axis];
+  int32_t dtype = kind == FLOAT32 ? VQ_FLOAT32 : VQ_INT32;
+  vq_tensor *out;
+  vq_status status;
+  if ((uintptr_t)view->buf % 64 == 0 && view->len > 0) {
+    status = vq_tensor_create_borrowed(dtype, shape, rank, view->buf, release_view, view, &out);
+  } else {
+    status = vq_tensor_create(dtype, shape, rank, view->buf, &out);
+    release_view(view);
+  }
+  return status == VQ_OK ? give_handle(TENSOR_HANDLE, out) : raise_status(status);
+}
+
+/// Writes `size` bytes at an address into a tensor where they differ.
+static PyObject *tensor_refresh(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+  static const char operation[] = "refresh";
+  vq_tensor *tensor;
+  uint64_t address;
+  int64_t size;
+  if (!takes(operation, given, 3) ||
+      !take_handle(args[0], AT("tensor"), TENSOR_HANDLE, false, &tensor) ||
+      !take_word(args[1], AT("address"), &address) || !take_int64(args[2], AT("size"), &size))
+    return NULL;
+  vq_status status = vq_tensor_refresh(tensor, (const void *)(uintptr_t)address, size);
+  return status == VQ_OK ? Py_NewRef(Py_None) : raise_status(status);
+}
+
 /// (family, kind) -> [(name, type, required, initial, choices, rule), ...]
 static PyObject *kind_options(PyObject *self, PyObject *const *args, Py_ssize_t given) {
   static const char operation[] = "kind_options";
@@ -123,6 +174,9 @@ PyMethodDef methods_by_hand[] = {
     ENTRY(tensor_copy_out),
     ENTRY(tensor_shape),
     ENTRY(points),
+    ENTRY(tensor_borrow),
+    ENTRY(tensor_refresh),
+    ENTRY(tensor_dlpack),
     ENTRY(tensor_record),
     ENTRY(tensor_checkpoint),
     ENTRY(kind_options),

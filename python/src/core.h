@@ -133,6 +133,9 @@ PyObject *tensor_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t gi
     Py_END_ALLOW_THREADS                    \
   } while (0)
 
+/// (tensor) -> a DLPack capsule over its elements.
+PyObject *tensor_dlpack(PyObject *self, PyObject *const *args, Py_ssize_t given);
+
 extern PyMethodDef generated_methods[];
 int add_generated_types(PyObject *module);
 extern PyMethodDef methods_by_hand[];

@@ -214,13 +214,18 @@ static void record(input *in) {
 static void copy_out(input *in) {
   length room = take_length(in);
   void *data = room.is_bare ? NULL : fill_double(in, room.count);
-  sink += (int)vq_tensor_copy_out(pick(in, TENSOR), data, data ? 8 * room.count : room.count);
+  int64_t size = data ? 8 * room.count : room.count;
+  if (take_byte(in) % 2)
+    sink += (int)vq_tensor_refresh(pick(in, TENSOR), data, size);
+  else
+    sink += (int)vq_tensor_copy_out(pick(in, TENSOR), data, size);
 }
 
 static void shape(input *in) {
   vq_tensor *tensor = pick(in, TENSOR);
   int64_t rank = tensor ? vq_tensor_rank(tensor) : 0;
   vq_tensor_shape(tensor, block((size_t)rank * 8));
+  sink += vq_tensor_data(tensor) != NULL;
 }
 
 static void load_saved(input *in) {

@@ -18,6 +18,8 @@ BY_HAND = {
     "vq_tensor_record",
     "vq_tensor_checkpoint",
     "vq_tensor_copy_out",
+    "vq_tensor_refresh",
+    "vq_tensor_data",
     "vq_tensor_shape",
     "vq_archive_load",
     "vq_module_create",

@@ -123,6 +123,11 @@ int64_t vq_tensor_rank(const vq_tensor *tensor);
 void vq_tensor_shape(const vq_tensor *tensor, int64_t *shape);
 /// Copies the elements, row-major, to `data`, which has room for `capacity` bytes.
 VQ_CHECKED vq_status vq_tensor_copy_out(const vq_tensor *tensor, void *data, int64_t capacity);
+/// The elements, row-major; they stay where they are until the last user of the tensor is gone.
+const void *vq_tensor_data(const vq_tensor *tensor);
+/// Copies `size` bytes, all of the elements, from `data` in place where they differ: what was made
+/// of the same elements is kept, and nothing that follows from them changes with them.
+VQ_CHECKED vq_status vq_tensor_refresh(vq_tensor *tensor, const void *data, int64_t size);
 /// Copies the elements of `source`, same shape and type, into `tensor` in place.
 VQ_CHECKED vq_status vq_tensor_assign(vq_tensor *tensor, const vq_tensor *source);
 /// Whether the elements were written in place since they were made.
@@ -478,6 +483,21 @@ typedef struct {
 VQ_CHECKED vq_status vq_quantizer_forward(vq_module *quantizer, const vq_tensor *z,
     const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, int64_t stages,
     vq_quantized *out);
+/// The same without a tape, for callers with gradients of their own: `state` gets, by name, what
+/// the forward read and then changed, as it was when it was read. The rest of what
+/// `vq_quantizer_pullback` needs is the state before. After a failure the state is undefined.
+VQ_CHECKED vq_status vq_quantizer_trace(vq_module *quantizer, const vq_tensor *z,
+    const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, int64_t stages,
+    vq_quantized *out, vq_named_tensors **state);
+/// The gradients of a forward that gave `codes`, of a quantizer that has the state which the
+/// forward read: by name, those in "z", "logvar" and the parameters that the outer optimizer
+/// trains, from those in the forward's z_q, loss, z and stage_losses (NULL for 0). Nothing is
+/// looked up again. The quantizer's state is undefined afterwards.
+VQ_CHECKED vq_status vq_quantizer_pullback(vq_module *quantizer, const vq_tensor *z,
+    const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, const vq_tensor *codes,
+    int64_t stages, const vq_tensor *VQ_NULLABLE output, const vq_tensor *VQ_NULLABLE loss,
+    const vq_tensor *VQ_NULLABLE compared, const vq_tensor *VQ_NULLABLE stage_losses,
+    vq_named_tensors **out);
 /// z [..., d] -> i32 [..., code axes...]; changes no state. Only type IV needs `logvar`.
 VQ_CHECKED vq_status vq_quantizer_encode(vq_module *quantizer, const vq_tensor *z,
     const vq_tensor *VQ_NULLABLE logvar, const vq_tensor *VQ_NULLABLE mask, int64_t stages,

@@ -31,6 +31,14 @@ public class Quantizer: Module {
     didSet { for case let child as Quantizer in childModules { child.isQuantizing = isQuantizing } }
   }
 
+  /// Where a forward notes the state that its gradients depend on; nil where the tape has it.
+  var trace: ForwardTrace? {
+    didSet { for case let child as Quantizer in childModules { child.trace = trace } }
+  }
+
+  /// Whether a forward is made again, for its gradients.
+  var isRepeating = false
+
   /// Whether codebooks are fixed: no gradient, statistics, initialization or replacement reaches
   /// them.
   public var isFrozen = false {
@@ -68,6 +76,10 @@ public class Quantizer: Module {
 
   /// Values of codes [m, code axes...], 0 for codes of -1: [m, d].
   func decodeRows(_ codes: Tensor) throws -> Tensor { throw undefined("decode") }
+
+  /// Lets the next forwards take these codes [m, code axes...] without looking them up, and change
+  /// no codebook; nil for those that they find.
+  func repeatCodes(_ codes: Tensor?) throws {}
 
   /// Sets codebooks by k-means of rows [m, d].
   func fitRows(_ rows: Tensor, _ selection: VectorSelection, iterations: Int) throws {
@@ -111,7 +123,8 @@ public class Quantizer: Module {
       return try restored(noRows(stages), selection)
     }
     let rows = try finiteRows(z, selection)
-    let before = isTraining && isQuantizing ? try QuantizerSnapshot(of: self) : nil
+    let mayChange = isTraining && isQuantizing && !isRepeating && trace == nil
+    let before = mayChange ? try QuantizerSnapshot(of: self) : nil
     do {
       return try restored(body(rows, selection), selection)
     } catch {

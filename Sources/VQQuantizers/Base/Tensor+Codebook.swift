@@ -29,6 +29,11 @@ extension Tensor {
     }
   }
 
+  /// The columns [m] of a matrix [m, n].
+  func columns() throws -> [Tensor] {
+    try (0..<shape[1]).map { try slice(axis: 1, from: $0, to: $0 + 1).reshape([shape[0]]) }
+  }
+
   /// The same values in a buffer of their own: writing this tensor leaves the copy as it was.
   func recordedCopy() throws -> Tensor {
     try Tensor("copy", shape: shape) { out in

@@ -50,12 +50,13 @@ package struct VectorSelection {
     return try kept.map { try matrix.gatherRows($0) } ?? matrix
   }
 
-  /// The kept codes of [lead...]: [m].
-  func codes(of x: Tensor) throws -> Tensor {
-    guard let kept else { return try x.reshape([total]) }
-    return try Tensor("codes", codeShape: [count]) { out in
+  /// The kept codes of [lead..., axes...]: [m, axes...].
+  func codes(of x: Tensor, axes: [Int] = []) throws -> Tensor {
+    guard let kept else { return try x.reshape([total] + axes) }
+    let width = axes.reduce(1, *)
+    return try Tensor("codes", codeShape: [count] + axes) { out in
       x.readCodes { source in
-        kept.readCodes { gatherCodes(source, $0, out, count: count, width: 1) }
+        kept.readCodes { gatherCodes(source, $0, out, count: count, width: width) }
       }
     }
   }

@@ -35,6 +35,14 @@ final class Codebook {
   /// Whether gradients may train C: neither statistics move it nor does SimVQ freeze it.
   var takesGradients: Bool { statistics == nil && map.transform == nil }
 
+  /// What E is made of and training forwards may move.
+  var movedTensors: [Tensor] {
+    let isMoved =
+      statistics != nil || options.replaceFrequency > 0 || options.start.needsVectors
+      || options.kMeansFrequency > 0
+    return (isMoved ? [raw] : []) + (map.moments?.buffers.map(\.tensor) ?? [])
+  }
+
   /// E, [k, d], whose gradient reaches `parts`.
   func effective(training parts: Parts) throws -> Tensor {
     try effective(

@@ -10,6 +10,9 @@ struct CodebookPass {
     let isLearning: Bool
     /// What takes gradients of the caller's loss.
     let trained: Codebook.Parts
+    /// The codes of each stage, of a forward that is made again.
+    var repeated: [Tensor]?
+    var trace: ForwardTrace?
   }
 
   let book: Codebook
@@ -32,8 +35,11 @@ struct CodebookPass {
   func quantized(
     _ vectors: Tensor, stages count: Int, passesThrough: Bool, _ mode: Mode
   ) throws -> QuantizedRows {
-    let kept = mode.isLearning ? try prepare(for: vectors, stages: count) : nil
-    try kMeans.requireStart()
+    let kept = mode.isLearning ? try prepare(for: vectors, stages: count) : mode.repeated
+    if mode.repeated == nil { try kMeans.requireStart() }
+    if mode.isLearning, let trace = mode.trace {
+      for tensor in book.movedTensors { try trace.note(tensor) }
+    }
 
     let (synchronized, compared) = try codebooks(mode)
     var stages: [StraightThrough] = []

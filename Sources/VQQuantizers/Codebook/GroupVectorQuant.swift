@@ -67,6 +67,12 @@ public final class GroupVectorQuant: CodebookQuantizer {
     ).averaged(over: Float(groups))
   }
 
+  override func repeatCodes(_ codes: Tensor?) throws {
+    if isShared { return try layers[0].repeatCodes(codes?.reshape([-1])) }
+    let columns = try codes?.columns()
+    for (group, layer) in layers.enumerated() { try layer.repeatCodes(columns?[group]) }
+  }
+
   override func encodeRows(
     _ rows: Tensor, _ selection: VectorSelection, stages: Int
   ) throws -> Tensor {

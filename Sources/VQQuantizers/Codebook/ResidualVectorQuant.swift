@@ -20,6 +20,8 @@ public final class ResidualVectorQuant: CodebookQuantizer {
   private let parts: PartLayers
   private let normalizer: VectorNormalizer
   private let generator: StoredGenerator
+  /// The stages of a forward that is made again.
+  private var repeatedStages: Int?
 
   public init(
     _ options: VectorQuantOptions, stages: Int, isShared: Bool = false, dropout: Float = 0
@@ -105,6 +107,16 @@ public final class ResidualVectorQuant: CodebookQuantizer {
     return try padded(sum, to: limit)
   }
 
+  override func repeatCodes(_ codes: Tensor?) throws {
+    // A stage that was not used has -1 for every vector.
+    let used = try codes?.columns().prefix { $0.codes.first ?? 0 >= 0 }
+    repeatedStages = used?.count
+    if parts.isShared { return layers[0].repeatStages(used.map { Array($0) }) }
+    for (stage, layer) in layers.enumerated() {
+      try layer.repeatCodes(used.flatMap { stage < $0.count ? $0[stage] : nil })
+    }
+  }
+
   override func encodeRows(
     _ rows: Tensor, _ selection: VectorSelection, stages limit: Int
   ) throws -> Tensor {
@@ -167,6 +179,7 @@ public final class ResidualVectorQuant: CodebookQuantizer {
 
   /// The stages that this forward uses of `limit`: all until each codebook has its start.
   private func stagesToUse(_ limit: Int) throws -> Int {
+    if let repeatedStages { return repeatedStages }
     guard isTraining, dropout > 0, !layers.contains(where: \.kMeans.isWaiting) else {
       return limit
     }

@@ -18,6 +18,8 @@ public final class VectorQuant: CodebookQuantizer {
   private let pass: CodebookPass
   private let space: CodeSpace
   private let generator: StoredGenerator
+  /// The codes of each stage, of a forward that is made again.
+  private var repeatedCodes: [Tensor]?
   /// The codebook before the one that a state is bringing.
   private var replacedCodebook: Tensor?
 
@@ -202,10 +204,16 @@ public final class VectorQuant: CodebookQuantizer {
     of vectors: Tensor, count: Int, passesThrough: Bool
   ) throws -> QuantizedRows {
     let mode = CodebookPass.Mode(
-      isTraining: isTraining, isLearning: isTraining && isQuantizing && !isFrozen,
-      trained: trained)
+      isTraining: isTraining,
+      isLearning: isTraining && isQuantizing && !isFrozen && repeatedCodes == nil,
+      trained: trained, repeated: repeatedCodes, trace: trace)
     return try pass.quantized(vectors, stages: count, passesThrough: passesThrough, mode)
   }
+
+  override func repeatCodes(_ codes: Tensor?) throws { repeatStages(codes.map { [$0] }) }
+
+  /// `repeatCodes` of several stages, [m] each.
+  func repeatStages(_ codes: [Tensor]?) { repeatedCodes = codes }
 
   override func encodeRows(
     _ rows: Tensor, _ selection: VectorSelection, stages: Int
@@ -233,6 +241,7 @@ public final class VectorQuant: CodebookQuantizer {
     switch options.gradient {
     case .rotation: return try rotated(from: vectors, to: values)
     case .directional where isTraining:
+      try trace?.note(generator.state)
       return try generator.draw {
         try directional(
           from: vectors, to: values, variance: options.directionalVariance, generator: $0)

@@ -131,7 +131,7 @@ public final class GumbelQuant: Quantizer {
       let codes = try logits.argmax(axis: 1)
       return (try codebook.gatherRows(codes), codes)
     }
-    let weights = try sampling.weights(logits, name)
+    let weights = try sampling.weights(logits, name, trace)
     let codes = try weights.argmax(axis: 1)
     let mixture =
       options.isHard

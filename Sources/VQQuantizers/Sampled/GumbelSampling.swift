@@ -49,7 +49,8 @@ struct GumbelSampling {
   var rules: [(name: String, rule: OptionRule<Float>)] { [("temperature", GumbelSchedule.range)] }
 
   /// Weights of the codes, [n, k] like `logits`; anneals the temperature.
-  func weights(_ logits: Tensor, _ operation: String) throws -> Tensor {
+  func weights(_ logits: Tensor, _ operation: String, _ trace: ForwardTrace?) throws -> Tensor {
+    for (_, tensor) in buffers { try trace?.note(tensor) }
     let tau = try temperature.item()
     guard tau.isFinite, tau >= GumbelSchedule.least else {
       throw VQError.value(operation, "temperature", "\(tau)", "must be finite and at least 1e-06")

@@ -105,7 +105,7 @@ public final class SQVAEQuant: Quantizer {
 
     let (output, codes): (Tensor, Tensor)
     if isTraining && isQuantizing {
-      let weights = try sampling.weights(logits, name)
+      let weights = try sampling.weights(logits, name, trace)
       (output, codes) = (try weights.matmul(centered) + center, try weights.argmax(axis: 1))
     } else {
       codes = try mostProbable(rows, precision)

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What the C interface needs of the memory under a tensor.
 extension Tensor {
   public static func uninitialized(_ dtype: DType, _ shape: [Int]) throws -> Tensor {
@@ -31,6 +33,13 @@ extension Tensor {
     guard let data else { throw VQError.misuse("points", "data is NULL") }
     let base = UnsafeMutableRawPointer(mutating: data)
     self.init(shape: [n, d], storage: Storage(.float32, count: count, base: base, owner: owner))
+  }
+
+  /// Copies elements from `data` where they differ: what was made of the same ones is kept. No
+  /// observer is told.
+  public func refresh(from data: UnsafeRawPointer) {
+    if memcmp(bytes, data, byteCount) == 0 { return }
+    mutate { _ in bytes.copyMemory(from: data, byteCount: byteCount) }
   }
 
   /// Copies `source` into this tensor in place.

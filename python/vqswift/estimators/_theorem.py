@@ -11,9 +11,9 @@ from .._arguments import checked
 from .._tensor import Tensor
 from ..nn._module import Module
 from ..optim import SGD, Adam, AdamW, Optimizer, is_clipped
-from ._estimator import GridEstimator
 from ._quantize import WeightedLayer, quantized_layers
-from ._weight_quantizer import ChannelEstimators, WeightQuantizer
+from ._warp import finite, obstacles, warp_of
+from ._weight_quantizer import WeightQuantizer
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def to_ste(model: Module, optimizer: Optimizer, *, force: bool = False) -> list[
     for plan in plans:
         for name, factor in plan.moments.items():
             if name in state:
-                state[name] = _finite(state[name] * factor)
+                state[name] = finite(state[name] * factor)
     optimizer.load_state_dict(state)
     for layer, plan in zip(layers, plans, strict=True):
         if layer.weight.grad is not None:
-            layer.weight.grad = Tensor(_finite(layer.weight.grad.numpy() * plan.gradient))
+            layer.weight.grad = Tensor(finite(layer.weight.grad.numpy() * plan.gradient))
         layer.weight.assign(plan.weight)
         layer.quantizer = plan.quantizer
     return [plan.conversion for plan in plans]
@@ -111,16 +111,8 @@ def _reasons(layer: WeightedLayer, optimizer: Optimizer) -> Iterator[str]:
     if not isinstance(quantizer, WeightQuantizer):
         yield f"{type(quantizer).__name__} learns its step or clip, and the grid moves in training"
     else:
-        grid = quantizer.estimator
-        if grid.obstacle and (isinstance(optimizer, SGD) or not grid.has_warp):
-            yield f"{grid.estimator}: {grid.obstacle}"
         w = layer.weight.numpy().astype(np.float64)
-        still = (grid.derivative(w) == 0) & (grid.partner.derivative(w) > 0)
-        if still.any():
-            yield (
-                f"{grid.estimator} is 0 at {int(still.sum())} of the weights, which the "
-                "straight-through estimator would move"
-            )
+        yield from obstacles(quantizer.estimator, w, by_sgd=isinstance(optimizer, SGD))
     if not isinstance(optimizer, (SGD, Adam, AdamW)):
         yield f"{type(optimizer).__name__} is neither SGD nor Adam"
     group = next(
@@ -153,37 +145,14 @@ def _plan(layer: WeightedLayer, optimizer: Optimizer, reasons: tuple[str, ...]) 
             f"[to_ste] {layer.name}: a {type(quantizer).__name__} has no straight-through form"
         )
     before = quantizer.estimator
-    w = layer.weight.numpy().astype(np.float64)
-    h = before.derivative(w)
-    if isinstance(optimizer, SGD) and before.has_warp:
-        alpha, warped = before.alpha, _finite(before.warp(w))
-    else:
-        alpha, warped = 1.0, w
-    slope = np.divide(alpha, h, out=np.ones_like(h), where=h > 0)  # M'(w); 1 where nothing moves
-    factors = {"momentum_buffer": slope, "exp_avg": slope, "exp_avg_sq": slope**2}
+    warp = warp_of(before, layer.weight.numpy(), by_sgd=isinstance(optimizer, SGD))
+    factors = warp.moments
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     index = next((i for i, p in enumerate(parameters) if p is layer.weight), None)
-    moved = float(np.abs(warped - w).max(initial=0))
     return _Plan(
-        _rounded(warped, before),
-        quantizer.straight_through(alpha, layer.weight),
-        slope,
+        warp.weight,
+        quantizer.straight_through(warp.alpha, layer.weight),
+        warp.slope,
         {f"{index}.{name}": factor for name, factor in factors.items()},
-        Conversion(layer.name, str(before.estimator), alpha, moved, reasons),
+        Conversion(layer.name, str(before.estimator), warp.alpha, warp.moved, reasons),
     )
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    """What lies beyond float32, where h is too small to move a weight, at its ends."""
-    largest = float(np.finfo(np.float32).max)
-    clipped: np.ndarray = np.clip(values, -largest, largest)
-    return clipped
-
-
-def _rounded(w: np.ndarray, grid: GridEstimator | ChannelEstimators) -> np.ndarray:
-    """w in float32 without crossing a boundary of the grid."""
-    single = w.astype(np.float32)
-    crossed = grid.quantize(single.astype(np.float64)) != grid.quantize(w)
-    largest = np.finfo(np.float32).max
-    toward = np.where(w > single, largest, -largest)
-    return np.where(crossed, np.nextafter(single, toward, dtype=np.float32), single)

@@ -1,0 +1,51 @@
+"""The nearest codes by matrix products in chunks, exact."""
+
+from __future__ import annotations
+
+import torch
+
+# Distances in a chunk, and elements of the differences that are ranked in float64.
+_CHUNK, _EXACT = 1 << 22, 1 << 22
+_UNITS = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
+
+
+@torch.no_grad()
+def nearest(z: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
+    """int64 [n]: the arg-min of the squared distance in float64, the lowest index on equality.
+
+    Float32 distances about the codebook's mean have an error of at most `bound`: a row with one
+    code within twice that has its code, another is ranked in float64.
+    """
+    k, d = codebook.shape
+    center = codebook.mean(0)
+    codes, points = codebook - center, z - center
+    norms = codes.square().sum(1)
+    unit = _UNITS[torch.get_float32_matmul_precision()]
+    reach = points.norm(dim=1) + norms.max().sqrt()
+    size = z.norm(dim=1) + codebook.norm(dim=1).max() + center.norm()
+    # Of the product and the sums, of the norms, and of the centered numbers.
+    bound = 2 * ((d + 4) * unit * reach.square() + 4 * 2.0**-24 * size * reach)
+    found = torch.empty(len(z), dtype=torch.int64, device=z.device)
+    step = max(1, _CHUNK // k)
+    for start in range(0, len(z), step):
+        rows = slice(start, start + step)
+        distances = torch.addmm(norms, points[rows], codes.T, alpha=-2.0)
+        limit = distances.amin(1) + 2 * bound[rows]
+        close = distances <= limit[:, None]
+        chosen = close.int().argmax(1)
+        several = (close.sum(1) != 1).nonzero()[:, 0]
+        if len(several):
+            chosen[several] = _ranked(z[rows][several], codebook, close[several])
+        found[rows] = chosen
+    return found
+
+
+def _ranked(z: torch.Tensor, codebook: torch.Tensor, close: torch.Tensor) -> torch.Tensor:
+    """The nearest of the close codes of each row, in float64."""
+    row, code = close.nonzero().unbind(1)
+    size = max(1, _EXACT // z.shape[1])
+    pieces = zip(torch.split(row, size), torch.split(code, size), strict=True)
+    exact = torch.cat([(z[r].double() - codebook[c].double()).square().sum(1) for r, c in pieces])
+    least = exact.new_full((len(z),), torch.inf).scatter_reduce(0, row, exact, "amin")
+    best = exact == least[row]
+    return code.new_full((len(z),), len(codebook)).scatter_reduce(0, row[best], code[best], "amin")

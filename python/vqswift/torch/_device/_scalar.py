@@ -1,0 +1,119 @@
+"""`FSQ` and `LFQ` in operations of PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ._result import Result
+
+if TYPE_CHECKING:
+    from .._base import Quantizer
+
+
+def _through(bounded: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`values` with the gradient of `bounded`."""
+    passed: torch.Tensor = _Straight.apply(bounded, values)
+    return passed
+
+
+class _Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: object, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0], None
+
+
+def _levels(layer: Quantizer, like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(layer._plan.options["levels"], dtype=torch.float64, device=like.device)
+
+
+def fsq(layer: Quantizer, rows: torch.Tensor) -> Result:
+    """Finite scalar quantization of rows [m, d]."""
+    levels = _levels(layer, rows)
+    half = (levels - 1) * (1 + 1e-3) / 2
+    offset = torch.where(levels % 2 == 0, 0.5, 0.0).to(half)
+    width = (levels // 2).to(rows.dtype)
+    shift = torch.atanh(offset / half)
+    bound = (torch.tanh(rows.double() + shift) * half - offset).to(rows.dtype)
+    whole = bound.detach().round()
+    values, compared = whole / width, bound / width
+    steps = torch.cat([levels.new_ones(1), levels.cumprod(0)[:-1]])
+    codes = ((whole.double() + levels // 2) * steps).sum(1).round().long()
+    nothing = rows.new_zeros(())
+    return Result(
+        z_q=_through(compared, values),
+        codes=codes,
+        distances=(compared - values).detach().square().sum(1),
+        compared=compared,
+        loss=nothing,
+        commitment=nothing,
+        codebook=nothing,
+        regularization=nothing,
+    )
+
+
+def decode_fsq(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
+    """The vectors of codes."""
+    levels = _levels(layer, codes).long()
+    steps = torch.cat([levels.new_ones(1), levels.cumprod(0)[:-1]])
+    half = levels // 2
+    return ((codes[..., None] // steps % levels - half).float()) / half
+
+
+def lfq(layer: Quantizer, rows: torch.Tensor) -> Result:
+    """Lookup-free quantization of rows [m, bits]."""
+    options = layer._plan.options
+    values = torch.where(rows.detach() > 0, 1.0, -1.0)
+    places = 2 ** torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device)
+    codes = ((values > 0).long() * places).sum(1)
+    commitment = regularization = rows.new_zeros(())
+    if options["commitment_weight"] > 0 and len(rows):
+        commitment = options["commitment_weight"] * (rows - values).square().mean()
+    if options["entropy_weight"] > 0 and len(rows):
+        entropy = _entropy(rows, options["temperature"], options["diversity"])
+        regularization = options["entropy_weight"] * entropy
+    return Result(
+        z_q=_through(rows, values),
+        codes=codes,
+        distances=(rows - values).detach().square().sum(1),
+        compared=rows,
+        loss=commitment + regularization,
+        commitment=commitment.detach(),
+        codebook=rows.new_zeros(()),
+        regularization=regularization.detach(),
+    )
+
+
+def decode_lfq(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
+    """The sign vectors of codes."""
+    bits: int = layer._plan.options["bits"]
+    places = torch.arange(bits - 1, -1, -1, device=codes.device)
+    return ((codes[..., None] >> places) & 1).float() * 2 - 1
+
+
+def _entropy(z: torch.Tensor, temperature: float, diversity: float) -> torch.Tensor:
+    """`mean_i H(p_i) - diversity H(mean_i p_i)`: bits are independent, and the mean is the product
+    of the softmaxes of two halves."""
+    logits = z * (2 / temperature)
+    signs = torch.stack([-logits, logits], -1)
+    each = -(signs.softmax(-1) * signs.log_softmax(-1)).sum((1, 2)).mean()
+    if diversity == 0:
+        return each
+    middle = (z.shape[1] + 1) // 2
+    high, low = (_probabilities(part) for part in (logits[:, :middle], logits[:, middle:]))
+    mean = high.T @ low / len(z)
+    return each + diversity * (mean * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()).sum()
+
+
+def _probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """The softmax over the sign vectors of [n, b]: [n, 2^b], the first bit the highest."""
+    bits = logits.shape[1]
+    codes = torch.arange(1 << bits, device=logits.device)
+    places = torch.arange(bits - 1, -1, -1, device=logits.device)
+    signs = (((codes[:, None] >> places) & 1) * 2 - 1).to(logits.dtype)
+    return (logits @ signs.T).softmax(-1)

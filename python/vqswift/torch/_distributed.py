@@ -1,0 +1,42 @@
+"""State that processes of `torch.distributed` keep equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import distributed
+
+# Means over the processes' batches of one size are those of the whole batch, or near it.
+_MEANS = ("running_mean", "running_var", "affine_vector_mean", "affine_vector_variance")
+_SUMS = ("ema_pending_counts", "ema_pending_sums")
+
+
+def is_active() -> bool:
+    """Whether several processes train together."""
+    return (
+        distributed.is_available()
+        and distributed.is_initialized()
+        and distributed.get_world_size() > 1
+    )
+
+
+@torch.no_grad()
+def synchronize(state: Mapping[str, torch.Tensor]) -> None:
+    """Make what a training forward wrote equal in all processes.
+
+    Moments of batches become their means, what waits for an update of an EMA codebook the sum, and
+    a code counts as used where any process used it. The rest, such as codes that were replaced and
+    generators, is that of the first process.
+    """
+    for name, tensor in state.items():
+        last = name.rpartition(".")[2]
+        if last in _MEANS:
+            distributed.all_reduce(tensor)
+            tensor.div_(distributed.get_world_size())
+        elif last in _SUMS:
+            distributed.all_reduce(tensor)
+        elif last == "unused_steps":
+            distributed.all_reduce(tensor, distributed.ReduceOp.MIN)
+        else:
+            distributed.broadcast(tensor, 0)

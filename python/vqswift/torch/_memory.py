@@ -1,0 +1,45 @@
+"""Elements between PyTorch and the core, in place."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch._C import _from_dlpack
+
+from .. import _core
+
+
+def array(tensor: torch.Tensor) -> np.ndarray:
+    """A view of the elements of a tensor on the CPU; of a copy unless they are contiguous."""
+    view: np.ndarray = tensor.detach().contiguous().numpy()
+    return view
+
+
+def borrowed(tensor: torch.Tensor) -> _core.TensorHandle:
+    """The core's tensor over the elements of a float32 or int32 tensor on the CPU."""
+    return _core.tensor_borrow(array(tensor))
+
+
+def borrowed_if(tensor: torch.Tensor | None) -> _core.TensorHandle | None:
+    """The same of what may be missing."""
+    return None if tensor is None else borrowed(tensor)
+
+
+def given(handle: _core.TensorHandle) -> torch.Tensor:
+    """A tensor over the elements of one of the core's: int32 for integers and bool."""
+    # Not torch.utils.dlpack's, which looks for keywords first: a forward gives eight.
+    return _from_dlpack(_core.tensor_dlpack(handle))
+
+
+def refresh(handle: _core.TensorHandle, tensor: torch.Tensor) -> None:
+    """Write a tensor's elements into one of the core's where they differ."""
+    if not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+    _core.tensor_refresh(handle, tensor.data_ptr(), tensor.nbytes)
+
+
+def own(handle: _core.TensorHandle, *inputs: torch.Tensor | None) -> torch.Tensor:
+    """The same, a copy where the elements are those of an input."""
+    tensor = given(handle)
+    places = (i.untyped_storage().data_ptr() for i in inputs if i is not None)
+    return tensor.clone() if tensor.untyped_storage().data_ptr() in places else tensor

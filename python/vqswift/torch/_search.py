@@ -1,0 +1,110 @@
+"""The nearest codes of tensors, and k-means."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, overload
+
+import torch
+
+from .. import quantizers as native
+from . import _device as device
+from . import _operators as operators
+from ._plan import follow_threads
+
+
+class KMeansResult(NamedTuple):
+    """What `kmeans` gives.
+
+    Attributes:
+        centroids: [k, d].
+        codes: int64 [n].
+        inertia: the sum of the squared distances of vectors to their centroids.
+        iterations: those run.
+    """
+
+    centroids: torch.Tensor
+    codes: torch.Tensor
+    inertia: float
+    iterations: int
+
+
+def _points(operation: str, name: str, value: torch.Tensor) -> torch.Tensor:
+    """On the CPU, without a gradient; halves as float32."""
+    if value.device.type != "cpu":
+        raise NotImplementedError(
+            f"[{operation}] {name} on {value.device}: the kernels are the CPU's"
+        )
+    if value.is_complex():
+        raise TypeError(f"[{operation}] {name} is {value.dtype}: real numbers are required")
+    is_half = value.dtype in (torch.float16, torch.bfloat16)
+    return value.detach().float() if is_half else value.detach()
+
+
+@overload
+def nearest_codes(
+    x: torch.Tensor,
+    codebook: torch.Tensor,
+    return_distances: Literal[False] = False,
+    topk: int | None = None,
+) -> torch.Tensor: ...
+@overload
+def nearest_codes(
+    x: torch.Tensor,
+    codebook: torch.Tensor,
+    return_distances: Literal[True],
+    topk: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]: ...
+def nearest_codes(
+    x: torch.Tensor,
+    codebook: torch.Tensor,
+    return_distances: bool = False,
+    topk: int | None = None,
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """x [n, d], codebook [k, d] -> codes int64 [n], and squared distances [n] if asked.
+
+    With `topk`, 1 to k: the so many nearest codes, nearest first, [n, topk], and their distances.
+    The code is the arg-min of the squared distance in float64, the lowest index on equality.
+    Tensors of float64, and of integers of 32 bits and more, are compared in float64 and give
+    float64 distances, others in float32. There is no gradient. ValueError for NaN, infinity, no
+    rows or no codes.
+    """
+    if topk == 0:
+        raise ValueError(
+            f"[nearest_codes] topk = 0: must be at least 1 and at most the {len(codebook)} codes"
+        )
+    if device.is_meant(x) and x.is_floating_point() and topk is None:
+        single, given = x.detach().float(), codebook.detach().float()
+        codes = device.nearest(single, given)
+        distances = (single - given[codes]).square().sum(1)
+        return (codes, distances) if return_distances else codes
+    points = _points("nearest_codes", "x", x)
+    rows = _points("nearest_codes", "codebook", codebook)
+    codes, distances = operators.nearest_codes(points, rows, topk or 0)
+    return (codes, distances) if return_distances else codes
+
+
+@torch.no_grad()
+def kmeans(
+    x: torch.Tensor,
+    k: int,
+    iterations: int = 25,
+    init: str | torch.Tensor = "kmeans++",
+    seed: int = 0,
+) -> KMeansResult:
+    """Lloyd's k-means of x [n, d]: `centroids` [k, d] of x's dtype, also when n < k.
+
+    `vqswift.kmeans` of a tensor. `init` is "kmeans++", "random" or centroids [k, d]. float64 is
+    computed in float64, other dtypes in float32. No cluster is left empty while a point lies off
+    its centroid. ValueError for NaN, infinity or no vectors.
+    """
+    points = _points("kmeans", "x", x)
+    start = init if isinstance(init, str) else _points("kmeans", "init", init).numpy()
+    follow_threads()
+    found = native.kmeans(points.numpy(), k, iterations=iterations, init=start, seed=seed)
+    centroids = torch.from_numpy(found.centroids)
+    return KMeansResult(
+        centroids.to(x.dtype) if x.is_floating_point() else centroids,
+        torch.from_numpy(found.codes).long(),
+        found.inertia,
+        found.iterations,
+    )

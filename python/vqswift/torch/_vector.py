@@ -1,0 +1,281 @@
+"""Quantizers with learned codebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Unpack
+
+import torch
+
+from .. import _core
+from .. import quantizers as native
+from ..quantizers._vector import VectorQuantOptions
+from . import _distributed as distributed
+from . import _operators as operators
+from ._base import Quantizer, single
+from ._info import QuantizerInfo
+from ._memory import array, borrowed, borrowed_if
+from ._plan import Engine, Plan, description, plan
+
+
+class CodebookQuantizer(Quantizer):
+    """A quantizer with one or several codebooks: the base of `VectorQuant`, `GroupVectorQuant`
+    and `ResidualVectorQuant`."""
+
+    @property
+    def codebooks(self) -> list[torch.nn.Parameter]:
+        """The raw codebooks [k, code size], the parameters themselves, by group or stage."""
+        return [p for n, p in self.named_parameters() if n.rpartition(".")[2] == "codebook"]
+
+    def _call(self, freeze: bool | None) -> tuple[str, list[torch.Tensor]]:
+        frozen = self._frozen if freeze is None else freeze
+        follows = self.training and self._quantizing and not frozen
+        options = self._options
+        is_local = options.get("ema_manual") or not options.get("ema_decay")
+        if is_local or not follows or not distributed.is_active():
+            return super()._call(freeze)
+        # The codebook moves by the vectors of all processes, once these are added.
+        layer = description(self._kind, options | {"ema_manual": True})
+        return layer, [self._tensor_or_zeros(name) for name in plan(layer).names]
+
+    def _tensor_or_zeros(self, name: str) -> torch.Tensor:
+        """A tensor of the state; of what waits for an update, which is not there, zeros."""
+        kept = single(self._tensor(name.replace("ema_pending_", "ema_")))
+        return torch.zeros_like(kept) if "ema_pending_" in name else kept
+
+    @torch.no_grad()
+    def _take_written(self, rule: Plan, values: Sequence[torch.Tensor]) -> None:
+        names = [rule.names[index] for index in rule.written]
+        waiting = [name for name in names if "ema_pending_" in name]
+        if not waiting or waiting[0] in self._plan.state:
+            return super()._take_written(rule, values)
+        state = dict(zip(names, values, strict=True))
+        distributed.synchronize(state)
+        whole = [state.get(name, self._tensor_or_zeros(name)).contiguous() for name in rule.names]
+        with rule.engine(whole, True) as (engine, handle):
+            _core.quantizer_update(handle)
+            moved = [name for name in names if name not in waiting]
+            results = [torch.empty_like(state[name]) for name in moved]
+            for name, value in zip(moved, results, strict=True):
+                _core.tensor_copy_out(engine.read[rule.names.index(name)], array(value))
+        self._write(moved, results)
+
+    @property
+    def effective_codebooks(self) -> list[torch.Tensor]:
+        """[k, d] after affine map and norm, what vectors are compared with: one a codebook.
+
+        Gradients reach what an optimizer trains: not a codebook that is frozen or an EMA.
+        """
+        state, layer = self._state(), self._describe()
+        return [
+            operators.effective_codebook(state, layer, index)
+            for index in range(len(self.codebooks))
+        ]
+
+    @torch.no_grad()
+    def fit(
+        self,
+        z: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        *,
+        lengths: torch.Tensor | None = None,
+        iterations: int = 10,
+    ) -> None:
+        """Set the codebooks by k-means of z, k-means++ and `iterations` Lloyd updates.
+
+        A residual quantizer fits stage after stage on what the stages before leave. What an
+        optimizer keeps of the codes stays: make it anew where that matters. ValueError for NaN,
+        infinity or no vector, RuntimeError for a frozen codebook.
+        """
+        rows = self._rows(z)
+        kept = self._mask(rows, mask, lengths)
+        with self._engine() as (engine, handle):
+            given = None if kept is None else kept.to(torch.int32)
+            _core.quantizer_fit(handle, borrowed(rows), borrowed_if(given), iterations)
+            self._take(engine)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move EMA codebooks by what training forwards added since the last update.
+
+        For `ema_manual=True`: after several forwards of one accumulated step, as the optimizer's
+        `step()`. RuntimeError when the codebook is frozen or has no EMA.
+        """
+        with self._engine() as (engine, handle):
+            _core.quantizer_update(handle)
+            self._take(engine)
+
+    @torch.no_grad()
+    def assign(self, *codebooks: torch.Tensor) -> None:
+        """Make [k, code size] tensors the codebooks, one each: the layer goes on as one that began
+        with them.
+
+        Statistics, counters of unused codes and running moments of the affine map begin anew where
+        codes changed, and k-means does not overwrite them. ValueError for another number of
+        codebooks, or another shape.
+        """
+        own = self.codebooks
+        if len(codebooks) != len(own):
+            raise ValueError(
+                f"[{self._kind}.assign] {len(codebooks)} codebooks: there are {len(own)}"
+            )
+        with self._engine() as (engine, _):
+            handles = [h for n, h in engine.parameters if n.rpartition(".")[2] == "codebook"]
+            for handle, codebook in zip(handles, codebooks, strict=True):
+                _core.tensor_assign(handle, borrowed(codebook.float()))
+            self._take(engine)
+
+    def _engine(self) -> AbstractContextManager[tuple[Engine, _core.ModuleHandle]]:
+        values = self._whole()
+        self._require_cpu(values[0])
+        return self._plan.engine(values, self.training, whole=True)
+
+    def _whole(self) -> list[torch.Tensor]:
+        """All parameters and buffers in the core's order, floats as float32."""
+        return [single(self._tensor(name)) for name in self._plan.state]
+
+    def _take(self, engine: Engine) -> None:
+        """Take the engine's state."""
+        values = [torch.empty_like(tensor) for tensor in self._whole()]
+        for (_, handle), value in zip(engine.state, values, strict=True):
+            _core.tensor_copy_out(handle, array(value))
+        self._write(self._plan.state, values)
+
+
+class VectorQuant(CodebookQuantizer):
+    """Replaces each vector of z by the nearest of `num_codes` codes.
+
+    `vqswift.VectorQuant` in PyTorch: its options, by keyword, are that layer's. Calling the layer
+    gives `(z_q, info)`; `info.loss` is to be added to the task loss times alpha. The optimizer gets
+    `layer.parameters()`: those that it does not train have `requires_grad` False.
+
+    Args:
+        feature_size: d, the size of a vector.
+        num_codes: k, the number of codes.
+        dim: channel axis of z; 1 for channels-first.
+        seed: of initial codes and draws: the same wherever and whenever the layer is made. Without
+            it they are those of `vqswift.manual_seed`, of the layer's creation index.
+        options: `vqswift.VectorQuant` documents them.
+    """
+
+    def __init__(
+        self,
+        feature_size: int,
+        num_codes: int,
+        *,
+        dim: int = -1,
+        seed: int | None = None,
+        **options: Unpack[VectorQuantOptions],
+    ) -> None:
+        _refuse_inplace(options)
+        super().__init__(native.VectorQuant(feature_size, num_codes, dim=dim, seed=seed, **options))
+
+    @property
+    def effective_codebook(self) -> torch.Tensor:
+        """[k, code size] after affine map and norm: what vectors are compared with."""
+        return self.effective_codebooks[0]
+
+
+class GroupVectorQuant(CodebookQuantizer):
+    """Product quantization: channels in `groups` contiguous groups, each replaced by its own code.
+
+    z [..., d] -> codes [..., groups]; `shared=True`: all groups use one codebook [k, d / groups].
+    The options are `VectorQuant`'s and hold for each group; `info.loss` is the mean over groups.
+    """
+
+    def __init__(
+        self,
+        feature_size: int,
+        num_codes: int,
+        *,
+        groups: int,
+        shared: bool = False,
+        dim: int = -1,
+        seed: int | None = None,
+        **options: Unpack[VectorQuantOptions],
+    ) -> None:
+        _refuse_inplace(options)
+        super().__init__(
+            native.GroupVectorQuant(
+                feature_size, num_codes, groups=groups, shared=shared, dim=dim, seed=seed, **options
+            )
+        )
+
+
+class ResidualVectorQuant(CodebookQuantizer):
+    """Residual quantization: each of `stages` quantizes what the stages before leave.
+
+    z [..., d] -> codes [..., stages]; the output is the sum of the stages' values. The options are
+    `VectorQuant`'s and hold for each stage; `info.loss` is the sum over stages.
+
+    Args:
+        stages: the number of stages; `layer(z, stages=m)` and `layer.encode(z, stages=m)` use
+            the first m.
+        shared: whether all stages use one codebook.
+        quantizer_dropout: probability that a training batch uses a random number of stages, 1 to
+            all equally likely, once every stage has its start; codes of the others are -1.
+    """
+
+    def __init__(
+        self,
+        feature_size: int,
+        num_codes: int,
+        *,
+        stages: int,
+        shared: bool = False,
+        quantizer_dropout: float = 0.0,
+        dim: int = -1,
+        seed: int | None = None,
+        **options: Unpack[VectorQuantOptions],
+    ) -> None:
+        _refuse_inplace(options)
+        super().__init__(
+            native.ResidualVectorQuant(
+                feature_size,
+                num_codes,
+                stages=stages,
+                shared=shared,
+                quantizer_dropout=quantizer_dropout,
+                dim=dim,
+                seed=seed,
+                **options,
+            )
+        )
+
+    def forward(
+        self,
+        z: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        *,
+        lengths: torch.Tensor | None = None,
+        freeze: bool | None = None,
+        stages: int | None = None,
+    ) -> tuple[torch.Tensor, QuantizerInfo]:
+        """As `Quantizer.forward`, by the first `stages` stages: codes are [..., stages]."""
+        return self._forward(z, mask, lengths, freeze, self._stages(stages))
+
+    def encode(
+        self,
+        z: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        *,
+        lengths: torch.Tensor | None = None,
+        stages: int | None = None,
+    ) -> torch.Tensor:
+        """z -> int64 codes [..., stages] of the first `stages` stages; changes no state."""
+        return self._encode(z, mask, lengths, self._stages(stages))
+
+    def _stages(self, stages: int | None) -> int:
+        if stages is None:
+            return 0
+        if not 1 <= stages <= self._plan.stages:
+            raise ValueError(
+                f"[{self._kind}] stages = {stages}: must be in 1...{self._plan.stages}"
+            )
+        return stages
+
+
+def _refuse_inplace(options: VectorQuantOptions) -> None:
+    if options.get("inplace_optimizer") is not None:
+        raise ValueError("[vqswift.torch] inplace_optimizer: PyTorch's optimizers own parameters")
