@@ -15,9 +15,9 @@ public final class VectorQuant: CodebookQuantizer {
   let kMeans: CodebookKMeans
   let innerSteps: InnerSteps
   let replacement: Replacement
+  let generator: StoredGenerator
   private let pass: CodebookPass
   private let space: CodeSpace
-  private let generator: StoredGenerator
   /// The codebook before the one that a state is bringing.
   private var replacedCodebook: Tensor?
 
@@ -157,7 +157,7 @@ public final class VectorQuant: CodebookQuantizer {
   override var writtenState: WrittenState {
     WrittenState(
       tensors: [codebook] + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),
-      leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [])
+      leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [], waiting: [book.waiting])
   }
 
   /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in
@@ -169,6 +169,7 @@ public final class VectorQuant: CodebookQuantizer {
   }
 
   override var books: [Codebook] { [book] }
+  override var forwardDraws: StoredGenerator? { generator }
   override var comparedSize: Int { options.width }
 
   // MARK: Quantizing
@@ -203,7 +204,7 @@ public final class VectorQuant: CodebookQuantizer {
   ) throws -> QuantizedRows {
     let mode = CodebookPass.Mode(
       isTraining: isTraining, isLearning: isTraining && isQuantizing && !isFrozen,
-      trained: trained)
+      isDeferred: deferredBlock != nil, trained: trained)
     return try pass.quantized(vectors, stages: count, passesThrough: passesThrough, mode)
   }
 
@@ -233,7 +234,7 @@ public final class VectorQuant: CodebookQuantizer {
     switch options.gradient {
     case .rotation: return try rotated(from: vectors, to: values)
     case .directional where isTraining:
-      return try generator.draw {
+      return try generator.drawInForward {
         try directional(
           from: vectors, to: values, variance: options.directionalVariance, generator: $0)
       }
