@@ -15,7 +15,7 @@ import vqswift as vq
 from vqswift import train
 from vqswift.data import Batches
 
-IMAGES = np.random.default_rng(0).random((50, 8, 8, 3), dtype=np.float32)
+IMAGES = np.random.default_rng(0).random((50, 28, 28, 1), dtype=np.float32)
 QUANTIZERS: dict[str, Any] = {
     "ema": lambda: vq.VectorQuant(8, 16, ema_decay=0.9, affine="ema", replace_freq=2),
     "best": lambda: vq.VectorQuant(
@@ -37,7 +37,7 @@ QUANTIZERS: dict[str, Any] = {
 
 def trainer(name: str, blocks: int | None) -> train.Trainer:
     vq.manual_seed(0)
-    model = vq.models.SQVAE(QUANTIZERS[name](), image_size=8, channels=3, width=8)
+    model = vq.models.SQVAE(QUANTIZERS[name](), image_size=28, channels=1, width=8)
     batches = Batches(IMAGES, batch_size=16, seed=1, drop_last=False)
     optimizer = vq.optim.AdamW(model.parameters(), lr=1e-2)
     return train.Trainer(model, optimizer, batches, blocks=blocks)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .. import nn
 from .._deferral import in_block
 from .._functions import no_grad
 from .._tensor import Tensor
@@ -20,13 +18,10 @@ from ..data._cut import Cut, share_of
 from ..distributed import CodebookUpdate, current
 from ..distributed._codebooks import update_blocks, waiting_layers
 from ..distributed._gradients import GradientSum
-from ..quantizers import Quantizer
+from ._running import RunningMoments, drawing
 
 if TYPE_CHECKING:
     from ._trainer import Trainer
-
-_STEP_DRAWS = 1 << 26  # blocks of numbers that a layer may draw in a step
-_BLOCK_DRAWS = 1 << 48  # from a block's draws to those of the next
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Spread:
         self._in_place = [
             book for layer in layers if layer.inplace_optimizers for book in layer.codebooks
         ]
-        self._moments = list(_running_moments(trainer.model))
+        self._moments = RunningMoments(trainer.model)
 
     @classmethod
     def of(cls, trainer: Trainer) -> Spread | None:
@@ -87,34 +82,32 @@ class Spread:
             self._start(cut)
         parameters = [*trainer.model.parameters(), *self._in_place]
         waiting = [book.grad for book in self._in_place]
-        before = [moment.numpy() for moment in self._moments]
         sums, told = GradientSum(parameters), []
-        with _draws(trainer) as drawing:
+        self._moments.begin()
+        with drawing([trainer.model, trainer.objective]) as draw_for:
             for block in self._blocks:
                 for parameter in parameters:
                     parameter.grad = None
                 part, weight = cut.parts.get(block), 0.0
                 if part is not None:
-                    self._write_moments(before)
-                    drawing(block)
+                    self._moments.restore()
+                    draw_for(block)
                     with in_block(block):
                         found = trainer._found(part, rate)
                     count = len(part[0] if isinstance(part, tuple) else part)
                     weight = count / cut.count
                     (found.loss * weight).backward()
                     told.append(_numbers(found, count))
-                moments = [moment.numpy().reshape(-1) for moment in self._moments]
-                own = np.concatenate([np.ones(1), *moments]).astype(np.float32)
+                own = np.concatenate([np.ones(1, np.float32), self._moments.values()])
                 sums.add(block, own * np.float32(weight))
-        size = 1 + sum(moment.size for moment in self._moments)
-        extra = sums.finish(self._communicator, self._ranges, size)
+        extra = sums.finish(self._communicator, self._ranges, 1 + self._moments.size)
         # Files that could not be read leave less than a whole batch.
         share = extra[0]
         if abs(share - 1) > 1e-5:
             for parameter in parameters:
                 if parameter.grad is not None:
                     parameter.grad = Tensor(parameter.grad.numpy() / share)
-        self._write_moments(np.split(extra[1:] / share, np.cumsum([m.size for m in before])[:-1]))
+        self._moments.end(extra[1:] / share)
         for book, gradient in zip(self._in_place, waiting, strict=True):
             if gradient is not None:
                 own = gradient.numpy()
@@ -136,19 +129,15 @@ class Spread:
 
     def _start(self, cut: Cut) -> None:
         """Give codebooks their start by the vectors of a first batch, which are not quantized."""
-        before = [moment.numpy() for moment in self._moments]
         trainer = self._trainer
-        with no_grad(), _draws(trainer) as drawing:
+        self._moments.begin()
+        with no_grad(), drawing([trainer.model, trainer.objective]) as draw_for:
             for block, part in cut.parts.items():
-                drawing(block)
+                draw_for(block)
                 with in_block(block):
                     trainer.objective(trainer.model, part)
-        self._write_moments(before)
+        self._moments.restore()
         update_blocks(trainer.model, self._communicator, self._ranges, self._blocks)
-
-    def _write_moments(self, values: Iterable[NDArray[Any]]) -> None:
-        for moment, value in zip(self._moments, values, strict=True):
-            moment.assign(value.reshape(moment.shape).astype(np.float32))
 
     def _measured(self, told: list[_Told], cut: Cut) -> Measured:
         """The means over all blocks, in their order."""
@@ -193,48 +182,6 @@ def _numbers(found: Any, count: int) -> _Told:
 
 def _mean_perplexity(found: list[CodebookUpdate]) -> float:
     return float(np.mean([book.perplexity for book in found]))
-
-
-def _running_moments(model: nn.Module) -> Iterator[Tensor]:
-    """The running moments of batch norms, but for those of quantizers."""
-    owned = {
-        name + "." if name else ""
-        for name, module in model.named_modules()
-        if isinstance(module, Quantizer)
-    }
-    for name, buffer in model.named_buffers():
-        if name.rpartition(".")[2] in ("running_mean", "running_var") and not any(
-            name.startswith(prefix) for prefix in owned
-        ):
-            yield buffer
-
-
-@contextmanager
-def _draws(trainer: Trainer) -> Iterator[Any]:
-    """Give what moves the generators of layers to the draws of a block; behind it they stand where
-    the next step begins."""
-    modules = [trainer.model]
-    if isinstance(trainer.objective, nn.Module):
-        modules.append(trainer.objective)
-    before = [module.rng_state_dict() for module in modules]
-
-    def move(blocks: int) -> None:
-        for module, state in zip(modules, before, strict=True):
-            if state:
-                module.load_rng_state_dict({n: _moved(words, blocks) for n, words in state.items()})
-
-    try:
-        yield lambda block: move((block + 1) * _BLOCK_DRAWS)
-    except BaseException:
-        move(0)
-        raise
-    move(_STEP_DRAWS)
-
-
-def _moved(words: NDArray[np.int32], blocks: int) -> NDArray[np.int32]:
-    moved = np.ascontiguousarray(words).view(np.uint64).copy()
-    moved[2] += np.uint64(blocks)
-    return moved.view(np.int32)
 
 
 @contextmanager
