@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arguments import checked
+from .._arguments import checked, refuse
 from ._tree import FixedTree, Node, nodes_of
 
 Array = NDArray[Any]
@@ -45,7 +45,7 @@ class Communicator(ABC):
 
     def all_gather(self, array: Array) -> list[Array]:
         """The arrays of all ranks, by rank; they may differ in the length of the first axis."""
-        array = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(_numbers("all_gather", array))
         if self.size == 1:
             return [array]
         lengths = self._gathered(np.array([len(array)], np.int64), [8] * self.size).view(np.int64)
@@ -79,7 +79,7 @@ class Communicator(ABC):
             raise ValueError(
                 f"[all_reduce] operation = {operation!r}: it must be 'sum', 'max' or 'min'"
             )
-        array = np.asarray(array)
+        array = _numbers("all_reduce", array)
         leaf = Node(0, self.rank, np.ascontiguousarray(array).reshape(-1))
         ranges = [(rank, rank + 1) for rank in range(self.size)]
         return self.reduce_tree([leaf], ranges, combine).reshape(array.shape)
@@ -96,7 +96,9 @@ class Communicator(ABC):
                 gaps.
             combine: adds two arrays element by element.
         """
-        expected = [nodes_of(*each) for each in ranges]
+        expected = [nodes_of(first, last) for first, last in ranges]
+        if len(expected) != self.size:
+            raise ValueError(f"[reduce_tree] {len(expected)} ranges of {self.size} ranks")
         if [(n.level, n.place) for n in nodes] != expected[self.rank]:
             raise ValueError(
                 f"[reduce_tree] nodes {[(n.level, n.place) for n in nodes]} of rank {self.rank}: "
@@ -116,7 +118,7 @@ class Communicator(ABC):
         """`root`'s array, which the other ranks need not give."""
         if not 0 <= root < self.size:
             raise ValueError(f"[broadcast] root = {root}: there are {self.size} ranks")
-        given = np.asarray(array) if self.rank == root else None
+        given = _numbers("broadcast", array) if self.rank == root else None
         if self.size == 1:
             assert given is not None
             return given
@@ -192,6 +194,14 @@ class Communicator(ABC):
         rows = iter(found.reshape(-1, end - begin) if end > begin else np.empty((len(found), 0)))
         given = [[Node(*place, next(rows)) for place in each] for each in expected]
         return _merged(given, expected, combine) if end > begin else np.empty(0, dtype)
+
+
+def _numbers(operation: str, value: Any) -> Array:
+    """An array of numbers, which goes to other ranks as it lies; a number is one."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        refuse(operation, "array", value, "an array of numbers")
+    return array
 
 
 def _merged(

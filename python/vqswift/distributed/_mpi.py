@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ._communicator import Communicator, PeerLost
 
 Array = NDArray[Any]
-_SPINS = 2000  # tests of a message before the process sleeps between them
+_SPINS = 300  # tests of a message before the process sleeps between them
 
 
 class MPICommunicator(Communicator):
