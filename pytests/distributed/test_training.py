@@ -172,3 +172,37 @@ def test_wrong_blocks_are_refused() -> None:
             trainer.fit(1, progress=False)
 
     on_ranks(3, body)
+
+
+def sent(size: int, rank: int, elements: int, width: int) -> int:
+    """What docs/distributed.md says that a sum makes a rank send, with one node a rank."""
+    if elements * width <= 1 << 16:
+        return (size - 1) * elements * width
+    own = elements * (rank + 1) // size - elements * rank // size
+    return (elements - own + (size - 1) * own) * width
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_a_step_sends_what_the_guide_says(size: int) -> None:
+    def made_wide() -> train.Trainer:
+        vq.manual_seed(0)
+        model = Plain()
+        model.quantizer = vq.VectorQuant(8, 3000, ema_decay=0.9)
+        batches = Batches(IMAGES, batch_size=16, seed=1)
+        return train.Trainer(model, vq.optim.SGD(model.parameters(), lr=1e-2), batches)
+
+    trainers = [made_wide() for _ in range(size)]
+
+    def body(rank: int) -> int:
+        trainers[rank].fit(1, progress=False)
+        before = vq.distributed.current().sent
+        trainers[rank].fit(2, progress=False)
+        return vq.distributed.current().sent - before
+
+    parameters = trainers[0].model.parameters()
+    for rank, found in enumerate(on_ranks(size, body)):
+        step = sent(size, rank, sum(p.size for p in parameters), 4)
+        step += sent(size, rank, len(parameters) + 1, 4)
+        step += sent(size, rank, 3000 + 3000 * 8 + size, 8)
+        step += (size - 1) * (8 + 8 * 6)
+        assert found == 2 * step

@@ -44,7 +44,6 @@ def environment() -> dict[str, str]:
     return own | {
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-        "VQSWIFT_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
 
