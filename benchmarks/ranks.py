@@ -55,8 +55,8 @@ def main() -> None:
     if here.rank == 0:
         print(
             f"{here.size} ranks ({here.name}), {options.threads} threads each: "
-            f"{statistics.median(found) * 1e3:.1f} ms a step, {used * 1e3:.1f} ms of the processor, "
-            f"{(here.sent - sent) // options.steps} bytes sent"
+            f"{statistics.median(found) * 1e3:.1f} ms a step, {used * 1e3:.1f} ms of the "
+            f"processor, {(here.sent - sent) // options.steps} bytes sent"
         )
 
 

@@ -16,7 +16,7 @@ from launch import HERE, Ranks, require, run
 from training import digest, trainer
 from vqswift.train._run import lines_of
 
-STEPS, TIMEOUT = 12, 20
+STEPS, TIMEOUT = 12, 60
 KILLS = int(os.environ.get("VQSWIFT_KILLS", "1"))
 ENGINES = pytest.mark.parametrize("engine", ["mpi", "gloo"])
 
@@ -24,7 +24,7 @@ ENGINES = pytest.mark.parametrize("engine", ["mpi", "gloo"])
 def started(engine: str, folder: Path, *more: object) -> Ranks:
     for rank in range(2):
         (folder / f"pid-{rank}").unlink(missing_ok=True)
-    return Ranks(engine, 2, HERE / "failing.py", engine, folder, STEPS, TIMEOUT, *more)
+    return Ranks(engine, 2, HERE / "failing.py", engine, folder, STEPS, *more)
 
 
 def process_of(folder: Path, rank: int, step: int) -> int:
@@ -48,7 +48,7 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(engine: str, tmp_path
     for kill in range(KILLS):
         folder = tmp_path / str(kill)
         folder.mkdir()
-        ranks = started(engine, folder)
+        ranks = started(engine, folder, TIMEOUT)
         victim = process_of(folder, draws.randrange(2), draws.randrange(1, STEPS - 2))
         time.sleep(draws.random() * 0.2)
         os.kill(victim, signal.SIGKILL)
@@ -69,11 +69,11 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(engine: str, tmp_path
 @ENGINES
 def test_a_hanging_rank_ends_the_others_by_the_time_out(engine: str, tmp_path: Path) -> None:
     require(engine)
-    ranks = Ranks(engine, 2, HERE / "failing.py", engine, tmp_path, STEPS, 5, 3)
+    ranks = started(engine, tmp_path, 20, 3)
     hanging = process_of(tmp_path, 1, 3)
     if engine == "gloo":
-        ranks.processes[0].wait(60)
+        ranks.processes[0].wait(120)
         os.kill(hanging, signal.SIGKILL)
-    statuses, told = ranks.wait(90)
+    statuses, told = ranks.wait(120)
     assert statuses[0] != 0
     assert "one of them has ended or hangs" in told
