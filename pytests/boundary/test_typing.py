@@ -21,6 +21,7 @@ MODULES = {
     "vqswift.models": vq.models,
     "vqswift.codec": vq.codec,
     "vqswift.data": vq.data,
+    "vqswift.distributed": vq.distributed,
     "vqswift.estimators": vq.estimators,
     "vqswift.metrics": vq.metrics,
     "vqswift.train": vq.train,

@@ -19,6 +19,7 @@ import pytest
 import vqswift as vq
 from test_typing import MODULES
 from vqswift import recipes
+from vqswift.distributed._tree import Node
 from vqswift.quantizers._vector import VectorQuantOptions
 
 ROWS = np.ones((4, 4), np.float32)
@@ -168,6 +169,7 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "directory": lambda: "run",
     "discriminator": discriminator,
     "batch": lambda: np.zeros((4, 4), np.int32),
+    "nodes": lambda: [Node(0, 0, ROWS[0])],
 }
 # What it takes where the annotation alone says more than the name.
 OF_KIND: dict[str, Callable[[], Any]] = {"MaskGIT": transformer}
@@ -258,6 +260,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "RandomResizedCrop": lambda: vq.data.RandomResizedCrop(2),
     "RandomHorizontalFlip": lambda: vq.data.RandomHorizontalFlip(),
     "Trainer": trainer,
+    "Communicator": vq.distributed.current,
     "TwinTrainer": twins,
     "Run": lambda: vq.train.Run("run", trainer()),
     "TensorBoard": lambda: vq.train.TensorBoard("board"),
@@ -292,7 +295,7 @@ RECORDS = {
         "Schedule",
     ),
     *("Objective", "Logger"),
-    *("CodeFile", "Tally"),
+    *("CodeFile", "Tally", "CodebookUpdate"),
     *("Recipe", "Measured", "Optimizer", "JoinedSchedule"),
 }
 

@@ -19,6 +19,7 @@ DOCUMENTS = [
     ARCHITECTURE,
     ROOT / "docs/experiments.md",
     ROOT / "docs/generation.md",
+    ROOT / "docs/distributed.md",
     ROOT / "docs/extending.md",
     ROOT / "docs/files-and-codes.md",
     ROOT / "docs/training.md",

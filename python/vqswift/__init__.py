@@ -46,13 +46,13 @@ from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
 if _typing.TYPE_CHECKING:
-    from . import codec, data, estimators, metrics, recipes, train
+    from . import codec, data, distributed, estimators, metrics, recipes, train
 
 # Read by the build too, from the text of this line.
 __version__ = "0.1.0"
 
 # Imported at first use: they bring hashing, threads and parsers of the standard library.
-_LAZY = frozenset({"codec", "data", "estimators", "metrics", "recipes", "train"})
+_LAZY = frozenset({"codec", "data", "distributed", "estimators", "metrics", "recipes", "train"})
 
 
 # A checker is to know a misspelt name.
@@ -80,6 +80,7 @@ __all__ = [
     "codec",
     "concatenate",
     "data",
+    "distributed",
     "einsum",
     "enable_grad",
     "estimators",

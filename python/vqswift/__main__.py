@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import __version__
+from . import __version__, distributed
 from ._termination import STATUS, leaving
 from .codec._commands import COMMANDS as CODEC_COMMANDS
 from .codec._painting_commands import COMMANDS as PAINTING_COMMANDS
@@ -29,9 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with leaving():
+            distributed.init()
             options.run(options)
     except (ArithmeticError, ImportError, MemoryError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        distributed.current().give_up()
         return 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)

@@ -510,6 +510,37 @@ VQ_CHECKED vq_status vq_quantizer_fit(vq_module *quantizer, const vq_tensor *z,
     const vq_tensor *VQ_NULLABLE mask, int64_t iterations);
 /// EMA codebooks from the statistics that wait for an update.
 VQ_QUICK vq_status vq_quantizer_update(vq_module *quantizer);
+/// From a block of 0 on the quantizer is in the deferred mode: training forwards, of that block of
+/// a batch, change no state but keep their vectors and codes, which wait until their statistics are
+/// applied; what they draw depends on state and block, and they may have no vectors. A block of -1
+/// ends the mode.
+VQ_QUICK vq_status vq_quantizer_defer(vq_module *quantizer, int64_t block);
+/// VQ_OK unless an option of the quantizer cannot be deferred.
+VQ_QUICK vq_status vq_quantizer_check_deferred(vq_module *quantizer);
+/// Lloyd updates of the k-means of z that the codebooks are due for, as `fit` makes; -1 for none.
+int64_t vq_quantizer_due_fit(const vq_module *quantizer);
+/// Stages of forwards that wait for codebook `index`.
+int64_t vq_quantizer_waiting_count(const vq_module *quantizer, int64_t index);
+/// Vectors [n, code size] and codes i32 [n] of one of them, `part`, and which stage it is.
+VQ_QUICK vq_status vq_quantizer_waiting(vq_module *quantizer, int64_t index, int64_t part,
+    vq_tensor **vectors, vq_tensor **codes, int64_t *stage);
+/// Its counts and sums by code, and the mean and biased variance of its vectors.
+VQ_CHECKED vq_status vq_quantizer_waiting_statistics(vq_module *quantizer, int64_t index,
+    int64_t part, int64_t *counts VQ_ARRAY(k), int64_t k, double *sums VQ_ARRAY(k, d), int64_t d,
+    double *mean VQ_ARRAY(d), double *variance VQ_ARRAY(d));
+/// Changes codebook `index` and what belongs to it as one training forward of all vectors would
+/// that have these statistics; writes 1 for codes that are dead then, for `replace`, else 0.
+VQ_CHECKED vq_status vq_quantizer_apply_statistics(vq_module *quantizer, int64_t index,
+    const int64_t *counts VQ_ARRAY(k), int64_t k, const double *sums VQ_ARRAY(k, d), int64_t d,
+    const double *mean VQ_ARRAY(d), const double *variance VQ_ARRAY(d), int32_t *dead VQ_ARRAY(k));
+/// Rows of 0..n-1, equally likely, for so many dead codes.
+VQ_CHECKED vq_status vq_quantizer_draw_rows(vq_module *quantizer, int64_t index, int64_t n,
+    int32_t *rows VQ_ARRAY(count), int64_t count);
+/// Writes `vectors` [count, code size], moved by a little noise, in the place of these codes.
+VQ_CHECKED vq_status vq_quantizer_replace(vq_module *quantizer, int64_t index,
+    const int32_t *codes VQ_ARRAY(count), int64_t count, const vq_tensor *vectors);
+/// Nothing waits any more, and later forwards draw other numbers.
+VQ_QUICK vq_status vq_quantizer_end_update(vq_module *quantizer);
 /// Codebooks that vectors are assigned to: one, or those of the groups or stages.
 int64_t vq_quantizer_codebook_count(const vq_module *quantizer);
 /// [k, code size] after affine map and norm. Gradients reach what an outer optimizer trains: not a

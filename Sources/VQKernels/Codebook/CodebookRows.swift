@@ -68,6 +68,29 @@ public func sumByCode(
   }
 }
 
+/// `out[j] = sum source[i]` over the rows i of code j, in Float64.
+public func wideSumByCode(
+  _ source: UnsafePointer<Float>, _ groups: CodeGroups, width d: Int,
+  _ out: UnsafeMutablePointer<Double>
+) {
+  groups.forEachSum(source, width: d) { code, _, sums in
+    (out + code * d).update(from: sums, count: d)
+  }
+}
+
+/// `out[j] = scale * (counts[j] codebook[j] - sums[j])`, [k, d]: what `differenceByCode` gives
+/// where rows have been summed already.
+public func differenceToSums(
+  _ codebook: UnsafePointer<Float>, counts: [Int32], sums: [Double], width d: Int, scale: Double,
+  _ out: UnsafeMutablePointer<Float>
+) {
+  for (code, count) in counts.enumerated() {
+    for i in code * d..<(code + 1) * d {
+      out[i] = Float(scale * (Double(count) * Double(codebook[i]) - sums[i]))
+    }
+  }
+}
+
 /// `out[j] = scale * sum (codebook[j] - z[i])` over the rows i of code j: the commitment gradient
 /// of the codebook.
 public func differenceByCode(

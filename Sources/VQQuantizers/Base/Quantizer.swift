@@ -48,6 +48,30 @@ public class Quantizer: Module {
     }
   }
 
+  /// In the deferred mode, the block of a batch that the next training forward quantizes; nil, as
+  /// at first, outside of it.
+  ///
+  /// A training forward then changes no state: its vectors and codes wait, until those of all
+  /// blocks, here and in other processes, are applied at once. What it draws depends on the state
+  /// and on the block. It may have no vectors.
+  public var deferredBlock: Int? {
+    didSet {
+      forwardDraws?.begin(block: isDrawnOnce ? deferredBlock.map { _ in 0 } : deferredBlock)
+      for case let child as Quantizer in childModules { child.deferredBlock = deferredBlock }
+    }
+  }
+  /// Throws where something of this quantizer cannot be deferred.
+  public func requireDeferrable() throws {
+    guard writtenState.tensors.isEmpty else {
+      throw VQError.misuse(
+        name, "\(type(of: self)) changes state in training forwards: it cannot be deferred")
+    }
+  }
+
+  /// What forwards draw from in the deferred mode, and whether all blocks draw the same.
+  var forwardDraws: StoredGenerator? { nil }
+  var isDrawnOnce: Bool { false }
+
   /// What an optimizer would still find would move them once more, or at every step.
   private func dropGradientsOfFrozen() {
     let trained = Set(ownTrainableParameters.map { ObjectIdentifier($0.tensor) })
@@ -117,7 +141,7 @@ public class Quantizer: Module {
   ) throws -> Quantized {
     let selection = try selection(z, mask)
     guard selection.count > 0 else {
-      guard !isTraining else {
+      guard !isTraining || deferredBlock != nil else {
         throw nothing(name, z, "training needs at least one vector")
       }
       return try restored(noRows(stages), selection)

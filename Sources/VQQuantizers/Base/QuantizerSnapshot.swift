@@ -9,6 +9,8 @@ struct WrittenState {
   var leaves: [Tensor] = []
   /// In-place optimizers.
   var optimizers: [Optimizer] = []
+  /// Where vectors of deferred forwards wait.
+  var waiting: [WaitingVectors] = []
 }
 
 /// The state of a quantizer before a training forward, so that one that throws leaves nothing
@@ -17,6 +19,7 @@ struct QuantizerSnapshot {
   private var tensors: [(tensor: Tensor, copy: Tensor)] = []
   private var gradients: [(leaf: Tensor, gradient: Tensor?)] = []
   private var optimizers: [(optimizer: Optimizer, states: [Optimizer.ParameterState])] = []
+  private var waiting: [(vectors: WaitingVectors, count: Int)] = []
 
   init(of quantizer: Quantizer) throws { try add(quantizer) }
 
@@ -29,6 +32,7 @@ struct QuantizerSnapshot {
     for optimizer in written.optimizers {
       optimizers.append((optimizer, try optimizer.savedStates()))
     }
+    waiting += written.waiting.map { ($0, $0.parts.count) }
     for (_, child) in module.children { try add(child) }
   }
 
@@ -36,5 +40,6 @@ struct QuantizerSnapshot {
     for (tensor, copy) in tensors { try tensor.assign(copy) }
     for (leaf, gradient) in gradients { leaf.grad = gradient }
     for (optimizer, states) in optimizers { optimizer.restore(states) }
+    for (vectors, count) in waiting { vectors.keep(first: count) }
   }
 }

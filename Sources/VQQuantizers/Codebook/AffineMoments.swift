@@ -83,6 +83,10 @@ struct VectorMoments {
   let mean: [Double]
   let variance: [Double]
 
+  init(mean: [Double], variance: [Double]) {
+    (self.mean, self.variance) = (mean, variance)
+  }
+
   /// - Throws: `.nonFinite` where the moments of `vectors` [n, d] do not fit float32.
   init(of vectors: Tensor, _ operation: String) throws {
     let (n, d) = (vectors.shape[0], vectors.shape[1])

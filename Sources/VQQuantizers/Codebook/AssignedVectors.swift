@@ -12,6 +12,10 @@ struct AssignedVectors {
   /// `2^H`, H the entropy of the codes' use in bits.
   let perplexity: Double
 
+  init(vectors: Tensor, codes: Tensor, counts: [Int32], perplexity: Double) {
+    (self.vectors, self.codes, self.counts, self.perplexity) = (vectors, codes, counts, perplexity)
+  }
+
   /// - Parameter codes: each in `0..<codeCount`.
   init(_ vectors: Tensor, codes: Tensor, codeCount: Int) {
     (self.vectors, self.codes) = (vectors, codes)

@@ -18,6 +18,8 @@ final class Codebook {
   let map: CodebookMap
   /// What moves C in the place of gradients; nil unless it is EMA.
   let statistics: CodebookStatistics?
+  /// Assigned vectors of deferred forwards.
+  let waiting = WaitingVectors()
   /// E as it was last read, and the versions of what it was made of.
   private var lastRead: (versions: [Int], effective: Tensor)?
 
@@ -74,6 +76,13 @@ final class Codebook {
     guard let statistics else { return }
     let affine = try map.affine()
     for part in parts { try statistics.add(part, map: affine, codebook: raw) }
+    if !options.emaManual { update() }
+  }
+
+  /// The same of counts [k] and sums [k, d] of assigned vectors, as compared.
+  func follow(counts: [Int32], sums: Tensor) throws {
+    guard let statistics else { return }
+    statistics.add(counts, sums: sums, map: try map.affine(), codebook: raw)
     if !options.emaManual { update() }
   }
 

@@ -8,6 +8,8 @@ struct CodebookPass {
     let isTraining: Bool
     /// Whether state changes.
     let isLearning: Bool
+    /// Whether it changes later, by `VectorQuant.apply`.
+    let isDeferred: Bool
     /// What takes gradients of the caller's loss.
     let trained: Codebook.Parts
     /// The codes of each stage, of a forward that is made again.
@@ -35,9 +37,11 @@ struct CodebookPass {
   func quantized(
     _ vectors: Tensor, stages count: Int, passesThrough: Bool, _ mode: Mode
   ) throws -> QuantizedRows {
-    let kept = mode.isLearning ? try prepare(for: vectors, stages: count) : mode.repeated
+    if mode.isLearning { try requireUsable(vectors) }
+    let isMoving = mode.isLearning && !mode.isDeferred
+    let kept = isMoving ? try prepare(for: vectors, stages: count) : mode.repeated
     if mode.repeated == nil { try kMeans.requireStart() }
-    if mode.isLearning, let trace = mode.trace {
+    if isMoving, let trace = mode.trace {
       for tensor in book.movedTensors { try trace.note(tensor) }
     }
 
@@ -63,7 +67,8 @@ struct CodebookPass {
       weighted.append(orthogonality)
     }
     let counts = parts.counts
-    if mode.isLearning { try finish(parts, counts) }
+    if isMoving { try finish(parts, counts) }
+    if mode.isLearning && mode.isDeferred { book.waiting.add(parts) }
 
     let losses = stages.map(\.loss)
     let regularizer = try weighted.isEmpty ? nil : Tensor.sum(of: weighted)
@@ -86,13 +91,16 @@ struct CodebookPass {
 
   // MARK: Parts
 
+  private func requireUsable(_ vectors: Tensor) throws {
+    try book.map.requireFinite(book.name)
+    if options.entropyWeight > 0 { try requireModerate(book.name, "z", vectors) }
+  }
+
   /// What a training forward does before it looks codes up.
   ///
   /// - Returns: the codes of each stage, where in-place steps found them and the options keep them.
   private func prepare(for vectors: Tensor, stages: Int) throws -> [Tensor]? {
     let stepping = try innerSteps.optimizer(dueFor: vectors)
-    try book.map.requireFinite(book.name)
-    if options.entropyWeight > 0 { try requireModerate(book.name, "z", vectors) }
     let moments = book.map.moments
     let batch = try moments.map { _ in try VectorMoments(of: vectors, book.name) }
     if let updates = kMeans.dueUpdates { try setCodebook(by: vectors, updates: updates) }

@@ -22,5 +22,7 @@ public class CodebookQuantizer: Quantizer {
   /// Lets `optimizer` alone step the codebook, in training forwards; nil for none.
   public func stepInPlace(by optimizer: Optimizer?) throws { throw undefined("inplace_optimizer") }
 
+  public override func requireDeferrable() throws { try requireDeferrableParts() }
+
   override var averagedCodebooks: [Codebook] { books.filter { $0.statistics != nil } }
 }

@@ -39,13 +39,19 @@ final class CodebookStatistics {
     let batch = try Tensor("ema", shape: [k, d]) { out in
       part.vectors.read { sumByCode($0, groups, width: d, scale: 1, out) }
     }
+    add(part.counts, sums: batch, map: map, codebook: codebook)
+  }
+
+  /// Adds vectors by the count and sum of each code, [k] and [k, d].
+  func add(_ counts: [Int32], sums batch: Tensor, map: AffineMap?, codebook: Tensor) {
+    let (k, d) = (options.codeCount, options.width)
     pendingCounts.mutate { pendingCounts in
       pendingSums.mutate { pendingSums in
         batch.read { batch in
           codebook.read { codebook in
             map.read { factor, offset in
               addCodeStatistics(
-                batch, counts: part.counts, width: d, factor: factor, offset: offset,
+                batch, counts: counts, width: d, factor: factor, offset: offset,
                 groupSize: k / options.affineGroups, codebook: codebook,
                 pendingCounts: pendingCounts, pendingSums: pendingSums)
             }

@@ -1,3 +1,4 @@
+import VQKernels
 import VQNN
 import VQTensor
 
@@ -74,6 +75,43 @@ final class InnerSteps {
       book.raw.grad = nil
     }
     return try codes.map { $0.count == 1 ? $0[0] : try Tensor.concatenate($0, axis: 0) }
+  }
+
+  /// One step by counts [k] and sums [k, d] of the vectors of each code, as compared: the gradient
+  /// of their mean squared error; none where it is not due.
+  func step(counts: [Int32], sums: [Double]) throws {
+    guard let optimizer, phase.codes[0] == 0 else { return }
+    try withGradients {
+      let effective = try book.effective(training: .raw)
+      let total = counts.reduce(0) { $0 + Double($1) } * Double(options.width)
+      let gradient = try Tensor(book.name, shape: effective.shape) { out in
+        effective.read {
+          differenceToSums(
+            $0, counts: counts, sums: sums, width: options.width, scale: 2 / total, out)
+        }
+      }
+      try effective.backward(gradient)
+      try book.raw.grad?.requireFinite(book.name, "the codebook's gradient")
+      try optimizer.step()
+      try book.raw.requireFinite(book.name, "the codebook after the in-place step")
+    }
+    book.raw.grad = nil
+  }
+
+  /// Throws for what statistics of codes do not tell.
+  func checkDeferred() throws {
+    func refuse(_ isOn: Bool, _ what: String) throws {
+      guard isOn else { return }
+      throw VQError.misuse(
+        book.name, what + " needs the vectors of a batch in one place: it cannot be deferred")
+    }
+    try refuse(optimizer != nil && options.innerSteps > 1, "inner_steps above 1")
+    try refuse(optimizer != nil && options.reassign, "reassign")
+    try refuse(
+      optimizer != nil && options.entropyWeight > 0, "entropy_weight with an in-place optimizer")
+    try refuse(
+      optimizer != nil && options.orthogonalWeight > 0,
+      "orthogonal_weight with an in-place optimizer")
   }
 
   /// One step by the gradient in C, through the map and norm, added to what backward left on C;

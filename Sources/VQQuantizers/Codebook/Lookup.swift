@@ -18,7 +18,7 @@ struct Lookup {
     guard isTraining, let tau = try temperature?.item(), tau > 0 else {
       return try nearest(vectors, in: effective)
     }
-    return try generator.draw {
+    return try generator.drawInForward {
       try sampleCodes(
         vectors.detached(), effective.detached(), temperature: tau, generator: $0)
     }

@@ -20,15 +20,22 @@ struct Replacement {
   ///   - parts: the vectors of each stage.
   ///   - counts: vectors of each code in all stages, [k].
   func replaceUnused(by parts: [AssignedVectors], counts: [Int32]) throws {
-    let frequency = book.options.replaceFrequency
-    guard frequency > 0 else { return }
-    var dead: [Int] = []
-    unusedSteps.mutateCodes { dead = countUnusedSteps(counts, $0, limit: frequency) }
+    let dead = dead(after: counts)
     if dead.isEmpty { return }
     let vectors = parts.map { $0.vectors.detached() }
     let pool = vectors.count == 1 ? vectors[0] : try Tensor.concatenate(vectors, axis: 0)
     let values = try generator.draw { try noisyPoints(pool, count: dead.count, $0) }
     try book.write(values, rows: dead)
+  }
+
+  /// Counts a training forward whose codes have so many vectors each, [k], and gives the codes that
+  /// are dead then; the caller replaces them.
+  func dead(after counts: [Int32]) -> [Int] {
+    let frequency = book.options.replaceFrequency
+    guard frequency > 0 else { return [] }
+    var dead: [Int] = []
+    unusedSteps.mutateCodes { dead = countUnusedSteps(counts, $0, limit: frequency) }
+    return dead
   }
 
   /// Lets `rows` count as used.

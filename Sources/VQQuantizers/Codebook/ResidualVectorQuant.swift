@@ -43,6 +43,8 @@ public final class ResidualVectorQuant: CodebookQuantizer {
   override var name: String { "residual_vector_quant" }
   override var codeAxes: [Int] { [stages] }
   override var stageCount: Int? { stages }
+  override var forwardDraws: StoredGenerator? { generator }
+  override var isDrawnOnce: Bool { true }
   override func lossCount(stages limit: Int) -> Int { limit }
   public override var holders: [CodebookQuantizer] { layers }
 
@@ -183,7 +185,7 @@ public final class ResidualVectorQuant: CodebookQuantizer {
     guard isTraining, dropout > 0, !layers.contains(where: \.kMeans.isWaiting) else {
       return limit
     }
-    return generator.draw { generator in
+    return generator.drawInForward { generator in
       let isDropping = generator.nextUniform() < Double(dropout)
       let count = 1 + generator.nextIndex(below: limit)
       return isDropping ? count : limit

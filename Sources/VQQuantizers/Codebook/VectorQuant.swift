@@ -15,9 +15,9 @@ public final class VectorQuant: CodebookQuantizer {
   let kMeans: CodebookKMeans
   let innerSteps: InnerSteps
   let replacement: Replacement
+  let generator: StoredGenerator
   private let pass: CodebookPass
   private let space: CodeSpace
-  private let generator: StoredGenerator
   /// The codes of each stage, of a forward that is made again.
   private var repeatedCodes: [Tensor]?
   /// The codebook before the one that a state is bringing.
@@ -159,7 +159,7 @@ public final class VectorQuant: CodebookQuantizer {
   override var writtenState: WrittenState {
     WrittenState(
       tensors: [codebook] + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),
-      leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [])
+      leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [], waiting: [book.waiting])
   }
 
   /// The output's gradient, which waits on C for the next in-place step: a checkpoint may fall in
@@ -171,6 +171,7 @@ public final class VectorQuant: CodebookQuantizer {
   }
 
   override var books: [Codebook] { [book] }
+  override var forwardDraws: StoredGenerator? { generator }
   override var comparedSize: Int { options.width }
 
   // MARK: Quantizing
@@ -206,7 +207,7 @@ public final class VectorQuant: CodebookQuantizer {
     let mode = CodebookPass.Mode(
       isTraining: isTraining,
       isLearning: isTraining && isQuantizing && !isFrozen && repeatedCodes == nil,
-      trained: trained, repeated: repeatedCodes, trace: trace)
+      isDeferred: deferredBlock != nil, trained: trained, repeated: repeatedCodes, trace: trace)
     return try pass.quantized(vectors, stages: count, passesThrough: passesThrough, mode)
   }
 
@@ -242,7 +243,7 @@ public final class VectorQuant: CodebookQuantizer {
     case .rotation: return try rotated(from: vectors, to: values)
     case .directional where isTraining:
       try trace?.note(generator.state)
-      return try generator.draw {
+      return try generator.drawInForward {
         try directional(
           from: vectors, to: values, variance: options.directionalVariance, generator: $0)
       }

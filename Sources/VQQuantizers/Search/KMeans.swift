@@ -181,8 +181,14 @@ private func fillWithNoisyPoints(
 
 /// Random rows of `x` [n, d], each moved by noise of 1% of its length: [count, d].
 func noisyPoints(_ x: Tensor, count: Int, _ generator: Generator) throws -> Tensor {
-  let (n, d) = (x.shape[0], x.shape[1])
+  let n = x.shape[0]
   let picks = try generator.integers([count], below: n)
+  return try noisyPoints(x, picks: picks, generator)
+}
+
+/// The rows `picks`, int32 [count], of `x` [n, d], each moved by such noise: [count, d].
+func noisyPoints(_ x: Tensor, picks: Tensor, _ generator: Generator) throws -> Tensor {
+  let (count, d) = (picks.count, x.shape[1])
   let noise = try generator.normal([count, d])
   return try Tensor("noisy_points", shape: [count, d]) { target in
     x.read { points in

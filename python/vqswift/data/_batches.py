@@ -13,6 +13,7 @@ from .._arguments import checked
 from .._arrays import as_array
 from .._warning import warn
 from ._ahead import Ahead
+from ._cut import Cut, Share
 from ._draws import Draws
 from ._image_files import FileSamples, ImageFiles
 from ._transform import applied
@@ -107,6 +108,7 @@ class Batches:
         self.position = 0
         self._orders: dict[tuple[int, int], NDArray[np.intp]] = {}
         self._told: set[str] = set()
+        self._share: Share | None = None  # of every batch; a trainer's
         for name, value in (("seed", seed), ("workers", workers)):
             if value < 0:
                 raise ValueError(f"[batches] {name} {value}: must not be negative")
@@ -186,6 +188,16 @@ class Batches:
     def _batch(self, seed: int, epoch: int, position: int) -> tuple[Any, list[str]]:
         start = position * self.batch_size
         rows = self._order(seed, epoch)[start : start + self.batch_size]
+        if self._share is None:
+            return self._samples_of(seed, epoch, rows)
+        parts, told = {}, []
+        for block, begin, end in self._share.rows(len(rows)):
+            if end > begin:
+                parts[block], texts = self._samples_of(seed, epoch, rows[begin:end])
+                told += texts
+        return Cut(len(rows), parts), told
+
+    def _samples_of(self, seed: int, epoch: int, rows: NDArray[np.intp]) -> tuple[Any, list[str]]:
         images, rows, told = self._samples.take(rows, partial(Draws, seed, epoch))
         if self.transform is not None:
             draws = Draws(seed, epoch, rows, stream=_BATCH_STREAM)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
 import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked, refuse_unknown
+from .._deferral import block_now
 from .._options import Made, create_seeded, options_of
 from .._tensor import Tensor
 from ..optim import Optimizer
-from ._base import Quantizer
+from ._base import Quantizer, QuantizerInfo, unquantized
+from ._waiting import Waiting
 
 InplaceOptimizer = Callable[[list[Tensor]], Optimizer]
 
@@ -142,6 +146,50 @@ class CodebookQuantizer(Quantizer):
         self._inplace_optimizer = inplace_optimizer
         self.inplace_optimizers = tuple(optimizers)
 
+    # With several ranks, or blocks of a batch, codebooks learn in an update behind the step.
+
+    def _forward(
+        self,
+        z: Tensor | npt.ArrayLike,
+        mask: Tensor | npt.ArrayLike | None,
+        lengths: npt.ArrayLike | None,
+        stages: int,
+    ) -> tuple[Tensor, QuantizerInfo]:
+        waiting = self.__dict__.setdefault("_waiting", Waiting())
+        block = block_now() if self.training and not self.frozen else None
+        is_waiting = block is not None and self._is_waiting()
+        with waiting.deferring(self, block):
+            if not is_waiting and (block is None or not self.options["kmeans_freq"]):
+                return super()._forward(z, mask, lengths, stages)
+            rows = self._rows(z)
+            waiting.keep(rows, self._mask(rows, mask, lengths))
+            if not is_waiting:
+                return super()._forward(z, mask, lengths, stages)
+            passed = self._channels_back(rows)
+            return passed, dataclasses.replace(unquantized(rows), z=passed, z_q=passed)
+
+    def _parts_of(self, index: int) -> list[int]:
+        """The block of each part that waits for codebook `index`."""
+        blocks = self.__dict__.setdefault("_waiting", Waiting()).blocks
+        return list(blocks[index]) if blocks else []
+
+    def _kept_rows(self) -> np.ndarray:
+        """The vectors [n, d] that training forwards had since the last update, for k-means."""
+        rows = self.__dict__.setdefault("_waiting", Waiting()).rows
+        width = self.options["feature_size"]
+        return np.concatenate([np.empty((0, width), np.float32), *rows])
+
+    def _end_update(self) -> None:
+        _core.quantizer_end_update(self._handle)
+        self.__dict__["_waiting"] = self.__dict__.get("_waiting", Waiting()).emptied()
+
+    def _is_waiting(self) -> bool:
+        """Whether a codebook waits for the vectors that give it its start."""
+        if self.options["init"] not in ("kmeans", "kmeans++"):
+            return False
+        buffers = self._own_buffers()
+        return any(n.rpartition(".")[2] == "initialized" and not t.item() for n, t in buffers)
+
     def _options_text(self) -> str:
         text = super()._options_text()
         kinds = {type(optimizer).__name__ for optimizer in self.inplace_optimizers}
@@ -157,6 +205,7 @@ class CodebookQuantizer(Quantizer):
         copied = super()._copied()
         attributes = copied["attributes"]
         attributes.pop("inplace_optimizers")
+        attributes.pop("_waiting", None)
         children = attributes["_children"].items()
         attributes["_children"] = {n: v for n, v in children if n != "inplace_optimizers"}
         copied["optimizers"] = [optimizer._position() for optimizer in self.inplace_optimizers]

@@ -9,6 +9,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from .. import distributed
 from .._arguments import checked
 from .._termination import Termination
 from .._warning import warn
@@ -31,7 +34,8 @@ class Run:
     `config.toml` has the configuration, `metrics.jsonl` a line for every step and every validation,
     `checkpoint-*.safetensors` the last `keep` checkpoints, `best.safetensors` the one of the best
     validation. A run that ended by kill -9, SIGTERM, Ctrl-C or a full disk goes on bit for bit from
-    its last checkpoint; Ctrl-C and SIGTERM write one first.
+    its last checkpoint; Ctrl-C and SIGTERM write one first. Of several ranks, which share the
+    directory, the first writes all files; a run may go on with another number of ranks.
 
     Args:
         directory: of the run; made where it is missing.
@@ -81,8 +85,10 @@ class Run:
         batches_a_step = trainer.accumulate
         self.epoch = max(len(trainer.batches) // batches_a_step, 1)
         self.validate_every = validate_every or self.epoch
-        self._loggers, self._callbacks = tuple(loggers), tuple(callbacks)
-        self._lines = MetricsFile(self.directory / _METRICS, None)
+        self._is_first = distributed.rank() == 0
+        self._loggers = tuple(loggers) if self._is_first else ()
+        self._callbacks = tuple(callbacks)
+        self._lines = MetricsFile(self.directory / _METRICS if self._is_first else None, None)
         self._watch = _Watch(self.epoch)
         self._saved_at: int | None = None
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -142,7 +148,8 @@ class Run:
     def _after(self, metrics: StepMetrics, last: int) -> None:
         step = metrics.step
         self._tell(metrics.numbers())
-        if drop := self._watch.after(step, metrics.perplexity):
+        drop = self._watch.after(step, metrics.perplexity)
+        if drop and self._is_first:
             warn(f"[run] step {step}: {drop}")
         for callback in self._callbacks:
             callback(self, metrics)
@@ -166,6 +173,8 @@ class Run:
             else:
                 with trainer.ema.applied() as averaged:
                     numbers = dict(self._validate(averaged))
+        if not self._is_first:
+            return
         before = self._best_so_far(step)
         self._tell({"step": step} | {f"validation.{key}": float(v) for key, v in numbers.items()})
         if self.best is None:
@@ -186,7 +195,7 @@ class Run:
         return choose(found) if found else None
 
     def _save(self) -> None:
-        if self.step == self._saved_at:
+        if self.step == self._saved_at or not self._is_first:
             return
         save_trainer(self.trainer, self.directory / _CHECKPOINT.format(self.step))
         self._saved_at = self.step
@@ -196,6 +205,21 @@ class Run:
     def _resume(self) -> None:
         """Load the newest checkpoint; one that is damaged is told and the one before it taken."""
         self._lines.resume(0)
+        if self._is_first:
+            self._resume_newest()
+        self._follow_first()
+        for line in self.history():
+            if "perplexity" in line:
+                self._watch.after(line["step"], line["perplexity"])
+
+    def _follow_first(self) -> None:
+        """Let the other ranks load what the first one has loaded, from the same directory."""
+        step = distributed.current().broadcast(np.array([self.step], np.int64))
+        if not self._is_first and step[0]:
+            load_trainer(self.trainer, self.directory / _CHECKPOINT.format(int(step[0])))
+        self._saved_at = self.step if self.step else self._saved_at
+
+    def _resume_newest(self) -> None:
         for path in reversed(self.checkpoints()):
             try:
                 load_trainer(self.trainer, path)
@@ -206,14 +230,10 @@ class Run:
                 warn(f"[run] {error}; {others[-1].name} is taken")
                 continue
             self._lines.resume(self.step)
-            self._saved_at = self.step
             break
-        for line in self.history():
-            if "perplexity" in line:
-                self._watch.after(line["step"], line["perplexity"])
 
     def _write_configuration(self, configuration: Any) -> None:
-        if configuration is None:
+        if configuration is None or not self._is_first:
             return
         path, text = self.directory / _CONFIGURATION, to_toml(configuration)
         if not path.is_file():

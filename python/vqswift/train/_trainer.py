@@ -13,10 +13,12 @@ from .. import nn, optim
 from .._arguments import checked
 from .._termination import Termination
 from ..data import Batches, Stream
+from ..distributed import rank
 from ._diagnosis import first_not_finite
 from ._metrics_file import MetricsFile
 from ._objectives import Objective, Reconstruction
 from ._progress import track
+from ._spread import Measured, Spread, sharing
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class Trainer:
         clip_norm: the largest norm of all gradients together; none by default.
         accumulate: batches in a step: their gradients' mean is the step's.
         ema: the decay of an average of the weights, `trainer.ema`; none by default.
+        blocks: parts that each batch is cut into, contiguous and as even as can be; ranks share
+            them out, and one process forwards them one after the other. Gradients are added along
+            a tree over blocks and codebooks learn after the step, so that every number of ranks
+            up to `blocks` gives the same bits. By default one block a rank, and in one process
+            the whole batch at once.
         metrics: a JSON-lines file that every step is appended to; steps after the one that
             `load_trainer` goes back to are dropped from it before they are done again.
         tag: written as `"run"` into every line of that file.
@@ -99,6 +106,7 @@ class Trainer:
         clip_norm: float | None = None,
         accumulate: int = 1,
         ema: float | None = None,
+        blocks: int | None = None,
         metrics: str | os.PathLike[str] | None = None,
         tag: str | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -109,6 +117,13 @@ class Trainer:
             raise ValueError(f"[trainer] clip_norm {clip_norm}: must be positive")
         if accumulate < 1:
             raise ValueError(f"[trainer] accumulate = {accumulate}: must be at least 1")
+        if blocks is not None and not 1 <= blocks <= 4096:
+            raise ValueError(f"[trainer] blocks = {blocks}: must be in 1...4096")
+        if blocks is not None and accumulate > 1:
+            raise ValueError(
+                f"[trainer] accumulate = {accumulate} beside blocks = {blocks}: blocks are taken "
+                "one after the other already"
+            )
         if objective is not None and (alpha != 5.0 or reconstruction_loss is not None):
             raise ValueError(
                 "[trainer] objective beside alpha or reconstruction_loss: it says both itself"
@@ -120,6 +135,7 @@ class Trainer:
         self.schedule = schedule
         self.clip_norm = clip_norm
         self.accumulate = accumulate
+        self.blocks = blocks
         self.ema = None if ema is None else optim.EMA(model, ema)
         self.step = 0
         self._metrics = MetricsFile(metrics, tag)
@@ -138,19 +154,21 @@ class Trainer:
             raise ValueError(f"[trainer] {count} steps: must not be negative")
         self.model.train()
         termination = Termination(None if self._checkpoint is None else self._save)
+        spread = Spread.of(self)
         try:
-            with termination.handled(), self._metrics as lines:
+            with termination.handled(), self._metrics as lines, sharing(self.batches, spread):
                 remaining = iter(self.batches.forever())
                 for _ in range(count):
                     with termination.step():
                         before = self.batches.state_dict()
                         try:
                             taken = [next(remaining) for _ in range(self.accumulate)]
-                            metrics = self._one_step(taken)
+                            metrics = self._one_step(taken, spread)
                         except BaseException:
                             self.batches.load_state_dict(before)
                             raise
-                        lines.write(metrics.numbers())
+                        if rank() == 0:
+                            lines.write(metrics.numbers())
                     yield metrics
         finally:
             self._end_schedule()
@@ -164,7 +182,8 @@ class Trainer:
         from ._checkpoint import save_trainer
 
         assert self._checkpoint is not None
-        save_trainer(self, self._checkpoint)
+        if rank() == 0:
+            save_trainer(self, self._checkpoint)
 
     def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
         """Run `count` more steps and returns their metrics."""
@@ -176,7 +195,7 @@ class Trainer:
         self.step = step
         self._metrics.resume(step)
 
-    def _one_step(self, taken: list[Any]) -> StepMetrics:
+    def _one_step(self, taken: list[Any], spread: Spread | None) -> StepMetrics:
         start = time.perf_counter()
         if self.schedule is None:
             self._end_schedule()
@@ -184,36 +203,55 @@ class Trainer:
             self._is_scheduled = True
             self.optimizer.scale_lr(float(self.schedule(self.step)))
         rate = float(self.optimizer.lr)
-        parts = []
         self.optimizer.zero_grad()
-        for batch in taken:
-            parts.append(self._backward(batch, rate))
+        measured = (
+            self._gradients(taken, rate) if spread is None else spread.gradients(taken[0], rate)
+        )
         if self.clip_norm is not None:
             optim.clip_grad_norm(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
+        if spread is not None:
+            measured = spread.update(measured)
         if self.ema is not None:
             self.ema.update()
         self.step += 1
         seconds = time.perf_counter() - start
-        count = sum(len(batch[0] if isinstance(batch, tuple) else batch) for batch in taken)
+        return StepMetrics(
+            step=self.step,
+            learning_rate=rate,
+            seconds=seconds,
+            images_per_second=measured.count / seconds,
+            loss=measured.loss,
+            task_loss=measured.task_loss,
+            quantizer_loss=measured.quantizer_loss,
+            perplexity=measured.perplexity,
+            active_codes=measured.active_codes,
+            values=measured.values,
+        )
+
+    def _gradients(self, taken: list[Any], rate: float) -> Measured:
+        """Collect the gradients of the batches' mean."""
+        parts = []
+        for batch in taken:
+            found = self._found(batch, rate)
+            (found.loss / self.accumulate if self.accumulate > 1 else found.loss).backward()
+            parts.append(found)
 
         def mean(values: Iterable[Any]) -> float:
             return sum(map(float, values)) / len(parts)
 
-        return StepMetrics(
-            step=self.step,
+        return Measured(
+            count=sum(len(batch[0] if isinstance(batch, tuple) else batch) for batch in taken),
             loss=mean(part.loss for part in parts),
             task_loss=mean(part.task_loss for part in parts),
             quantizer_loss=mean(part.info.loss for part in parts),
             perplexity=mean(part.info.perplexity for part in parts),
             active_codes=max(int(part.info.active_codes) for part in parts),
-            learning_rate=rate,
-            seconds=seconds,
-            images_per_second=count / seconds,
             values={name: mean(part.values[name] for part in parts) for name in parts[0].values},
         )
 
-    def _backward(self, batch: Any, rate: float) -> Objective:
+    def _found(self, batch: Any, rate: float) -> Objective:
+        """The objective of a batch; ValueError or FloatingPointError where it is not finite."""
         try:
             found = self.objective(self.model, batch)
         except ValueError as error:
@@ -227,5 +265,4 @@ class Trainer:
                 f"[trainer] step {self.step + 1}: loss {value} at learning rate {rate:g}"
                 f"{reason and '; ' + reason or ''}"
             )
-        (found.loss / self.accumulate if self.accumulate > 1 else found.loss).backward()
         return found

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ... import data, train
+from ... import data, distributed, train
 from .._harness import (
     begin,
     jobs_setting,
@@ -264,7 +264,8 @@ def _trained(
         [make(seed) for seed in settings.seeds for make in rows.values()],
         Trainable(partial(run_of, training=training, test=test), partial(_measured, test=test)),
     )
-    write_page(results, _PANELS)
+    if distributed.rank() == 0:
+        write_page(results, _PANELS)
     return results
 
 

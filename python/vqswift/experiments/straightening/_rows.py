@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shlex
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import get_context
@@ -14,7 +16,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ... import train
+from ... import distributed, train
 from ..._threads import set_threads
 from ._results import Results, name_of
 
@@ -69,8 +71,10 @@ def train_rows(
     missing = [c for c in configurations if not results.has(c.row, c.seed, c.epochs)]
     for chosen, told in _trained(missing, results.folder, trainable, settings):
         key = {"row": chosen.row, "seed": chosen.seed, "epochs": chosen.epochs}
-        results.add(key | dict(told) | {"command": command_of(name, chosen, settings)})
-    results.print()
+        if distributed.rank() == 0:
+            results.add(key | dict(told) | {"command": command_of(name, chosen, settings)})
+    if distributed.rank() == 0:
+        results.print()
 
 
 def _trained(
@@ -79,6 +83,13 @@ def _trained(
     """The rows as they are done, with what was measured."""
     if settings.jobs < 1:
         raise ValueError(f"[rows] jobs = {settings.jobs}: must be at least 1")
+    if distributed.size() > 1 and settings.jobs > 1:
+        raise ValueError(
+            f"[rows] jobs = {settings.jobs} on {distributed.size()} ranks: one of them"
+        )
+    if distributed.size() > 1 and len(missing) > 1:
+        yield from _over_ranks(missing, folder, trainable)
+        return
     if settings.jobs == 1 or len(missing) < 2:
         for chosen in missing:
             yield chosen, _train(trainable, chosen, folder, shown=True)
@@ -86,6 +97,44 @@ def _trained(
     cpus = len(os.sched_getaffinity(0))
     threads = settings.threads or max(1, cpus // settings.jobs)
     yield from _side_by_side(missing, folder, trainable, settings.jobs, threads)
+
+
+def _over_ranks(
+    missing: Sequence[RowConfiguration], folder: Path, trainable: Trainable
+) -> Iterator[tuple[RowConfiguration, Mapping[str, Any]]]:
+    """Rows shared out over ranks, each trained by one; the first gives all, as files tell them."""
+    rank, size = distributed.rank(), distributed.size()
+    for chosen in missing[rank::size]:
+        with distributed.alone():
+            told = _train(trainable, chosen, folder, shown=rank == 0)
+        _write_told(folder, chosen, told)
+    waiting = deque(missing if rank == 0 else ())
+    while waiting:
+        chosen = waiting.popleft()
+        if (found := _told(folder, chosen)) is None:
+            waiting.append(chosen)
+            time.sleep(0.5)
+            continue
+        yield chosen, found
+
+
+def _told_path(folder: Path, chosen: RowConfiguration) -> Path:
+    return folder_of(chosen, folder) / "measured.json"
+
+
+def _write_told(folder: Path, chosen: RowConfiguration, told: Mapping[str, Any]) -> None:
+    path = _told_path(folder, chosen)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _told(folder: Path, chosen: RowConfiguration) -> Mapping[str, Any] | None:
+    path = _told_path(folder, chosen)
+    if not path.is_file():
+        return None
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return told
 
 
 def _side_by_side(
@@ -166,6 +215,8 @@ def _train(
 ) -> dict[str, Any]:
     run = trainable.run_of(chosen, folder_of(chosen, folder))
     run.fit(chosen.epochs * run.epoch, progress=shown, label=chosen.row)
+    if distributed.rank() > 0:
+        return {}
     seconds = sum(line["seconds"] for line in run.history() if "seconds" in line)
     return dict(trainable.measured(run)) | {"seconds": seconds}
 

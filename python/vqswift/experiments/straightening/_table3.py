@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ... import data, metrics, train
+from ... import data, distributed, metrics, train
 from .._drawing import save_pictures
 from .._harness import (
     begin,
@@ -142,7 +142,8 @@ def run(settings: Table3Settings) -> Results:
             partial(_measured, test=test, weights=settings.lpips),
         ),
     )
-    write_page(results, _PANELS)
+    if distributed.rank() == 0:
+        write_page(results, _PANELS)
     return results
 
 

@@ -1,0 +1,73 @@
+"""Gradients of shards: the mean over all samples, weighted by how many each rank has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vqswift as vq
+from ranks import on_ranks
+from vqswift import distributed
+
+SHARDS = [
+    np.random.default_rng(r).normal(size=(n, 3)).astype(np.float32)
+    for r, n in enumerate((5, 1, 0, 6))
+]
+
+
+def layer() -> vq.nn.Linear:
+    vq.manual_seed(0)
+    return vq.nn.Linear(3, 400_000 // 4)  # more than one message
+
+
+def gradients(linear: vq.nn.Linear) -> list[np.ndarray]:
+    return [parameter.grad.numpy() for parameter in linear.parameters()]
+
+
+def test_uneven_and_empty_shards_give_the_gradient_of_the_whole_batch() -> None:
+    layers = [layer() for _ in SHARDS]
+
+    def body(rank: int) -> list[np.ndarray]:
+        if len(SHARDS[rank]):
+            (layers[rank](SHARDS[rank]) ** 2).mean().backward()
+        distributed.reduce_gradients(layers[rank].parameters(), count=len(SHARDS[rank]))
+        return gradients(layers[rank])
+
+    found = on_ranks(len(SHARDS), body)
+    whole = layer()
+    (whole(np.concatenate(SHARDS)) ** 2).mean().backward()
+    for each in found:
+        for own, first, expected in zip(each, found[0], gradients(whole), strict=True):
+            assert np.array_equal(own, first)
+            # Four float32 terms: a few units in the last place of the largest.
+            np.testing.assert_allclose(own, expected, rtol=0, atol=4e-7 * np.abs(expected).max())
+
+
+def test_a_parameter_without_a_gradient_on_all_ranks_keeps_none() -> None:
+    layers = [vq.nn.Linear(3, 2) for _ in range(2)]
+
+    def body(rank: int) -> bool:
+        distributed.reduce_gradients(layers[rank].parameters())
+        return all(parameter.grad is None for parameter in layers[rank].parameters())
+
+    assert on_ranks(2, body) == [True, True]
+
+
+def test_counts_that_make_no_mean_are_refused() -> None:
+    linear = vq.nn.Linear(3, 2)
+    for count in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="must be finite and not negative"):
+            distributed.reduce_gradients(linear.parameters(), count=count)
+
+    def body(rank: int) -> None:
+        with pytest.raises(ValueError, match="count = 0 on every rank"):
+            distributed.reduce_gradients(vq.nn.Linear(3, 2).parameters(), count=0)
+
+    on_ranks(2, body)
+
+
+def test_one_process_keeps_its_gradients() -> None:
+    linear = vq.nn.Linear(3, 2)
+    linear(SHARDS[0]).sum().backward()
+    before = gradients(linear)
+    distributed.reduce_gradients(linear.parameters(), count=5)
+    assert all(np.array_equal(a, b) for a, b in zip(gradients(linear), before, strict=True))

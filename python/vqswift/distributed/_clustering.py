@@ -1,0 +1,161 @@
+"""k-means of vectors that are spread over ranks."""
+
+from __future__ import annotations
+
+import math
+from operator import index
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arguments import checked
+from .._random import checked_word
+from .._tensor import Tensor
+from ..quantizers._search import KMeansResult, nearest_codes
+from ..quantizers._search import kmeans as kmeans_here
+from ._communicator import Array, Communicator
+from ._current import current
+
+_SAMPLE = 64  # rows a center that starts are chosen among
+
+
+@checked
+def kmeans(
+    x: npt.ArrayLike | Tensor,
+    k: int,
+    iterations: int = 25,
+    init: str | npt.ArrayLike = "kmeans++",
+    seed: int = 0,
+) -> KMeansResult:
+    """Lloyd's k-means of the rows of all ranks; x float32 [n, d] are this rank's, maybe none.
+
+    Every rank calls it with the same k, iterations, init and seed, and gets the same `centroids`
+    [k, d], `inertia` and `iterations`, with the `codes` of its own rows. The result does not
+    depend, to the last bit, on how the rows are spread, as long as their order over the ranks is
+    one: sums are exact, of elements that are rounded to a multiple of
+    `2^(e - 52) n`, 2^e above the largest, n rounded up to a power of two: to 2^-32 of the largest
+    for a million rows.
+
+    Starts are "kmeans++" or "random" among 64 k rows drawn uniformly by `seed` (all, where there
+    are fewer), or centroids [k, d]. A cluster that empties takes the row farthest from its
+    centroid.
+
+    TypeError for float64, which these sums would round; ValueError for NaN, infinity, no rows on
+    any rank or k < 1.
+    """
+    seed, k = checked_word("kmeans", "seed", seed), index(k)
+    if k < 1 or iterations < 0:
+        raise ValueError(f"[kmeans] k = {k}, iterations = {iterations}: at least 1 and 0")
+    points = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if points.dtype == np.float64:
+        raise TypeError("[kmeans] x float64: float32 is required over ranks")
+    points = np.ascontiguousarray(points, np.float32)
+    if points.ndim != 2:
+        raise ValueError(f"[kmeans] shape {list(points.shape)}: x [n, d] is required")
+    if not np.isfinite(points).all():
+        raise ValueError("[kmeans] x holds NaN or infinity")
+    return _Clustering(current(), points, k).run(iterations, init, seed)
+
+
+class _Clustering:
+    def __init__(self, communicator: Communicator, points: Array, k: int) -> None:
+        self._communicator, self._points, self._k = communicator, points, k
+        told = np.array([len(points), points.shape[1]], np.int64)
+        rows = np.stack(communicator.all_gather_of(told, [2] * communicator.size))
+        if len(set(rows[:, 1])) > 1:
+            raise ValueError(f"[kmeans] d = {rows[:, 1].tolist()} by rank: it must be one")
+        self._counts = rows[:, 0]
+        self._n = int(self._counts.sum())
+        self._first = int(self._counts[: communicator.rank].sum())
+        if self._n == 0:
+            raise ValueError("[kmeans] no rows on any rank")
+        grid = self._grid_of(points)
+        self._wide = np.rint(points.astype(np.float64) / grid) * grid
+
+    def run(self, iterations: int, init: str | npt.ArrayLike, seed: int) -> KMeansResult:
+        """The clustering."""
+        centroids = self._start(init, seed)
+        codes, distances = self._nearest(centroids)
+        done = 0
+        while done < iterations:
+            centroids = self._moved(centroids, codes, distances)
+            before = codes
+            codes, distances = self._nearest(centroids)
+            done += 1
+            changed = np.array([np.count_nonzero(codes != before)], np.int64)
+            if not self._communicator.all_reduce(changed)[0]:
+                break
+        return KMeansResult(centroids, codes, self._inertia(distances), done)
+
+    def _start(self, init: str | npt.ArrayLike, seed: int) -> Array:
+        shape = self._k, self._points.shape[1]
+        if not isinstance(init, str):
+            given = np.ascontiguousarray(
+                init.numpy() if isinstance(init, Tensor) else init, np.float32
+            )
+            if given.shape != shape:
+                raise ValueError(
+                    f"[kmeans] shapes {list(given.shape)} and {list(shape)}: initial centroids "
+                    "must be [k, d]"
+                )
+            return given.copy()
+        count = min(self._n, _SAMPLE * self._k)
+        rows = np.arange(self._n)
+        if count < self._n:
+            rows = np.sort(np.random.default_rng(seed).choice(self._n, count, replace=False))
+        return kmeans_here(self._rows(rows), self._k, 0, init, seed).centroids
+
+    def _rows(self, rows: Array) -> Array:
+        """Rows by their number over all ranks, ascending, on every rank."""
+        ends = np.cumsum(self._counts)
+        owners = np.searchsorted(ends, rows, side="right")
+        lengths = [int((owners == rank).sum()) for rank in range(self._communicator.size)]
+        own = self._points[rows[owners == self._communicator.rank] - self._first]
+        return np.concatenate(self._communicator.all_gather_of(own, lengths))
+
+    def _nearest(self, centroids: Array) -> tuple[Array, Array]:
+        if not len(self._points):
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        return nearest_codes(self._points, centroids, return_distances=True)
+
+    def _moved(self, centroids: Array, codes: Array, distances: Array) -> Array:
+        k, d = centroids.shape
+        sums = np.empty((k, d + 1))
+        sums[:, d] = np.bincount(codes, minlength=k)
+        for column in range(d):
+            sums[:, column] = np.bincount(codes, self._wide[:, column], minlength=k)
+        total = self._communicator.all_reduce(sums)
+        counts = total[:, d]
+        moved = centroids.copy()
+        used = counts > 0
+        moved[used] = total[used, :d] / counts[used, None]
+        empty = np.flatnonzero(~used)
+        if empty.size:
+            farthest = self._farthest(distances, empty.size)
+            moved[empty[: len(farthest)]] = farthest
+        return moved
+
+    def _farthest(self, distances: Array, count: int) -> Array:
+        """The vectors farthest from their centroids, those with distance 0 left out."""
+        order = np.lexsort((np.arange(len(distances)), -distances))[:count]
+        own = order[distances[order] > 0]
+        told = np.stack([distances[own].astype(np.float64), own + float(self._first)], 1)
+        found = np.concatenate(self._communicator.all_gather(told))
+        best = np.lexsort((found[:, 1], -found[:, 0]))[:count]
+        chosen = found[best, 1].astype(np.int64)
+        ascending = np.sort(chosen)
+        found_rows: Array = self._rows(ascending)[np.searchsorted(ascending, chosen)]
+        return found_rows
+
+    def _inertia(self, distances: Array) -> float:
+        """The sum of squared distances, exact in the same way."""
+        wide, grid = distances.astype(np.float64), self._grid_of(distances)
+        rounded = np.array([(np.rint(wide / grid) * grid).sum()])
+        return float(self._communicator.all_reduce(rounded)[0])
+
+    def _grid_of(self, values: Array) -> float:
+        """What elements are rounded to a multiple of, so that sums of all ranks' are exact."""
+        here = np.array([np.abs(values).max(initial=0.0)], np.float64)
+        most = float(self._communicator.all_reduce(here, "max")[0])
+        bits = 52 - max(self._n - 1, 1).bit_length()
+        return math.ldexp(1.0, math.frexp(most)[1] - bits) if most else 1.0

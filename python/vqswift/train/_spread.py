@@ -1,0 +1,197 @@
+"""A step of a trainer over blocks of a batch, which several ranks share out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._deferral import in_block
+from .._functions import no_grad
+from .._tensor import Tensor
+from ..data import Batches, Stream
+from ..data._cut import Cut, share_of
+from ..distributed import CodebookUpdate, current
+from ..distributed._codebooks import update_blocks, waiting_layers
+from ..distributed._gradients import GradientSum
+from ._running import RunningMoments, drawing
+
+if TYPE_CHECKING:
+    from ._trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is told of a step's batch of `count` samples."""
+
+    count: int
+    loss: float
+    task_loss: float
+    quantizer_loss: float
+    perplexity: float
+    active_codes: int
+    values: Mapping[str, float]
+
+
+class Spread:
+    """The blocks of a trainer's batches: their gradients and codebooks, over all ranks.
+
+    Draws of layers depend on step and block. Each block moves the running moments of batch norms
+    from where the step found them; the step takes their mean, weighted by samples.
+    """
+
+    def __init__(self, trainer: Trainer, blocks: int) -> None:
+        self._trainer = trainer
+        self._communicator = current()
+        size = self._communicator.size
+        self.share = share_of(self._communicator.rank, size, blocks)
+        self._shares = [share_of(rank, size, blocks) for rank in range(size)]
+        self._ranges = [(share.first, share.last) for share in self._shares]
+        self._blocks = list(range(self.share.first, self.share.last))
+        layers = [layer for _, layer in waiting_layers(trainer.model)]  # refuses what cannot wait
+        self._in_place = [
+            book for layer in layers if layer.inplace_optimizers for book in layer.codebooks
+        ]
+        self._moments = RunningMoments(trainer.model)
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> Spread | None:
+        """That of a trainer; None for one process that takes batches whole."""
+        size = current().size
+        if size == 1 and trainer.blocks is None:
+            return None
+        if trainer.accumulate > 1:
+            raise ValueError(
+                f"[trainer] accumulate = {trainer.accumulate} on {size} ranks: give a greater "
+                "batch and blocks, which are taken one after the other"
+            )
+        blocks = size if trainer.blocks is None else trainer.blocks
+        if blocks < size:
+            raise ValueError(f"[trainer] blocks = {blocks}: there are {size} ranks to share them")
+        return cls(trainer, blocks)
+
+    def gradients(self, batch: Any, rate: float) -> Measured:
+        """Give the parameters the gradients of the whole batch's mean."""
+        cut = batch if isinstance(batch, Cut) else self.share.of(batch)
+        trainer = self._trainer
+        if any(layer._is_waiting() for _, layer in waiting_layers(trainer.model)):
+            self._start(cut)
+        parameters = [*trainer.model.parameters(), *self._in_place]
+        waiting = [book.grad for book in self._in_place]
+        sums, told = GradientSum(parameters), []
+        self._moments.begin()
+        with drawing([trainer.model, trainer.objective]) as draw_for:
+            for block in self._blocks:
+                for parameter in parameters:
+                    parameter.grad = None
+                part, weight = cut.parts.get(block), 0.0
+                if part is not None:
+                    self._moments.restore()
+                    draw_for(block)
+                    with in_block(block):
+                        found = trainer._found(part, rate)
+                    count = len(part[0] if isinstance(part, tuple) else part)
+                    weight = count / cut.count
+                    (found.loss * weight).backward()
+                    told.append(_numbers(found, count))
+                own = np.concatenate([np.ones(1, np.float32), self._moments.values()])
+                sums.add(block, own * np.float32(weight))
+        extra = sums.finish(self._communicator, self._ranges, 1 + self._moments.size)
+        # Files that could not be read leave less than a whole batch.
+        share = extra[0]
+        if abs(share - 1) > 1e-5:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad = Tensor(parameter.grad.numpy() / share)
+        self._moments.end(extra[1:] / share)
+        for book, gradient in zip(self._in_place, waiting, strict=True):
+            if gradient is not None:
+                own = gradient.numpy()
+                book.grad = Tensor(own if book.grad is None else own + book.grad.numpy())
+        return self._measured(told, cut)
+
+    def update(self, measured: Measured) -> Measured:
+        """Let the codebooks learn from the whole batch, and tell how it used them."""
+        model = self._trainer.model
+        found = update_blocks(model, self._communicator, self._ranges, self._blocks)
+        if not found:
+            return measured
+        active: dict[str, int] = {}
+        for book in found:
+            active[book.layer] = active.get(book.layer, 0) + book.active_codes
+        return dataclasses.replace(
+            measured, perplexity=_mean_perplexity(found), active_codes=max(active.values())
+        )
+
+    def _start(self, cut: Cut) -> None:
+        """Give codebooks their start by the vectors of a first batch, which are not quantized."""
+        trainer = self._trainer
+        self._moments.begin()
+        with no_grad(), drawing([trainer.model, trainer.objective]) as draw_for:
+            for block, part in cut.parts.items():
+                draw_for(block)
+                with in_block(block):
+                    trainer.objective(trainer.model, part)
+        self._moments.restore()
+        update_blocks(trainer.model, self._communicator, self._ranges, self._blocks)
+
+    def _measured(self, told: list[_Told], cut: Cut) -> Measured:
+        """The means over all blocks, in their order."""
+        own = np.array([[*each.numbers, *each.values.values()] for each in told])
+        found = self._communicator.all_gather(own.reshape(-1))
+        counts = [share.filled(cut.count) for share in self._shares]
+        rows = np.concatenate(
+            [part.reshape(count, -1) for part, count in zip(found, counts, strict=True) if count]
+        )
+        weights = rows[:, 0] / rows[:, 0].sum()
+        means = [float(sum(weights * column)) for column in rows.T]
+        names = list(told[0].values) if told else [f"value {i}" for i in range(len(means) - 6)]
+        return Measured(
+            count=int(rows[:, 0].sum()),
+            loss=means[1],
+            task_loss=means[2],
+            quantizer_loss=means[3],
+            perplexity=means[4],
+            active_codes=int(rows[:, 5].max()),
+            values=dict(zip(names, means[6:], strict=True)),
+        )
+
+
+@dataclass(frozen=True)
+class _Told:
+    numbers: tuple[float, ...]
+    values: Mapping[str, float]
+
+
+def _numbers(found: Any, count: int) -> _Told:
+    info = found.info
+    numbers = (
+        float(count),
+        float(found.loss),
+        float(found.task_loss),
+        float(info.loss),
+        float(info.perplexity),
+        float(info.active_codes),
+    )
+    return _Told(numbers, {name: float(value) for name, value in found.values.items()})
+
+
+def _mean_perplexity(found: list[CodebookUpdate]) -> float:
+    return float(np.mean([book.perplexity for book in found]))
+
+
+@contextmanager
+def sharing(batches: Batches | Stream, spread: Spread | None) -> Iterator[None]:
+    """Let `batches` prepare this rank's share of each batch alone."""
+    if spread is None or not isinstance(batches, Batches):
+        yield
+        return
+    batches._share = spread.share
+    try:
+        yield
+    finally:
+        batches._share = None
