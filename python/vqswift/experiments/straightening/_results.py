@@ -110,7 +110,7 @@ class Results:
         """Print the table, and write it as Markdown beside the JSON."""
         lines = self.lines()
         print(self.title)
-        print_table(self.header, lines, width=130)
+        print_table(self.header, lines, width=160)
         rows = [self.header, ("---",) * len(self.header), *lines]
         text = "\n".join("| " + " | ".join(line) + " |" for line in rows)
         path = self.folder / "table.md"

@@ -39,14 +39,14 @@ class TokenizerConfiguration:
     blocks: int = 1
     features: int = 64
     codes: int = 1024
-    batch_size: int = 64
+    batch_size: int = 32
     alpha: float = 5.0
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.95)
     warmup: float = 0.1  # of all steps
-    validations: int = 8
-    validated: int = 1000
+    validations: int = 6
+    validated: int = 800
 
     @property
     def factor(self) -> int:

@@ -30,12 +30,12 @@ class TransformerConfiguration:
     """
 
     epochs: int
-    width: int = 128
+    width: int = 96
     depth: int = 8
-    heads: int = 4
+    heads: int = 3
     dropout: float = 0.1
     norm_first: bool = True
-    batch_size: int = 64
+    batch_size: int = 32
     label_smoothing: float = 0.1
     class_drop: float = 0.1
     learning_rate: float = 1e-3
@@ -44,8 +44,8 @@ class TransformerConfiguration:
     warmup: float = 0.1  # of all steps
     clip_norm: float | None = 1.0
     ema: float = 0.995
-    validations: int = 8
-    validated: int = 500
+    validations: int = 6
+    validated: int = 400
 
     def trainer(
         self,
