@@ -31,8 +31,8 @@ _VECTOR = {"beta": 0.9, "init": "kmeans"}
 _L2 = {"norm": "l2", "cb_norm": "l2"}
 _REPLACE = {"replace_freq": 20}
 # Moments in place of a learned map, which the paper found better (A.9), and synchronized updates.
-_OURS = {"affine": "ema", "affine_momentum": 0.1, "sync_nu": 2.0}
-_INPLACE_RATE = 5.0
+_OURS = {"affine": "ema", "affine_momentum": 0.1, "sync_nu": 0.2}
+_INPLACE_RATE = 50.0
 
 
 def _vector(*parts: dict[str, Any], inplace_rate: float | None = None) -> QuantizerConfiguration:
