@@ -7,6 +7,7 @@ from typing import Any
 
 from .._harness import Command, CommandGroup
 from . import _classification, _dynamics, _sensitivity, _table3, _toys
+from .generation import _figures, _table9
 
 
 def _figure(name: str, settings: type[Any], draw: Callable[[Any], Any]) -> Command:
@@ -42,6 +43,13 @@ COMMAND = CommandGroup(
             _table3.run,
         ),
         Command(
+            "table9",
+            "images by MaskGIT from tokenizers with each method: CIFAR-10 or faces",
+            _table9.__doc__,
+            _table9.Table9Settings,
+            _table9.run,
+        ),
+        Command(
             "table10",
             "inner and outer steps of alternating optimization: AlexNet on CIFAR-10",
             _classification.__doc__,
@@ -51,11 +59,13 @@ COMMAND = CommandGroup(
         _figure("fig1", _dynamics.DynamicsSettings, _dynamics.figure1),
         _figure("fig2", _dynamics.DynamicsSettings, _dynamics.figure2),
         _figure("fig3", _toys.Figure3Settings, _toys.figure3),
+        _figure("fig4", _figures.GenerationFigureSettings, _figures.figure4),
         _figure("fig5", _sensitivity.SensitivitySettings, _sensitivity.figure5),
         _figure("fig6", _dynamics.DynamicsSettings, _dynamics.figure6),
         _figure("fig7", _sensitivity.SensitivitySettings, _sensitivity.figure7),
         _figure("fig8", _sensitivity.SensitivitySettings, _sensitivity.figure8),
         _figure("fig9", _dynamics.CollapseSettings, _dynamics.figure9),
         _figure("fig10", _toys.Figure10Settings, _toys.figure10),
+        _figure("fig11", _figures.GenerationFigureSettings, _figures.figure11),
     ),
 )

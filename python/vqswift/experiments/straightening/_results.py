@@ -19,7 +19,7 @@ from .._harness import rounded
 class Column:
     """A measurement of the table: its key in the file, and how it is shown.
 
-    `paper` says that the paper's number stands beside it.
+    `paper` says that the paper's number stands beside it, under `paper_header`.
     """
 
     key: str
@@ -27,6 +27,7 @@ class Column:
     factor: float = 1.0
     digits: int = 1
     paper: bool = True
+    paper_header: str = "paper"
 
     def text(self, value: float | None) -> str:
         """The value as the table has it; nothing for None."""
@@ -84,7 +85,7 @@ class Results:
         """The titles of the table."""
         measured: list[str] = []
         for column in self.columns:
-            measured += [column.header, "paper"] if column.paper else [column.header]
+            measured += [column.header, column.paper_header] if column.paper else [column.header]
         return "row", "epochs", "seeds", *measured, "minutes"
 
     def lines(self) -> list[tuple[str, ...]]:
@@ -109,7 +110,7 @@ class Results:
         """Print the table, and write it as Markdown beside the JSON."""
         lines = self.lines()
         print(self.title)
-        print_table(self.header, lines, width=130)
+        print_table(self.header, lines, width=160)
         rows = [self.header, ("---",) * len(self.header), *lines]
         text = "\n".join("| " + " | ".join(line) + " |" for line in rows)
         path = self.folder / "table.md"

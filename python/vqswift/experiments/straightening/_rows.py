@@ -21,7 +21,9 @@ from ..._threads import set_threads
 from ._results import Results, name_of
 
 # Settings that a row's command has in another way, or that hold for one machine.
-_NOT_THE_ROWS = frozenset({"rows", "seeds", "data", "output", "threads", "jobs", "lpips"})
+_NOT_THE_ROWS = frozenset(
+    {"rows", "seeds", "data", "output", "threads", "jobs", "lpips", "inception"}
+)
 
 
 class RowConfiguration(Protocol):
@@ -44,11 +46,31 @@ RunOf = Callable[[Any, Path], train.Run]
 Measured = Callable[[train.Run], Mapping[str, Any]]
 
 
+class RowTrainer(Protocol):
+    """Trains the rows of a table and measures them; it can be pickled."""
+
+    def trained(self, configuration: Any, directory: Path, *, shown: bool) -> Mapping[str, Any]:
+        """A row's values of the table's columns and its `seconds`.
+
+        What its directory has already is not done again; `shown`: progress is told.
+        """
+        ...
+
+
 class Trainable(NamedTuple):
-    """How the rows of a table are trained and measured; both can be pickled."""
+    """How rows that are one run each are trained and measured; both can be pickled."""
 
     run_of: RunOf  # a configuration's run in a directory, at the step where it stopped
     measured: Measured  # of a finished run, the values of the table's columns
+
+    def trained(self, configuration: Any, directory: Path, *, shown: bool) -> Mapping[str, Any]:
+        """As of `RowTrainer`; seconds are those of all steps."""
+        run = self.run_of(configuration, directory)
+        run.fit(configuration.epochs * run.epoch, progress=shown, label=configuration.row)
+        if distributed.rank() > 0:
+            return {}
+        seconds = sum(line["seconds"] for line in run.history() if "seconds" in line)
+        return dict(self.measured(run)) | {"seconds": seconds}
 
 
 def train_rows(
@@ -56,7 +78,7 @@ def train_rows(
     settings: Any,
     results: Results,
     configurations: Iterable[RowConfiguration],
-    trainable: Trainable,
+    trainable: RowTrainer,
 ) -> None:
     """Train each row that `results` has not, measure it, write it as it is done; print the table.
 
@@ -78,7 +100,7 @@ def train_rows(
 
 
 def _trained(
-    missing: Sequence[RowConfiguration], folder: Path, trainable: Trainable, settings: Any
+    missing: Sequence[RowConfiguration], folder: Path, trainable: RowTrainer, settings: Any
 ) -> Iterator[tuple[RowConfiguration, Mapping[str, Any]]]:
     """The rows as they are done, with what was measured."""
     if settings.jobs < 1:
@@ -92,7 +114,7 @@ def _trained(
         return
     if settings.jobs == 1 or len(missing) < 2:
         for chosen in missing:
-            yield chosen, _train(trainable, chosen, folder, shown=True)
+            yield chosen, trainable.trained(chosen, folder_of(chosen, folder), shown=True)
         return
     cpus = len(os.sched_getaffinity(0))
     threads = settings.threads or max(1, cpus // settings.jobs)
@@ -100,13 +122,13 @@ def _trained(
 
 
 def _over_ranks(
-    missing: Sequence[RowConfiguration], folder: Path, trainable: Trainable
+    missing: Sequence[RowConfiguration], folder: Path, trainable: RowTrainer
 ) -> Iterator[tuple[RowConfiguration, Mapping[str, Any]]]:
     """Rows shared out over ranks, each trained by one; the first gives all, as files tell them."""
     rank, size = distributed.rank(), distributed.size()
     for chosen in missing[rank::size]:
         with distributed.alone():
-            told = _train(trainable, chosen, folder, shown=rank == 0)
+            told = trainable.trained(chosen, folder_of(chosen, folder), shown=rank == 0)
         _write_told(folder, chosen, told)
     waiting = deque(missing if rank == 0 else ())
     while waiting:
@@ -140,7 +162,7 @@ def _told(folder: Path, chosen: RowConfiguration) -> Mapping[str, Any] | None:
 def _side_by_side(
     missing: Sequence[RowConfiguration],
     folder: Path,
-    trainable: Trainable,
+    trainable: RowTrainer,
     jobs: int,
     threads: int,
 ) -> Iterator[tuple[RowConfiguration, Mapping[str, Any]]]:
@@ -195,7 +217,7 @@ def _received(
 
 def _train_there(
     result: Connection,
-    trainable: Trainable,
+    trainable: RowTrainer,
     chosen: RowConfiguration,
     folder: Path,
     threads: int,
@@ -203,22 +225,11 @@ def _train_there(
     """In a process of its own: train a row, and send what was measured, or the error."""
     set_threads(threads)
     try:
-        result.send(_train(trainable, chosen, folder, shown=False))
+        result.send(trainable.trained(chosen, folder_of(chosen, folder), shown=False))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         result.send(error)
-
-
-def _train(
-    trainable: Trainable, chosen: RowConfiguration, folder: Path, *, shown: bool
-) -> dict[str, Any]:
-    run = trainable.run_of(chosen, folder_of(chosen, folder))
-    run.fit(chosen.epochs * run.epoch, progress=shown, label=chosen.row)
-    if distributed.rank() > 0:
-        return {}
-    seconds = sum(line["seconds"] for line in run.history() if "seconds" in line)
-    return dict(trainable.measured(run)) | {"seconds": seconds}
 
 
 def command_of(name: str, configuration: RowConfiguration, settings: Any) -> str:
@@ -229,5 +240,6 @@ def command_of(name: str, configuration: RowConfiguration, settings: Any) -> str
         value = getattr(settings, field.name)
         if field.name in _NOT_THE_ROWS or value == field.default:
             continue
-        words += ["--" + field.name.replace("_", "-"), str(value)]
+        values = value if isinstance(value, tuple) else (value,)
+        words += ["--" + field.name.replace("_", "-"), *map(str, values)]
     return shlex.join(words)

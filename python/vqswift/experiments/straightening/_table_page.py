@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...train._run import lines_of
@@ -13,10 +13,22 @@ from .._page import Page, curve, curves
 from ._results import Results
 
 _POINTS = 60  # of a curve that is kept
-_PICTURES = "pictures.png"
+_ABOUT = (
+    "Each number is of the test set; beside it stands the paper's. Rows of several seeds show the "
+    "mean."
+)
+_PICTURES = {"pictures.png": "test images, their reconstructions"}
+Panels = Sequence[tuple[str, str, bool]]
 
 
-def write_page(results: Results, panels: Sequence[tuple[str, str, bool]]) -> Path:
+def write_page(
+    results: Results,
+    panels: Panels,
+    *,
+    about: str = _ABOUT,
+    inner: Mapping[str, Panels] | None = None,
+    pictures: Mapping[str, str] = _PICTURES,
+) -> Path:
     """Write `index.html` beside the results.
 
     What it shows of a run is kept in `curves` and `pictures`, so that the page can be made anew
@@ -25,39 +37,59 @@ def write_page(results: Results, panels: Sequence[tuple[str, str, bool]]) -> Pat
     Args:
         results: of the table; the runs' directories are beside its file.
         panels: of the curves: key, title, and whether the scale is logarithmic.
+        about: what stands above the table.
+        inner: panels of further runs, by their folders within the rows' directories.
+        pictures: files of the rows' directories, and what they show.
     """
-    pictures = results.folder / "pictures"
+    parts = {"": panels} | dict(inner or {})
     for name in results.names():
-        _keep_curves(results.folder, name, [key for key, *_ in panels])
-        drawn = results.folder / name / _PICTURES
-        if drawn.is_file():
-            pictures.mkdir(exist_ok=True)
-            shutil.copyfile(drawn, pictures / f"{name}.png")
+        for part, shown in parts.items():
+            _keep_curves(results.folder, name, part, [key for key, *_ in shown])
+        for file in pictures:
+            drawn = results.folder / name / file
+            if drawn.is_file():
+                kept = picture_path(results.folder, name, file)
+                kept.parent.mkdir(exist_ok=True)
+                shutil.copyfile(drawn, kept)
     page = Page(results.title)
-    page.text(
-        "Each number is of the test set; beside it stands the paper's. Rows of several seeds "
-        "show the mean."
-    )
+    page.text(about)
     page.table(results.header, results.lines())
-    runs = {name: lines_of(results.folder / "curves", f"{name}.jsonl") for name in results.names()}
-    runs = {name: lines for name, lines in runs.items() if lines}
-    if runs:
-        page.heading("Curves")
-        page.figure(curves(runs, panels), "Validation by step")
-    shown = {name: pictures / f"{name}.png" for name in results.names()}
-    if any(picture.is_file() for picture in shown.values()):
-        page.heading("Pictures")
-        for name, picture in shown.items():
-            if picture.is_file():
-                page.picture(picture.read_bytes(), name)
+    for part, shown in parts.items():
+        runs = {name: kept_curves(results.folder, name, part) for name in results.names()}
+        runs = {name: lines for name, lines in runs.items() if lines}
+        if runs:
+            page.heading(f"Curves of the {part}" if part else "Curves")
+            page.figure(curves(runs, shown), "Validation by step")
+    for file, words in pictures.items():
+        found = {name: picture_path(results.folder, name, file) for name in results.names()}
+        found = {name: path for name, path in found.items() if path.is_file()}
+        if found:
+            page.heading(f"Pictures: {words}")
+            for name, path in found.items():
+                page.picture(path.read_bytes(), name)
     page.heading("Commands")
     page.code("\n".join(dict.fromkeys(found["command"] for found in results.rows)))
     return page.write(results.folder / "index.html")
 
 
-def _keep_curves(folder: Path, name: str, keys: Iterable[str]) -> None:
+def picture_path(folder: Path, name: str, file: str) -> Path:
+    """Where a row's picture is kept; "pictures.png" has the row's name alone."""
+    suffix = "" if file in _PICTURES else f"-{Path(file).stem}"
+    return folder / "pictures" / f"{name}{suffix}.png"
+
+
+def kept_curves(folder: Path, name: str, part: str = "") -> list[dict[str, float]]:
+    """The points that are kept of a row's run, or of the run in a folder of its own."""
+    return lines_of(folder / "curves", _curves_file(name, part))
+
+
+def _curves_file(name: str, part: str) -> str:
+    return f"{name}-{part}.jsonl" if part else f"{name}.jsonl"
+
+
+def _keep_curves(folder: Path, name: str, part: str, keys: Iterable[str]) -> None:
     """Write a few points of a run's curves, where its directory is there."""
-    lines = lines_of(folder / name)
+    lines = lines_of(folder / name / part)
     if not lines:
         return
     points = [
@@ -67,4 +99,4 @@ def _keep_curves(folder: Path, name: str, keys: Iterable[str]) -> None:
     ]
     (folder / "curves").mkdir(exist_ok=True)
     text = "".join(json.dumps(rounded(point)) + "\n" for point in points)
-    (folder / "curves" / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    (folder / "curves" / _curves_file(name, part)).write_text(text, encoding="utf-8")
