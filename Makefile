@@ -40,7 +40,7 @@ test-older-cpus: install
 
 # Agreement with torch, faiss, scikit-learn and vector-quantize-pytorch, which it installs.
 test-peers: peers
-	$(PYTHON) -m pytest -q pytests/peers
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 pytests/peers
 
 # The campaigns against faults of torture/README.md: hours. TORTURE="--only calls --minutes 10" bounds them.
 torture: peers
