@@ -45,7 +45,7 @@ class _Layer(nn.Module):
             dim,
             groups,
         )
-        self.register_load_state_dict_pre_hook(fit_state)
+        self.register_load_state_dict_pre_hook(fit_state)  # type: ignore[no-untyped-call]
 
     def _options(
         self,
@@ -125,7 +125,8 @@ class _Layer(nn.Module):
 
     def _grouped(self, z: torch.Tensor) -> torch.Tensor:
         """z [..., d] -> [..., parts, d / parts], channels last."""
-        return z.movedim(self.dim, -1).unflatten(-1, (self._parts, -1))
+        rows = z.movedim(self.dim, -1)
+        return rows.reshape(*rows.shape[:-1], self._parts, -1)
 
     @torch.no_grad()
     def get_codebook(self) -> torch.Tensor:

@@ -101,7 +101,7 @@ class ResidualVQ(nn.Module):
         if not given.is_ema and not given.is_learned:
             self.layers.freeze()
         self._commitment = CommitmentLoss(given)
-        self.register_load_state_dict_pre_hook(fit_state)
+        self.register_load_state_dict_pre_hook(fit_state)  # type: ignore[no-untyped-call]
 
     def _refuse_of_one_layer(self) -> None:
         given = self.options

@@ -96,7 +96,7 @@ class _Codebooks(nn.Module):
                 f"be dim = {self.dim}"
             )
         projected: torch.Tensor = self.project_in(rows)
-        return projected.unflatten(-1, (self.num_codebooks, self.codebook_dim))
+        return projected.reshape(*rows.shape[:-1], self.num_codebooks, self.codebook_dim)
 
     def _joined(self, parts: torch.Tensor, channel_first: bool, projects: bool = True) -> Any:
         out = parts.flatten(-2)

@@ -54,7 +54,7 @@ class SimVQ(nn.Module):
             gradient="rotation" if rotation_trick else "ste",
             seed=new_seed(),
         )
-        self.register_load_state_dict_pre_hook(fit_state)
+        self.register_load_state_dict_pre_hook(fit_state)  # type: ignore[no-untyped-call]
         frozen = torch.randn(codebook_size, dim) * dim**-0.5
         self.layer.assign(frozen if init_fn is None else init_fn(frozen))
         with torch.no_grad():

@@ -127,8 +127,8 @@ def _theirs(
     if "affine_started" in heads[0]:
         waits = heads[0]["affine_started"] == 0
         found |= {"codebook_mean_needs_init": waits, "codebook_variance_needs_init": waits}
-        for theirs, ours in _MOMENTS.items():
-            found[theirs] = torch.stack([head[ours].reshape(1, -1) for head in heads])
+        for moment, own_name in _MOMENTS.items():
+            found[moment] = torch.stack([head[own_name].reshape(1, -1) for head in heads])
     return {f"{place}_codebook.{name}": value for name, value in found.items()}
 
 
@@ -141,7 +141,7 @@ def _repeated(theirs: State, stages: int) -> State:
     return found
 
 
-def fit_state(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def fit_state(module: nn.Module, state: dict[str, Any], prefix: str, *_told: Any) -> None:
     """Before a module loads: what the peer does not keep stays, and what only it keeps goes."""
     name = "layer" if "layer" in module._modules else "layers"
     layer = module.get_submodule(name)

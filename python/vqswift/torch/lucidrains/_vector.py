@@ -89,7 +89,7 @@ class VectorQuantize(nn.Module):
             self.layer.freeze()
         self.expiry = self._expiry()
         self._commitment = CommitmentLoss(given)
-        self.register_load_state_dict_pre_hook(fit_state)
+        self.register_load_state_dict_pre_hook(fit_state)  # type: ignore[no-untyped-call]
 
     def _made(self, width: int) -> VectorQuant | GroupVectorQuant:
         given, size = self.options, width * self.heads
@@ -193,7 +193,7 @@ class VectorQuantize(nn.Module):
     @torch.no_grad()
     def _replace(self, inner: torch.Tensor, kept: torch.Tensor | None) -> None:
         assert self.expiry is not None
-        vectors = inner.unflatten(-1, (self.heads, -1)).float()
+        vectors = inner.reshape(*inner.shape[:-1], self.heads, -1).float()
         if self.options.use_cosine_sim:
             vectors = nn.functional.normalize(vectors, dim=-1)
         if kept is not None:
