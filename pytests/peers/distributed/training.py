@@ -1,5 +1,5 @@
-"""A training on ranks, whose state is told after every step: `training.py ENGINE QUANTIZER STEPS
-FOLDER [BLOCKS]`."""
+"""Trainings on ranks, whose state is told after every step: `training.py ENGINE QUANTIZERS STEPS
+FOLDER [BLOCKS]`, names of quantizers with commas between them."""
 
 from __future__ import annotations
 
@@ -59,16 +59,18 @@ def steps(name: str, count: int, blocks: int | None) -> list[Any]:
     ]
 
 
-def main(engine: str, name: str, count: str, folder: str, blocks: str = "8") -> None:
+def main(engine: str, names: str, count: str, folder: str, blocks: str = "8") -> None:
     communicator = vq.distributed.init(engine, timeout=60)
     vq.set_threads(1 + communicator.rank % 2)
-    told = {
-        "steps": steps(name, int(count), int(blocks)),
-        "sent": communicator.sent,
-        "pid": os.getpid(),
-    }
-    path = Path(folder) / f"{name}-{communicator.size}-{communicator.rank}.json"
-    path.write_text(json.dumps(told), encoding="utf-8")
+    for name in names.split(","):
+        before = communicator.sent
+        told = {
+            "steps": steps(name, int(count), int(blocks)),
+            "sent": communicator.sent - before,
+            "pid": os.getpid(),
+        }
+        path = Path(folder) / f"{name}-{communicator.size}-{communicator.rank}.json"
+        path.write_text(json.dumps(told), encoding="utf-8")
 
 
 if __name__ == "__main__":
