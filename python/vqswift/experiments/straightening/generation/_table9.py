@@ -67,7 +67,7 @@ COLUMNS = (
     Column("recognized", "class %", 100, paper=False),
     Column("mse", "MSE x 1e-3", 1e3, 2, paper=False),
     Column("perplexity", "perplexity", paper=False),
-    Column("active_codes", "codes in use", 1, 0, paper=False),
+    Column("active_codes", "codes", 1, 0, paper=False),
 )
 TOKENIZER_PANELS = (
     ("validation.classifier_frechet", "Frechet distance, reconstructions", True),
@@ -77,7 +77,7 @@ TOKENIZER_PANELS = (
 PANELS = (
     ("validation.classifier_frechet", "Frechet distance, samples", True),
     ("validation.classifier_kernel", "kernel distance, samples", True),
-    ("validation.test_loss", "cross-entropy of hidden test codes", False),
+    ("validation.test_loss", "cross-entropy, test codes", False),
 )
 
 
@@ -196,8 +196,10 @@ def run(settings: Table9Settings) -> Results:
     chosen = [
         configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows
     ]
-    reading = chosen[0].tokenizer.reading
-    results = Results(settings.folder, f"Table 9, {settings.dataset}, {reading}", COLUMNS, PAPER)
+    has_classes = settings.dataset == "cifar10"
+    columns = [each for each in COLUMNS if has_classes or each.key != "recognized"]
+    title = f"Table 9, {settings.dataset}, {chosen[0].tokenizer.reading}"
+    results = Results(settings.folder, title, columns, PAPER)
     missing = [each for each in chosen if not results.has(each.row, each.seed, each.epochs)]
     if missing:
         train_rows("table9", settings, results, missing, _generation(settings))
