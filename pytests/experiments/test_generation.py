@@ -232,7 +232,7 @@ def test_the_judge_learns_and_has_distances(tmp_path: Path) -> None:
     images = _sets.Images(
         "cifar10", shades + noise, shades + noise, labels, labels, 10, "test", False
     )
-    chosen = _judge.judge_configuration(images, 30, batch_size=24, learning_rate=0.05)
+    chosen = _judge.judge_configuration(images, 10, batch_size=12, learning_rate=0.05)
     judge = _judge.trained_judge(tmp_path, chosen, images)
     assert judge.accuracy == (judge.classes(images.test) == labels).mean() > 0.5
     features = judge.features(images.test)
