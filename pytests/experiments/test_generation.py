@@ -227,12 +227,12 @@ def test_what_is_not_painted_stays() -> None:
 
 def test_the_judge_learns_and_has_distances(tmp_path: Path) -> None:
     shades = np.repeat(np.arange(10, dtype=np.uint8) * 25, 12)[:, None, None, None]
-    noise = np.random.default_rng(0).integers(10, size=(120, 32, 32, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(10, size=(120, 16, 16, 3), dtype=np.uint8)
     labels = np.repeat(np.arange(10, dtype=np.int32), 12)
     images = _sets.Images(
         "cifar10", shades + noise, shades + noise, labels, labels, 10, "test", False
     )
-    chosen = _judge.judge_configuration(images, 30, batch_size=24, learning_rate=0.05)
+    chosen = _judge.judge_configuration(images, 20, batch_size=24, width=8, learning_rate=0.05)
     judge = _judge.trained_judge(tmp_path, chosen, images)
     assert judge.accuracy == (judge.classes(images.test) == labels).mean() > 0.5
     features = judge.features(images.test)

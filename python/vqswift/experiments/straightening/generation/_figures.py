@@ -41,7 +41,7 @@ def figure4(settings: GenerationFigureSettings) -> dict[str, Any]:
             points = _mean_curve(results, row, part, key)
             panel.plot(*points.T, ".-", label=row)
             told.setdefault(row, {})[title] = points.tolist()
-        panel.set(title=title, xlabel=label, yscale="log")
+        panel.set(title=title, xlabel=label, ylim=(0, None))
     panels[0].legend(frameon=False)
     saved(figure, settings.folder / "fig4.png")
     return written(settings.folder / "fig4.json", told)

@@ -70,13 +70,13 @@ COLUMNS = (
     Column("active_codes", "codes", 1, 0, paper=False),
 )
 TOKENIZER_PANELS = (
-    ("validation.classifier_frechet", "Frechet distance, reconstructions", True),
+    ("validation.classifier_frechet", "Frechet distance, reconstructions", False),
     ("validation.mse", "MSE, test images", True),
     ("validation.perplexity", "perplexity, test images", False),
 )
 PANELS = (
-    ("validation.classifier_frechet", "Frechet distance, samples", True),
-    ("validation.classifier_kernel", "kernel distance, samples", True),
+    ("validation.classifier_frechet", "Frechet distance, samples", False),
+    ("validation.classifier_kernel", "kernel distance, samples", False),
     ("validation.test_loss", "cross-entropy, test codes", False),
 )
 
@@ -239,7 +239,7 @@ def _about(results: Results) -> str:
         f"with {row['compared']}, reconstructions with their test images; the images of the other "
         f"part of the set are at a Frechet distance of {row['data_classifier_frechet']:.1f}. MSE, "
         "perplexity and codes in use are those of test images. Rows of several seeds show the "
-        f"mean. 64 samples took {row['seconds_of_64_samples']:.1f} s ({row['threads']} threads)."
+        f"mean. 64 samples took {row['seconds_of_64_samples']:.1f} s, threads: {row['threads']}."
     )
     if "chance" in row:
         text += (
