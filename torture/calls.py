@@ -229,4 +229,4 @@ if __name__ == "__main__":
         sys.stdout.flush()
         warnings.simplefilter("ignore")
         np.seterr(all="ignore")
-    main(__file__, case, full=1_000_000, short=20_000, batch=5000, seconds_per_case=20)
+    main(__file__, case, full=1_000_000, short=8_000, batch=5000, seconds_per_case=20)

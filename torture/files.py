@@ -307,4 +307,4 @@ if __name__ == "__main__":
     if os.path.isdir("/dev/shm"):
         tempfile.tempdir = "/dev/shm"
     warnings.simplefilter("ignore")
-    main(__file__, case, full=1_000_000, short=10_000, batch=5_000)
+    main(__file__, case, full=1_000_000, short=4_000, batch=5_000)

@@ -249,4 +249,4 @@ def case(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(__file__, case, full=200_000, short=600, batch=75, environments=iter(ENVIRONMENTS))
+    main(__file__, case, full=200_000, short=225, batch=75, environments=iter(ENVIRONMENTS))

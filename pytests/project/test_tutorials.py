@@ -1,64 +1,25 @@
-"""The tutorials and how-tos run, and print what stands beneath their programs."""
+"""The tutorials and how-tos run, and print what stands beneath their programs.
+
+Those of PyTorch are among the tests of peers.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from tutorial_pages import HOW_TOS, TUTORIALS, agrees, check_page, needs_torch
 
-TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
-HOW_TOS = sorted((ROOT / "docs/how-to").glob("*.md"))
-# Within a list, a block is indented.
-BLOCK = re.compile(r"^( *)```(python|text)\n(.*?)^\1```$", re.M | re.S)
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
+PAGES = [page for page in [*TUTORIALS, *HOW_TOS] if not needs_torch(page)]
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """The programs of a page and their outputs, in order, as ("python" or "text", text)."""
-    found = []
-    for indent, kind, text in BLOCK.findall(page.read_text()):
-        lines = [line.removeprefix(indent) for line in text.splitlines()]
-        found.append((kind, "\n".join(lines)))
-    return found
-
-
-@pytest.mark.parametrize("page", [*TUTORIALS, *HOW_TOS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_a_page_runs_and_prints_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("sklearn")
-    if "import torch" in page.read_text():
-        pytest.importorskip("torch", reason="torch is not installed: make test-peers")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "__main__"}
-    printed, programs, told = "", 0, 0
-    for kind, text in blocks(page):
-        if kind == "text":
-            agrees(printed, text)
-            told += 1
-            continue
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
-            exec(compile(text, str(page), "exec"), names)
-        printed, programs = output.getvalue(), programs + 1
-    assert programs
-    assert told or page in HOW_TOS
-
-
-def agrees(printed: str, told: str) -> None:
-    """The same words, and numbers within a fifth, or three in the last place that is told.
-
-    Between CPUs the kernels of OpenBLAS differ in last bits, which a training lets grow.
-    """
-    assert NUMBER.split(printed.strip()) == NUMBER.split(told.strip()), printed
-    for found, wanted in zip(NUMBER.findall(printed), NUMBER.findall(told), strict=True):
-        last = 10.0 ** -len(wanted.partition(".")[2])
-        bound = max(0.2 * float(wanted), 3 * last)
-        assert abs(float(found) - float(wanted)) <= bound, printed
+    check_page(page)
 
 
 def test_words_and_numbers_are_compared() -> None:
