@@ -534,8 +534,8 @@ VQ_CHECKED vq_status vq_quantizer_apply_statistics(vq_module *quantizer, int64_t
     const int64_t *counts VQ_ARRAY(k), int64_t k, const double *sums VQ_ARRAY(k, d), int64_t d,
     const double *mean VQ_ARRAY(d), const double *variance VQ_ARRAY(d), int32_t *dead VQ_ARRAY(k));
 /// Rows of 0..n-1, equally likely, for so many dead codes.
-VQ_CHECKED vq_status vq_quantizer_draw_rows(vq_module *quantizer, int64_t index, int64_t n,
-    int32_t *rows VQ_ARRAY(count), int64_t count);
+VQ_CHECKED vq_status vq_quantizer_draw_rows(
+    vq_module *quantizer, int64_t index, int64_t n, int32_t *rows VQ_ARRAY(count), int64_t count);
 /// Writes `vectors` [count, code size], moved by a little noise, in the place of these codes.
 VQ_CHECKED vq_status vq_quantizer_replace(vq_module *quantizer, int64_t index,
     const int32_t *codes VQ_ARRAY(count), int64_t count, const vq_tensor *vectors);
