@@ -43,3 +43,24 @@ def own(handle: _core.TensorHandle, *inputs: torch.Tensor | None) -> torch.Tenso
     tensor = given(handle)
     places = (i.untyped_storage().data_ptr() for i in inputs if i is not None)
     return tensor.clone() if tensor.untyped_storage().data_ptr() in places else tensor
+
+
+def apart(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Tensors that share no elements."""
+    seen: set[int] = set()
+    for index, tensor in enumerate(tensors):
+        place = tensor.untyped_storage().data_ptr()
+        if place in seen:
+            tensors[index] = tensor.clone()
+        seen.add(place)
+    return tensors
+
+
+def borrowed_mask(mask: torch.Tensor | None) -> _core.TensorHandle | None:
+    """A mask as the core takes one."""
+    return None if mask is None else borrowed((mask != 0).to(torch.int32))
+
+
+def long_given(handle: _core.TensorHandle) -> torch.Tensor:
+    """`given`, as int64."""
+    return given(handle).long()

@@ -12,6 +12,7 @@ import torch
 
 from .. import _core
 from .._options import options_of
+from ._engines import Pool
 from ._memory import refresh
 
 # What moves with the codebook in training forwards, where an option is on.
@@ -71,6 +72,7 @@ class Plan:
         losses: entries of `stage_losses`.
         codes: in each codebook.
         output: elements of an output vector.
+        engines: of the description.
         compared: of a vector as it is compared; 0 where that is the vector itself.
     """
 
@@ -81,6 +83,7 @@ class Plan:
         self.kind, self._made = kind, (kind, options, frozen, quantizing)
         self._given = known | options
         self.options = {n: v for n, v in self._given.items() if n not in ("seed", "stream")}
+        self.engines = Pool(self._made_engine)
         engine = Engine(*self._made)
         self.parameters = len(engine.parameters)
         self.state = [name for name, _ in engine.state]
@@ -98,12 +101,9 @@ class Plan:
         self.features = self._features()
         width = self._given.get("code_size") or self.features // max(groups, 1)
         self.codes = self._codes()
-        self.output = (
-            self._given.get("code_size") or self.features
-            if kind == "gumbel_quant"
-            else (self.features)
-        )
-        self._free = [self._made_engine()]
+        coded = self._given.get("code_size") if kind == "gumbel_quant" else None
+        self.output: int = coded or self.features
+        self.engines.give(self._reading(engine))
         self.compared = width * max(groups, 1) if self._changes_vectors(width) else 0
 
     def _codes(self) -> int:
@@ -192,21 +192,11 @@ class Plan:
         """The entries of `stage_losses`."""
         return stages or self.stages if self.stages else self.losses
 
-    def take(self) -> Engine:
-        """An engine that no other thread uses, until `give` gets it back. One that raised is not
-        given back: its state is undefined."""
-        follow_threads()
-        try:
-            return self._free.pop()
-        except IndexError:
-            return self._made_engine()
-
-    def give(self, engine: Engine) -> None:
-        """Let others use an engine."""
-        self._free.append(engine)
-
     def _made_engine(self) -> Engine:
-        engine = Engine(*self._made)
+        return self._reading(Engine(*self._made))
+
+    def _reading(self, engine: Engine) -> Engine:
+        """The engine, with the handles of `names`."""
         handles = dict(engine.state)
         engine.read = [handles[name] for name in self.names]
         return engine
@@ -216,10 +206,10 @@ class Plan:
         self, state: Sequence[torch.Tensor], training: bool = False, whole: bool = False
     ) -> Iterator[tuple[Engine, _core.ModuleHandle]]:
         """An engine in that state, of `names` or the `whole` one, which no other thread uses."""
-        engine = self.take()
+        engine = self.engines.take()
         handles = [handle for _, handle in engine.state] if whole else engine.read
         yield engine, engine.load(handles, state, training)
-        self.give(engine)
+        self.engines.give(engine)
 
 
 _PLANS: dict[str, Plan] = {}
@@ -231,15 +221,3 @@ def plan(text: str) -> Plan:
     if text not in _PLANS:
         _PLANS[text] = Plan(text)
     return _PLANS[text]
-
-
-class _Threads:
-    seen = 0
-
-
-def follow_threads() -> None:
-    """Let the core use as many threads as PyTorch does, once that has changed."""
-    count = torch.get_num_threads()
-    if count != _Threads.seen:
-        _Threads.seen = count
-        _core.set_threads(count)

@@ -9,7 +9,7 @@ import torch
 from .. import quantizers as native
 from . import _device as device
 from . import _operators as operators
-from ._plan import follow_threads
+from ._engines import follow_threads
 
 
 class KMeansResult(NamedTuple):

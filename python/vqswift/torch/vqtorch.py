@@ -39,12 +39,8 @@ class _Layer(nn.Module):
 
     def __init__(self, feature_size: int, num_codes: int, dim: int, groups: int) -> None:
         super().__init__()
-        self.feature_size, self.num_codes, self.dim, self.groups = (
-            feature_size,
-            num_codes,
-            dim,
-            groups,
-        )
+        self.feature_size, self.num_codes = feature_size, num_codes
+        self.dim, self.groups = dim, groups
         self.register_load_state_dict_pre_hook(fit_state)  # type: ignore[no-untyped-call]
 
     def _options(
@@ -90,13 +86,6 @@ class _Layer(nn.Module):
     def _parts(self) -> int:
         """How many codes share the channels."""
         return 1
-
-    def _size(self, share: bool) -> int:
-        """Codes of each codebook: `num_codes` is their sum."""
-        if not share and self.num_codes % self.groups:
-            why = f"without share it must be divisible by groups = {self.groups}"
-            _refuse(type(self).__name__, "num_codes", self.num_codes, why)
-        return self.num_codes if share else self.num_codes // self.groups
 
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
         """z, channels on axis `dim` -> (z_q, a dict of z, z_q, d, q, loss and perplexity)."""
@@ -189,15 +178,8 @@ _INITIAL: dict[str, Any] = {
 }
 
 
-class GroupVectorQuant(_Layer):
-    """`vqtorch.nn.GroupVectorQuant` over the native kernels.
-
-    `num_codes` is the sum over codebooks where `share` is False, and codes `q` [..., groups] of
-    group g begin at g num_codes / groups. The other options are `VectorQuant`'s.
-
-    Attributes:
-        layer: the quantizer, `vqswift.torch.GroupVectorQuant`, whose codes begin at 0.
-    """
+class _Parts(_Layer):
+    """A layer of `groups` codes a vector, of one codebook where they `share`."""
 
     _has_code_axis = True
 
@@ -212,20 +194,36 @@ class GroupVectorQuant(_Layer):
         **options: Any,
     ) -> None:
         super().__init__(feature_size, num_codes, dim, groups)
-        self.layer = ours.GroupVectorQuant(
-            feature_size,
-            self._size(share),
-            groups=groups,
-            shared=share,
-            **self._options(**_INITIAL | options),
-        )
+        if not share and num_codes % groups:
+            why = f"without share it must be divisible by groups = {groups}"
+            _refuse(type(self).__name__, "num_codes", num_codes, why)
+        size = num_codes if share else num_codes // groups
+        self.layer = self._made(size, shared=share, **self._options(**_INITIAL | options))
+
+    def _made(self, size: int, **options: Any) -> CodebookQuantizer:
+        """The quantizer, with codebooks of `size` codes."""
+        raise NotImplementedError
+
+
+class GroupVectorQuant(_Parts):
+    """`vqtorch.nn.GroupVectorQuant` over the native kernels.
+
+    `num_codes` is the sum over codebooks where `share` is False, and codes `q` [..., groups] of
+    group g begin at g num_codes / groups. The other options are `VectorQuant`'s.
+
+    Attributes:
+        layer: the quantizer, `vqswift.torch.GroupVectorQuant`, whose codes begin at 0.
+    """
+
+    def _made(self, size: int, **options: Any) -> CodebookQuantizer:
+        return ours.GroupVectorQuant(self.feature_size, size, groups=self.groups, **options)
 
     @property
     def _parts(self) -> int:
         return self.groups
 
 
-class ResidualVectorQuant(_Layer):
+class ResidualVectorQuant(_Parts):
     """`vqtorch.nn.ResidualVectorQuant` over the native kernels, of `groups` stages.
 
     `num_codes` is the sum over codebooks where `share` is False, and codes `q` [..., groups] of
@@ -236,26 +234,8 @@ class ResidualVectorQuant(_Layer):
         layer: the quantizer, `vqswift.torch.ResidualVectorQuant`, whose codes begin at 0.
     """
 
-    _has_code_axis = True
-
-    def __init__(
-        self,
-        feature_size: int,
-        num_codes: int,
-        groups: int = 1,
-        share: bool = True,
-        *,
-        dim: int = 1,
-        **options: Any,
-    ) -> None:
-        super().__init__(feature_size, num_codes, dim, groups)
-        self.layer = ours.ResidualVectorQuant(
-            feature_size,
-            self._size(share),
-            stages=groups,
-            shared=share,
-            **self._options(**_INITIAL | options),
-        )
+    def _made(self, size: int, **options: Any) -> CodebookQuantizer:
+        return ours.ResidualVectorQuant(self.feature_size, size, stages=self.groups, **options)
 
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
         """As `VectorQuant`, with `z_res` too."""

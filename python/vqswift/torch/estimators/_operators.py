@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from ... import _core
+from .._engines import Pool, recording
+from .._library import declare, differentiate
 from .._memory import array, borrowed, own, refresh
-from .._plan import follow_threads
-
-_LIBRARY: Any = torch.library.Library("vqswift", "FRAGMENT")  # type: ignore[no-untyped-call]
-for _schema in (
-    "quantize_weight(Tensor w, Tensor bound, Tensor progress, str estimator) -> Tensor",
-    "quantize_weight_backward(Tensor gradient, Tensor w, Tensor bound, Tensor progress, "
-    "str estimator) -> Tensor",
-):
-    _LIBRARY.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))
 
 
 def description(
@@ -50,32 +44,24 @@ class _Engine:
             refresh(self._progress, progress)
 
 
-_FREE: dict[str, list[_Engine]] = {}
+_POOLS: dict[str, Pool[_Engine]] = {}
 
 
 @contextmanager
 def _engine(text: str, bound: torch.Tensor, progress: torch.Tensor) -> Iterator[_core.ModuleHandle]:
     """An engine with those bounds, which no other thread uses."""
-    follow_threads()
-    free = _FREE.setdefault(text, [])
-    try:
-        engine = free.pop()
-    except IndexError:
-        engine = _Engine(text)
+    pool = _POOLS.setdefault(text, Pool(partial(_Engine, text)))
+    engine = pool.take()
     engine.load(bound, progress)
     yield engine.handle
-    free.append(engine)
+    pool.give(engine)
 
 
 def _quantize(
     w: torch.Tensor, bound: torch.Tensor, progress: torch.Tensor, estimator: str
 ) -> torch.Tensor:
-    before = _core.set_grad_enabled(False)
-    try:
-        with _engine(estimator, bound, progress) as handle:
-            return own(_core.module_forward(handle, borrowed(w)), w)
-    finally:
-        _core.set_grad_enabled(before)
+    with recording(False), _engine(estimator, bound, progress) as handle:
+        return own(_core.module_forward(handle, borrowed(w)), w)
 
 
 def _quantize_backward(
@@ -85,15 +71,11 @@ def _quantize_backward(
     progress: torch.Tensor,
     estimator: str,
 ) -> torch.Tensor:
-    before = _core.set_grad_enabled(True)
-    try:
-        with _engine(estimator, bound, progress) as handle:
-            leaf = _core.tensor_requiring_grad(borrowed(w), 0)
-            value = _core.module_forward(handle, leaf)
-            ((_, found),) = _core.tensor_gradients(value, borrowed(gradient), [leaf], False)
-            return own(found, gradient, w)
-    finally:
-        _core.set_grad_enabled(before)
+    with recording(True), _engine(estimator, bound, progress) as handle:
+        leaf = _core.tensor_requiring_grad(borrowed(w), 0)
+        value = _core.module_forward(handle, leaf)
+        ((_, found),) = _core.tensor_gradients(value, borrowed(gradient), [leaf], False)
+        return own(found, gradient, w)
 
 
 def _context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -107,20 +89,17 @@ def _gradient(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
     return found, None, None, None
 
 
-_LIBRARY.impl("quantize_weight", _quantize, "CPU")
-_LIBRARY.impl("quantize_weight_backward", _quantize_backward, "CPU")
-torch.library.register_fake(
-    "vqswift::quantize_weight",
+declare(
+    "quantize_weight(Tensor w, Tensor bound, Tensor progress, str estimator) -> Tensor",
+    _quantize,
     lambda w, bound, progress, estimator: w.new_empty(w.shape),
-    lib=_LIBRARY,
 )
-torch.library.register_fake(
-    "vqswift::quantize_weight_backward",
+declare(
+    "quantize_weight_backward(Tensor gradient, Tensor w, Tensor bound, Tensor progress, "
+    "str estimator) -> Tensor",
+    _quantize_backward,
     lambda gradient, w, bound, progress, estimator: w.new_empty(w.shape),
-    lib=_LIBRARY,
 )
-torch.library.register_autograd(
-    "vqswift::quantize_weight", _gradient, setup_context=_context, lib=_LIBRARY
-)
+differentiate("quantize_weight", _gradient, _context)
 
 quantize_weight = torch.ops.vqswift.quantize_weight
