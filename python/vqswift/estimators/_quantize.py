@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 from .. import _core
 from .._arguments import checked
 from .._tensor import Tensor
-from .._warning import warn
 from ..nn._module import Module
 from ..nn._native import Native, blank
+from ._choice import check_grids, chosen_layers, tell_clipped
 from ._estimator import Estimator, get
 from ._learned import LSQ, Learned
 from ._weight_quantizer import Range, WeightQuantizer, he_bound
-
-# The share of clipped weights that is told.
-_NOTABLE = 0.01
 
 _Model = TypeVar("_Model", bound=Module)
 
@@ -151,43 +148,16 @@ def quantize_model(
 
     ValueError for a name in `skip` that no layer has, and when no layer is left.
     """
-    if layers not in ("all", "conv", "linear"):
-        raise ValueError(f"[quantize_model] layers {layers!r}: must be all, conv or linear")
-    patterns = [skip] if isinstance(skip, str) else list(skip)
-    for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise TypeError(f"[quantize_model] skip {pattern!r}: a name is required")
-    found = weighted_layers(model)
-    for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(layer.name, pattern) for layer in found):
-            raise ValueError(
-                f"[quantize_model] skip {pattern!r}: no layer has that name; there are "
-                f"{', '.join(layer.name for layer in found) or 'none'}"
-            )
-    chosen = [
-        layer
-        for layer in found
-        if layers in ("all", "linear" if layer.weight.ndim == 2 else "conv")
-        and not any(fnmatch.fnmatchcase(layer.name, pattern) for pattern in patterns)
-    ]
-    if not chosen:
-        raise ValueError("[quantize_model] no layer is left to quantize")
-    if estimator == "lsq" and bound is not None:
-        raise ValueError(f"[quantize_model] bound {bound}: lsq learns its own")
-    if range not in ("auto", "he", "max", "mse"):
-        raise ValueError(f"[quantize_model] range {range!r}: must be auto, he, max or mse")
-    if estimator == "lsq" and range != "auto":
-        raise ValueError(f"[quantize_model] range {range!r}: lsq learns its own")
-    if per_channel and (estimator == "lsq" or bound is not None or range == "he"):
-        given = "lsq" if estimator == "lsq" else f"bound {bound}" if range != "he" else "range 'he'"
-        raise ValueError(f"[quantize_model] per_channel: {given} is one for a whole layer")
-    if bound is not None and range != "auto":
-        raise ValueError(f"[quantize_model] bound {bound} and range {range!r}: only one may be")
+    is_learned = estimator == "lsq"
+    chosen = chosen_layers(
+        partial(weighted_layers, model), layers, skip, lambda layer: layer.weight.ndim == 2
+    )
+    check_grids(range, bound, per_channel, is_learned=is_learned)
 
     before = [layer.quantizer for layer in chosen]
     try:
         for layer in chosen:
-            if estimator == "lsq":
+            if is_learned:
                 layer.quantizer = LSQ(bits)
                 continue
             limit = he_bound(layer.weight.shape) if bound is None else bound
@@ -202,17 +172,5 @@ def quantize_model(
         for layer, quantizer_before in zip(chosen, before, strict=True):
             layer.quantizer = quantizer_before
         raise
-    _tell_clipped(chosen)
+    tell_clipped(layer for layer in chosen if _core.tensor_is_written(layer.weight._handle))
     return model
-
-
-def _tell_clipped(layers: list[WeightedLayer]) -> None:
-    given = [layer for layer in layers if _core.tensor_is_written(layer.weight._handle)]
-    shares = [(layer.name or "the layer", layer.clipped_share) for layer in given]
-    clipped = [f"{name} {share:.1%}" for name, share in shares if share > _NOTABLE]
-    if clipped:
-        warn(
-            f"[quantize_model] weights beyond the grid are clipped: {', '.join(clipped)}; "
-            "range='max' clips none, range='mse' has the least error",
-            RuntimeWarning,
-        )

@@ -12,7 +12,7 @@ from .._tensor import Tensor
 from ..nn._module import Module
 from ..optim import SGD, Adam, AdamW, Optimizer, is_clipped
 from ._quantize import WeightedLayer, quantized_layers
-from ._warp import finite, obstacles, warp_of
+from ._warp import finite, obstacles, optimizer_obstacles, warp_of
 from ._weight_quantizer import WeightQuantizer
 
 
@@ -113,18 +113,7 @@ def _reasons(layer: WeightedLayer, optimizer: Optimizer) -> Iterator[str]:
     else:
         w = layer.weight.numpy().astype(np.float64)
         yield from obstacles(quantizer.estimator, w, by_sgd=isinstance(optimizer, SGD))
-    if not isinstance(optimizer, (SGD, Adam, AdamW)):
-        yield f"{type(optimizer).__name__} is neither SGD nor Adam"
-    group = next(
-        (g for g in optimizer.param_groups if any(p is layer.weight for p in g["params"])), None
-    )
-    if group is None:
-        yield "the optimizer does not train its weight"
-    elif group["weight_decay"] != 0:
-        yield (
-            f"weight decay {group['weight_decay']:g} acts on the latent weight, and M(w) does not "
-            "shrink as w does"
-        )
+    yield from optimizer_obstacles(optimizer, layer.weight, (SGD, Adam, AdamW))
     if is_clipped(layer.weight):
         yield "its gradient is clipped, and the estimator is a part of what is clipped"
 

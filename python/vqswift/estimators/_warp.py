@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,21 @@ def obstacles(grid: _Grid, w: np.ndarray, *, by_sgd: bool) -> Iterator[str]:
         yield (
             f"{grid.estimator} is 0 at {int(still.sum())} of the weights, which the "
             "straight-through estimator would move"
+        )
+
+
+def optimizer_obstacles(optimizer: Any, weight: object, known: tuple[type, ...]) -> Iterator[str]:
+    """Why it does not hold for an optimizer with groups as PyTorch's; `known`: SGD and Adam."""
+    if not isinstance(optimizer, known):
+        yield f"{type(optimizer).__name__} is neither SGD nor Adam"
+    groups = optimizer.param_groups
+    group = next((g for g in groups if any(p is weight for p in g["params"])), None)
+    if group is None:
+        yield "the optimizer does not train its weight"
+    elif group["weight_decay"] != 0:
+        yield (
+            f"weight decay {group['weight_decay']:g} acts on the latent weight, and M(w) does not "
+            "shrink as w does"
         )
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ..._warning import warn
 from ...estimators import Estimator, get, he_bound
+from ...estimators._choice import check_grids, chosen_layers, tell_clipped
 from ._weight_quantizer import Range, WeightQuantizer
 
 _Model = TypeVar("_Model", bound=nn.Module)
-_LINEAR = (nn.Linear,)
-_CONVOLUTIONS = (
+_WEIGHTED = (
+    nn.Linear,
     nn.Conv1d,
     nn.Conv2d,
     nn.Conv3d,
@@ -24,8 +24,6 @@ _CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
-# The share of clipped weights that is told.
-_NOTABLE = 0.01
 
 
 @dataclass(eq=False)
@@ -90,7 +88,7 @@ def weighted_layers(model: nn.Module) -> list[WeightedLayer]:
         raise TypeError(f"[weighted_layers] a {type(model).__name__}: a Module is required")
     found: dict[int, WeightedLayer] = {}
     for name, module in model.named_modules():
-        if isinstance(module, (*_LINEAR, *_CONVOLUTIONS)):
+        if isinstance(module, _WEIGHTED):
             layer = WeightedLayer(name, module)
             found.setdefault(id(layer.weight), layer)
     return list(found.values())
@@ -134,14 +132,13 @@ def quantize_model(
     """
     if estimator == "lsq":
         raise ValueError("[quantize_model] 'lsq': learned steps are vqswift.estimators' alone")
-    chosen = _chosen(model, layers, skip)
-    if range not in ("auto", "he", "max", "mse"):
-        raise ValueError(f"[quantize_model] range {range!r}: must be auto, he, max or mse")
-    if per_channel and (bound is not None or range == "he"):
-        given = f"bound {bound}" if range != "he" else "range 'he'"
-        raise ValueError(f"[quantize_model] per_channel: {given} is one for a whole layer")
-    if bound is not None and range != "auto":
-        raise ValueError(f"[quantize_model] bound {bound} and range {range!r}: only one may be")
+    chosen = chosen_layers(
+        partial(weighted_layers, model),
+        layers,
+        skip,
+        lambda layer: isinstance(layer.module, nn.Linear),
+    )
+    check_grids(range, bound, per_channel)
     kind = get(estimator)
     made = []
     for layer in chosen:
@@ -155,39 +152,5 @@ def quantize_model(
             )
     for layer, quantizer in zip(chosen, made, strict=True):
         layer.quantizer = quantizer
-    _tell_clipped(chosen)
+    tell_clipped(chosen)
     return model
-
-
-def _chosen(model: nn.Module, kinds: str, skip: str | Iterable[str]) -> list[WeightedLayer]:
-    if kinds not in ("all", "conv", "linear"):
-        raise ValueError(f"[quantize_model] layers {kinds!r}: must be all, conv or linear")
-    patterns = [skip] if isinstance(skip, str) else list(skip)
-    found = weighted_layers(model)
-    for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(layer.name, pattern) for layer in found):
-            raise ValueError(
-                f"[quantize_model] skip {pattern!r}: no layer has that name; there are "
-                f"{', '.join(layer.name for layer in found) or 'none'}"
-            )
-    types = {"all": (*_LINEAR, *_CONVOLUTIONS), "linear": _LINEAR, "conv": _CONVOLUTIONS}[kinds]
-    chosen = [
-        layer
-        for layer in found
-        if isinstance(layer.module, types)
-        and not any(fnmatch.fnmatchcase(layer.name, pattern) for pattern in patterns)
-    ]
-    if not chosen:
-        raise ValueError("[quantize_model] no layer is left to quantize")
-    return chosen
-
-
-def _tell_clipped(layers: list[WeightedLayer]) -> None:
-    shares = [(layer.name or "the layer", layer.clipped_share) for layer in layers]
-    clipped = [f"{name} {share:.1%}" for name, share in shares if share > _NOTABLE]
-    if clipped:
-        warn(
-            f"[quantize_model] weights beyond the grid are clipped: {', '.join(clipped)}; "
-            "range='max' clips none, range='mse' has the least error",
-            RuntimeWarning,
-        )

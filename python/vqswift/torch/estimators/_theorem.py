@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...estimators import Conversion
-from ...estimators._warp import Warp, finite, obstacles, warp_of
+from ...estimators._warp import Warp, finite, obstacles, optimizer_obstacles, warp_of
 from ._quantize import WeightedLayer, quantized_layers
 from ._weight_quantizer import WeightQuantizer
 
@@ -77,17 +77,8 @@ def _reasons(layer: WeightedLayer, optimizer: torch.optim.Optimizer, by_sgd: boo
     yield from obstacles(
         _quantizer(layer).estimator, _array(layer).astype(np.float64), by_sgd=by_sgd
     )
-    if not isinstance(optimizer, (torch.optim.SGD, torch.optim.Adam)):
-        yield f"{type(optimizer).__name__} is neither SGD nor Adam"
-    groups = optimizer.param_groups
-    group = next((g for g in groups if any(p is layer.weight for p in g["params"])), None)
-    if group is None:
-        yield "the optimizer does not train its weight"
-    elif group["weight_decay"] != 0:
-        yield (
-            f"weight decay {group['weight_decay']:g} acts on the latent weight, and M(w) does not "
-            "shrink as w does"
-        )
+    known = (torch.optim.SGD, torch.optim.Adam)
+    yield from optimizer_obstacles(optimizer, layer.weight, known)
 
 
 @torch.no_grad()
