@@ -1,6 +1,7 @@
 # `make demo` and `make test` install what is missing and run; nothing else is needed beside Swift.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find Sources python/src -type f) Package.swift setup.py pyproject.toml \
   python/vqswift/__init__.py
 # With or without oneDNN: one of the two stands in the environment.
@@ -68,7 +69,7 @@ notebooks: site-tools
 	  --ExecutePreprocessor.record_timing=False docs/notebooks/*.ipynb
 
 site-tools: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[docs]"
+	$(PIP) "vqswift[docs]"
 
 # The reference of the Swift modules, in `site/swift`: after `make docs`, which empties `site`.
 swift-docs: system
@@ -76,7 +77,7 @@ swift-docs: system
 
 # The manylinux wheel and the source archive, in `dist`.
 wheel: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[wheel]"
+	$(PIP) "vqswift[wheel]"
 	scripts/build-wheel dist
 
 # The wheel in bare environments, and on an emulated Haswell.
@@ -86,7 +87,7 @@ try-wheel:
 install: $(INSTALLED)
 
 peers: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[peers]"
+	$(PIP) "vqswift[peers]"
 
 system:
 	@scripts/install-system-packages
@@ -96,11 +97,11 @@ $(VENV)/.created: | system
 	@touch $@
 
 $(INSTALLED): $(VENV)/.created $(SOURCES)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[train,test]"
+	$(PIP) --editable ".[train,test]"
 	@rm -f $(VENV)/.installed-* && touch $@
 
 lint: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check "vqswift[dev]"
+	$(PIP) "vqswift[dev]"
 	swift format lint --strict --recursive Sources Tests examples/swift/Sources \
 	  examples/swift/Package.swift Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
@@ -110,7 +111,7 @@ lint: install
 
 # The other type checker, which brings an engine of 280 MB.
 types: install
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check basedpyright
+	$(PIP) basedpyright
 	$(VENV)/bin/basedpyright --pythonpath $(PYTHON)
 
 clean:

@@ -20,8 +20,8 @@ from ._serve import Measure, seconds_of, serve
 from ._table import print_table
 
 FORWARD, BOTH = "forward", "forward and backward"
-# Calls of microseconds are repeated until caches and threads are warm.
-REPEATS, SECONDS = 9, 0.15
+# Calls of microseconds are made for a while first, until caches and threads are warm.
+REPEATS, SECONDS = 25, 0.3
 Operator = Callable[..., Any]
 
 # Shapes of the arguments: 8 images of a small ViT, its attention scores, feature maps.
@@ -121,7 +121,7 @@ def _repeated(call: Callable[[], None]) -> list[float]:
     first = seconds_of(call)
     for _ in range(int(SECONDS / first)):
         call()
-    return [seconds_of(call) for _ in range(max(REPEATS, int(SECONDS / first)))]
+    return [seconds_of(call) for _ in range(REPEATS)]
 
 
 def _convolutions(f: Any) -> dict[str, Operator]:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def samples_of(batch: Any) -> int:
+    """How many samples a batch has, one array or several beside each other."""
+    return len(batch[0] if isinstance(batch, tuple) else batch)
+
+
 @dataclass(frozen=True)
 class Share:
     """The blocks `first` to `last - 1` of `blocks` of every batch: what one rank prepares."""
@@ -30,7 +35,7 @@ class Share:
 
     def of(self, batch: Any) -> Cut:
         """The share of a batch that is there."""
-        count = len(batch[0] if isinstance(batch, tuple) else batch)
+        count = samples_of(batch)
 
         def part(begin: int, end: int) -> Any:
             if isinstance(batch, tuple):

@@ -13,8 +13,9 @@ from .._random import checked_word
 from .._tensor import Tensor
 from ..quantizers._search import KMeansResult, nearest_codes
 from ..quantizers._search import kmeans as kmeans_here
-from ._communicator import Array, Communicator
+from ._communicator import Communicator
 from ._current import current
+from ._tree import Array
 
 _SAMPLE = 64  # rows a center that starts are chosen among
 

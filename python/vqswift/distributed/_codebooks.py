@@ -14,10 +14,10 @@ from .._tensor import Tensor
 from ..nn import Module
 from ..quantizers import Quantizer
 from ..quantizers._vector import CodebookQuantizer
-from ._communicator import Array, Communicator
+from ._communicator import Communicator
 from ._current import current
 from ._moments import joined, joined_moments
-from ._tree import FixedTree
+from ._tree import Array, FixedTree
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -44,7 +44,7 @@ class CodebookUpdate:
     def perplexity(self) -> float:
         """2^H, H the entropy in bits of the codes' use; the mean over the stages that were used."""
         used = [counts for counts in self.counts if counts.any()]
-        return float(np.mean([_perplexity(counts) for counts in used])) if used else 0.0
+        return float(np.mean([_core.code_usage(counts, None) for counts in used])) if used else 0.0
 
     @property
     def active_codes(self) -> int:
@@ -277,8 +277,3 @@ def _split(books: Sequence[_Book], rank: int, values: Array) -> Iterator[Array]:
         count, d = int((book.owners() == rank).sum()), book.shape[1]
         yield values[begin : begin + count * d].reshape(count, d)
         begin += count * d
-
-
-def _perplexity(counts: Array) -> float:
-    shares = counts[counts > 0] / counts.sum()
-    return float(2.0 ** -(shares * np.log2(shares)).sum())

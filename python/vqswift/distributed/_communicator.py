@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._arguments import checked, refuse
-from ._tree import FixedTree, Node, nodes_of
+from ._tree import Array, FixedTree, Node, nodes_of
 
-Array = NDArray[Any]
 _SMALL = 1 << 16  # bytes of a rank below which sums take one round instead of two
 
 

@@ -7,11 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._communicator import Communicator, PeerLost
-
-Array = NDArray[Any]
+from ._tree import Array
 
 
 class GlooCommunicator(Communicator):

@@ -9,9 +9,9 @@ import numpy as np
 
 from .._arguments import checked
 from .._tensor import Tensor
-from ._communicator import Array, Communicator
+from ._communicator import Communicator
 from ._current import current
-from ._tree import FixedTree
+from ._tree import Array, FixedTree
 
 _BUCKET = 1 << 20  # elements
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ._communicator import Array, Communicator
-from ._tree import FixedTree
+from ._communicator import Communicator
+from ._tree import Array, FixedTree
 
 
 class HasMoments(Protocol):

@@ -10,11 +10,10 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._communicator import Communicator, PeerLost
+from ._tree import Array
 
-Array = NDArray[Any]
 _SPINS = 300  # tests of a message before the process sleeps between them
 
 

@@ -155,8 +155,10 @@ class CodebookQuantizer(Quantizer):
         lengths: npt.ArrayLike | None,
         stages: int,
     ) -> tuple[Tensor, QuantizerInfo]:
-        waiting = self.__dict__.setdefault("_waiting", Waiting())
+        waiting = self._forwarded
         block = block_now() if self.training and not self.frozen else None
+        if block is None and not waiting.is_deferred:
+            return super()._forward(z, mask, lengths, stages)
         is_waiting = block is not None and self._is_waiting()
         with waiting.deferring(self, block):
             if not is_waiting and (block is None or not self.options["kmeans_freq"]):
@@ -168,20 +170,24 @@ class CodebookQuantizer(Quantizer):
             passed = self._channels_back(rows)
             return passed, dataclasses.replace(unquantized(rows), z=passed, z_q=passed)
 
+    @property
+    def _forwarded(self) -> Waiting:
+        waiting: Waiting = self.__dict__.setdefault("_waiting", Waiting())
+        return waiting
+
     def _parts_of(self, index: int) -> list[int]:
         """The block of each part that waits for codebook `index`."""
-        blocks = self.__dict__.setdefault("_waiting", Waiting()).blocks
+        blocks = self._forwarded.blocks
         return list(blocks[index]) if blocks else []
 
     def _kept_rows(self) -> np.ndarray:
         """The vectors [n, d] that training forwards had since the last update, for k-means."""
-        rows = self.__dict__.setdefault("_waiting", Waiting()).rows
         width = self.options["feature_size"]
-        return np.concatenate([np.empty((0, width), np.float32), *rows])
+        return np.concatenate([np.empty((0, width), np.float32), *self._forwarded.rows])
 
     def _end_update(self) -> None:
         _core.quantizer_end_update(self._handle)
-        self.__dict__["_waiting"] = self.__dict__.get("_waiting", Waiting()).emptied()
+        self.__dict__["_waiting"] = self._forwarded.emptied()
 
     def _is_waiting(self) -> bool:
         """Whether a codebook waits for the vectors that give it its start."""

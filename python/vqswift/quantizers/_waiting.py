@@ -22,7 +22,8 @@ class Waiting:
         self.blocks: list[list[int]] = []
         #: Vectors [n, d] that k-means wants, by forward.
         self.rows: list[np.ndarray] = []
-        self._is_deferred = False
+        #: Whether the core's layer is in the deferred mode.
+        self.is_deferred = False
         self._forwards = 0
         self._block = -1
         self._of_block = 0  # forwards of that block so far
@@ -31,9 +32,9 @@ class Waiting:
     def deferring(self, layer: Native, block: int | None) -> Iterator[None]:
         """A training forward of this block, or with None one that is not deferred."""
         if block is None:
-            if self._is_deferred:
+            if self.is_deferred:
                 _core.quantizer_defer(layer._handle, -1)
-                self._is_deferred = False
+                self.is_deferred = False
             yield
             return
         if self._forwards >= _MOST:
@@ -44,7 +45,7 @@ class Waiting:
         if block != self._block:
             self._block, self._of_block = block, 0
         _core.quantizer_defer(layer._handle, block * _MOST + self._of_block)
-        self._is_deferred = True
+        self.is_deferred = True
         yield
         self._forwards += 1
         self._of_block += 1
@@ -57,7 +58,7 @@ class Waiting:
     def emptied(self) -> Waiting:
         """Nothing that waits, of the same layer."""
         empty = Waiting()
-        empty._is_deferred = self._is_deferred
+        empty.is_deferred = self.is_deferred
         return empty
 
     def keep(self, rows: Tensor, mask: _core.TensorHandle | None) -> None:

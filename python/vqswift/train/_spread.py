@@ -14,7 +14,7 @@ from .._deferral import in_block
 from .._functions import no_grad
 from .._tensor import Tensor
 from ..data import Batches, Stream
-from ..data._cut import Cut, share_of
+from ..data._cut import Cut, samples_of, share_of
 from ..distributed import CodebookUpdate, current
 from ..distributed._codebooks import update_blocks, waiting_layers
 from ..distributed._gradients import GradientSum
@@ -94,7 +94,7 @@ class Spread:
                     draw_for(block)
                     with in_block(block):
                         found = trainer._found(part, rate)
-                    count = len(part[0] if isinstance(part, tuple) else part)
+                    count = samples_of(part)
                     weight = count / cut.count
                     (found.loss * weight).backward()
                     told.append(_numbers(found, count))

@@ -13,6 +13,7 @@ from .. import nn, optim
 from .._arguments import checked
 from .._termination import Termination
 from ..data import Batches, Stream
+from ..data._cut import samples_of
 from ..distributed import rank
 from ._diagnosis import first_not_finite
 from ._metrics_file import MetricsFile
@@ -241,7 +242,7 @@ class Trainer:
             return sum(map(float, values)) / len(parts)
 
         return Measured(
-            count=sum(len(batch[0] if isinstance(batch, tuple) else batch) for batch in taken),
+            count=sum(map(samples_of, taken)),
             loss=mean(part.loss for part in parts),
             task_loss=mean(part.task_loss for part in parts),
             quantizer_loss=mean(part.info.loss for part in parts),

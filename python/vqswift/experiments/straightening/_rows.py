@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ... import distributed, train
+from ..._atomic import write_whole
 from ..._threads import set_threads
 from ._results import Results, name_of
 
@@ -145,10 +146,7 @@ def _told_path(folder: Path, chosen: RowConfiguration) -> Path:
 
 
 def _write_told(folder: Path, chosen: RowConfiguration, told: Mapping[str, Any]) -> None:
-    path = _told_path(folder, chosen)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(told) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_whole(_told_path(folder, chosen), json.dumps(told).encode() + b"\n")
 
 
 def _told(folder: Path, chosen: RowConfiguration) -> Mapping[str, Any] | None:

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +91,10 @@ def _kept_codes(
     path: Path, tokenizer: models.VQGAN, images: Images
 ) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
     """Codes of all training images and their classes; the codes are kept in a file."""
-
-    def codes_of(pictures: NDArray[Any]) -> NDArray[np.int32]:
-        return encoded(tokenizer, pictures)
-
     if path.is_file():
-        kept: NDArray[np.int32] = np.load(path, allow_pickle=False)
-        _, labels = images.training_codes(lambda pictures: np.zeros(len(pictures)))
-        return kept, labels
-    codes, labels = images.training_codes(codes_of)
+        return np.load(path, allow_pickle=False), images.code_labels
+    codes = images.training_codes(partial(encoded, tokenizer))
     stream = io.BytesIO()
     np.save(stream, codes, allow_pickle=False)
     write_whole(path, stream.getvalue())
-    return codes, labels
+    return codes, images.code_labels

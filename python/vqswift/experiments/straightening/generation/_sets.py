@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,13 +53,19 @@ class Images:
         """The first images of the other part."""
         return (self.training if self.compared == "test" else self.test)[:count]
 
-    def training_codes(self, encode: Any) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
-        """What `encode` gives of all training images, mirrored ones behind, and their classes."""
-        codes, labels = encode(self.training), self.labels
-        if self.mirrored:
-            codes = np.concatenate([codes, encode(self.training[:, :, ::-1])])
-            labels = None if labels is None else np.concatenate([labels, labels])
-        return codes, labels
+    def training_codes(self, encode: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+        """What `encode` gives of all training images, mirrored ones behind."""
+        codes = encode(self.training)
+        if not self.mirrored:
+            return codes
+        return np.concatenate([codes, encode(self.training[:, :, ::-1])])
+
+    @property
+    def code_labels(self) -> NDArray[np.int32] | None:
+        """The classes of `training_codes`."""
+        if self.labels is None or not self.mirrored:
+            return self.labels
+        return np.concatenate([self.labels, self.labels])
 
 
 def images_of(name: Name, root: Path | None, count: int | None = None) -> Images:
