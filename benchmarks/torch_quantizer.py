@@ -28,23 +28,12 @@ from ._results import options_of, save, told
 from ._serve import Measure, seconds_of, serve, timed, torch_needs_core_types
 from ._table import print_table
 from ._verdict import HEADER, Comparison, ahead, as_json
+from .quantizer_step import CODES, DECAY, EMA, LEARNED, PEER, PEER_WAYS
 
-SHAPE, QUICK_SHAPE, CODES, DECAY = (32, 64, 32, 32), (4, 64, 16, 16), 1024, 0.8
-OURS, PEER = "vqswift.torch", "vector-quantize-pytorch"
-LEARNED, EMA, OVERHEAD = "learned codebook", "EMA", "overhead"
+SHAPE, QUICK_SHAPE = (32, 64, 32, 32), (4, 64, 16, 16)
+OURS, OVERHEAD = "vqswift.torch", "overhead"
 FASTER, SMALLER, MICROSECONDS = 10.0, 10.0, 60.0
 MEGABYTE = 1 << 20
-# Of the peer, the quicker of its two estimators counts.
-WAYS: dict[str, dict[str, Any]] = {
-    EMA: {},
-    "EMA, straight-through": {"rotation_trick": False},
-    LEARNED: {"learnable_codebook": True, "ema_update": False},
-    "learned codebook, straight-through": {
-        "learnable_codebook": True,
-        "ema_update": False,
-        "rotation_trick": False,
-    },
-}
 
 
 def main() -> None:
@@ -79,7 +68,7 @@ def _command(python: str, name: str) -> list[str]:
 
 
 def _ways(name: str) -> list[str]:
-    return [LEARNED, EMA] if name == OURS else [*WAYS]
+    return [LEARNED, EMA] if name == OURS else [*PEER_WAYS]
 
 
 def _run_memory(options: argparse.Namespace, name: str, way: str) -> dict[str, Any]:
@@ -181,7 +170,7 @@ def _layer(name: str, way: str) -> Any:
         return vqt.VectorQuant(SHAPE[1], CODES, dim=1, seed=0, **options)
     from vector_quantize_pytorch import VectorQuantize
 
-    return VectorQuantize(SHAPE[1], CODES, accept_image_fmap=True, **WAYS[way])
+    return VectorQuantize(SHAPE[1], CODES, accept_image_fmap=True, **PEER_WAYS[way])
 
 
 def _step(layer: Any, z: Any, gradient: Any) -> dict[str, Any]:
