@@ -41,6 +41,7 @@ test-older-cpus: install
 
 # Agreement with torch, faiss, scikit-learn and vector-quantize-pytorch, which it installs.
 test-peers: peers
+	$(PYTHON) -m mypy --strict python/vqswift
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 pytests/peers
 
 # The campaigns against faults of torture/README.md: hours. TORTURE="--only calls --minutes 10" bounds them.
@@ -100,12 +101,13 @@ $(INSTALLED): $(VENV)/.created $(SOURCES)
 	$(PIP) --editable ".[train,test]"
 	@rm -f $(VENV)/.installed-* && touch $@
 
+# What is for PyTorch is checked where PyTorch is: with the peers.
 lint: install
 	$(PIP) "vqswift[dev]"
 	swift format lint --strict --recursive Sources Tests examples/swift/Sources \
 	  examples/swift/Package.swift Package.swift
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy --strict python/vqswift
+	$(PYTHON) -m mypy --strict --exclude '^python/vqswift/torch/' python/vqswift
 	$(VENV)/bin/clang-format --dry-run -Werror python/src/*.[ch] pytests/boundary/c/*.c examples/c/*.c \
 	  Sources/CPlatform/*.c Sources/CPlatform/include/*.h Sources/CVQSwift/include/*.h
 
