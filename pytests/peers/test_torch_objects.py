@@ -92,3 +92,21 @@ def test_loaders_of_torch_are_read() -> None:
     np.testing.assert_array_equal(next(iter(data.Stream([half]))), half.detach().float().numpy())
     with pytest.raises(ValueError, match=r"channels_first and images \[5\]: must be \[n, c, ...\]"):
         next(iter(data.Stream([x[:, 0, 0, 0]], channels_first=True)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "bool", "float16", "bfloat16"])
+def test_tensors_are_torchs_by_dlpack(dtype: str) -> None:
+    values = np.random.default_rng(0).integers(-200, 200, (3, 5, 7))
+    ours = vq.Tensor(values).astype(dtype)
+    theirs = torch.from_dlpack(ours)
+    assert theirs.dtype == getattr(torch, dtype)
+    assert torch.equal(theirs, torch.tensor(values).to(theirs.dtype))
+    # Of the capsule of version 0, which may be written, torch gets a copy.
+    copy = torch.utils.dlpack.from_dlpack(ours.__dlpack__())
+    copy.zero_()
+    assert torch.equal(torch.from_dlpack(ours), torch.tensor(values).to(theirs.dtype))
+
+
+def test_a_bfloat16_tensor_of_torch_is_told_how_to_come() -> None:
+    with pytest.raises(TypeError, match=r"write \.float\(\): NumPy has no bfloat16"):
+        vq.Tensor(torch.ones(2, dtype=torch.bfloat16))

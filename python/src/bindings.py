@@ -18,7 +18,8 @@ BY_HAND = {
     "vq_tensor_create_borrowed": "def tensor_borrow(array: np.ndarray, /) -> TensorHandle: ...",
     "vq_tensor_refresh": "def tensor_refresh(tensor: TensorHandle, address: int, size: int, /)"
     " -> None: ...",
-    "vq_tensor_data": "def tensor_dlpack(tensor: TensorHandle, /) -> object: ...",
+    "vq_tensor_data": "def tensor_dlpack("
+    "tensor: TensorHandle, is_versioned: bool, is_copied: bool, /) -> object: ...",
     "vq_tensor_record": "def tensor_record(operation: str, value: TensorHandle,"
     " inputs: Sequence[TensorHandle], saved: Sequence[TensorHandle],"
     " pullback: Callable[[TensorHandle], Sequence[TensorHandle | None]], /) -> TensorHandle: ...",

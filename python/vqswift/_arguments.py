@@ -47,6 +47,8 @@ def described(value: object) -> str:
 def refuse(operation: str, name: str, value: object, required: str) -> NoReturn:
     """Raise the TypeError of a value that is of the wrong kind."""
     link = " =" if isinstance(value, _PLAIN) else " is"
+    if required.startswith("an array") and str(getattr(value, "dtype", "")) == "torch.bfloat16":
+        required = "write .float(): NumPy has no bfloat16; " + required
     raise TypeError(f"[{operation}] {name}{link} {described(value)}: {required} is required")
 
 

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from . import _core
 from ._arguments import checked
 from ._numpy_protocol import apply_function, apply_ufunc
 
 if TYPE_CHECKING:
     from ._tensor import Tensor
+
+
+#: DLPack's number of the CPU, and of the first of them.
+_CPU = (1, 0)
 
 
 def not_copied(kind: str) -> NoReturn:
@@ -108,6 +113,35 @@ class Interop:
     def __abs__(self: Any) -> Tensor:
         result: Tensor = self.abs()
         return result
+
+    def __dlpack__(
+        self: Any,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> object:
+        """The elements for another library, cut from the tape (DLPack).
+
+        In place and read-only where it takes version 1; else, and of bools, a copy.
+
+        Raises:
+            BufferError: another device or a stream, or `copy=False` where it takes a copy.
+        """
+        if dl_device not in (None, _CPU) or stream is not None:
+            raise BufferError(
+                f"[dlpack] device {dl_device}, stream {stream}: tensors are on the CPU, {_CPU}"
+            )
+        is_versioned = max_version is not None and max_version[0] >= 1
+        is_copied = not is_versioned or self.dtype == bool or bool(copy)
+        if copy is False and is_copied:
+            why = "bools are kept as int32" if is_versioned else "others might write into a tensor"
+            raise BufferError(f"[dlpack] copy = False: {why}")
+        return _core.tensor_dlpack(self._handle, is_versioned, is_copied)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _CPU
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
         if self.is_leaf and not self.requires_grad:

@@ -28,7 +28,7 @@ def borrowed_if(tensor: torch.Tensor | None) -> _core.TensorHandle | None:
 def given(handle: _core.TensorHandle) -> torch.Tensor:
     """A tensor over the elements of one of the core's: int32 for integers and bool."""
     # Not torch.utils.dlpack's, which looks for keywords first: a forward gives eight.
-    return _from_dlpack(_core.tensor_dlpack(handle))
+    return _from_dlpack(_core.tensor_dlpack(handle, False, False))
 
 
 def refresh(handle: _core.TensorHandle, tensor: torch.Tensor) -> None:
