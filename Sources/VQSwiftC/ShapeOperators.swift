@@ -67,6 +67,13 @@ public func vq_tensor_matmul(_ a: Handle!, _ b: Handle!, _ out: Out!) -> vq_stat
   produce(out) { try tensor(a).matmul(tensor(b)) }
 }
 
+@_cdecl("vq_tensor_linear") @implementation
+public func vq_tensor_linear(
+  _ x: Handle!, _ weight: Handle!, _ bias: Handle!, _ out: Out!
+) -> vq_status {
+  produce(out) { try tensor(x).linear(tensor(weight), bias: optionalTensor(bias)) }
+}
+
 @_cdecl("vq_tensor_pad") @implementation
 public func vq_tensor_pad(
   _ x: Handle!, _ axis: Int64, _ before: Int64, _ after: Int64, _ mode: Text!, _ value: Float,

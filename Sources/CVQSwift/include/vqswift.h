@@ -295,6 +295,9 @@ VQ_CHECKED vq_status vq_tensor_one_hot(const vq_tensor *codes, int64_t count, vq
 
 /// NumPy's matmul: batch axes broadcast, vectors allowed.
 VQ_CHECKED vq_status vq_tensor_matmul(const vq_tensor *a, const vq_tensor *b, vq_tensor **out);
+/// x [..., in], weight [out, in], bias [out] -> x W^T + bias [..., out].
+VQ_CHECKED vq_status vq_tensor_linear(const vq_tensor *x, const vq_tensor *weight,
+    const vq_tensor *VQ_NULLABLE bias, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_softmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
 VQ_CHECKED vq_status vq_tensor_log_softmax(const vq_tensor *x, int64_t axis, vq_tensor **out);
 /// Mean over all elements of (prediction - target)^2; equal shapes.

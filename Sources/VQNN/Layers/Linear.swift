@@ -45,12 +45,6 @@ public final class Linear: WeightedLayer {
   }
 
   public override func forward(_ x: Tensor) throws -> Tensor {
-    guard let features = x.shape.last, features == weight.shape[1] else {
-      throw VQError.shape(
-        "linear", [x.shape, weight.shape],
-        "the input's last axis must have the \(weight.shape[1]) features that the weight expects")
-    }
-    let product = try x.matmul(quantizedWeight.transposed())  // [..., out]
-    return try bias.map { try product + $0 } ?? product
+    try x.linear(quantizedWeight, bias: bias)
   }
 }

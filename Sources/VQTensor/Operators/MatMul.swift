@@ -130,4 +130,52 @@ extension Tensor {
         ]
       }
   }
+  /// `x W^T + bias`: [..., in], a weight W [out, in] and a bias [out] to [..., out].
+  public func linear(_ weight: Tensor, bias: Tensor? = nil) throws -> Tensor {
+    let operation = "linear"
+    let operands = [self, weight] + (bias.map { [$0] } ?? [])
+    guard operands.allSatisfy({ $0.dtype == .float32 }) else {
+      throw VQError.type(operation, operands.map(\.dtype), "float32 is required")
+    }
+    guard weight.rank == 2 else {
+      throw VQError.shape(operation, [weight.shape], "the weight must be [out, in]")
+    }
+    guard let features = shape.last, features == weight.shape[1] else {
+      throw VQError.shape(
+        operation, [shape, weight.shape],
+        "the input's last axis must have the \(weight.shape[1]) features that the weight expects")
+    }
+    let outputs = weight.shape[0]
+    if let bias, bias.shape != [outputs] {
+      throw VQError.shape(operation, [weight.shape, bias.shape], "the bias must be [out]")
+    }
+    let rows = shape.dropLast().reduce(1, *)
+    let x = Saved(self, where: weight.requiresGrad)
+    let w = Saved(weight, where: requiresGrad)
+    let result = try Tensor(operation, shape: shape.dropLast() + [outputs]) { out in
+      if let bias {
+        repeatRow(bias.storage.floats, rows: rows, columns: outputs, out)
+      } else if features == 0 {
+        out.update(repeating: 0, count: rows * outputs)
+      }
+      if features == 0 { return }
+      try gemm(
+        transposeB: true, m: rows, n: outputs, k: features, storage.floats, lda: features,
+        weight.storage.floats, ldb: features, beta: bias == nil ? 0 : 1, out, ldc: outputs)
+    }
+    return result.recorded(operation, inputs: operands) { [shape] gradient, needs in
+      let g = try gradient.reshape([rows, outputs])
+      var results = [
+        try w.map {
+          try product(g, $0.tensor(operation), batch: [], target: [rows, features]).reshape(shape)
+        },
+        try x.map {
+          let x = try $0.tensor(operation).reshape([rows, features])
+          return try product(g, transposeA: true, x, batch: [], target: [outputs, features])
+        },
+      ]
+      if needs.count > 2 { results.append(needs[2] ? try g.summed(to: [outputs]) : nil) }
+      return results
+    }
+  }
 }

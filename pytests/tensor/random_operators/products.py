@@ -27,6 +27,20 @@ def _matmul(draw: Draw) -> Case:
     )
 
 
+def _linear(draw: Draw) -> Case:
+    k, n = (draw.one_of([0, 1, 2, 3, 5, 17]) for _ in range(2))
+    inputs = [draw.away_from_zero((*draw.shape(most_rank=3), k)), draw.away_from_zero((n, k))]
+    if draw.chance(0.5):
+        inputs.append(draw.away_from_zero((n,)))
+    return Case(
+        F.linear,
+        lambda x, w, b=0.0: x @ w.T + b,
+        inputs,
+        roundings=16 + k,
+        scale=4 * (k + 32),
+    )
+
+
 def _einsum(draw: Draw) -> Case:
     """One to four operands of up to four letters."""
     letters = "abcde"[: draw.whole(1, 5)]
@@ -121,6 +135,7 @@ def _cross_entropy(draw: Draw) -> Case:
 
 MAKERS: dict[str, Maker] = {
     "matmul": _matmul,
+    "linear": _linear,
     "einsum": _einsum,
     "outer": _outer,
     "softmax": _softmax,

@@ -25,6 +25,7 @@ from ..nn import (
 )
 from ..nn._collections import require_layers
 from ..nn._module import Module
+from ..nn.functional import linear
 from ._network import Network
 
 _EPS = 1e-12
@@ -155,7 +156,7 @@ class MaskGIT(Network):
         if self.last_norm is not None:
             x = self.last_norm(x)
         hidden: Tensor = self.head(x[:, 1:])
-        return hidden @ self.embedding.weight[: self.num_codes].T + self.bias
+        return linear(hidden, self.embedding.weight[: self.num_codes], self.bias)
 
     def _given(
         self, codes: Any, labels: Any, operation: str = "maskgit"

@@ -13,6 +13,7 @@ from .._integers import as_layer_input
 from .._random import Generator
 from .._tensor import Tensor, as_tensor
 from ._module import Module
+from .functional import linear
 
 Array = npt.ArrayLike | Tensor
 _WEIGHT, _BIAS = 0, 1
@@ -79,7 +80,7 @@ class Recurrence(Module):
         if rest.shape[0]:
             others, c = self._steps(suffix, rest, u[0], c, w_ih, w_uu, reversed)
             u = concatenate([others, u] if reversed else [u, others])
-        return u @ w_hr.T, c
+        return linear(u, w_hr), c
 
     def _steps(
         self,

@@ -201,6 +201,16 @@ def glu(x: Array, dim: int = -1) -> Tensor:
 
 
 @checked
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Tensor:
+    """x [..., in] -> x W^T + b [..., out]; weight [out, in], bias [out] or none."""
+    offset = None if bias is None else as_floats("linear", "bias", bias)._handle
+    given = as_layer_input("linear", x)._handle
+    return Tensor._wrap(
+        _core.tensor_linear(given, as_floats("linear", "weight", weight)._handle, offset)
+    )
+
+
+@checked
 def bilinear(x1: Array, x2: Array, weight: Array, bias: Array | None = None) -> Tensor:
     """x1 [..., i] and x2 [..., j] -> x1 W x2 + b [..., o]; weight [o, i, j], bias [o] or none."""
     a, b = as_layer_input("bilinear", x1), as_layer_input("bilinear", x2)
@@ -215,8 +225,7 @@ def bilinear(x1: Array, x2: Array, weight: Array, bias: Array | None = None) -> 
     if offset is not None and offset.shape != (outputs,):
         raise ValueError(f"{shapes}: the bias has shape {list(offset.shape)}, not [{outputs}]")
     products = (a.unsqueeze(-1) * b.unsqueeze(-2)).reshape(*a.shape[:-1], left * right)
-    y = products @ kernel.reshape(outputs, left * right).T
-    return y if offset is None else y + offset
+    return linear(products, kernel.reshape(outputs, left * right), offset)
 
 
 @checked
