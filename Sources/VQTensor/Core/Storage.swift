@@ -50,6 +50,8 @@ final class BufferPool: @unchecked Sendable {
   private var lock = pthread_mutex_t()
   private let slack: Int
   private let idleLimit: Int
+  /// Bytes from which on a buffer serves smaller sizes.
+  private static let leastShared = 1 << 20
 
   init(slack: Int = 1 << 30, idleLimit: Int = 1 << 32) {
     self.slack = slack
@@ -70,26 +72,43 @@ final class BufferPool: @unchecked Sendable {
     return (bytes + step - 1) / step * step
   }
 
-  func take(_ bytes: Int) throws -> UnsafeMutableRawPointer {
+  /// A buffer of the size class `bytes`, or a large one that is idle and not much larger.
+  func take(_ bytes: Int) throws -> UnsafeMutableRawBufferPointer {
     pthread_mutex_lock(&lock)
     defer { pthread_mutex_unlock(&lock) }
-    let used = usedBytes + bytes
-    var pointer = free[bytes]?.popLast()
-    if pointer != nil {
-      idleBytes -= bytes
-    } else {
-      trim(to: max(mostUsedBytes, used) + slack - used)
-      pointer = Self.allocate(bytes)
-      if pointer == nil && idleBytes > 0 {
-        trim(to: 0)
-        pointer = Self.allocate(bytes)
-      }
-      isShort = pointer == nil
+    if let idle = idleBuffer(bytes) {
+      count(use: idle.count)
+      return idle
     }
+    let used = usedBytes + bytes
+    trim(to: max(mostUsedBytes, used) + slack - used)
+    var pointer = Self.allocate(bytes)
+    if pointer == nil && idleBytes > 0 {
+      trim(to: 0)
+      pointer = Self.allocate(bytes)
+    }
+    isShort = pointer == nil
     guard let pointer else { throw VQError.memory(bytes: bytes) }
-    usedBytes = used
-    mostUsedBytes = max(mostUsedBytes, used)
-    return pointer
+    count(use: bytes)
+    return UnsafeMutableRawBufferPointer(start: pointer, count: bytes)
+  }
+
+  private func idleBuffer(_ bytes: Int) -> UnsafeMutableRawBufferPointer? {
+    var size = bytes
+    let most = bytes < Self.leastShared ? bytes : bytes / 2 * 3
+    while size <= most {
+      if let pointer = free[size]?.popLast() {
+        idleBytes -= size
+        return UnsafeMutableRawBufferPointer(start: pointer, count: size)
+      }
+      size = Self.sizeClass(size + 1)
+    }
+    return nil
+  }
+
+  private func count(use bytes: Int) {
+    usedBytes += bytes
+    mostUsedBytes = max(mostUsedBytes, usedBytes)
   }
 
   private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
@@ -98,16 +117,16 @@ final class BufferPool: @unchecked Sendable {
     return pointer
   }
 
-  func give(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+  func give(_ buffer: UnsafeMutableRawBufferPointer) {
     pthread_mutex_lock(&lock)
     defer { pthread_mutex_unlock(&lock) }
-    usedBytes -= bytes
-    guard !isShort, idleBytes + bytes <= idleLimit else {
-      Glibc.free(pointer)
+    usedBytes -= buffer.count
+    guard !isShort, idleBytes + buffer.count <= idleLimit else {
+      Glibc.free(buffer.baseAddress)
       return
     }
-    idleBytes += bytes
-    free[bytes, default: []].append(pointer)
+    idleBytes += buffer.count
+    free[buffer.count, default: []].append(buffer.baseAddress!)
   }
 
   /// Frees all idle buffers; whether there were any.
@@ -137,7 +156,7 @@ public final class Storage {
   public let count: Int
   public internal(set) var version = 0
   let base: UnsafeMutableRawPointer
-  private let capacity: Int
+  private let buffer: UnsafeMutableRawBufferPointer?
   private let owner: AnyObject?
   private var derived: (version: Int, value: AnyObject)?
   /// Called after elements that others derive state from were written (`TensorWrite`).
@@ -149,8 +168,9 @@ public final class Storage {
     self.count = count
     let (bytes, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
     guard !overflow, bytes < 1 << 46 else { throw VQError.overflow("allocate", [count]) }
-    capacity = BufferPool.sizeClass(bytes)
-    base = try BufferPool.shared.take(capacity)
+    let buffer = try BufferPool.shared.take(BufferPool.sizeClass(bytes))
+    base = buffer.baseAddress!
+    self.buffer = buffer
     owner = nil
   }
 
@@ -160,11 +180,11 @@ public final class Storage {
     self.count = count
     self.base = base
     self.owner = owner
-    capacity = 0
+    buffer = nil
   }
 
   deinit {
-    if owner == nil { BufferPool.shared.give(base, capacity) }
+    if let buffer { BufferPool.shared.give(buffer) }
   }
 
   var floats: UnsafeMutablePointer<Float> { base.assumingMemoryBound(to: Float.self) }
