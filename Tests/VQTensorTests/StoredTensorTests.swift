@@ -30,7 +30,7 @@ import VQTesting
   }
 
   @Test(arguments: halves) func gradientsPassUnchanged(_ dtype: DType) throws {
-    let x = try Tensor([0.1, 2.3], shape: [2], requiresGrad: true)
+    let x = try Tensor([0.1, 2.3], shape: [2]).requiringGrad()
     let y = try x.narrowed(to: dtype)
     #expect(y.requiresGrad && !y.detached().requiresGrad)
     try (y.widened() * Tensor([3, -5], shape: [2])).sum().backward()
@@ -73,7 +73,8 @@ import VQTesting
 
   @Test func onlyHalvesAreWidened() throws {
     let x: StoredTensor = try StoredTensor.uninitialized(anyOf: .float32, [2])
-    #expect(x is Tensor && (try x.widened()) === x)
+    #expect(x is Tensor)
+    #expect(errorText { try x.widened() } == "")
     expectError("[astype] dtype float32: float16 or bfloat16 is required") {
       try Tensor.ones([2]).narrowed(to: .float32)
     }
