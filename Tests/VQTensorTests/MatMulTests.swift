@@ -66,6 +66,40 @@ import VQTesting
     }
   }
 
+  @Test(arguments: [[5, 3], [2, 3, 3], [3], [0, 3], [4, 0]])
+  func linearIsTheProductWithTheTransposed(_ shape: [Int]) throws {
+    let x = try randomTensor(shape, seed: 1)
+    let weight = try randomTensor([4, shape.last!], seed: 2)
+    let bias = try randomTensor([4], seed: 3)
+    let product = try x.matmul(weight.transposed())
+    expectClose(
+      try x.linear(weight), product.values.map(Double.init), relative: 0, absolute: 0x1p-18)
+    let shifted = try product + bias
+    expectClose(
+      try x.linear(weight, bias: bias), shifted.values.map(Double.init), relative: 0,
+      absolute: 0x1p-18)
+    try checkGradient(
+      of: { try $0[0].linear($0[1], bias: $0[2]) }, at: [x, weight, bias])
+    try checkGradient(of: { try $0[0].linear($0[1]) }, at: [x, weight])
+  }
+
+  @Test func linearNamesWhatDoesNotFit() throws {
+    let (x, weight) = (try Tensor.ones([2, 3]), try Tensor.ones([4, 5]))
+    expectError(
+      "[linear] shapes [2, 3] and [4, 5]: the input's last axis must have the 5 features that the "
+        + "weight expects"
+    ) { try x.linear(weight) }
+    expectError("[linear] shape [3]: the weight must be [out, in]") {
+      try x.linear(Tensor.ones([3]))
+    }
+    expectError("[linear] shapes [4, 3] and [2]: the bias must be [out]") {
+      try x.linear(Tensor.ones([4, 3]), bias: Tensor.ones([2]))
+    }
+    expectError("[linear] dtypes float32 and int32: float32 is required") {
+      try x.linear(Tensor(codes: [1, 2, 3], shape: [1, 3]))
+    }
+  }
+
   @Test func namesTheAxesThatDiffer() throws {
     let a = try Tensor.ones([2, 3])
     expectError("[matmul] shapes [2, 3] and [4, 5]: the inner axes must be equal, and 3 is not 4") {
