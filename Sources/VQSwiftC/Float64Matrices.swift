@@ -1,4 +1,5 @@
 import CVQSwift
+import VQMetrics
 import VQQuantizers
 import VQTensor
 
@@ -47,5 +48,16 @@ public func vq_kmeans_f64(
       seed: seed, centroids: target(centroids), codes: target(codes))
     inertia?.pointee = result.inertia
     iterations?.pointee = Int64(result.iterations)
+  }
+}
+
+@_cdecl("vq_frechet_distance") @implementation
+public func vq_frechet_distance(
+  _ a: Doubles!, _ n: Int64, _ b: Doubles!, _ m: Int64, _ d: Int64, _ out: DoublesOut!
+) -> vq_status {
+  catching {
+    let operation = "frechet_distance"
+    try target(out).pointee = frechetDistance(
+      matrix(operation, a, n, d), matrix(operation, b, m, d))
   }
 }

@@ -97,6 +97,18 @@ def test_frechet_distance_agrees_with_the_matrix_square_root(rng: np.random.Gene
     assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("rows", [(2, 3), (10, 5000), (1024, 1025), (3000, 40)])
+def test_frechet_distance_of_any_number_of_rows(
+    rng: np.random.Generator, rows: tuple[int, int]
+) -> None:
+    # Blocks of 1024 rows, and fewer rows than features.
+    a, b = (rng.normal(size=(n, 24)) @ rng.normal(size=(24, 24)) + 5 for n in rows)
+    ra, rb = (np.linalg.qr((x - x.mean(0)) / math.sqrt(len(x) - 1), mode="r") for x in (a, b))
+    cross = np.linalg.svd(ra @ rb.T, compute_uv=False).sum()
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + (ra**2).sum() + (rb**2).sum() - 2 * cross
+    assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("rows", [5, 60])
 def test_frechet_distance_of_equal_sets_is_zero(rng: np.random.Generator, rows: int) -> None:
     features = rng.normal(size=(rows, 30)) + 100

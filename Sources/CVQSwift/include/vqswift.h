@@ -666,6 +666,10 @@ VQ_CHECKED vq_status vq_divergence_bound(const vq_tensor *p, double *out);
 /// |exact_i - quantized_i|^2 of `count` pairs of gradients, to out [count].
 VQ_CHECKED vq_status vq_gradient_gap(const vq_tensor *const *exact VQ_LIST(count),
     const vq_tensor *const *quantized VQ_LIST(count), int64_t count, double *out VQ_ARRAY(count));
+/// |ma - mb|^2 + tr(Sa + Sb - 2 (Sa Sb)^(1/2)), m and S the means and unbiased covariances of
+/// features a [n, d] and b [m, d].
+VQ_CHECKED vq_status vq_frechet_distance(const double *a VQ_ARRAY(n, d), int64_t n,
+    const double *b VQ_ARRAY(m, d), int64_t m, int64_t d, double *out);
 /// P(X >= at_least), X binomial with p = 1 / num_codes over the vectors of a batch of images after
 /// pool_layers poolings of 2 x 2.
 VQ_CHECKED vq_status vq_activation_probability(int64_t num_codes, int64_t batch_size,

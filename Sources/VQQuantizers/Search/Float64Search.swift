@@ -14,7 +14,7 @@ public struct Float64Matrix {
   var shape: [Int] { [rows, columns] }
   private var count: Int { rows * columns }
 
-  func requireFinite(_ operation: String, _ name: String) throws {
+  package func requireFinite(_ operation: String, _ name: String) throws {
     var bad: Int?
     try interruptible(operation) { bad = firstNonFiniteElement(elements, count: count) }
     if let bad { throw nonFinite(operation, name, bad) }

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
 from .._arguments import checked
 from .._arrays import as_array
 
@@ -21,18 +22,8 @@ def frechet_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> fl
     m and S are means and unbiased covariances: the squared Wasserstein-2 distance of the Gaussians.
     ValueError for fewer than 2 rows, different d, NaN or infinity.
     """
-    sets = _pair("frechet_distance", ("features_a", features_a), ("features_b", features_b), 2)
-    means = [x.mean(axis=0) for x in sets]
-    # R with R^T R = S, so that no square root is taken of what rounding left: the trace of
-    # (Sa Sb)^(1/2) is the sum of the singular values of Ra Rb^T.
-    roots: list[Any] = [
-        np.linalg.qr((x - mean) / np.sqrt(len(x) - 1), mode="r")
-        for x, mean in zip(sets, means, strict=True)
-    ]
-    cross = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
-    spread = sum(float(np.square(root).sum()) for root in roots)
-    distance = float(np.square(means[0] - means[1]).sum()) + spread - 2 * float(cross)
-    return max(distance, 0.0)
+    a, b = _pair("frechet_distance", ("features_a", features_a), ("features_b", features_b), 2)
+    return _core.frechet_distance(np.ascontiguousarray(a), np.ascontiguousarray(b))
 
 
 @checked
