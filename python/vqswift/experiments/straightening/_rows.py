@@ -122,14 +122,29 @@ def _trained(
     yield from _side_by_side(missing, folder, trainable, settings.jobs, threads)
 
 
+#: What stands in a row's file in place of what was measured.
+_FAILURE = "failure"
+
+
 def _over_ranks(
     missing: Sequence[RowConfiguration], folder: Path, trainable: RowTrainer
 ) -> Iterator[tuple[RowConfiguration, Mapping[str, Any]]]:
-    """Rows shared out over ranks, each trained by one; the first gives all, as files tell them."""
+    """Rows shared out over ranks, each trained by one; the first gives all, as files tell them.
+
+    A row takes hours, so that nothing waits on a communicator: a rank that fails says so in the
+    row's file, and one that is gone is the launcher's to notice.
+    """
     rank, size = distributed.rank(), distributed.size()
     for chosen in missing[rank::size]:
-        with distributed.alone():
-            told = trainable.trained(chosen, folder_of(chosen, folder), shown=rank == 0)
+        _told_path(folder, chosen).unlink(missing_ok=True)
+    distributed.current().barrier()
+    for chosen in missing[rank::size]:
+        try:
+            with distributed.alone():
+                told = trainable.trained(chosen, folder_of(chosen, folder), shown=rank == 0)
+        except Exception as error:
+            _write_told(folder, chosen, {_FAILURE: f"{type(error).__name__}: {error}"})
+            raise
         _write_told(folder, chosen, told)
     waiting = deque(missing if rank == 0 else ())
     while waiting:
@@ -138,6 +153,8 @@ def _over_ranks(
             waiting.append(chosen)
             time.sleep(0.5)
             continue
+        if _FAILURE in found:
+            raise RuntimeError(f"[rows] {chosen.row}, seed {chosen.seed}: {found[_FAILURE]}")
         yield chosen, found
 
 
