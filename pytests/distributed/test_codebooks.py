@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import vqswift as vq
 from ranks import on_ranks
-from vqswift import distributed
+from vqswift import _core, distributed
 from vqswift._deferral import in_block
 from vqswift.distributed._codebooks import update_blocks
 
@@ -229,3 +229,28 @@ def test_a_layer_goes_back_to_learning_in_forwards() -> None:
     assert equal_states(state(layer), state(other))
     layer(z), other(z)
     assert equal_states(state(layer), state(other))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("counts", -1, r"\[vector_quant\] count = -1: must not be negative"),
+        ("mean", np.nan, r"\[vector_quant\] moment = nan: must be finite"),
+        ("variance", np.inf, r"\[vector_quant\] moment = inf: must be finite"),
+        ("sums", np.nan, "the sum of a code's vectors"),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused(name: str, value: float, said: str) -> None:
+    layer = vq.VectorQuant(D, K, ema_decay=0.9, affine="ema")
+    arrays: dict[str, np.ndarray] = {
+        "counts": np.ones(K, np.int64),
+        "sums": np.ones((K, D)),
+        "mean": np.zeros(D),
+        "variance": np.ones(D),
+    }
+    arrays[name].flat[3] = value
+    before = state(layer)
+    with pytest.raises(ValueError, match=said):
+        _core.quantizer_apply_statistics(layer._handle, 0, *arrays.values(), np.zeros(K, np.int32))
+    after = state(layer)
+    assert all(np.array_equal(before[key], after[key]) for key in before)

@@ -77,6 +77,12 @@ extension VectorQuant {
   ///
   /// - Returns: the codes that are dead then, for `replace`.
   public func apply(_ statistics: CodeStatistics) throws -> [Int] {
+    if let few = statistics.counts.first(where: { $0 < 0 }) {
+      throw VQError.value(book.name, "count", "\(few)", "must not be negative")
+    }
+    if let wrong = (statistics.mean + statistics.variance).first(where: { !$0.isFinite }) {
+      throw VQError.value(book.name, "moment", "\(wrong)", "must be finite")
+    }
     let counts = statistics.counts.map { Int32(clamping: $0) }
     let sums = try Tensor(statistics.sums.map { Float($0) }, shape: [codeCount, options.width])
     try innerSteps.checkDeferred()
