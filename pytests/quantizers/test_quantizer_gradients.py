@@ -49,11 +49,12 @@ def slope(
     name = next((name for name, own in pair.all.items() if own is tensor), None)
 
     def write(value: np.ndarray) -> None:
-        # With the statistics, which a codebook alone would begin anew.
+        # With the statistics, which a codebook alone would begin anew; without the checks of
+        # load_state_dict, which take twice as long.
         if name is None:
             tensor.assign(value)
         else:
-            pair.layer.load_state_dict(state | {name: value})
+            pair.layer._load(state | {name: value}, True)
 
     def central(step: float) -> tuple[float, float] | None:
         ends = []
@@ -62,20 +63,23 @@ def slope(
             z_q, info = forward()
             if np.array_equal(pair.path(info), path):
                 ends.append(number(z_q, info))
-        write(origin)
         if len(ends) < 2:
             return None
         return (ends[0] - ends[1]) / (2 * step), np.abs(ends).max()
 
     largest = 0.04 * float(np.clip(np.abs(origin).max(), 0.1, 1.0))
-    for step in largest * 0.5 ** np.arange(5):
-        wide, narrow = central(step), central(step / 2)
-        if wide and narrow:
-            # The numbers are float32 and, of entropies, within 2^-24 (d + 8) r^2 2 / temperature;
-            # the rest of the series is smaller than its first term by far.
-            rounding = 64 * 2**-24 * wide[1] / step
-            return (4 * narrow[0] - wide[0]) / 3, rounding + 0.2 * abs(wide[0] - narrow[0])
-    raise NearTieError
+    try:
+        for step in largest * 0.5 ** np.arange(5):
+            wide = central(step)
+            narrow = central(step / 2) if wide else None
+            if wide and narrow:
+                # The numbers are float32 and, of entropies, within 2^-24 (d + 8) r^2 2 /
+                # temperature; the rest of the series is smaller than its first term by far.
+                rounding = 64 * 2**-24 * wide[1] / step
+                return (4 * narrow[0] - wide[0]) / 3, rounding + 0.2 * abs(wide[0] - narrow[0])
+        raise NearTieError
+    finally:
+        write(origin)
 
 
 def check(pair: Pair, tensor: Tensor, forward: Forward, found: np.ndarray, number: Number) -> None:
