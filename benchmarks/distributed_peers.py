@@ -1,10 +1,11 @@
 """What vector-quantize-pytorch and vqswift do on two ranks of gloo in the same situation.
 
-python -m benchmarks.distributed_peers
+python -m benchmarks.distributed_peers [--only SITUATION ...]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import sys
@@ -228,7 +229,12 @@ def _on_ranks(body: Callable[[int], str]) -> list[str]:
 
 def main() -> None:
     """Print what each library does in each situation, rank by rank."""
-    for name, bodies in CASES.items():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=[*CASES], default=[*CASES])
+    for name in parser.parse_args().only:
+        bodies = CASES[name]
         print(name)
         for library, body in zip(("vector-quantize-pytorch", "vqswift"), bodies, strict=True):
             for rank, told in enumerate(_on_ranks(body)):
