@@ -379,7 +379,7 @@ def wrong(annotation: str) -> list[Any]:
     if not re.search(r"\bstr\b|PathLike|Split|Root|Path|Literal|Range", annotation):
         objects.append("text")
     if not re.search(
-        r"[Aa]rray|Tensor|Sequence|Iterable|Axes|Pair|Parameters|tuple|list", annotation
+        r"[Aa]rray|Tensor|Sequence|Iterable|Axes|Pair|Triple|Parameters|tuple|list", annotation
     ):
         objects.append(np.ones((3, 2), np.float32))
     return objects

@@ -145,6 +145,7 @@ _CHEAP: dict[str, _Kind] = {
     "Color": (lambda value: isinstance(value, (tuple, list)), "a tuple of three integers"),
     "None": (lambda value: value is None, "None"),
     "Pair": (_is_pair, "an integer or a pair of integers"),
+    "Triple": (_is_pair, "an integer or three integers"),
     "Axes": (lambda value: value is None or _is_pair(value), "an axis, a sequence of axes or None"),
     "Path": (lambda value: isinstance(value, (str, bytes, os.PathLike)), "a path"),
     "os.PathLike": (lambda value: isinstance(value, os.PathLike), "a path"),

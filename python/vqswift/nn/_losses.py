@@ -83,6 +83,29 @@ def smooth_l1_loss(
 
 
 @checked
+def binary_cross_entropy(
+    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in [0, 1], times `weight`,
+    broadcast; logarithms at least -100, as torch's, and p (1 - p) at least 1e-12 in the gradient.
+    """
+    operation = "binary_cross_entropy"
+    p, t = _alike(operation, "prediction", prediction, "target", target)
+    fixed = p.detach()
+    if p.size and not 0 <= float(fixed.min()) <= float(fixed.max()) <= 1:
+        raise ValueError(
+            f"[{operation}] prediction from {fixed.min().item()} to {fixed.max().item()}: "
+            "probabilities must lie in 0...1; of logits take binary_cross_entropy_with_logits"
+        )
+    positive, negative = fixed.log().clamp(-100.0), (-fixed).log1p().clamp(-100.0)
+    slope = (fixed - t.detach()) / (fixed * (1.0 - fixed)).clamp(1e-12)
+    losses = (p - fixed) * slope - t * positive - (1.0 - t) * negative
+    if weight is not None:
+        losses = as_floats(operation, "weight", weight) * losses
+    return _reduced(operation, losses, reduction)
+
+
+@checked
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, reduction: str = "mean", pos_weight: Array | None = None
 ) -> Tensor:
