@@ -169,6 +169,8 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "directory": lambda: "run",
     "discriminator": discriminator,
     "batch": lambda: np.zeros((4, 4), np.int32),
+    "history": lambda: [1.0, 2.0],
+    "reconstructed": lambda: np.ones((4, 28, 28, 1), np.float32),
     "nodes": lambda: [Node(0, 0, ROWS[0])],
 }
 # What it takes where the annotation alone says more than the name.

@@ -101,6 +101,10 @@ def _is_items(value: object) -> bool:
     return (isinstance(value, Iterable) or numbered) and not isinstance(value, (str, bytes))
 
 
+def _is_items_or_path(value: object) -> bool:
+    return _is_items(value) or isinstance(value, (str, os.PathLike))
+
+
 def _is_integers(value: object) -> bool:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         return False
@@ -155,6 +159,7 @@ _CHEAP: dict[str, _Kind] = {
         "a numpy.random.Generator",
     ),
     "Callable": (callable, "a function"),
+    "History": (_is_items_or_path, "a path, a sequence of numbers or of StepMetrics"),
     "Mapping": (lambda value: isinstance(value, Mapping), "a mapping from names"),
     "dict": (lambda value: isinstance(value, dict), "a dict"),
     **dict.fromkeys(("Iterable", "Sequence"), (_is_items, "a sequence")),
@@ -168,9 +173,10 @@ _CHEAP: dict[str, _Kind] = {
         for name in (
             *("Tensor", "Module", "Native", "Generator", "Optimizer", "Estimator", "Batches"),
             *("Quantizer", "Conversion", "ModuleDict", "GridEstimator", "Trainer"),
-            *("Stream", "ImageFiles", "Draws", "MaskGIT"),
+            *("Stream", "ImageFiles", "Draws", "MaskGIT", "CodeUsage"),
         )
     },
+    "Panel": (lambda value: hasattr(value, "get_figure"), "matplotlib Axes"),
     "_Model": (_of_class("Module"), "a Module"),
 }
 _COSTLY: dict[str, _Kind] = {
