@@ -351,7 +351,7 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "unshuffle": (lambda: F.pixel_unshuffle(IMAGE, 0), ValueError, "downscale_factor = 0"),
     "dropout": (lambda: F.dropout(ROWS, 1.5, False), ValueError, r"p = 1.5: must lie in 0...1"),
     "dropout2d": (lambda: F.dropout2d(ROWS[0]), ValueError, r"\[dropout2d\] shape \[5\]"),
-    "codes": (lambda: F.embedding(ROWS, ROWS), TypeError, r"float32: integers.*astype\(np.int32"),
+    "codes": (lambda: F.embedding(ROWS, ROWS), TypeError, r"float32: codes.*astype\(np.int32"),
     "table": (lambda: F.embedding([0], ROWS[0]), ValueError, r"weight has shape \[5\]"),
     "padding row": (lambda: F.embedding([0], ROWS, 6), IndexError, "padding_idx = 6.*6 rows"),
     "code": (lambda: F.one_hot([3], 3), IndexError, "3"),

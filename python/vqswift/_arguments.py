@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from ._dtypes import BFloat16, as_dtype
+from ._hints import for_option, for_value
 
 _T = TypeVar("_T")
 _PLAIN = (str, bytes, int, float, complex, type(None), type(...), list, tuple, dict)
@@ -47,9 +48,9 @@ def described(value: object) -> str:
 def refuse(operation: str, name: str, value: object, required: str) -> NoReturn:
     """Raise the TypeError of a value that is of the wrong kind."""
     link = " =" if isinstance(value, _PLAIN) else " is"
-    if required.startswith("an array") and str(getattr(value, "dtype", "")) == "torch.bfloat16":
-        required = "write .float(): NumPy has no bfloat16; " + required
-    raise TypeError(f"[{operation}] {name}{link} {described(value)}: {required} is required")
+    hint = for_value(value, required)
+    wanted = f"{required} is required{f'; {hint}' if hint else ''}"
+    raise TypeError(f"[{operation}] {name}{link} {described(value)}: {wanted}")
 
 
 def operation_of(kind: type) -> str:
@@ -223,7 +224,8 @@ def refuse_unknown(operation: str, given: Iterable[str], known: Collection[str])
             import difflib
 
             names = list(known)
-            near = difflib.get_close_matches(name, names, 1)
+            torchs = for_option(name, known)
+            near = [torchs] if torchs else difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise TypeError(f"[{operation}] unknown option {name!r}: {hint}the known are {names}")
 

@@ -7,19 +7,10 @@ import numpy.typing as npt
 
 from .._arguments import checked
 from .._functions import where
-from .._integers import as_floats
-from .._tensor import Tensor, as_tensor
+from .._integers import as_codes, as_floats
+from .._tensor import Tensor
 
 Array = npt.ArrayLike | Tensor
-
-
-def _codes(operation: str, x: Array) -> Tensor:
-    codes = as_tensor(x)
-    if codes.dtype != np.int32:
-        raise TypeError(
-            f"[{operation}] x has dtype {codes.dtype}: integers are required, x.astype(np.int32)"
-        )
-    return codes
 
 
 @checked
@@ -29,7 +20,7 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Tensor
     The row `padding_idx`, counted from the end where it is negative, gets no gradient. IndexError
     outside 0..count-1.
     """
-    codes, table = _codes("embedding", x), as_floats("embedding", "weight", weight)
+    codes, table = as_codes("embedding", "x", x), as_floats("embedding", "weight", weight)
     if table.ndim != 2:
         raise ValueError(
             f"[embedding] weight has shape {list(table.shape)}: [count, features] is required"
@@ -49,7 +40,7 @@ def one_hot(x: Array, num_classes: int = -1) -> Tensor:
 
     -1 counts the classes: the largest code and one. IndexError outside 0..num_classes-1.
     """
-    codes = _codes("one_hot", x)
+    codes = as_codes("one_hot", "x", x)
     if num_classes == -1:
         if not codes.size:
             raise ValueError("[one_hot] num_classes = -1: of no codes it must be given")

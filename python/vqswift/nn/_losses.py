@@ -170,7 +170,8 @@ def cross_entropy(
 
     Labels of `ignore_index` count nothing, and the mean is over the others.
     """
-    scores, target = as_floats("cross_entropy", "logits", logits), as_tensor(labels)
+    scores = as_floats("cross_entropy", "logits", logits)
+    target = _labels("cross_entropy", scores, labels)
     if reduction == "mean" and ignore_index is None and scores.ndim > 1:
         flat = scores.reshape(-1, scores.shape[-1]) if scores.ndim > 2 else scores
         if scores.ndim > 2 and target.shape == scores.shape[:-1]:
@@ -185,12 +186,28 @@ def cross_entropy(
     return _of_labels("cross_entropy", scores.log_softmax(-1), target, reduction, ignore_index)
 
 
+def _labels(operation: str, scores: Tensor, labels: Array) -> Tensor:
+    """int32 labels; TypeError for others, ValueError for one-hot rows."""
+    target = as_tensor(labels)
+    if target.shape == scores.shape and scores.ndim > 1:
+        raise ValueError(
+            f"[{operation}] labels have the shape {list(target.shape)} of the scores: classes "
+            "[...] are required; of one-hot rows write labels.argmax(-1)"
+        )
+    if target.dtype == np.bool_:
+        return target.astype(np.int32)
+    if target.dtype != np.int32:
+        raise TypeError(
+            f"[{operation}] labels have dtype {target.dtype}: int32 is required; write "
+            "labels.astype(np.int32)"
+        )
+    return target
+
+
 def _of_labels(
     operation: str, given: Tensor, labels: Array, reduction: str, ignore_index: int | None
 ) -> Tensor:
-    target = as_tensor(labels)
-    if target.dtype != np.int32:
-        raise TypeError(f"[{operation}] labels have dtype {target.dtype}: int32 is required")
+    target = _labels(operation, given, labels)
     if target.shape != given.shape[:-1] or given.ndim < 1:
         raise ValueError(
             f"[{operation}] shapes {list(given.shape)} and {list(target.shape)}: the labels must "
