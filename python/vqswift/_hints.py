@@ -25,6 +25,10 @@ _OF_TENSORS = {
     "numel": "write x.size",
     "dim": "write x.ndim",
     "clone": "tensors are immutable, so take x itself",
+    "__array_namespace__": (
+        "the array API asks for float64, int64 and complex numbers, which there are not: give "
+        "np.asarray(x), or x itself by DLPack"
+    ),
     "data": "write x.detach(), and x.assign(value) to write a parameter",
 }
 _OF_MODULES = {
