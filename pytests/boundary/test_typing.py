@@ -24,6 +24,7 @@ MODULES = {
     "vqswift.distributed": vq.distributed,
     "vqswift.estimators": vq.estimators,
     "vqswift.metrics": vq.metrics,
+    "vqswift.plots": vq.plots,
     "vqswift.train": vq.train,
 }
 

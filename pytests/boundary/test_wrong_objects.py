@@ -169,6 +169,8 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "directory": lambda: "run",
     "discriminator": discriminator,
     "batch": lambda: np.zeros((4, 4), np.int32),
+    "history": lambda: [1.0, 2.0],
+    "reconstructed": lambda: np.ones((4, 28, 28, 1), np.float32),
     "nodes": lambda: [Node(0, 0, ROWS[0])],
 }
 # What it takes where the annotation alone says more than the name.
@@ -379,7 +381,7 @@ def wrong(annotation: str) -> list[Any]:
     if not re.search(r"\bstr\b|PathLike|Split|Root|Path|Literal|Range", annotation):
         objects.append("text")
     if not re.search(
-        r"[Aa]rray|Tensor|Sequence|Iterable|Axes|Pair|Parameters|tuple|list", annotation
+        r"[Aa]rray|Tensor|Sequence|Iterable|Axes|Pair|Triple|Parameters|tuple|list", annotation
     ):
         objects.append(np.ones((3, 2), np.float32))
     return objects

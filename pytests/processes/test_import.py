@@ -9,7 +9,7 @@ from conftest import run_python
 # Of the package, and of the standard library and extras what NumPy does not load by itself.
 LATER = [
     *("vqswift.codec", "vqswift.data", "vqswift.estimators", "vqswift.metrics", "vqswift.recipes"),
-    *("vqswift.train", "vqswift.experiments"),
+    *("vqswift.plots", "vqswift.train", "vqswift.experiments"),
     *("concurrent.futures.thread", "hashlib", "json", "logging", "lzma", "multiprocessing"),
     *("PIL", "matplotlib", "rich", "sklearn", "torch"),
 ]
@@ -24,7 +24,9 @@ def test_import_loads_what_training_needs_alone() -> None:
     assert loaded == ["", "True"]
 
 
-@pytest.mark.parametrize("name", ["codec", "data", "estimators", "metrics", "recipes", "train"])
+@pytest.mark.parametrize(
+    "name", ["codec", "data", "estimators", "metrics", "plots", "recipes", "train"]
+)
 def test_a_subpackage_loads_at_first_use(name: str) -> None:
     shown = run_python(f"import vqswift as vq; print(vq.{name}.__name__, '{name}' in dir(vq))")
     assert shown.strip() == f"vqswift.{name} True"

@@ -18,6 +18,7 @@ def test_a_page_runs_and_prints_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     check_page(page)
 

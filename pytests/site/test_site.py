@@ -121,7 +121,7 @@ def functions_of(module: ModuleType) -> list[str]:
 
 
 MODULES = ["autograd", "codec", "data", "distributed", "estimators", "metrics", "models", "nn"]
-MODULES += ["nn.functional", "nn.init", "optim", "quantizers", "recipes", "train", "torch"]
+MODULES += ["nn.functional", "nn.init", "optim", "plots", "quantizers", "recipes", "train", "torch"]
 MODULES += ["torch.converters", "torch.estimators", "torch.lucidrains", "torch.vqtorch"]
 
 

@@ -89,7 +89,7 @@ def test_elements(sizes: dict[str, int]) -> None:
         check(lambda t, name=name: getattr(t, name)(), np.zeros_like, x)
     check(lambda t: t.clamp(0, 1), np.zeros_like, x)
     check(lambda t: t**1.5, np.zeros_like, x)
-    check(lambda t: F.dropout(t, 0.5, vq.Generator(0)), np.zeros_like, x)
+    check(lambda t: F.dropout(t, generator=vq.Generator(0)), np.zeros_like, x)
 
 
 @pytest.mark.parametrize("sizes", empty_shapes("abc"), ids=str)

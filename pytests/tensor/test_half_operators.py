@@ -224,7 +224,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         TypeError,
         "[index] a bfloat16 tensor is no index: an integer one is required",
     ),
-    "codes": (lambda: vq.FSQ([5]).decode(half()), TypeError, "float32: codes must be int32"),
+    "codes": (lambda: vq.FSQ([5]).decode(half()), TypeError, "float16: codes must be int32"),
     "saved": (
         lambda: vq.save("x", {}, dtype="int32"),
         TypeError,

@@ -46,13 +46,15 @@ from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
 if _typing.TYPE_CHECKING:
-    from . import codec, data, distributed, estimators, metrics, recipes, train
+    from . import codec, data, distributed, estimators, metrics, plots, recipes, train
 
 # Read by the build too, from the text of this line.
 __version__ = "0.1.0"
 
 # Imported at first use: they bring hashing, threads and parsers of the standard library.
-_LAZY = frozenset({"codec", "data", "distributed", "estimators", "metrics", "recipes", "train"})
+_LAZY = frozenset(
+    {"codec", "data", "distributed", "estimators", "metrics", "plots", "recipes", "train"}
+)
 
 
 # A checker is to know a misspelt name.
@@ -106,6 +108,7 @@ __all__ = [
     "outer",
     "pack_codes",
     "pad",
+    "plots",
     "quantizers",
     "recipes",
     "save",

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from ._dtypes import BFloat16, as_dtype
+from ._hints import for_option, for_value
 
 _T = TypeVar("_T")
 _PLAIN = (str, bytes, int, float, complex, type(None), type(...), list, tuple, dict)
@@ -47,9 +48,9 @@ def described(value: object) -> str:
 def refuse(operation: str, name: str, value: object, required: str) -> NoReturn:
     """Raise the TypeError of a value that is of the wrong kind."""
     link = " =" if isinstance(value, _PLAIN) else " is"
-    if required.startswith("an array") and str(getattr(value, "dtype", "")) == "torch.bfloat16":
-        required = "write .float(): NumPy has no bfloat16; " + required
-    raise TypeError(f"[{operation}] {name}{link} {described(value)}: {required} is required")
+    hint = for_value(value, required)
+    wanted = f"{required} is required{f'; {hint}' if hint else ''}"
+    raise TypeError(f"[{operation}] {name}{link} {described(value)}: {wanted}")
 
 
 def operation_of(kind: type) -> str:
@@ -101,6 +102,10 @@ def _is_items(value: object) -> bool:
     return (isinstance(value, Iterable) or numbered) and not isinstance(value, (str, bytes))
 
 
+def _is_items_or_path(value: object) -> bool:
+    return _is_items(value) or isinstance(value, (str, os.PathLike))
+
+
 def _is_integers(value: object) -> bool:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         return False
@@ -145,6 +150,7 @@ _CHEAP: dict[str, _Kind] = {
     "Color": (lambda value: isinstance(value, (tuple, list)), "a tuple of three integers"),
     "None": (lambda value: value is None, "None"),
     "Pair": (_is_pair, "an integer or a pair of integers"),
+    "Triple": (_is_pair, "an integer or three integers"),
     "Axes": (lambda value: value is None or _is_pair(value), "an axis, a sequence of axes or None"),
     "Path": (lambda value: isinstance(value, (str, bytes, os.PathLike)), "a path"),
     "os.PathLike": (lambda value: isinstance(value, os.PathLike), "a path"),
@@ -154,6 +160,7 @@ _CHEAP: dict[str, _Kind] = {
         "a numpy.random.Generator",
     ),
     "Callable": (callable, "a function"),
+    "History": (_is_items_or_path, "a path, a sequence of numbers or of StepMetrics"),
     "Mapping": (lambda value: isinstance(value, Mapping), "a mapping from names"),
     "dict": (lambda value: isinstance(value, dict), "a dict"),
     **dict.fromkeys(("Iterable", "Sequence"), (_is_items, "a sequence")),
@@ -167,9 +174,10 @@ _CHEAP: dict[str, _Kind] = {
         for name in (
             *("Tensor", "Module", "Native", "Generator", "Optimizer", "Estimator", "Batches"),
             *("Quantizer", "Conversion", "ModuleDict", "GridEstimator", "Trainer"),
-            *("Stream", "ImageFiles", "Draws", "MaskGIT"),
+            *("Stream", "ImageFiles", "Draws", "MaskGIT", "CodeUsage"),
         )
     },
+    "Panel": (lambda value: hasattr(value, "get_figure"), "matplotlib Axes"),
     "_Model": (_of_class("Module"), "a Module"),
 }
 _COSTLY: dict[str, _Kind] = {
@@ -216,7 +224,8 @@ def refuse_unknown(operation: str, given: Iterable[str], known: Collection[str])
             import difflib
 
             names = list(known)
-            near = difflib.get_close_matches(name, names, 1)
+            torchs = for_option(name, known)
+            near = [torchs] if torchs else difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise TypeError(f"[{operation}] unknown option {name!r}: {hint}the known are {names}")
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._hints import for_torch
+
 
 def _is_masked(value: Any) -> bool:
     if isinstance(value, np.ma.MaskedArray):
@@ -23,6 +25,8 @@ def as_array(operation: str, name: str, value: npt.ArrayLike) -> np.ndarray:
             f"[{operation}] {name} has masked elements, which would count as data: leave them out, "
             "fill them (x.filled(value)), or give a layer a mask"
         )
+    if type(value).__module__.partition(".")[0] == "torch" and (hint := for_torch(value)):
+        raise TypeError(f"[{operation}] {name} is a tensor of PyTorch: {hint}")
     return np.asarray(value)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ._arguments import described
 from ._arrays import first_rounded
-from ._tensor import Tensor
+from ._tensor import Tensor, as_tensor
 
 _IMAGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -46,6 +46,17 @@ def as_layer_input(operation: str, value: Tensor | npt.ArrayLike) -> Tensor:
             f"image by {largest}: x.astype(np.float32) / {largest}"
         )
     return as_floats(operation, "x", value)
+
+
+def as_codes(operation: str, name: str, value: Tensor | npt.ArrayLike) -> Tensor:
+    """`value` as a tensor of int32 or bools; TypeError for elements of another kind."""
+    given = as_tensor(value)
+    if not given._is_whole:
+        raise TypeError(
+            f"[{operation}] {name} are of {given.dtype}: codes must be int32; write "
+            f"{name}.astype(np.int32)"
+        )
+    return given
 
 
 def _exact(operation: str, name: str, source: np.ndarray) -> Any:

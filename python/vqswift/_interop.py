@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from ._arguments import checked
+from ._hints import refuse_of_tensor
 from ._numpy_protocol import apply_function, apply_ufunc
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class Interop:
         return int(self.item())
 
     def __bool__(self: Any) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"[bool] shape {list(self.shape)}: exactly one element is required; "
+                "x.any() or x.all() tells of several"
+            )
         return bool(self.item())
 
     def __index__(self: Any) -> int:
@@ -100,6 +106,18 @@ class Interop:
                 f"[index] a {self.dtype} tensor is no index: an integer one is required"
             )
         return int(self.item())
+
+    def __setitem__(self: Any, key: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "[setitem] a tensor is immutable: make another by vq.where(mask, value, x) or "
+            "x.masked_fill(mask, value); a parameter is written by .assign(value)"
+        )
+
+    # What PyTorch's tensors have and these do not.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            refuse_of_tensor(name)
 
     def __contains__(self, value: object) -> bool:
         return bool(np.any(np.asarray(self == value)))

@@ -81,8 +81,8 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: 
     if method == "__call__" and not options:
         if ufunc is np.maximum or ufunc is np.minimum:
             return (maximum if ufunc is np.maximum else minimum)(*inputs)
-        if ufunc is np.power and isinstance(inputs[1], np.ndarray) and inputs[1].ndim == 0:
-            inputs = inputs[0], inputs[1].item()
+        if ufunc is np.power:
+            inputs = inputs[0], _exponent(inputs[1])
         if ufunc in UFUNCS:
             kept = (Tensor, int, float)
             exponent = ufunc is np.power and isinstance(inputs[1], np.generic)
@@ -99,6 +99,15 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: 
         _refuse(name, "it has no counterpart on the tape")
     result = getattr(ufunc, method)(*_arrays(inputs), **_arrays(options))
     return tuple(map(Tensor, result)) if isinstance(result, tuple) else Tensor(result)
+
+
+def _exponent(value: Any) -> Any:
+    """A scalar or an array of one element as a number of Python, which has no ufunc to come back
+    by."""
+    if not isinstance(value, (np.ndarray, np.generic)) or value.ndim:
+        return value
+    number = value.item()
+    return int(number) if isinstance(number, bool) else number
 
 
 def apply_function(function: Callable[..., Any], args: Any, options: Any) -> Any:

@@ -21,6 +21,7 @@ from ._dtypes import (
     whole_power,
 )
 from ._elements import Elements
+from ._hints import tape_hints
 from ._indexing import indexed
 from ._interop import Interop
 from ._scans import Scans
@@ -183,7 +184,8 @@ class Tensor(Elements, Shapes, Selection, Scans, Interop):
         is freed unless `retain_graph`; a second backward then raises RuntimeError.
         """
         seed = None if gradient is None else _operand(gradient)
-        _core.tensor_backward(self._handle, seed, retain_graph)
+        with tape_hints():
+            _core.tensor_backward(self._handle, seed, retain_graph)
 
     def detach(self) -> Tensor:
         """The same elements, cut from the tape."""

@@ -97,7 +97,7 @@ LAYER: dict[str, Case] = {
     "dropout": (lambda: nn.Dropout(1.5), ValueError, ["dropout", "1.5", "1"]),
     "dropout nan": (lambda: nn.Dropout(NAN), ValueError, ["dropout", "nan"]),
     "dropout below": (
-        lambda: F.dropout(ones(2), -0.1, vq.Generator()),
+        lambda: F.dropout(ones(2), -0.1),
         ValueError,
         ["dropout", "-0.1", "0...1"],
     ),

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..plots._curves import curve
 from ..train._run import lines_of
 from ._drawing import axes_of
 from ._harness import Command, setting
@@ -30,7 +28,6 @@ figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; }
 img { max-width: 100%; height: auto; image-rendering: auto; }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; }
 """
-_POINTS = 200  # of a curve
 _PANELS = 4  # curves beside each other
 
 
@@ -90,16 +87,6 @@ class Page:
         )
         print(f"written to {path}")
         return path
-
-
-def curve(lines: Sequence[Mapping[str, Any]], key: str, most: int = _POINTS) -> NDArray[np.float64]:
-    """Steps and values of a number, [points, 2]: means of windows where there are many."""
-    found = [(line["step"], line[key]) for line in lines if key in line]
-    points = np.array(found, np.float64).reshape(-1, 2)
-    if len(points) <= most:
-        return points
-    windows = np.array_split(points, most)
-    return np.array([window.mean(0) for window in windows])
 
 
 def curves(

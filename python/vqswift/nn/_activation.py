@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arguments import checked
-from .._integers import as_layer_input
 from .._options import create
 from .._tensor import Tensor, as_tensor
+from ._activate import glu, hardtanh, log_softmax, prelu, relu6, snake, softmax, softmin
 from ._collections import Parameter
 from ._module import Module
 from ._native import Native
-from .functional import glu, softmin
 
 
 class _Activation(Native):
@@ -148,7 +147,7 @@ class Hardtanh(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return as_layer_input("hardtanh", x).clamp(self.min_val, self.max_val)
+        return hardtanh(x, self.min_val, self.max_val)
 
     def _options_text(self) -> str:
         return f"min_val={self.min_val}, max_val={self.max_val}"
@@ -160,7 +159,7 @@ class ReLU6(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return as_layer_input("relu6", x).clamp(0.0, 6.0)
+        return relu6(x)
 
 
 @checked
@@ -178,13 +177,7 @@ class PReLU(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        given = as_layer_input("prelu", x)
-        count = self.weight.size
-        if count > 1 and (given.ndim == 0 or given.shape[-1] != count):
-            raise ValueError(
-                f"[prelu] shape {list(given.shape)}: the last axis must have {count} channels"
-            )
-        return given.relu() - self.weight * (-given).relu()
+        return prelu(x, self.weight)
 
     def _options_text(self) -> str:
         return f"num_parameters={self.weight.size}"
@@ -200,7 +193,7 @@ class Softmax(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return as_layer_input("softmax", x).softmax(self.dim)
+        return softmax(x, self.dim)
 
     def _options_text(self) -> str:
         return f"dim={self.dim}"
@@ -232,7 +225,7 @@ class LogSoftmax(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return as_layer_input("log_softmax", x).log_softmax(self.dim)
+        return log_softmax(x, self.dim)
 
     def _options_text(self) -> str:
         return f"dim={self.dim}"
@@ -269,8 +262,7 @@ class Snake(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        given = as_layer_input("snake", x)
-        return given + (given * self.alpha).sin().square() / (self.alpha + 1e-9)
+        return snake(x, self.alpha)
 
     def _options_text(self) -> str:
         return f"features={self.alpha.size}"

@@ -87,11 +87,11 @@ def shares_of(q: Tensor, k: Tensor, mask: Tensor | None, is_causal: bool, scale:
 
 
 def _dropped(shares: Tensor, probability: float, generator: Generator | None) -> Tensor:
-    from .functional import dropout
+    from ._drop import dropout
 
     if generator is None:
         raise ValueError(
             f"[scaled_dot_product_attention] dropout_p = {probability}: a generator must draw "
             "its mask"
         )
-    return dropout(shares, probability, generator)
+    return dropout(shares, probability, generator=generator)

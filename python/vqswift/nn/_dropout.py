@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import numpy.typing as npt
 
 from .._arguments import checked, operation_of
-from .._integers import as_layer_input
 from .._options import create
 from .._random import Generator, layer_generator
 from .._tensor import Tensor
+from ._drop import on_channels
 from ._native import Native
 
 
@@ -28,13 +27,7 @@ class Dropout2d(Dropout):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        operation = operation_of(type(self))
-        given = as_layer_input(operation, x)
-        if given.ndim < 2:
-            raise ValueError(f"[{operation}] shape {list(given.shape)}: [n, ..., c] is required")
-        between = (1,) * (given.ndim - 2)
-        ones = np.ones((given.shape[0], *between, given.shape[-1]), np.float32)
-        return given * super().forward(ones)
+        return on_channels(operation_of(type(self)), x, super().forward)
 
 
 @checked

@@ -7,9 +7,10 @@ from typing import Any
 import numpy.typing as npt
 
 from .._arguments import checked
+from .._integers import as_codes
 from .._options import create
 from .._random import Generator, layer_generator
-from .._tensor import Tensor, as_tensor
+from .._tensor import Tensor
 from ._collections import Parameter
 from ._module import Module
 from ._native import Native
@@ -87,4 +88,4 @@ class Embedding(Native):
         super().__init__(create("embedding", count=count, features=features, generator=source))
 
     def _input(self, x: Any) -> Tensor:
-        return as_tensor(x)
+        return as_codes("embedding", "x", x)

@@ -83,6 +83,29 @@ def smooth_l1_loss(
 
 
 @checked
+def binary_cross_entropy(
+    prediction: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in [0, 1], times `weight`,
+    broadcast; logarithms at least -100, as torch's, and p (1 - p) at least 1e-12 in the gradient.
+    """
+    operation = "binary_cross_entropy"
+    p, t = _alike(operation, "prediction", prediction, "target", target)
+    fixed = p.detach()
+    if p.size and not 0 <= float(fixed.min()) <= float(fixed.max()) <= 1:
+        raise ValueError(
+            f"[{operation}] prediction from {fixed.min().item()} to {fixed.max().item()}: "
+            "probabilities must lie in 0...1; of logits take binary_cross_entropy_with_logits"
+        )
+    positive, negative = fixed.log().clamp(-100.0), (-fixed).log1p().clamp(-100.0)
+    slope = (fixed - t.detach()) / (fixed * (1.0 - fixed)).clamp(1e-12)
+    losses = (p - fixed) * slope - t * positive - (1.0 - t) * negative
+    if weight is not None:
+        losses = as_floats(operation, "weight", weight) * losses
+    return _reduced(operation, losses, reduction)
+
+
+@checked
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, reduction: str = "mean", pos_weight: Array | None = None
 ) -> Tensor:
@@ -147,7 +170,8 @@ def cross_entropy(
 
     Labels of `ignore_index` count nothing, and the mean is over the others.
     """
-    scores, target = as_floats("cross_entropy", "logits", logits), as_tensor(labels)
+    scores = as_floats("cross_entropy", "logits", logits)
+    target = _labels("cross_entropy", scores, labels)
     if reduction == "mean" and ignore_index is None and scores.ndim > 1:
         flat = scores.reshape(-1, scores.shape[-1]) if scores.ndim > 2 else scores
         if scores.ndim > 2 and target.shape == scores.shape[:-1]:
@@ -162,12 +186,28 @@ def cross_entropy(
     return _of_labels("cross_entropy", scores.log_softmax(-1), target, reduction, ignore_index)
 
 
+def _labels(operation: str, scores: Tensor, labels: Array) -> Tensor:
+    """int32 labels; TypeError for others, ValueError for one-hot rows."""
+    target = as_tensor(labels)
+    if target.shape == scores.shape and scores.ndim > 1:
+        raise ValueError(
+            f"[{operation}] labels have the shape {list(target.shape)} of the scores: classes "
+            "[...] are required; of one-hot rows write labels.argmax(-1)"
+        )
+    if target.dtype == np.bool_:
+        return target.astype(np.int32)
+    if target.dtype != np.int32:
+        raise TypeError(
+            f"[{operation}] labels have dtype {target.dtype}: int32 is required; write "
+            "labels.astype(np.int32)"
+        )
+    return target
+
+
 def _of_labels(
     operation: str, given: Tensor, labels: Array, reduction: str, ignore_index: int | None
 ) -> Tensor:
-    target = as_tensor(labels)
-    if target.dtype != np.int32:
-        raise TypeError(f"[{operation}] labels have dtype {target.dtype}: int32 is required")
+    target = _labels(operation, given, labels)
     if target.shape != given.shape[:-1] or given.ndim < 1:
         raise ValueError(
             f"[{operation}] shapes {list(given.shape)} and {list(target.shape)}: the labels must "

@@ -12,15 +12,17 @@ from .._arguments import checked, operation_of
 from .._arrays import as_array
 from .._dtypes import BFloat16
 from .._fitting import fitted
+from .._hints import for_state, refuse_of_module
 from .._random import Generator
 from .._tensor import Tensor
 from ._containers import Plain, elements_of_other, entries
 from ._hooks import Hooks
 from ._pretrained import Pretrained
+from ._shown import Shown
 
 
 @checked
-class Module(Hooks, Pretrained):
+class Module(Hooks, Pretrained, Shown):
     """A network or a part of one: subclass it, assign layers in `__init__`, write `forward`.
 
     Attributes that are modules become children, those that are `Tensor(..., requires_grad=True)`
@@ -67,7 +69,7 @@ class Module(Hooks, Pretrained):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            refuse_halves(self, name)
+            refuse_of_module(operation_of(type(self)), name)
             # What a property that failed has to say.
             return object.__getattribute__(self, name)
 
@@ -272,7 +274,7 @@ class Module(Hooks, Pretrained):
         if strict and (missing or unexpected):
             raise ValueError(
                 f"[load_state_dict] missing {missing}, unexpected {unexpected}: "
-                "every name must be given, and no other"
+                f"every name must be given, and no other{for_state(missing, unexpected)}"
             )
         found = {
             name: fitted("load_state_dict", name, state[name], tensor.dtype, tensor.shape)
@@ -385,15 +387,6 @@ class Module(Hooks, Pretrained):
     def _freeze_own(self, frozen: bool) -> None:
         for _, tensor in self._own_parameters(True):
             tensor.requires_grad = not frozen
-
-
-def refuse_halves(module: Module, name: str) -> None:
-    """AttributeError that says what there is in the place of PyTorch's `half` and `bfloat16`."""
-    if name in ("half", "bfloat16"):
-        raise AttributeError(
-            f"[{operation_of(type(module))}] {name}: parameters are float32; float16 and bfloat16 "
-            "are for storage: x.astype(vq.bfloat16), vq.save(path, state, dtype=vq.bfloat16)"
-        )
 
 
 def _is_module(value: Any) -> bool:

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arguments import checked, operation_of
+from .._hints import for_channels, refuse_of_module
 from .._integers import as_layer_input
 from .._options import Made, create
 from .._random import Generator
 from .._tensor import Tensor
-from ._module import Module, refuse_halves
+from ._module import Module
 
 _Layer = TypeVar("_Layer", bound="Native")
 
@@ -95,7 +96,20 @@ class Native(Module):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return Tensor._wrap(_core.module_forward(self._handle, self._input(x)._handle))
+        given = self._input(x)._handle
+        try:
+            return Tensor._wrap(_core.module_forward(self._handle, given))
+        except ValueError as error:
+            hint = for_channels(str(error), self._channels(), x)
+            if not hint:
+                raise
+            raise type(error)(f"{error}{hint}") from None
+
+    def _channels(self) -> int | None:
+        """The size that the last axis must have, where an option says it."""
+        options = self.options
+        names = ("in_channels", "in_features", "features", "feature_size", "channels")
+        return next((options[name] for name in names if options.get(name) is not None), None)
 
     def _input(self, x: npt.ArrayLike | Tensor) -> Tensor:
         return as_layer_input(operation_of(type(self)), x)
@@ -203,5 +217,5 @@ class Native(Module):
                 for own, tensor in self._own_parameters(True) + self._own_buffers():
                     if own == name:
                         return tensor
-            refuse_halves(self, name)
+            refuse_of_module(operation_of(type(self)), name)
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")

@@ -19,6 +19,32 @@ Array = npt.ArrayLike | Tensor
 
 
 @checked
+def max_pool1d(x: Array, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
+    """Maximum of each window of x [n, l, c]."""
+    return _pool1d("max_pool1d", max_pool2d, x, (kernel_size, stride, padding))
+
+
+@checked
+def avg_pool1d(x: Array, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
+    """Mean of each window of x [n, l, c], padding counted as zeros."""
+    return _pool1d("avg_pool1d", avg_pool2d, x, (kernel_size, stride, padding))
+
+
+def _pool1d(
+    operation: str,
+    pool: Callable[..., Tensor],
+    x: Array,
+    sizes: tuple[int, int | None, int],
+) -> Tensor:
+    """`pool` of sequences as images of one row."""
+    (kernel,), (step,), (zeros,) = pool_sizes(operation, *sizes, axes=1)
+    given = as_layer_input(operation, x)
+    if given.ndim != 3:
+        raise ValueError(f"[{operation}] shape {list(given.shape)}: [n, l, c] is required")
+    return pool(given.unsqueeze(1), (1, kernel), (1, step), (0, zeros)).squeeze(1)
+
+
+@checked
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
 ) -> Tensor:
@@ -41,12 +67,12 @@ def avg_pool2d(
 
 
 def pool_sizes(
-    operation: str, kernel_size: Triple, stride: Triple | None, padding: Triple
+    operation: str, kernel_size: Triple, stride: Triple | None, padding: Triple, axes: int = 3
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Kernel, stride and padding of a pool of volumes; ValueError for those that there are not."""
-    kernel = as_sizes(operation, "kernel_size", kernel_size, 3)
-    step = kernel if stride is None else as_sizes(operation, "stride", stride, 3)
-    zeros = as_sizes(operation, "padding", padding, 3)
+    """Kernel, stride and padding of so many axes; ValueError for those that there are not."""
+    kernel = as_sizes(operation, "kernel_size", kernel_size, axes)
+    step = kernel if stride is None else as_sizes(operation, "stride", stride, axes)
+    zeros = as_sizes(operation, "padding", padding, axes)
     if min(*kernel, *step) < 1:
         raise ValueError(
             f"[{operation}] kernel_size = {kernel}, stride = {step}: must be at least 1"

@@ -7,7 +7,6 @@ from typing import Any
 import numpy.typing as npt
 
 from .._arguments import checked
-from .._integers import as_layer_input
 from .._options import Made, create
 from .._tensor import Pair, Tensor, as_pair
 from ._convolve import Triple
@@ -19,7 +18,9 @@ from ._pool import (
     adaptive_max_pool1d,
     adaptive_max_pool2d,
     adaptive_sizes,
+    avg_pool1d,
     avg_pool3d,
+    max_pool1d,
     max_pool3d,
     pool_sizes,
 )
@@ -46,14 +47,6 @@ class AvgPool2d(Native):
         super().__init__(_pool("average_pool2d", kernel_size, stride, padding))
 
 
-def _sequence(operation: str, x: npt.ArrayLike | Tensor) -> Tensor:
-    """[n, l, c] as an image of one row."""
-    given = as_layer_input(operation, x)
-    if given.ndim != 3:
-        raise ValueError(f"[{operation}] shape {list(given.shape)}: [n, l, c] is required")
-    return given.unsqueeze(1)
-
-
 @checked
 class MaxPool1d(MaxPool2d):
     """Maximum of each window of [n, l, c]; the stride is the kernel's size unless given."""
@@ -67,7 +60,7 @@ class MaxPool1d(MaxPool2d):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return super().forward(_sequence("max_pool1d", x)).squeeze(1)
+        return max_pool1d(x, **self._arguments())
 
 
 @checked
@@ -83,7 +76,7 @@ class AvgPool1d(AvgPool2d):
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        return super().forward(_sequence("avg_pool1d", x)).squeeze(1)
+        return avg_pool1d(x, **self._arguments())
 
 
 def _of_sequences(options: dict[str, Any]) -> dict[str, Any]:

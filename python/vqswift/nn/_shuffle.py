@@ -13,9 +13,39 @@ from .._tensor import Tensor, as_tensor
 from ._module import Module
 
 
+def _factor(operation: str, way: str, factor: int) -> int:
+    """`factor`; ValueError below 1."""
+    if factor < 1:
+        raise ValueError(f"[{operation}] {way}scale_factor = {factor}: must be at least 1")
+    return factor
+
+
 def _require(fits: bool, operation: str, x: Tensor, factor: int, rule: str) -> None:
     if not fits:
         raise ValueError(f"[{operation}] shape {list(x.shape)}, factor {factor}: {rule}")
+
+
+@checked
+def pixel_shuffle(x: npt.ArrayLike | Tensor, upscale_factor: int) -> Tensor:
+    """x [n, h, w, c r^2] -> [n, h r, w r, c], the order of channels torch's (Shi et al. 2016)."""
+    given, r = as_layer_input("pixel_shuffle", x), _factor("pixel_shuffle", "up", upscale_factor)
+    fits = given.ndim == 4 and given.shape[-1] % (r * r) == 0
+    _require(fits, "pixel_shuffle", given, r, "an image of channels that r^2 divides")
+    n, h, w, c = given.shape
+    apart = given.reshape(n, h, w, c // (r * r), r, r)
+    return apart.permute(0, 1, 4, 2, 5, 3).reshape(n, h * r, w * r, c // (r * r))
+
+
+@checked
+def pixel_unshuffle(x: npt.ArrayLike | Tensor, downscale_factor: int) -> Tensor:
+    """x [n, h r, w r, c] -> [n, h, w, c r^2], which `pixel_shuffle` undoes."""
+    operation = "pixel_unshuffle"
+    given, r = as_layer_input(operation, x), _factor(operation, "down", downscale_factor)
+    fits = given.ndim == 4 and given.shape[1] % r == 0 and given.shape[2] % r == 0
+    _require(fits, operation, given, r, "an image whose sides r divides")
+    n, h, w, c = given.shape
+    apart = given.reshape(n, h // r, r, w // r, r, c)
+    return apart.permute(0, 1, 3, 5, 2, 4).reshape(n, h // r, w // r, c * r * r)
 
 
 @checked
@@ -24,18 +54,11 @@ class PixelShuffle(Module):
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
-        if upscale_factor < 1:
-            raise ValueError(f"[pixel_shuffle] upscale_factor = {upscale_factor}: at least 1")
-        self.upscale_factor = upscale_factor
+        self.upscale_factor = _factor("pixel_shuffle", "up", upscale_factor)
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        given, r = as_layer_input("pixel_shuffle", x), self.upscale_factor
-        fits = given.ndim == 4 and given.shape[-1] % (r * r) == 0
-        _require(fits, "pixel_shuffle", given, r, "an image of channels that r^2 divides")
-        n, h, w, c = given.shape
-        apart = given.reshape(n, h, w, c // (r * r), r, r)
-        return apart.permute(0, 1, 4, 2, 5, 3).reshape(n, h * r, w * r, c // (r * r))
+        return pixel_shuffle(x, self.upscale_factor)
 
     def _options_text(self) -> str:
         return f"{self.upscale_factor}"
@@ -47,18 +70,11 @@ class PixelUnshuffle(Module):
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
-        if downscale_factor < 1:
-            raise ValueError(f"[pixel_unshuffle] downscale_factor = {downscale_factor}: at least 1")
-        self.downscale_factor = downscale_factor
+        self.downscale_factor = _factor("pixel_unshuffle", "down", downscale_factor)
 
     def forward(self, x: npt.ArrayLike | Tensor) -> Tensor:
         """The layer's output."""
-        given, r = as_layer_input("pixel_unshuffle", x), self.downscale_factor
-        fits = given.ndim == 4 and given.shape[1] % r == 0 and given.shape[2] % r == 0
-        _require(fits, "pixel_unshuffle", given, r, "an image whose sides r divides")
-        n, h, w, c = given.shape
-        apart = given.reshape(n, h // r, r, w // r, r, c)
-        return apart.permute(0, 1, 3, 5, 2, 4).reshape(n, h // r, w // r, c * r * r)
+        return pixel_unshuffle(x, self.downscale_factor)
 
     def _options_text(self) -> str:
         return f"{self.downscale_factor}"

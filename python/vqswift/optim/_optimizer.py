@@ -26,8 +26,11 @@ def handles_of(operation: str, parameters: Iterable[Tensor]) -> list[_core.Tenso
     handles = []
     for parameter in [parameters] if isinstance(parameters, Tensor) else parameters:
         if not isinstance(parameter, Tensor):
-            given = described(parameter)
-            raise TypeError(f"[{operation}] a parameter is {given}: a vqswift Tensor is required")
+            given, named = described(parameter), isinstance(parameter, tuple)
+            hint = "; write model.parameters(), which has no names" if named else ""
+            raise TypeError(
+                f"[{operation}] a parameter is {given}: a vqswift Tensor is required{hint}"
+            )
         handles.append(parameter._handle)
     return handles
 
@@ -79,7 +82,10 @@ class Optimizer:
         )
         self._groups = [_parameters_of(group, settings) for group in groups]
         if not any(self._groups):
-            raise ValueError(f"[{kind}] parameters = []: at least one parameter is required")
+            raise ValueError(
+                f"[{kind}] parameters = []: at least one parameter is required; a model has those "
+                "of layers that are its attributes, or stand in its lists and dicts"
+            )
         self._settings = settings
         self._defaults = {"lr": float(lr), "weight_decay": float(weight_decay)}
         self._decays = [float(group.get("weight_decay", weight_decay)) for group in groups]

@@ -15,12 +15,13 @@ import numpy.typing as npt
 from .. import _core
 from .._arguments import checked
 from .._arrays import as_array
-from .._integers import as_floats
+from .._integers import as_codes, as_floats
 from .._options import Made
 from .._random import own_seed
-from .._tensor import Tensor, as_tensor
+from .._tensor import Tensor
 from ..nn._module import Module
 from ..nn._native import Native
+from ._shown import info_shown, usage_pictures
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class QuantizerInfo:
     regularization: float
     perplexity: float
     active_codes: int
+
+    def _repr_html_(self) -> str:
+        return info_shown(self)
 
 
 def unquantized(z: Tensor) -> QuantizerInfo:
@@ -92,6 +96,9 @@ class Quantizer(Native):
     def _options_text(self) -> str:
         text = super()._options_text()
         return text if self.dim == -1 else f"{text}, dim={self.dim}"
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + usage_pictures(self.state_dict())
 
     def _arguments(self) -> dict[str, Any] | None:
         given = super()._arguments()
@@ -141,7 +148,8 @@ class Quantizer(Native):
 
         IndexError for other codes outside 0..k-1.
         """
-        vectors = _core.quantizer_decode(self._handle, as_tensor(codes)._handle)
+        given = as_codes(f"{self._operation}.decode", "codes", codes)
+        vectors = _core.quantizer_decode(self._handle, given._handle)
         return self._channels_back(Tensor._wrap(vectors))
 
     @property

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._drawing import axes_of
+
 if TYPE_CHECKING:
     from ...train import StepMetrics
 
@@ -69,14 +71,11 @@ def save_reconstructions(
 def save_curves(path: Path, histories: Mapping[str, Sequence[StepMetrics]]) -> bool:
     """Plot reconstruction error and perplexity of every step; False without matplotlib."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        figure, both = axes_of(1, 2, 5, 3.6)
     except ImportError:
         return False
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = (("mse", "reconstruction MSE of the batch"), ("perplexity", "batch perplexity"))
-    for axes, (key, title) in zip(figure.subplots(1, 2), panels, strict=True):
+    for axes, (key, title) in zip(both, panels, strict=True):
         for name, history in histories.items():
             axes.plot(
                 [metrics.step for metrics in history],
@@ -85,8 +84,6 @@ def save_curves(path: Path, histories: Mapping[str, Sequence[StepMetrics]]) -> b
                 linewidth=1,
             )
         axes.set(title=title, xlabel="step", yscale="log")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
     figure.savefig(path, dpi=120)
     return True

@@ -16,10 +16,10 @@ from ..._functions import no_grad
 from ..._tensor import Tensor
 from ...nn import functional
 from ...nn._mode import evaluating
+from ...plots._curves import curve
 from ...train._run import lines_of
 from .._drawing import axes_of, saved
 from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
-from .._page import curve
 from ._classification import classifier
 from ._classifier import test_batches
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ... import data, metrics
+from ...plots._curves import curve
 from ...train._run import lines_of
 from .._drawing import axes_of, saved
 from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
-from .._page import curve
 from ._classification import classifier
 from ._classifier import ClassifierConfiguration, evaluated, run_of
 from ._dynamics import snapshot

@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ...plots._curves import curve
 from ...train._run import lines_of
 from .._harness import rounded
-from .._page import Page, curve, curves
+from .._page import Page, curves
 from ._results import Results
 
 _POINTS = 60  # of a curve that is kept

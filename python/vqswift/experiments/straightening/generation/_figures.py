@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....plots._curves import curve
 from ..._drawing import axes_of, saved
 from ..._harness import written
-from ..._page import curve
 from .._results import Results, name_of
 from .._table_page import kept_curves, picture_path
 from ._pictures import SAMPLES
