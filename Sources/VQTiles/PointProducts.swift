@@ -102,11 +102,12 @@ public func multiplyPoints(
   }
 }
 
-/// `out[p, q, i, j] += sum over t below tiles of a[p, t + q, i] b[p, t, j]`, i below `rows`, j below
-/// `columns`.
+/// `out[p, q, i, j] += sum over t below tiles of a[p, t + q, i] b[p, t, j]`, i below `rows`, j
+/// below `columns`.
 ///
 /// - Parameters:
-///   - a, b: [rows / n, capacity, n] and [columns / n, capacity, n] for each point, of vectors of n.
+///   - a, b: [rows / n, capacity, n] and [columns / n, capacity, n] for each point, of vectors of
+///     n.
 ///   - aStride, bStride: from one point to the next.
 ///   - out: [points, parts, rows, columns].
 public func addTransposedProducts(

@@ -61,7 +61,7 @@ private struct Seven {
   static func patch(
     _ x0: Lanes, _ x1: Lanes, _ x2: Lanes, _ x3: Lanes, _ x4: Lanes, _ x5: Lanes, _ x6: Lanes
   ) -> Seven {
-    /// The product of all but three of x - point, of which one is 0 and two make x^2 - square.
+    /// The factor (x^2 - s) (x^2 - t) of a row of B^T, met by every other pixel.
     @inline(__always)
     func rest(_ low: Lanes, _ middle: Lanes, _ high: Lanes, _ s: Float, _ t: Float) -> Lanes {
       sum(sum(high, middle, -s - t), low, s * t)
@@ -124,8 +124,8 @@ private struct Seven {
 ///
 /// - Parameters:
 ///   - sources: rows of `channels` of each tile, [count, 7].
-///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c the
-///     first of a vector.
+///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c
+///     the first of a vector.
 public func transformLines(
   _ sources: UnsafePointer<UnsafePointer<Float>>, count: Int, channels: Int,
   _ out: UnsafeMutablePointer<Float>, pointStride: Int, tileStride: Int, channelStride: Int
@@ -147,8 +147,8 @@ public func transformLines(
 ///
 /// - Parameters:
 ///   - sources: rows of `channels` of each tile, [count, side].
-///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c the
-///     first of a vector.
+///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c
+///     the first of a vector.
 public func transformLineGradients(
   _ sources: UnsafePointer<UnsafePointer<Float>>, side: Int, count: Int, channels: Int,
   _ out: UnsafeMutablePointer<Float>, pointStride: Int, tileStride: Int, channelStride: Int
@@ -183,8 +183,8 @@ public func transformLineOutputs(
   }
 }
 
-/// `out[p, i] = (G w)[p]` of `count` filters of `side` taps: `taps` [side, count], `out` [7, count],
-/// points `pointStride` apart.
+/// `out[p, i] = (G w)[p]` of `count` filters of `side` taps: `taps` [side, count], `out`
+/// [7, count], points `pointStride` apart.
 public func transformLineWeights(
   _ taps: UnsafePointer<Float>, side: Int, count: Int, _ out: UnsafeMutablePointer<Float>,
   pointStride: Int

@@ -112,8 +112,8 @@ private var ahead: Int { 3 }
 ///
 /// - Parameters:
 ///   - sources: rows of `channels` of each patch, [count, 36].
-///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c the
-///     first of a vector.
+///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c
+///     the first of a vector.
 public func transformPatches(
   _ sources: UnsafePointer<UnsafePointer<Float>>, count: Int, channels: Int,
   _ out: UnsafeMutablePointer<Float>, pointStride: Int, tileStride: Int, channelStride: Int
@@ -148,8 +148,8 @@ public func transformPatches(
 ///
 /// - Parameters:
 ///   - sources: rows of `channels` of each tile, [count, side, side].
-///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c the
-///     first of a vector.
+///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c
+///     the first of a vector.
 public func transformGradients(
   _ sources: UnsafePointer<UnsafePointer<Float>>, side: Int, count: Int, channels: Int,
   _ out: UnsafeMutablePointer<Float>, pointStride: Int, tileStride: Int, channelStride: Int

@@ -153,7 +153,7 @@ struct WinogradLines: WinogradTiles {
     }
   }
 
-  /// `out` = the numbers of `count` pixels of a line from its pixel `start` on, 0 where it has none.
+  /// `out` = the numbers of `count` pixels of a line from its pixel `start` on, 0 beyond it.
   func copy(
     _ values: UnsafePointer<Float>, step: Int, start: Int, size: Int, count: Int,
     _ out: UnsafeMutablePointer<Float>

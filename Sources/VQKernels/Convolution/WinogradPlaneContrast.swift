@@ -3,11 +3,9 @@ import CPlatform
 // The points of a tile mix its 36 pixels, so that each of its outputs is rounded by the largest of
 // them, seen or not. Below, magnitudes are sums over channels of |x|.
 
-/// Times by which the magnitude of a tile may exceed what one of its outputs sees, with taps of
-/// which none has less than `evenTaps` of its share: of 3x3 four with even pixels and a little over
-/// six at a corner, of 5x5 half of that.
+/// Times by which the magnitude of a tile may exceed what one of its outputs sees, with even taps:
+/// of 3x3 four with even pixels and a little over six at a corner, of 5x5 half of that.
 private let mostContrast: (three: Float, five: Float) = (32, 12)
-private let evenTaps: (three: Float, five: Float) = (1 / 2, 1)
 /// Elements, of equal size, that make up what an output sees, at least: one alone may meet a small
 /// weight.
 private let fewest: Float = 8
@@ -41,10 +39,8 @@ extension WinogradPlanes {
           peaks.values + place)
       }
     }
-    let (most, even) =
-      form.tapSide == 3
-      ? (mostContrast.three, evenTaps.three) : (mostContrast.five, evenTaps.five)
-    let contrast = most / max(1, weights.unevenness * even)
+    let contrast =
+      (form.tapSide == 3 ? mostContrast.three : mostContrast.five) / weights.unevenness
     let limit = min(largestSum, largestSum / max(weights.scale, 0x1p-100))
     parallelFor(tiles, grain: 256) { range in
       for tile in range {
