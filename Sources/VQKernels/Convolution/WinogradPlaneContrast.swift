@@ -5,7 +5,7 @@ import CPlatform
 
 /// Times by which the magnitude of a tile may exceed what one of its outputs sees, with even taps:
 /// of 3x3 four with even pixels and a little over six at a corner, of 5x5 half of that.
-private let mostContrast: (three: Float, five: Float) = (32, 12)
+private let mostContrast: (three: Float, five: Float) = (32, 10)
 /// Elements, of equal size, that make up what an output sees, at least: one alone may meet a small
 /// weight.
 private let fewest: Float = 8
