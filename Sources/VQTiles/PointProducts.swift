@@ -1,5 +1,7 @@
-/// Rows that the products take at once; counts of rows are multiples of it.
-public var productRows: Int {
+import CPlatform
+
+/// Rows that transposed products take at once; counts of rows are multiples of it.
+private var productRows: Int {
   #if VQ_AVX512
     8
   #else
@@ -35,105 +37,112 @@ private struct FourRows {
   }
 
   @inline(__always)
-  func store(_ out: UnsafeMutablePointer<Float>, stride: Int) {
-    let lanes = Lanes.scalarCount
-    out.store(a0)
-    (out + lanes).store(a1)
-    (out + stride).store(b0)
-    (out + stride + lanes).store(b1)
-    (out + 2 * stride).store(c0)
-    (out + 2 * stride + lanes).store(c1)
-    (out + 3 * stride).store(d0)
-    (out + 3 * stride + lanes).store(d1)
-  }
-
-  @inline(__always)
   func add(to out: UnsafeMutablePointer<Float>, stride: Int) {
-    var sum = self
     let lanes = Lanes.scalarCount
-    let x = UnsafePointer(out)
-    sum.a0 += x.vector(Lanes.self)
-    sum.a1 += (x + lanes).vector(Lanes.self)
-    sum.b0 += (x + stride).vector(Lanes.self)
-    sum.b1 += (x + stride + lanes).vector(Lanes.self)
-    sum.c0 += (x + 2 * stride).vector(Lanes.self)
-    sum.c1 += (x + 2 * stride + lanes).vector(Lanes.self)
-    sum.d0 += (x + 3 * stride).vector(Lanes.self)
-    sum.d1 += (x + 3 * stride + lanes).vector(Lanes.self)
-    sum.store(out, stride: stride)
+    @inline(__always)
+    func add(_ row: Int, _ low: Lanes, _ high: Lanes) {
+      let target = out + row * stride
+      let x = UnsafePointer(target)
+      target.store(x.vector(Lanes.self) + low)
+      (target + lanes).store((x + lanes).vector(Lanes.self) + high)
+    }
+    add(0, a0, a1)
+    add(1, b0, b1)
+    add(2, c0, c1)
+    add(3, d0, d1)
   }
 }
+
+/// Products that are added before the next column of `b` is read: their part of it stays in the
+/// first-level cache.
+private var blockDepth: Int { 256 }
 
 /// `out[p] = a[p] b[p]` for `points` matrices `a` [rows, depth] and `b` [depth, columns].
 ///
 /// - Parameters:
-///   - aStride, outStride: from one matrix to the next; those of `b` are contiguous.
+///   - a: rows `rowStride` apart, which may overlap; readable up to a multiple of `tapRows`.
+///   - b: [points, columns / productColumns, depth, productColumns].
+///   - out: [rows up to a multiple of `tapRows`, columns] for each point.
+///   - aStride, outStride: from one matrix to the next.
 public func multiplyPoints(
-  _ a: UnsafePointer<Float>, aStride: Int, _ b: UnsafePointer<Float>,
+  _ a: UnsafePointer<Float>, aStride: Int, rowStride: Int, _ b: UnsafePointer<Float>,
   _ out: UnsafeMutablePointer<Float>, outStride: Int, points: Int, rows: Int, depth: Int,
   columns: Int
 ) {
-  let lanes = Lanes.scalarCount
+  let blocks = (depth + blockDepth - 1) / blockDepth
+  let size = (depth + blocks - 1) / blocks
   for point in 0..<points {
-    for column in stride(from: 0, to: columns, by: productColumns) {
-      let right = b + point * depth * columns + column
-      for row in stride(from: 0, to: rows, by: productRows) {
-        let left = a + point * aStride + row * depth
-        var sums = FourRows()
-        #if VQ_AVX512
-          var rest = FourRows()
-        #endif
-        var y = right
-        for i in 0..<depth {
-          let (low, high) = (y.vector(Lanes.self), (y + lanes).vector(Lanes.self))
-          sums.add(left + i, stride: depth, low, high)
-          #if VQ_AVX512
-            rest.add(left + 4 * depth + i, stride: depth, low, high)
-          #endif
-          y += columns
+    for first in stride(from: 0, to: depth, by: size) {
+      let count = min(size, depth - first)
+      // Each rows fetch their part of what comes next.
+      let fetched = (count * tapRows + rows - 1) / rows
+      for column in stride(from: 0, to: columns, by: productColumns) {
+        let panel = b + (point * columns + column) * depth + first * productColumns
+        for row in stride(from: 0, to: rows, by: tapRows) {
+          let x = a + point * aStride + row * rowStride + first
+          let next = panel + depth * productColumns + row / tapRows * fetched * productColumns
+          for i in stride(from: 0, to: fetched * productColumns, by: 16) { vq_prefetch(next + i) }
+          var sums = SixRows()
+          var y = panel
+          for i in 0..<count {
+            sums.add(
+              x[i], x[rowStride + i], x[2 * rowStride + i], x[3 * rowStride + i],
+              x[4 * rowStride + i], x[5 * rowStride + i], y)
+            y += productColumns
+          }
+          let target = out + point * outStride + row * columns + column
+          if first == 0 {
+            sums.store(target, stride: columns)
+          } else {
+            sums.add(to: target, stride: columns)
+          }
         }
-        let target = out + point * outStride + row * columns + column
-        sums.store(target, stride: columns)
-        #if VQ_AVX512
-          rest.store(target + 4 * columns, stride: columns)
-        #endif
       }
     }
   }
 }
 
-/// `out[p] += a[p]^T b[p]` for `points` matrices `a` [depth, rows] and `b` [depth, columns].
+/// `out[p, q, i, j] += sum over t below tiles of a[p, t + q, i] b[p, t, j]`, i below `rows`, j
+/// below `columns`.
 ///
 /// - Parameters:
-///   - aStride, bStride: from one matrix to the next; those of `out` are contiguous.
+///   - a, b: [rows / n, capacity, n] and [columns / n, capacity, n] for each point, of vectors of
+///     n.
+///   - aStride, bStride: from one point to the next.
+///   - out: [points, parts, rows, columns].
 public func addTransposedProducts(
-  _ a: UnsafePointer<Float>, aStride: Int, _ b: UnsafePointer<Float>, bStride: Int,
-  _ out: UnsafeMutablePointer<Float>, points: Int, rows: Int, depth: Int, columns: Int
+  _ a: UnsafePointer<Float>, aStride: Int, _ b: UnsafePointer<Float>, bStride: Int, capacity: Int,
+  _ out: UnsafeMutablePointer<Float>, points: Int, parts: Int, rows: Int, tiles: Int, columns: Int
 ) {
   let lanes = Lanes.scalarCount
   for point in 0..<points {
     for column in stride(from: 0, to: columns, by: productColumns) {
-      let right = b + point * bStride + column
-      for row in stride(from: 0, to: rows, by: productRows) {
-        var sums = FourRows()
-        #if VQ_AVX512
-          var rest = FourRows()
-        #endif
-        var (x, y) = (a + point * aStride + row, right)
-        for _ in 0..<depth {
-          let (low, high) = (y.vector(Lanes.self), (y + lanes).vector(Lanes.self))
-          sums.add(x, stride: 1, low, high)
+      let right = b + point * bStride + column * capacity
+      for part in 0..<parts {
+        for row in stride(from: 0, to: rows, by: productRows) {
+          let target = out + ((point * parts + part) * rows + row) * columns + column
+          for i in 0..<productRows { vq_prefetch(target + i * columns) }
+          var sums = FourRows()
           #if VQ_AVX512
-            rest.add(x + 4, stride: 1, low, high)
+            var rest = FourRows()
           #endif
-          x += rows
-          y += columns
+          var x =
+            a + point * aStride + (row / lanes * capacity + part) * lanes + row % lanes
+          var y = right
+          for _ in 0..<tiles {
+            let (low, high) = (y.vector(Lanes.self), (y + capacity * lanes).vector(Lanes.self))
+            sums.add(x, stride: 1, low, high)
+            #if VQ_AVX512
+              rest.add(x + 4, stride: 1, low, high)
+            #endif
+            x += lanes
+            y += lanes
+          }
+          sums.add(to: target, stride: columns)
+          #if VQ_AVX512
+            rest.add(to: target + 4 * columns, stride: columns)
+          #endif
         }
-        let target = out + (point * rows + row) * columns + column
-        sums.add(to: target, stride: columns)
-        #if VQ_AVX512
-          rest.add(to: target + 4 * columns, stride: columns)
-        #endif
       }
     }
   }

@@ -3,8 +3,8 @@
 /// Rows that the products with taps take at once.
 public var tapRows: Int { 6 }
 
-private struct SixRows {
-  var a0, a1, b0, b1, c0, c1, d0, d1, e0, e1, f0, f1: Lanes
+struct SixRows {
+  private var a0, a1, b0, b1, c0, c1, d0, d1, e0, e1, f0, f1: Lanes
 
   @inline(__always)
   init() {
@@ -34,6 +34,22 @@ private struct SixRows {
     e1.add(e, times: high)
     f0.add(f, times: low)
     f1.add(f, times: high)
+  }
+
+  @inline(__always)
+  func store(_ out: UnsafeMutablePointer<Float>, stride: Int) {
+    let lanes = Lanes.scalarCount
+    @inline(__always)
+    func store(_ row: Int, _ low: Lanes, _ high: Lanes) {
+      (out + row * stride).store(low)
+      (out + row * stride + lanes).store(high)
+    }
+    store(0, a0, a1)
+    store(1, b0, b1)
+    store(2, c0, c1)
+    store(3, d0, d1)
+    store(4, e0, e1)
+    store(5, f0, f1)
   }
 
   @inline(__always)

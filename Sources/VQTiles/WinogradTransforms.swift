@@ -1,14 +1,17 @@
 import CPlatform
 
-/// Products of a tile of F(4x4, 3x3): six points a side, 0, a, -a, b, -b and infinity. With a = 3/4
-/// and b = 3/2 the transforms round four times less than with the 1 and 2 of Lavin and Gray (2016).
+// Products of a tile of F(4x4, 3x3) and of F(2x2, 5x5): six points a side, 0, a, -a, b, -b and
+// infinity. With a = 3/4 and b = 3/2 the transforms round four times less than with the 1 and 2 of
+// Lavin and Gray (2016).
 private var a1: Float { 0.75 }
 private var b1: Float { 1.5 }
 private var a2: Float { a1 * a1 }
 private var b2: Float { b1 * b1 }
 private var a3: Float { a1 * a2 }
 private var b3: Float { b1 * b2 }
-// One over the products of a point's differences to the others.
+private var a4: Float { a2 * a2 }
+private var b4: Float { b2 * b2 }
+// What G has beyond the values of a polynomial.
 private var zeroShare: Float { 1 / (a2 * b2) }
 private var aShare: Float { 1 / (2 * a2 * (a2 - b2)) }
 private var bShare: Float { 1 / (2 * b2 * (b2 - a2)) }
@@ -61,37 +64,44 @@ private struct Six {
     return Six(first, p + q, p - q, r + s, r - s, last)
   }
 
-  /// A^T x: points to four values of an output.
+  /// The values at the points of the polynomial with `count` coefficients, two to five: A x of an
+  /// output's gradient, and but for the shares G x of weights.
   @inline(__always)
-  var outputs: (Lanes, Lanes, Lanes, Lanes) {
+  init(valuesOf x: UnsafePointer<Lanes>, count: Int, stride: Int) {
+    let (x0, x1) = (x[0], x[stride])
+    var (p, q, r, s) = (x0, x1 * a1, x0, x1 * b1)
+    if count > 2 {
+      p.add(x[2 * stride], times: Lanes(repeating: a2))
+      r.add(x[2 * stride], times: Lanes(repeating: b2))
+    }
+    if count > 3 {
+      q.add(x[3 * stride], times: Lanes(repeating: a3))
+      s.add(x[3 * stride], times: Lanes(repeating: b3))
+    }
+    if count > 4 {
+      p.add(x[4 * stride], times: Lanes(repeating: a4))
+      r.add(x[4 * stride], times: Lanes(repeating: b4))
+    }
+    self.init(x0, p + q, p - q, r + s, r - s, x[(count - 1) * stride])
+  }
+
+  /// The transposed of `init(valuesOf:)`: A^T x, points to `count` values of an output, and but for
+  /// the shares G^T x.
+  @inline(__always)
+  func storeSums(_ out: UnsafeMutablePointer<Lanes>, count: Int, stride: Int) {
     let (p, q, r, s) = (b + c, b - c, d + e, d - e)
-    return (a + p + r, sum(q * a1, s, b1), sum(p * a2, r, b2), sum(sum(f, q, a3), s, b3))
+    out[0] = a + p + r
+    out[stride] = sum(q * a1, s, b1)
+    if count > 2 { out[2 * stride] = sum(p * a2, r, b2) }
+    if count > 3 { out[3 * stride] = sum(q * a3, s, b3) }
+    if count > 4 { out[4 * stride] = sum(p * a4, r, b4) }
+    out[(count - 1) * stride] += f
   }
 
-  /// A x: four values of an output's gradient to points.
+  /// Times one over the products of each point's differences to the others.
   @inline(__always)
-  static func gradient(_ y0: Lanes, _ y1: Lanes, _ y2: Lanes, _ y3: Lanes) -> Six {
-    let (p, q) = (sum(y0, y2, a2), sum(y1 * a1, y3, a3))
-    let (r, s) = (sum(y0, y2, b2), sum(y1 * b1, y3, b3))
-    return Six(y0, p + q, p - q, r + s, r - s, y3)
-  }
-
-  /// G x: three weights to points.
-  @inline(__always)
-  static func weights(_ g0: Lanes, _ g1: Lanes, _ g2: Lanes) -> Six {
-    let (p, q) = (sum(g0, g2, a2) * aShare, g1 * (a1 * aShare))
-    let (r, s) = (sum(g0, g2, b2) * bShare, g1 * (b1 * bShare))
-    return Six(g0 * zeroShare, p + q, p - q, r + s, r - s, g2)
-  }
-
-  /// G^T x: points to the gradients of three weights.
-  @inline(__always)
-  var weightGradients: (Lanes, Lanes, Lanes) {
-    let (p, q, r, s) = (b + c, b - c, d + e, d - e)
-    return (
-      sum(sum(a * zeroShare, p, aShare), r, bShare), sum(q * (a1 * aShare), s, b1 * bShare),
-      sum(sum(f, p, a2 * aShare), r, b2 * bShare)
-    )
+  var shares: Six {
+    Six(a * zeroShare, b * aShare, c * aShare, d * bShare, e * bShare, f)
   }
 }
 
@@ -102,10 +112,11 @@ private var ahead: Int { 3 }
 ///
 /// - Parameters:
 ///   - sources: rows of `channels` of each patch, [count, 36].
-///   - out: [36, _, channels], points `pointStride` apart.
+///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c
+///     the first of a vector.
 public func transformPatches(
   _ sources: UnsafePointer<UnsafePointer<Float>>, count: Int, channels: Int,
-  _ out: UnsafeMutablePointer<Float>, pointStride: Int
+  _ out: UnsafeMutablePointer<Float>, pointStride: Int, tileStride: Int, channelStride: Int
 ) {
   withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 36) { scratch in
     let columns = scratch.baseAddress!
@@ -123,7 +134,7 @@ public func transformPatches(
             (source[30 + j] + channel).vector(Lanes.self)
           ).patch.store(columns + j, stride: 6)
         }
-        let target = out + tile * channels + channel
+        let target = out + tile * tileStride + channel * channelStride
         for i in 0..<6 {
           Six(columns + 6 * i, stride: 1).patch.store(
             target + 6 * i * pointStride, stride: pointStride)
@@ -133,31 +144,29 @@ public func transformPatches(
   }
 }
 
-/// `out[p, t, :] = (A y A^T)[p]` for the 4x4 gradients y of `count` tiles.
+/// `out[p, t, :] = (A y A^T)[p]` for the gradients y, `side` x `side` of `count` tiles.
 ///
 /// - Parameters:
-///   - sources: rows of `channels` of each tile, [count, 16].
-///   - out: [36, _, channels], points `pointStride` apart.
+///   - sources: rows of `channels` of each tile, [count, side, side].
+///   - out: point p of channel c of tile t at `p pointStride + t tileStride + c channelStride`, c
+///     the first of a vector.
 public func transformGradients(
-  _ sources: UnsafePointer<UnsafePointer<Float>>, count: Int, channels: Int,
-  _ out: UnsafeMutablePointer<Float>, pointStride: Int
+  _ sources: UnsafePointer<UnsafePointer<Float>>, side: Int, count: Int, channels: Int,
+  _ out: UnsafeMutablePointer<Float>, pointStride: Int, tileStride: Int, channelStride: Int
 ) {
-  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 24) { scratch in
+  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 7 * side) { scratch in
     let columns = scratch.baseAddress!
+    let values = columns + 6 * side
     for tile in 0..<count {
-      let source = sources + tile * 16
+      let source = sources + tile * side * side
       for channel in stride(from: 0, to: channels, by: Lanes.scalarCount) {
-        for j in 0..<4 {
-          Six.gradient(
-            (source[j] + channel).vector(Lanes.self), (source[4 + j] + channel).vector(Lanes.self),
-            (source[8 + j] + channel).vector(Lanes.self),
-            (source[12 + j] + channel).vector(Lanes.self)
-          ).store(columns + j, stride: 4)
+        for j in 0..<side {
+          for i in 0..<side { values[i] = (source[i * side + j] + channel).vector(Lanes.self) }
+          Six(valuesOf: values, count: side, stride: 1).store(columns + j, stride: side)
         }
-        let target = out + tile * channels + channel
+        let target = out + tile * tileStride + channel * channelStride
         for i in 0..<6 {
-          let row = columns + 4 * i
-          Six.gradient(row[0], row[1], row[2], row[3])
+          Six(valuesOf: columns + side * i, count: side, stride: 1)
             .store(target + 6 * i * pointStride, stride: pointStride)
         }
       }
@@ -165,94 +174,87 @@ public func transformGradients(
   }
 }
 
-/// `targets[t] = A^T m A + bias`: the 4x4 outputs of `count` tiles from their points.
+/// `targets[t] = A^T m A + bias`: the outputs, `side` x `side` of `count` tiles, from their points.
 ///
 /// - Parameters:
 ///   - points: m, [36, _, channels], points `pointStride` apart.
 ///   - bias: [channels].
-///   - targets: rows of `channels` of each tile, [count, 16].
+///   - targets: rows of `channels` of each tile, [count, side, side].
 public func transformOutputs(
-  _ points: UnsafePointer<Float>, pointStride: Int, count: Int, channels: Int,
+  _ points: UnsafePointer<Float>, pointStride: Int, side: Int, count: Int, channels: Int,
   bias: UnsafePointer<Float>, _ targets: UnsafePointer<UnsafeMutablePointer<Float>>
 ) {
-  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 24) { scratch in
+  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 7 * side) { scratch in
     let columns = scratch.baseAddress!
+    let values = columns + 6 * side
     for tile in 0..<count {
-      let target = targets + tile * 16
+      let target = targets + tile * side * side
       for channel in stride(from: 0, to: channels, by: Lanes.scalarCount) {
         let source = points + tile * channels + channel
         for j in 0..<6 {
           let column = source + j * pointStride
-          (columns[j], columns[6 + j], columns[12 + j], columns[18 + j]) =
-            Six(
-              column.vector(Lanes.self), (column + 6 * pointStride).vector(Lanes.self),
-              (column + 12 * pointStride).vector(Lanes.self),
-              (column + 18 * pointStride).vector(Lanes.self),
-              (column + 24 * pointStride).vector(Lanes.self),
-              (column + 30 * pointStride).vector(Lanes.self)
-            ).outputs
+          Six(
+            column.vector(Lanes.self), (column + 6 * pointStride).vector(Lanes.self),
+            (column + 12 * pointStride).vector(Lanes.self),
+            (column + 18 * pointStride).vector(Lanes.self),
+            (column + 24 * pointStride).vector(Lanes.self),
+            (column + 30 * pointStride).vector(Lanes.self)
+          ).storeSums(columns + j, count: side, stride: 6)
         }
         let shift = (bias + channel).vector(Lanes.self)
-        for i in 0..<4 {
-          let row = target + 4 * i
-          let (y0, y1, y2, y3) = Six(columns + 6 * i, stride: 1).outputs
-          (row[0] + channel).store(y0 + shift)
-          (row[1] + channel).store(y1 + shift)
-          (row[2] + channel).store(y2 + shift)
-          (row[3] + channel).store(y3 + shift)
+        for i in 0..<side {
+          Six(columns + 6 * i, stride: 1).storeSums(values, count: side, stride: 1)
+          for j in 0..<side { (target[i * side + j] + channel).store(values[j] + shift) }
         }
       }
     }
   }
 }
 
-/// `out[p, i] = (G w G^T)[p]` of `count` filters of 3x3 taps: `taps` [9, count], `out` [36, count].
+/// `out[p, i] = (G w G^T)[p]` of `count` filters of `side` x `side` taps: `taps` [side, side,
+/// count], `out` [36, count], points `pointStride` apart.
 public func transformWeights(
-  _ taps: UnsafePointer<Float>, count: Int, from start: Int, to end: Int,
-  _ out: UnsafeMutablePointer<Float>
+  _ taps: UnsafePointer<Float>, side: Int, count: Int, _ out: UnsafeMutablePointer<Float>,
+  pointStride: Int
 ) {
-  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 18) { scratch in
+  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 7 * side) { scratch in
     let columns = scratch.baseAddress!
-    for filter in stride(from: start, to: end, by: Lanes.scalarCount) {
-      for j in 0..<3 {
-        let tap = taps + j * count + filter
-        Six.weights(
-          tap.vector(Lanes.self), (tap + 3 * count).vector(Lanes.self),
-          (tap + 6 * count).vector(Lanes.self)
-        ).store(columns + j, stride: 3)
+    let values = columns + 6 * side
+    for filter in stride(from: 0, to: count, by: Lanes.scalarCount) {
+      for j in 0..<side {
+        for i in 0..<side {
+          values[i] = (taps + (i * side + j) * count + filter).vector(Lanes.self)
+        }
+        Six(valuesOf: values, count: side, stride: 1).shares.store(columns + j, stride: side)
       }
       for i in 0..<6 {
-        Six.weights(columns[3 * i], columns[3 * i + 1], columns[3 * i + 2])
-          .store(out + 6 * i * count + filter, stride: count)
+        Six(valuesOf: columns + side * i, count: side, stride: 1).shares
+          .store(out + 6 * i * pointStride + filter, stride: pointStride)
       }
     }
   }
 }
 
 /// `out[tap, i] = (G^T s G)[tap]`, the gradients of `count` filters: `points` [36, count], `out`
-/// [9, count].
+/// [side, side, count].
 public func transformWeightGradients(
-  _ points: UnsafePointer<Float>, count: Int, from start: Int, to end: Int,
-  _ out: UnsafeMutablePointer<Float>
+  _ points: UnsafePointer<Float>, side: Int, count: Int, _ out: UnsafeMutablePointer<Float>
 ) {
-  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 18) { scratch in
+  withUnsafeTemporaryAllocation(of: Lanes.self, capacity: 7 * side) { scratch in
     let columns = scratch.baseAddress!
-    for filter in stride(from: start, to: end, by: Lanes.scalarCount) {
+    let values = columns + 6 * side
+    for filter in stride(from: 0, to: count, by: Lanes.scalarCount) {
       for j in 0..<6 {
         let point = points + j * count + filter
-        (columns[j], columns[6 + j], columns[12 + j]) =
-          Six(
-            point.vector(Lanes.self), (point + 6 * count).vector(Lanes.self),
-            (point + 12 * count).vector(Lanes.self), (point + 18 * count).vector(Lanes.self),
-            (point + 24 * count).vector(Lanes.self), (point + 30 * count).vector(Lanes.self)
-          ).weightGradients
+        Six(
+          point.vector(Lanes.self), (point + 6 * count).vector(Lanes.self),
+          (point + 12 * count).vector(Lanes.self), (point + 18 * count).vector(Lanes.self),
+          (point + 24 * count).vector(Lanes.self), (point + 30 * count).vector(Lanes.self)
+        ).shares.storeSums(columns + j, count: side, stride: 6)
       }
-      for i in 0..<3 {
-        let (g0, g1, g2) = Six(columns + 6 * i, stride: 1).weightGradients
-        let target = out + 3 * i * count + filter
-        target.store(g0)
-        (target + count).store(g1)
-        (target + 2 * count).store(g2)
+      for i in 0..<side {
+        Six(columns + 6 * i, stride: 1).shares.storeSums(values, count: side, stride: 1)
+        for j in 0..<side { (out + (i * side + j) * count + filter).store(values[j]) }
       }
     }
   }

@@ -21,13 +21,17 @@ struct ConvolutionCase: CustomStringConvertible {
   var kernel: (Int, Int)
   var stride = (1, 1)
   var padding = (0, 0)
+  var dilation = (1, 1)
 
   var weightShape: [Int] { [out, input[3], kernel.0, kernel.1] }
-  var description: String { "\(input) to \(out), \(kernel) by \(stride), padding \(padding)" }
+  var description: String {
+    "\(input) to \(out), \(kernel) by \(stride), padding \(padding), dilation \(dilation)"
+  }
 
   func geometry() throws -> ConvolutionGeometry {
     let window = try WindowArguments(
-      operation: "conv2d", kernel: kernel, stride: stride, padding: padding
+      operation: "conv2d", kernel: kernel, stride: stride, padding: padding,
+      dilation: dilation
     ).window(over: input)
     return ConvolutionGeometry(images: input[0], outChannels: out, window: window)
   }

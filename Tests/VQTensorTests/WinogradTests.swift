@@ -7,9 +7,26 @@ import VQTesting
 @Suite struct WinogradTests {
   /// Whole and cut tiles, one and several groups of tiles for the weights, every padding.
   static let cases = [
-    ConvolutionCase(input: [2, 8, 8, 32], out: 64, kernel: (3, 3), padding: (1, 1)),
-    ConvolutionCase(input: [3, 7, 10, 64], out: 32, kernel: (3, 3), padding: (0, 2)),
+    ConvolutionCase(input: [4, 8, 8, 32], out: 64, kernel: (3, 3), padding: (1, 1)),
+    ConvolutionCase(input: [5, 7, 10, 64], out: 32, kernel: (3, 3), padding: (0, 2)),
     ConvolutionCase(input: [129, 8, 8, 32], out: 32, kernel: (3, 3), padding: (1, 1)),
+    // Weights of which a part stays near.
+    ConvolutionCase(input: [8, 12, 12, 256], out: 288, kernel: (3, 3), padding: (1, 1)),
+    ConvolutionCase(input: [3, 9, 12, 64], out: 32, kernel: (5, 5), padding: (2, 2)),
+    ConvolutionCase(input: [5, 14, 7, 32], out: 64, kernel: (5, 5), padding: (0, 3)),
+    ConvolutionCase(input: [65, 8, 8, 32], out: 32, kernel: (5, 5), padding: (4, 1)),
+    // Along rows and columns, in one part and several.
+    ConvolutionCase(input: [4, 1, 403, 32], out: 32, kernel: (1, 7), padding: (0, 3)),
+    ConvolutionCase(input: [3, 41, 5, 64], out: 32, kernel: (7, 1), padding: (2, 0)),
+    ConvolutionCase(input: [1, 1, 512, 64], out: 96, kernel: (1, 3), padding: (0, 1)),
+    ConvolutionCase(input: [2, 3, 66, 32], out: 64, kernel: (1, 4)),
+    ConvolutionCase(input: [2, 70, 3, 32], out: 32, kernel: (5, 1), padding: (4, 0)),
+    ConvolutionCase(input: [2, 2, 90, 32], out: 32, kernel: (1, 6), padding: (0, 5)),
+    ConvolutionCase(input: [2, 1, 130, 32], out: 32, kernel: (1, 16), padding: (0, 7)),
+    ConvolutionCase(
+      input: [2, 2, 301, 32], out: 32, kernel: (1, 3), padding: (0, 9), dilation: (1, 9)),
+    ConvolutionCase(
+      input: [1, 130, 3, 32], out: 64, kernel: (7, 1), padding: (7, 0), dilation: (2, 1)),
   ]
 
   static let sets = InstructionSet.allCases.filter { $0.rawValue <= InstructionSet.usable.rawValue }
@@ -74,10 +91,13 @@ import VQTesting
     let operands = try operands(g)
     let found = try passes(shape, set, threads: 2)
     let (x, w) = (try operands.x.requiringGrad(), try operands.weight.requiringGrad())
-    let y = try x.conv2d(w, bias: operands.bias, padding: shape.padding, backend: .patches)
+    let y = try x.conv2d(
+      w, bias: operands.bias, padding: shape.padding, dilation: shape.dilation,
+      backend: .patches)
     try y.backward(operands.gradient)
     let expected = [y.values, try #require(x.grad).values, try #require(w.grad).values]
-    let terms = [g.window.patchCount, 9 * shape.out, g.outputPixels]
+    let taps = shape.kernel.0 * shape.kernel.1
+    let terms = [g.window.patchCount, taps * shape.out, g.outputPixels]
     for ((found, expected), terms) in zip(zip(found, expected), terms) {
       // The tolerance of plain sums of so many products below 1, for each of the two.
       let tolerance = 2 * 0x1p-24 * Double(terms + 8) * 4
@@ -103,15 +123,31 @@ import VQTesting
     #expect(
       try applies(
         ConvolutionCase(input: [1, 8, 8, 256], out: 256, kernel: (3, 3), padding: (1, 1))))
-    // One tile for a single output; channels that no vector holds; too many; other windows.
+    #expect(
+      try applies(
+        ConvolutionCase(input: [32, 13, 13, 384], out: 256, kernel: (3, 3), padding: (1, 1))))
+    #expect(try applies(ConvolutionCase(input: [1, 10, 10, 32], out: 32, kernel: (5, 5))))
+    #expect(try applies(ConvolutionCase(input: [1, 1, 40, 32], out: 32, kernel: (1, 7))))
+    // One tile for a single output; channels that no vector holds; too many for few tiles, and for
+    // any; other windows.
     #expect(
       try !applies(
         ConvolutionCase(input: [1, 8, 8, 512], out: 256, kernel: (3, 3), padding: (1, 1))))
+    #expect(
+      try !applies(
+        ConvolutionCase(input: [32, 13, 13, 512], out: 512, kernel: (3, 3), padding: (1, 1))))
     #expect(try !applies(ConvolutionCase(input: [1, 3, 3, 32], out: 32, kernel: (3, 3))))
     #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 16], out: 32, kernel: (3, 3))))
     #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 48, kernel: (3, 3))))
     #expect(
       try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 32, kernel: (3, 3), stride: (2, 2))))
     #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 32, kernel: (4, 4))))
+    #expect(try !applies(ConvolutionCase(input: [1, 1, 40, 32], out: 32, kernel: (1, 2))))
+    #expect(try !applies(ConvolutionCase(input: [1, 1, 40, 32], out: 32, kernel: (1, 17))))
+    #expect(
+      try !applies(
+        ConvolutionCase(input: [1, 4, 40, 32], out: 32, kernel: (1, 7), padding: (1, 3))))
+    #expect(
+      try !applies(ConvolutionCase(input: [1, 1, 40, 32], out: 32, kernel: (1, 7), stride: (1, 2))))
   }
 }

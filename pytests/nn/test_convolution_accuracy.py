@@ -1,4 +1,4 @@
-"""3x3 convolutions: errors are bounded by what an output sees, whatever lies beside it."""
+"""Convolutions of stride 1: errors are bounded by what an output sees, whatever lies beside it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,47 @@ BOUND = 2.0**-17
 Arrays = list[np.ndarray]
 
 
+# By kernel: images, [n, h, w, c], of which tiles are whole and cut.
+SHAPES = {
+    (3, 3): (8, 12, 13, 32),
+    (5, 5): (8, 12, 13, 32),
+    (1, 3): (3, 4, 45, 32),
+    (1, 7): (4, 2, 50, 32),
+    (5, 1): (4, 38, 3, 32),
+    (9, 1): (2, 90, 2, 32),
+}
+kernels = pytest.mark.parametrize("kernel", SHAPES)
+
+
 def operands(
-    rng: np.random.Generator, shape: tuple[int, ...] = (8, 12, 13, 32), out: int = 64
+    rng: np.random.Generator,
+    kernel: tuple[int, int] = (3, 3),
+    shape: tuple[int, ...] | None = None,
+    out: int = 64,
 ) -> Arrays:
-    """x, weight, gradient of a convolution with padding 1."""
+    """x, weight, gradient of a convolution that keeps the size."""
+    shape = shape or SHAPES[kernel]
     return [
         rng.standard_normal(shape).astype(np.float32),
-        (rng.standard_normal((out, shape[3], 3, 3)) / 17).astype(np.float32),
+        (rng.standard_normal((out, shape[3], *kernel)) / 17).astype(np.float32),
         rng.standard_normal((*shape[:3], out)).astype(np.float32),
     ]
 
 
+def same(weight: np.ndarray) -> tuple[int, int]:
+    return weight.shape[2] // 2, weight.shape[3] // 2
+
+
 def passes(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray) -> Arrays:
     a, b = Tensor(x, requires_grad=True), Tensor(weight, requires_grad=True)
-    y = F.conv2d(a, b, padding=1)
+    y = F.conv2d(a, b, padding=same(weight))
     y.backward(Tensor(gradient))
     return [y.numpy(), a.grad.numpy(), b.grad.numpy()]
 
 
 def exact(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray) -> Arrays:
     x, weight, gradient = (value.astype(np.float64) for value in (x, weight, gradient))
-    c = Convolution((3, 3), padding=(1, 1))
+    c = Convolution(weight.shape[2:], padding=same(weight))
     return [
         c.forward(x, weight),
         c.input_gradient(gradient, weight, *x.shape[1:3]),
@@ -58,30 +78,57 @@ def exact_convolutions() -> Iterator[None]:
     vq.set_exact_convolutions(before)
 
 
+@kernels
+def test_even_numbers_are_near_and_come_by_the_transform(
+    rng: np.random.Generator, kernel: tuple[int, int]
+) -> None:
+    values = operands(rng, kernel)
+    assert_within_what_is_seen(values, BOUND / 4)
+    found = passes(*values)
+    before = vq.set_exact_convolutions(True)
+    try:
+        direct = passes(*values)
+    finally:
+        vq.set_exact_convolutions(before)
+    for a, b in zip(found, direct, strict=True):
+        assert not np.array_equal(a, b)
+
+
+@kernels
 @pytest.mark.parametrize("scale", [30.0, 1e3, 1e6, 1e20])
-@pytest.mark.parametrize("place", [(3, 4), (0, 0), (11, 12), (7, 7)])
+@pytest.mark.parametrize("place", [(0.3, 0.4), (0.0, 0.0), (1.0, 1.0), (0.65, 0.6)])
 @pytest.mark.parametrize("rectified", [False, True])
 def test_one_outlier(
-    rng: np.random.Generator, place: tuple[int, int], scale: float, rectified: bool
+    rng: np.random.Generator,
+    kernel: tuple[int, int],
+    place: tuple[float, float],
+    scale: float,
+    rectified: bool,
 ) -> None:
     """Of the images, of the gradient, of the weight."""
-    values = operands(rng)
+    values = operands(rng, kernel)
     if rectified:
         values[0], values[2] = np.maximum(values[0], 0), np.maximum(values[2], 0)
-    for which, index in [(0, (1, *place, 5)), (2, (1, *place, 40)), (1, (40, 5, 0, 2))]:
+    _, height, width, _ = values[0].shape
+    row, column = round(place[0] * (height - 1)), round(place[1] * (width - 1))
+    last = kernel[0] - 1, kernel[1] - 1
+    for which, index in [(0, (1, row, column, 5)), (2, (1, row, column, 40)), (1, (40, 5, *last))]:
         given = [value.copy() for value in values]
         given[which][index] = scale
         assert_within_what_is_seen(given)
 
 
-def test_outliers_in_places(rng: np.random.Generator) -> None:
+@kernels
+def test_outliers_in_places(rng: np.random.Generator, kernel: tuple[int, int]) -> None:
     """Borders, corners, masked regions, one image, one channel, scattered elements."""
-    x, weight, gradient = operands(rng)
+    x, weight, gradient = operands(rng, kernel)
+    _, height, width, _ = x.shape
+    middle = np.s_[:, height // 2 :, width // 2 :]
     for region in [
         np.s_[:, 0],
         np.s_[:, :, -1],
-        np.s_[:, 5:, 6:],
-        np.s_[2],
+        middle,
+        np.s_[1],
         np.s_[..., 3],
         rng.random(x.shape) < 0.02,
     ]:
@@ -90,15 +137,16 @@ def test_outliers_in_places(rng: np.random.Generator) -> None:
         assert_within_what_is_seen([large, weight, gradient])
         assert_within_what_is_seen([x, weight, np.repeat(large, 2, axis=3)])
     masked = gradient.copy()
-    masked[:, 4:, 5:] = 0
+    masked[:, height // 2 - 1 :, width // 2 - 1 :] = 0
     large = x.copy()
-    large[:, 5:, 6:] *= 1e6
+    large[middle] *= 1e6
     assert_within_what_is_seen([large, weight, masked])
 
 
-def test_taps_that_corners_do_not_see(rng: np.random.Generator) -> None:
-    x, weight, gradient = operands(rng)
-    for taps in [np.s_[:, :, 0], np.s_[:, :, :, 2], np.s_[:, :, 2, 2], np.s_[:, 7]]:
+@kernels
+def test_taps_that_corners_do_not_see(rng: np.random.Generator, kernel: tuple[int, int]) -> None:
+    x, weight, gradient = operands(rng, kernel)
+    for taps in [np.s_[:, :, 0], np.s_[:, :, :, -1], np.s_[:, :, -1, -1], np.s_[:, 7]]:
         uneven = weight.copy()
         uneven[taps] *= 1e6
         assert_within_what_is_seen([x, uneven, gradient])
@@ -109,7 +157,7 @@ def test_taps_that_corners_do_not_see(rng: np.random.Generator) -> None:
 def test_what_is_not_finite_stays_where_it_is_seen(
     rng: np.random.Generator, value: float, channels: int, out: int
 ) -> None:
-    values = operands(rng, (3, 9, 10, channels), out)
+    values = operands(rng, (3, 3), (3, 9, 10, channels), out)
     for which, index in [(0, (1, 4, 5, channels - 1)), (2, (1, 0, 9, out - 1))]:
         given = [value.copy() for value in values]
         given[which][index] = value
@@ -123,8 +171,22 @@ def test_what_is_not_finite_stays_where_it_is_seen(
             assert np.array_equal(np.isfinite(found), seen == 0), name
 
 
-def test_sums_near_overflow(rng: np.random.Generator) -> None:
-    x, weight, gradient = operands(rng)
+@kernels
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_where_the_transform_sees_it(
+    rng: np.random.Generator, kernel: tuple[int, int], value: float
+) -> None:
+    values = operands(rng, kernel)
+    values[0][1, -2, -2, 31] = value
+    seen = np.zeros_like(values[0])
+    seen[1, -2, -2, 31] = 1
+    counts = exact(seen, np.ones_like(values[1]), values[2])[0]
+    assert np.array_equal(np.isfinite(passes(*values)[0]), counts == 0)
+
+
+@kernels
+def test_sums_near_overflow(rng: np.random.Generator, kernel: tuple[int, int]) -> None:
+    x, weight, gradient = operands(rng, kernel)
     assert_within_what_is_seen([x * 1e34, weight, gradient * 1e-6])
     assert_within_what_is_seen([x * 1e-6, weight * 1e34, gradient * 1e-6])
 
@@ -142,58 +204,62 @@ def test_exact_convolutions_take_direct_sums(rng: np.random.Generator) -> None:
     assert np.array_equal(found[far], plain[far])
 
 
-def test_tiles_with_outliers_leave_the_others_alone(rng: np.random.Generator) -> None:
+@kernels
+def test_tiles_with_outliers_leave_the_others_alone(
+    rng: np.random.Generator, kernel: tuple[int, int]
+) -> None:
     """The rest of the images has the same bits as without the outlier."""
-    values = operands(rng)
+    values = operands(rng, kernel)
     given = [value.copy() for value in values]
-    given[0][1, 3, 4, 5] = 1e6
+    given[0][1, 1, 1, 5] = 1e6
     found, plain = passes(*given)[0], passes(*values)[0]
     assert np.array_equal(np.delete(found, 1, 0), np.delete(plain, 1, 0))
 
 
+@kernels
 @pytest.mark.parametrize("factor", [1e2, 1e3, 1e6])
 @pytest.mark.parametrize("seed", range(12))
 def test_bright_pixels_of_both_sides_keep_the_bound_of_weight_gradients(
-    seed: int, factor: float
+    seed: int, factor: float, kernel: tuple[int, int]
 ) -> None:
     """A tap that sees few products of bright pixels has channels in which they are small."""
     rng = np.random.default_rng(seed)
     batch, side = int(rng.integers(1, 4)), int(rng.choice([6, 10, 14]))
+    rows, columns = (side + k - 1 if k > 1 else 2 for k in kernel)
+    if 1 in kernel:
+        rows, columns = (3 * size if size > 2 else 2 for size in (rows, columns))
     share = rng.choice([0.05, 0.1, 0.2, 0.4])
-    x = rng.normal(size=(batch, side, side, 32))
-    g = rng.normal(size=(batch, side - 2, side - 2, 32))
+    x = rng.normal(size=(batch, rows, columns, 32))
+    g = rng.normal(size=(batch, rows - kernel[0] + 1, columns - kernel[1] + 1, 32))
     x *= np.where(rng.random(x.shape[:3])[..., None] < share, factor, 1)
     g *= np.where(rng.random(g.shape[:3])[..., None] < share, factor, 1)
     x, g = x.astype(np.float32), g.astype(np.float32)
-    weight = vq.Tensor(np.zeros((32, 32, 3, 3), np.float32), requires_grad=True)
+    weight = vq.Tensor(np.zeros((32, 32, *kernel), np.float32), requires_grad=True)
     vq.nn.functional.conv2d(x, weight).backward(g)
     assert weight.grad is not None
-    found = weight.grad.numpy()
-    for i in range(3):
-        for j in range(3):
-            seen = x[:, i : i + side - 2, j : j + side - 2].astype(np.float64).reshape(-1, 32)
-            rows = g.astype(np.float64).reshape(-1, 32)
-            bound = 2.0**-17 * (np.abs(rows).T @ np.abs(seen))
-            assert (np.abs(found[:, :, i, j] - rows.T @ seen) <= bound).all()
+    c = Convolution(kernel)
+    wide = x.astype(np.float64), g.astype(np.float64)
+    error = np.abs(weight.grad.numpy() - c.weight_gradient(*wide))
+    assert (error <= BOUND * c.weight_gradient(*(np.abs(value) for value in wide))).all()
 
 
+@kernels
 @pytest.mark.parametrize("seed", range(12))
-def test_uneven_taps_beside_uneven_pixels_keep_the_bound(seed: int) -> None:
+def test_uneven_taps_beside_uneven_pixels_keep_the_bound(
+    seed: int, kernel: tuple[int, int]
+) -> None:
     """What an output sees may be the dull pixels by the large taps and the bright ones by the
     small."""
     rng = np.random.default_rng(seed)
     batch, side = int(rng.integers(1, 3)), int(rng.choice([6, 8, 12]))
-    x, w = rng.normal(size=(batch, side, side, 32)), rng.normal(size=(32, 32, 3, 3))
-    taps = rng.random((1, 1, 3, 3) if seed % 2 else (32, 1, 3, 3)) < 0.3
-    x *= np.where(rng.random((batch, side, side, 1)) < 0.4, 10.0 ** rng.integers(1, 5), 1)
+    shape = [side * (5 if 1 in kernel else 1) if k > 1 else 2 for k in kernel]
+    x, w = rng.normal(size=(batch, *shape, 32)), rng.normal(size=(32, 32, *kernel))
+    taps = rng.random((1 if seed % 2 else 32, 1, *kernel)) < 0.3
+    x *= np.where(rng.random((batch, *shape, 1)) < 0.4, 10.0 ** rng.integers(1, 5), 1)
     w *= np.where(taps, 10.0 ** rng.integers(1, 5), 1)
     x, w = x.astype(np.float32), w.astype(np.float32)
-    found = vq.nn.functional.conv2d(x, w, padding=1).numpy()
-    wide = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    exact, seen = np.zeros(found.shape), np.zeros(found.shape)
-    for i in range(3):
-        for j in range(3):
-            part, tap = wide[:, i : i + side, j : j + side], w[:, :, i, j].astype(np.float64).T
-            exact += part @ tap
-            seen += np.abs(part) @ np.abs(tap)
-    assert (np.abs(found - exact) <= 2.0**-17 * seen).all()
+    found = vq.nn.functional.conv2d(x, w, padding=same(w)).numpy()
+    c = Convolution(kernel, padding=same(w))
+    wide = x.astype(np.float64), w.astype(np.float64)
+    seen = c.forward(*(np.abs(value) for value in wide))
+    assert (np.abs(found - c.forward(*wide)) <= BOUND * seen).all()

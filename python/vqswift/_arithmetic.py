@@ -19,7 +19,8 @@ def set_flush_denormal(flush: bool) -> bool:
 def set_exact_convolutions(exact: bool) -> bool:
     """Whether convolutions take direct sums alone; returns what it was.
 
-    Otherwise a 3x3 convolution of stride 1 may go by Winograd's transform, twice as fast, with
-    errors up to 2^-17 of the magnitudes that an output sees: see docs/numerics.md.
+    Otherwise a convolution of stride 1, of 3x3 or 5x5 taps or along one axis, may go by Winograd's
+    transform, up to twice as fast, with errors up to 2^-17 of the magnitudes that an output sees:
+    see docs/numerics.md.
     """
     return _core.set_exact_convolutions(exact)

@@ -1,97 +1,50 @@
-/// A 3x3 convolution of stride 1 by F(4x4, 3x3): 36 products for the 144 of a tile of 4x4 outputs
-/// (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+/// A convolution of stride 1 by Winograd's transform: 36 products for the 144 of 4x4 outputs of a
+/// 3x3 kernel or the 100 of 2x2 outputs of a 5x5 one, seven for the 15 or 16 of a kernel along one
+/// axis (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
 ///
 /// Tiles are transformed, multiplied and transformed back by chunks that stay in the cache.
 public struct WinogradConvolution {
-  let images, height, width, outHeight, outWidth: Int
-  let paddingHeight, paddingWidth: Int
-  /// Channels, multiples of `channelStep`.
-  let inputs, outputs: Int
-  let kernels: WinogradKernels
+  let tiles: any WinogradTiles
 
   /// Channels that every instruction set multiplies at once.
   static let channelStep = 32
-  /// Filters whose transforms, 36 elements each, still stay near; beyond, reading them costs what
-  /// it saves.
-  static let mostFilters = 1 << 16
-  /// Products of a tile, and taps of a filter.
-  static let (points, taps) = (36, 9)
+  /// Filters that few tiles may share, and tiles that share more.
+  private static let (mostFilters, leastTiles) = (1 << 16, 64)
+  /// Elements of transformed weights that caches still hold.
+  private static let mostWeights = 36 << 17
 
   /// The convolution from images of `window` to `outChannels`; nil where it does not apply or costs
   /// more than the plain one.
   public init?(
     images: Int, window w: Window, outChannels: Int, _ set: InstructionSet = .usable
   ) {
-    guard w.kernelHeight == 3, w.kernelWidth == 3, w.strideHeight == 1, w.strideWidth == 1,
-      w.dilationHeight == 1, w.dilationWidth == 1,
-      w.paddingHeight <= 2, w.paddingWidth <= 2, w.channels % Self.channelStep == 0,
-      outChannels % Self.channelStep == 0, w.channels * outChannels <= Self.mostFilters
+    let kernels = set == .usable ? WinogradKernels.usable : WinogradKernels(set)
+    guard w.channels % Self.channelStep == 0, outChannels % Self.channelStep == 0,
+      let tiles: any WinogradTiles =
+        WinogradPlanes(images: images, window: w, outChannels: outChannels, kernels: kernels)
+        ?? WinogradLines(images: images, window: w, outChannels: outChannels, kernels: kernels),
+      tiles.tiles > 0,
+      w.channels * outChannels <= Self.mostFilters || tiles.tiles >= Self.leastTiles,
+      tiles.form.points * tiles.form.parts * w.channels * outChannels <= Self.mostWeights
     else { return nil }
-    self.init(
-      images: images, height: w.height, width: w.width, outHeight: w.outHeight,
-      outWidth: w.outWidth, paddingHeight: w.paddingHeight, paddingWidth: w.paddingWidth,
-      inputs: w.channels, outputs: outChannels,
-      kernels: set == .usable ? .usable : WinogradKernels(set))
-    guard tiles > 0, 2 * Self.points * tiles <= Self.taps * images * outHeight * outWidth else {
-      return nil
-    }
+    self.tiles = tiles
   }
 
-  private init(
-    images: Int, height: Int, width: Int, outHeight: Int, outWidth: Int, paddingHeight: Int,
-    paddingWidth: Int, inputs: Int, outputs: Int, kernels: WinogradKernels
-  ) {
-    (self.images, self.height, self.width) = (images, height, width)
-    (self.outHeight, self.outWidth) = (outHeight, outWidth)
-    (self.paddingHeight, self.paddingWidth) = (paddingHeight, paddingWidth)
-    (self.inputs, self.outputs, self.kernels) = (inputs, outputs, kernels)
-  }
-
-  /// The convolution from the gradient of the outputs to that of the inputs.
-  var transposed: WinogradConvolution {
-    WinogradConvolution(
-      images: images, height: outHeight, width: outWidth, outHeight: height, outWidth: width,
-      paddingHeight: 2 - paddingHeight, paddingWidth: 2 - paddingWidth, inputs: outputs,
-      outputs: inputs, kernels: kernels)
-  }
-
-  var tileRows: Int { (outHeight + 3) / 4 }
-  var tileColumns: Int { (outWidth + 3) / 4 }
-  var tiles: Int { images * tileRows * tileColumns }
-
-  /// Tiles of a chunk: the more weights, the more tiles share the reading of them.
-  var chunkTiles: Int { inputs * outputs <= 1 << 13 ? 16 : 64 }
-  var chunks: Int { (tiles + chunkTiles - 1) / chunkTiles }
-
-  /// From the tiles of one point to those of the next; the rest keeps points off the same cache
-  /// set.
-  func pointStride(_ channels: Int) -> Int { chunkTiles * channels + 16 }
-}
-
-// MARK: - Forward and the inputs' gradient
-
-extension WinogradConvolution {
   /// Elements that `convolve` and `convolveTransposed` need besides their operands.
   public func scratchCount(threads: Int) -> Int {
-    let widest = max(inputs, outputs)
-    return (Self.points + Self.taps) * inputs * outputs + 3 * widest + threads * slotCount
-      + 2 * max(inputGridCount, transposed.inputGridCount) + tiles + transposed.tiles
-  }
-
-  /// A tile's direct sums read 16 patches and give 16 outputs, fewer than its chunk's points.
-  private var slotCount: Int {
-    Self.points * (pointStride(inputs) + pointStride(outputs)) + max(inputs, outputs)
+    max(
+      tiles.scratchCount(threads: threads), tiles.transposed.scratchCount(threads: threads))
   }
 
   /// `out` = the convolution of `x` [images, height, width, inputs] with `weights` [outputs,
-  /// inputs, 3, 3], plus `bias` [outputs] where there is one. Tiles with an output that sees little
-  /// of them take direct sums; false, and nothing written, where many would or the weights are
-  /// uneven.
+  /// inputs, kernel], plus `bias` [outputs] where there is one. Tiles with an output that sees
+  /// little of them take direct sums; false, and nothing written, where many would or the weights
+  /// are uneven.
   public func convolve(
     _ x: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
     _ out: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, threads: Int
   ) -> Bool {
-    convolve(x, weights, flipped: false, bias: bias, out, scratch, threads)
+    tiles.convolve(x, weights, flipped: false, bias: bias, out, scratch, threads)
   }
 
   /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [inputs] where there
@@ -101,54 +54,57 @@ extension WinogradConvolution {
     bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,
     scratch: UnsafeMutablePointer<Float>, threads: Int
   ) -> Bool {
-    transposed.convolve(gradient, weights, flipped: true, bias: bias, out, scratch, threads)
+    tiles.transposed.convolve(gradient, weights, flipped: true, bias: bias, out, scratch, threads)
+  }
+}
+
+/// What all tiles read besides the images.
+private struct Operands {
+  let weights, directWeights, zeros: UnsafePointer<Float>
+  let bias: UnsafePointer<Float>?
+}
+
+extension WinogradTiles {
+  /// Tiles of a chunk, a multiple of the products' rows: the more weights, the more tiles share the
+  /// reading of them.
+  var mostChunkTiles: Int {
+    (form.points == 36 && inputs * outputs <= 1 << 13 ? 3 : 11) * kernels.rows
   }
 
-  /// `out` [points, inputs, outputs] from [outputs, inputs, 3, 3], or from [inputs, outputs, 3, 3]
-  /// with the taps in reverse.
-  private func transform(
-    _ weights: UnsafePointer<Float>, flipped: Bool, _ out: UnsafeMutablePointer<Float>
-  ) {
-    let (inputs, outputs, kernels) = (inputs, outputs, kernels)
-    parallelFor(inputs, grain: 8) { range in
-      let count = range.count * outputs
-      withUnsafeTemporaryAllocation(
-        of: Float.self, capacity: (Self.taps + Self.points) * count
-      ) { buffer in
-        let taps = buffer.baseAddress!
-        let transformed = taps + Self.taps * count
-        for row in range {
-          let target = taps + (row - range.lowerBound) * outputs
-          if flipped {
-            spreadTaps(
-              weights + row * outputs * Self.taps, from: Self.taps, count: outputs,
-              first: Self.taps - 1, step: -1, target, stride: count)
-          } else {
-            spreadTaps(
-              weights + row * Self.taps, from: inputs * Self.taps, count: outputs, first: 0,
-              step: 1, target, stride: count)
-          }
-        }
-        kernels.transformWeights(taps, count, 0, count, transformed)
-        for point in 0..<Self.points {
-          (out + (point * inputs + range.lowerBound) * outputs)
-            .update(from: transformed + point * count, count: count)
-        }
-      }
-    }
+  /// From the tiles of one point to those of the next; the rest keeps points off the same cache
+  /// set.
+  func pointStride(_ channels: Int) -> Int { (mostChunkTiles + form.parts - 1) * channels + 16 }
+
+  /// As many chunks for each thread.
+  private func chunkTiles(threads: Int) -> Int {
+    let chunks = (tiles + mostChunkTiles - 1) / mostChunkTiles
+    let shared = (chunks + threads - 1) / threads * threads
+    let size = (tiles + shared - 1) / shared
+    return (size + kernels.rows - 1) / kernels.rows * kernels.rows
   }
 
-  private func convolve(
+  fileprivate func scratchCount(threads: Int) -> Int {
+    let widest = max(inputs, outputs)
+    return (form.points * form.parts + form.taps) * inputs * outputs + 3 * widest
+      + threads * slotCount + markScratchCount + tiles
+  }
+
+  /// A tile's direct sums read the pixels of fewer outputs than a chunk has points.
+  private var slotCount: Int {
+    form.points * (pointStride(inputs) + pointStride(outputs)) + max(inputs, outputs)
+  }
+
+  fileprivate func convolve(
     _ x: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, flipped: Bool,
     bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,
     _ scratch: UnsafeMutablePointer<Float>, _ threads: Int
   ) -> Bool {
     let points = scratch
-    let directWeights = points + Self.points * inputs * outputs
-    let zeros = directWeights + Self.taps * inputs * outputs
+    let directWeights = points + form.points * form.parts * inputs * outputs
+    let zeros = directWeights + form.taps * inputs * outputs
     let share = zeros + 2 * max(inputs, outputs)
     let grids = share + inputs
-    let marks = grids + 2 * inputGridCount
+    let marks = grids + markScratchCount
     let slots = ScratchSlots(marks + tiles, count: threads, stride: slotCount)
 
     let kind = WinogradWeights(weights, self, flipped: flipped, share: share)
@@ -161,41 +117,37 @@ extension WinogradConvolution {
       if uneven > 0 { arrange(weights, flipped: flipped, directWeights) }
       convolve(
         x, Operands(weights: points, directWeights: directWeights, zeros: zeros, bias: bias),
-        isUneven, out, slots)
+        isUneven, out, slots, chunk: chunkTiles(threads: threads))
       return true
     }
   }
 
-  /// What all tiles read besides the images.
-  private struct Operands {
-    let weights, directWeights, zeros: UnsafePointer<Float>
-    let bias: UnsafePointer<Float>?
-  }
-
   private func convolve(
     _ x: UnsafePointer<Float>, _ operands: Operands, _ isUneven: UnsafePointer<Bool>,
-    _ out: UnsafeMutablePointer<Float>, _ slots: ScratchSlots
+    _ out: UnsafeMutablePointer<Float>, _ slots: ScratchSlots, chunk: Int
   ) {
+    let (inputs, outputs, form) = (inputs, outputs, form)
+    let (kernels, transforms) = (kernels, transforms)
     let (inputStride, outputStride) = (pointStride(inputs), pointStride(outputs))
     let bias = operands.bias ?? operands.zeros
-    parallelFor(tiles, grain: chunkTiles) { range in
+    parallelFor(tiles, grain: chunk) { range in
       slots.borrow { slot in
-        let products = slot + Self.points * inputStride
-        let discarded = products + Self.points * outputStride
-        let rows = (range.count + kernels.productRows - 1) / kernels.productRows
-        withPatches(range, x, channels: inputs, offset: 0, outside: operands.zeros) { patches in
-          withTiles(range, out, channels: outputs, offset: 0, outside: discarded) { targets in
-            kernels.transformPatches(patches, range.count, inputs, slot, inputStride)
+        let products = slot + form.points * inputStride
+        let discarded = products + form.points * outputStride
+        let read = range.lowerBound..<range.upperBound + form.parts - 1
+        withPatches(read, x, channels: inputs, offset: 0, outside: operands.zeros) { patches in
+          withOutputs(range, out, channels: outputs, offset: 0, outside: discarded) { targets in
+            transforms.patches(patches, read.count, inputs, slot, inputStride, inputs, 1)
             kernels.multiplyPoints(
-              slot, inputStride, operands.weights, products, outputStride, Self.points,
-              rows * kernels.productRows, inputs, outputs)
-            kernels.transformOutputs(
-              products, outputStride, range.count, outputs, bias, targets)
+              slot, inputStride, inputs, operands.weights, products, outputStride, form.points,
+              range.count, form.parts * inputs, outputs)
+            transforms.outputs(
+              products, outputStride, form.outputSide, range.count, outputs, bias, targets)
             for tile in range where isUneven[tile] {
               let index = tile - range.lowerBound
               multiplyDirectly(
-                patches + 36 * index, operands.directWeights, bias, slot, products,
-                targets + 16 * index)
+                patches + form.pixels * index, operands.directWeights, bias, slot, products,
+                targets + form.outputs * index)
             }
           }
         }
@@ -203,112 +155,99 @@ extension WinogradConvolution {
     }
   }
 
-  /// The 16 outputs of a tile from its 6x6 patch; `gathered` holds [16, 9, inputs], `products`
-  /// [16, outputs].
+  /// The outputs of a tile from its pixels; `gathered` holds [outputs, taps, inputs], `products`
+  /// [outputs, output channels], both with as many outputs as products take at once.
   private func multiplyDirectly(
     _ patch: WinogradKernels.Sources, _ weights: UnsafePointer<Float>,
     _ bias: UnsafePointer<Float>, _ gathered: UnsafeMutablePointer<Float>,
     _ products: UnsafeMutablePointer<Float>, _ targets: WinogradKernels.Targets
   ) {
-    let depth = Self.taps * inputs
-    for output in 0..<16 {
-      let first = patch + output / 4 * 6 + output % 4
-      for tap in 0..<Self.taps {
+    let depth = form.taps * inputs
+    for output in 0..<form.outputs {
+      for tap in 0..<form.taps {
         (gathered + output * depth + tap * inputs)
-          .update(from: first[tap / 3 * 6 + tap % 3], count: inputs)
+          .update(from: patch[form.pixel(output, tap)], count: inputs)
       }
     }
-    kernels.multiplyPoints(gathered, 0, weights, products, 0, 1, 16, depth, outputs)
-    for output in 0..<16 {
+    kernels.multiplyPoints(
+      gathered, 0, depth, weights, products, 0, 1, form.outputs, depth, outputs)
+    for output in 0..<form.outputs {
       let (sum, target) = (products + output * outputs, targets[output])
       for o in 0..<outputs { target[o] = sum[o] + bias[o] }
     }
   }
+}
 
-  /// `out` [9, inputs, outputs] from the weights as `transform` reads them.
+// MARK: - Weights
+
+extension WinogradTiles {
+  /// `out` [points, panels, parts, inputs, columns of a product] from [outputs, inputs, taps], or
+  /// from [inputs, outputs, taps] with the taps in reverse.
+  private func transform(
+    _ weights: UnsafePointer<Float>, flipped: Bool, _ out: UnsafeMutablePointer<Float>
+  ) {
+    let (inputs, outputs, form) = (inputs, outputs, form)
+    let (transforms, columns) = (transforms, kernels.columns)
+    let (ofInput, ofOutput) =
+      flipped ? (outputs * form.taps, form.taps) : (form.taps, inputs * form.taps)
+    let depth = form.parts * inputs
+    parallelFor(outputs / columns, grain: 1) { panels in
+      let rows = WinogradConvolution.channelStep
+      let count = rows * columns
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: form.partTaps * count) { buffer in
+        let taps = buffer.baseAddress!
+        for panel in panels {
+          for row in stride(from: 0, to: inputs, by: rows) {
+            let filters = weights + panel * columns * ofOutput + row * ofInput
+            for part in 0..<form.parts {
+              let first = part * form.partTaps
+              let present = min(form.partTaps, form.taps - first)
+              spreadTaps(
+                filters + (flipped ? form.taps - 1 - first : first), taps: present,
+                step: flipped ? -1 : 1, rows: rows, apart: ofInput, columns: columns,
+                apart: ofOutput, taps)
+              (taps + present * count)
+                .update(repeating: 0, count: (form.partTaps - present) * count)
+              transforms.weights(
+                taps, form.tapSide, count,
+                out + (panel * depth + part * inputs + row) * columns, depth * outputs)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// `out` [panels, taps, inputs, columns of a product] from the weights as `transform` reads them.
   private func arrange(
     _ weights: UnsafePointer<Float>, flipped: Bool, _ out: UnsafeMutablePointer<Float>
   ) {
+    let columns = kernels.columns
     for i in 0..<inputs {
       for o in 0..<outputs {
-        let filter = weights + Self.taps * (flipped ? i * outputs + o : o * inputs + i)
-        for tap in 0..<Self.taps {
-          out[(tap * inputs + i) * outputs + o] = filter[flipped ? Self.taps - 1 - tap : tap]
+        let filter = weights + form.taps * (flipped ? i * outputs + o : o * inputs + i)
+        let panel = out + o / columns * columns * form.taps * inputs + o % columns
+        for tap in 0..<form.taps {
+          panel[(tap * inputs + i) * columns] = filter[flipped ? form.taps - 1 - tap : tap]
         }
       }
     }
   }
 }
 
-/// `out[t, i] = filters[i][first + t step]` for `count` filters of nine taps that lie `from` apart.
+/// `out[t, i, j] = filters[i, j][t step]`, [taps, rows, columns], of filters that lie `apart`.
 private func spreadTaps(
-  _ filters: UnsafePointer<Float>, from: Int, count: Int, first: Int, step: Int,
-  _ out: UnsafeMutablePointer<Float>, stride: Int
+  _ filters: UnsafePointer<Float>, taps: Int, step: Int, rows: Int, apart ofRows: Int,
+  columns: Int, apart ofColumns: Int, _ out: UnsafeMutablePointer<Float>
 ) {
-  for i in 0..<count {
-    let filter = filters + i * from + first
-    for t in 0..<9 { out[t * stride + i] = filter[t * step] }
-  }
-}
-
-// MARK: - Where tiles lie
-
-extension WinogradConvolution {
-  /// Calls `body` with the rows of channels from `offset` on of the 6x6 patches of the tiles in
-  /// `range`, [count, 36]; `outside` stands for those beyond the image.
-  func withPatches(
-    _ range: Range<Int>, _ x: UnsafePointer<Float>, channels: Int, offset: Int,
-    outside: UnsafePointer<Float>, _ body: (WinogradKernels.Sources) -> Void
-  ) {
-    withUnsafeTemporaryAllocation(of: UnsafePointer<Float>.self, capacity: 36 * range.count) {
-      rows in
-      var next = rows.baseAddress!
-      for tile in range {
-        let (image, top, left) = corner(tile)
-        for y in top - paddingHeight..<top - paddingHeight + 6 {
-          for x1 in left - paddingWidth..<left - paddingWidth + 6 {
-            let isInside = y >= 0 && y < height && x1 >= 0 && x1 < width
-            next.initialize(
-              to: isInside
-                ? x + ((image * height + y) * width + x1) * channels + offset : outside)
-            next += 1
-          }
-        }
-      }
-      body(UnsafePointer(rows.baseAddress!))
-    }
-  }
-
-  /// Calls `body` with the rows of channels from `offset` on of the 4x4 outputs of the tiles in
-  /// `range`, [count, 16]; `outside` stands for those beyond the image.
-  func withTiles(
-    _ range: Range<Int>, _ y: UnsafeMutablePointer<Float>, channels: Int, offset: Int,
-    outside: UnsafeMutablePointer<Float>, _ body: (WinogradKernels.Targets) -> Void
-  ) {
-    withUnsafeTemporaryAllocation(
-      of: UnsafeMutablePointer<Float>.self, capacity: 16 * range.count
-    ) { rows in
-      var next = rows.baseAddress!
-      for tile in range {
-        let (image, top, left) = corner(tile)
-        for y1 in top..<top + 4 {
-          for x in left..<left + 4 {
-            let isInside = y1 < outHeight && x < outWidth
-            next.initialize(
-              to: isInside
-                ? y + ((image * outHeight + y1) * outWidth + x) * channels + offset : outside)
-            next += 1
-          }
-        }
-      }
-      body(UnsafePointer(rows.baseAddress!))
-    }
-  }
-
-  /// The image of a tile and its first output row and column.
   @inline(__always)
-  func corner(_ tile: Int) -> (image: Int, top: Int, left: Int) {
-    let (image, place) = tile.quotientAndRemainder(dividingBy: tileRows * tileColumns)
-    return (image, place / tileColumns * 4, place % tileColumns * 4)
+  func spread(_ i: Int, _ j: Int) {
+    let (filter, target) = (filters + i * ofRows + j * ofColumns, out + i * columns + j)
+    for t in 0..<taps { target[t * rows * columns] = filter[t * step] }
+  }
+  if ofRows < ofColumns {
+    for j in 0..<columns { for i in 0..<rows { spread(i, j) } }
+  } else {
+    for i in 0..<rows { for j in 0..<columns { spread(i, j) } }
   }
 }

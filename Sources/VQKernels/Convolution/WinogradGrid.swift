@@ -19,18 +19,24 @@ struct WinogradGrid {
   }
 }
 
-extension WinogradConvolution {
+extension WinogradPlanes {
   /// A grid whose tiles begin at the corner of their patch; `values` has room for `inputGridCount`.
   func inputGrid(_ values: UnsafeMutablePointer<Float>) -> WinogradGrid {
-    WinogradGrid(values: values, rows: 4 * tileRows + 2, columns: 4 * tileColumns + 2)
+    WinogradGrid(
+      values: values, rows: side * tileRows + 6 - side, columns: side * tileColumns + 6 - side)
   }
 
-  /// A grid of outputs; `values` has room for `16 * tiles`.
+  /// A grid of outputs; `values` has room for `outputGridCount`.
   func outputGrid(_ values: UnsafeMutablePointer<Float>) -> WinogradGrid {
-    WinogradGrid(values: values, rows: 4 * tileRows, columns: 4 * tileColumns)
+    WinogradGrid(values: values, rows: side * tileRows, columns: side * tileColumns)
   }
 
-  var inputGridCount: Int { images * (4 * tileRows + 2) * (4 * tileColumns + 2) }
+  /// With what the vectors of the last tile reach beyond it.
+  var inputGridCount: Int {
+    images * (side * tileRows + 6 - side) * (side * tileColumns + 6 - side) + 4
+  }
+
+  var outputGridCount: Int { form.outputs * tiles + 4 }
 
   /// Calls `measure` with the pixels of each row of images and their place in the grid's values,
   /// for the grid rows in `range`, flat over images; fills the border of `grids` with zeros.

@@ -5,6 +5,18 @@ import VQTiles
   import VQTilesAVX512
 #endif
 
+/// A transform and its transposed in one instruction set; they are documented in `VQTiles`.
+struct WinogradTransforms {
+  typealias Input = UnsafePointer<Float>
+  typealias Output = UnsafeMutablePointer<Float>
+
+  let patches: (WinogradKernels.Sources, Int, Int, Output, Int, Int, Int) -> Void
+  let gradients: (WinogradKernels.Sources, Int, Int, Int, Output, Int, Int, Int) -> Void
+  let outputs: (Input, Int, Int, Int, Int, Input, WinogradKernels.Targets) -> Void
+  let weights: (Input, Int, Int, Output, Int) -> Void
+  let weightGradients: (Input, Int, Int, Output) -> Void
+}
+
 /// The parts of a Winograd convolution in one instruction set; they are documented in `VQTiles`.
 struct WinogradKernels {
   typealias Sources = UnsafePointer<UnsafePointer<Float>>
@@ -12,16 +24,16 @@ struct WinogradKernels {
   typealias Input = UnsafePointer<Float>
   typealias Output = UnsafeMutablePointer<Float>
 
-  let productRows: Int
+  /// Rows and columns that the products take at once.
+  let rows, columns: Int
+  let planes, lines: WinogradTransforms
   let measurePixels: (Input, Int, Int, Input, Output, Output) -> Void
   let measureChannels: (Input, Int, Int, Output, Output, Output) -> Void
-  let transformPatches: (Sources, Int, Int, Output, Int) -> Void
-  let transformGradients: (Sources, Int, Int, Output, Int) -> Void
-  let transformOutputs: (Input, Int, Int, Int, Input, Targets) -> Void
-  let transformWeights: (Input, Int, Int, Int, Output) -> Void
-  let transformWeightGradients: (Input, Int, Int, Int, Output) -> Void
-  let multiplyPoints: (Input, Int, Input, Output, Int, Int, Int, Int, Int) -> Void
-  let addTransposedProducts: (Input, Int, Input, Int, Output, Int, Int, Int, Int) -> Void
+  let multiplyPoints: (Input, Int, Int, Input, Output, Int, Int, Int, Int, Int) -> Void
+  let addTransposedProducts: (Input, Int, Input, Int, Int, Output, Int, Int, Int, Int, Int) -> Void
+
+  /// Elements of a vector.
+  var lanes: Int { columns / 2 }
 
   /// Those of the highest instruction set that the CPU runs.
   static let usable = WinogradKernels(.usable)
@@ -29,50 +41,82 @@ struct WinogradKernels {
 
 extension WinogradKernels: VectorKernels {
   static let portable = WinogradKernels(
-    productRows: VQTiles.productRows,
+    rows: VQTiles.tapRows, columns: VQTiles.productColumns,
+    planes: WinogradTransforms(
+      patches: VQTiles.transformPatches(
+        _:count:channels:_:pointStride:tileStride:channelStride:),
+      gradients: VQTiles.transformGradients(
+        _:side:count:channels:_:pointStride:tileStride:channelStride:),
+      outputs: VQTiles.transformOutputs(_:pointStride:side:count:channels:bias:_:),
+      weights: VQTiles.transformWeights(_:side:count:_:pointStride:),
+      weightGradients: VQTiles.transformWeightGradients(_:side:count:_:)),
+    lines: WinogradTransforms(
+      patches: VQTiles.transformLines(
+        _:count:channels:_:pointStride:tileStride:channelStride:),
+      gradients: VQTiles.transformLineGradients(
+        _:side:count:channels:_:pointStride:tileStride:channelStride:),
+      outputs: VQTiles.transformLineOutputs(_:pointStride:side:count:channels:bias:_:),
+      weights: VQTiles.transformLineWeights(_:side:count:_:pointStride:),
+      weightGradients: VQTiles.transformLineWeightGradients(_:side:count:_:)),
     measurePixels: VQTiles.measurePixels(_:count:channels:share:sums:peaks:),
     measureChannels: VQTiles.measureChannels(
       _:count:channels:sums:channelSums:channelPeaks:),
-    transformPatches: VQTiles.transformPatches(_:count:channels:_:pointStride:),
-    transformGradients: VQTiles.transformGradients(_:count:channels:_:pointStride:),
-    transformOutputs: VQTiles.transformOutputs(_:pointStride:count:channels:bias:_:),
-    transformWeights: VQTiles.transformWeights(_:count:from:to:_:),
-    transformWeightGradients: VQTiles.transformWeightGradients(_:count:from:to:_:),
     multiplyPoints: VQTiles.multiplyPoints(
-      _:aStride:_:_:outStride:points:rows:depth:columns:),
+      _:aStride:rowStride:_:_:outStride:points:rows:depth:columns:),
     addTransposedProducts: VQTiles.addTransposedProducts(
-      _:aStride:_:bStride:_:points:rows:depth:columns:))
+      _:aStride:_:bStride:capacity:_:points:parts:rows:tiles:columns:))
 
   #if arch(x86_64)
-
     static let avx2 = WinogradKernels(
-      productRows: VQTilesAVX2.productRows,
+      rows: VQTilesAVX2.tapRows, columns: VQTilesAVX2.productColumns,
+      planes: WinogradTransforms(
+        patches: VQTilesAVX2.transformPatches(
+          _:count:channels:_:pointStride:tileStride:channelStride:),
+        gradients: VQTilesAVX2.transformGradients(
+          _:side:count:channels:_:pointStride:tileStride:channelStride:),
+        outputs: VQTilesAVX2.transformOutputs(_:pointStride:side:count:channels:bias:_:),
+        weights: VQTilesAVX2.transformWeights(_:side:count:_:pointStride:),
+        weightGradients: VQTilesAVX2.transformWeightGradients(_:side:count:_:)),
+      lines: WinogradTransforms(
+        patches: VQTilesAVX2.transformLines(
+          _:count:channels:_:pointStride:tileStride:channelStride:),
+        gradients: VQTilesAVX2.transformLineGradients(
+          _:side:count:channels:_:pointStride:tileStride:channelStride:),
+        outputs: VQTilesAVX2.transformLineOutputs(_:pointStride:side:count:channels:bias:_:),
+        weights: VQTilesAVX2.transformLineWeights(_:side:count:_:pointStride:),
+        weightGradients: VQTilesAVX2.transformLineWeightGradients(_:side:count:_:)),
       measurePixels: VQTilesAVX2.measurePixels(_:count:channels:share:sums:peaks:),
       measureChannels: VQTilesAVX2.measureChannels(
         _:count:channels:sums:channelSums:channelPeaks:),
-      transformPatches: VQTilesAVX2.transformPatches(_:count:channels:_:pointStride:),
-      transformGradients: VQTilesAVX2.transformGradients(_:count:channels:_:pointStride:),
-      transformOutputs: VQTilesAVX2.transformOutputs(_:pointStride:count:channels:bias:_:),
-      transformWeights: VQTilesAVX2.transformWeights(_:count:from:to:_:),
-      transformWeightGradients: VQTilesAVX2.transformWeightGradients(_:count:from:to:_:),
       multiplyPoints: VQTilesAVX2.multiplyPoints(
-        _:aStride:_:_:outStride:points:rows:depth:columns:),
+        _:aStride:rowStride:_:_:outStride:points:rows:depth:columns:),
       addTransposedProducts: VQTilesAVX2.addTransposedProducts(
-        _:aStride:_:bStride:_:points:rows:depth:columns:))
+        _:aStride:_:bStride:capacity:_:points:parts:rows:tiles:columns:))
 
     static let avx512 = WinogradKernels(
-      productRows: VQTilesAVX512.productRows,
+      rows: VQTilesAVX512.tapRows, columns: VQTilesAVX512.productColumns,
+      planes: WinogradTransforms(
+        patches: VQTilesAVX512.transformPatches(
+          _:count:channels:_:pointStride:tileStride:channelStride:),
+        gradients: VQTilesAVX512.transformGradients(
+          _:side:count:channels:_:pointStride:tileStride:channelStride:),
+        outputs: VQTilesAVX512.transformOutputs(_:pointStride:side:count:channels:bias:_:),
+        weights: VQTilesAVX512.transformWeights(_:side:count:_:pointStride:),
+        weightGradients: VQTilesAVX512.transformWeightGradients(_:side:count:_:)),
+      lines: WinogradTransforms(
+        patches: VQTilesAVX512.transformLines(
+          _:count:channels:_:pointStride:tileStride:channelStride:),
+        gradients: VQTilesAVX512.transformLineGradients(
+          _:side:count:channels:_:pointStride:tileStride:channelStride:),
+        outputs: VQTilesAVX512.transformLineOutputs(_:pointStride:side:count:channels:bias:_:),
+        weights: VQTilesAVX512.transformLineWeights(_:side:count:_:pointStride:),
+        weightGradients: VQTilesAVX512.transformLineWeightGradients(_:side:count:_:)),
       measurePixels: VQTilesAVX512.measurePixels(_:count:channels:share:sums:peaks:),
       measureChannels: VQTilesAVX512.measureChannels(
         _:count:channels:sums:channelSums:channelPeaks:),
-      transformPatches: VQTilesAVX512.transformPatches(_:count:channels:_:pointStride:),
-      transformGradients: VQTilesAVX512.transformGradients(_:count:channels:_:pointStride:),
-      transformOutputs: VQTilesAVX512.transformOutputs(_:pointStride:count:channels:bias:_:),
-      transformWeights: VQTilesAVX512.transformWeights(_:count:from:to:_:),
-      transformWeightGradients: VQTilesAVX512.transformWeightGradients(_:count:from:to:_:),
       multiplyPoints: VQTilesAVX512.multiplyPoints(
-        _:aStride:_:_:outStride:points:rows:depth:columns:),
+        _:aStride:rowStride:_:_:outStride:points:rows:depth:columns:),
       addTransposedProducts: VQTilesAVX512.addTransposedProducts(
-        _:aStride:_:bStride:_:points:rows:depth:columns:))
+        _:aStride:_:bStride:capacity:_:points:parts:rows:tiles:columns:))
   #endif
 }

@@ -1,138 +1,167 @@
 /// How the weight gradient is cut: sums over `groups` of tiles, in blocks of channels.
 private struct WeightGradientPlan {
-  /// Depends on nothing but the tiles, so that the order of summation does.
+  /// Depends on nothing but sizes, so that the order of summation does.
   let groups: Int
   let inputBlocks, outputBlocks: Int
   let inputs, outputs: Int
+  /// Elements of the points of a block's filters.
+  let size: Int
 
   var blocks: Int { inputBlocks * outputBlocks }
-  var blockCount: Int { inputs * outputs }
 
-  init(_ convolution: WinogradConvolution, threads: Int) {
-    groups = max(1, min(8, convolution.tiles / 256))
+  /// Filters whose sums stay near, with those of other groups.
+  private static let nearFilters = 1 << 17
+
+  init(_ tiles: any WinogradTiles, threads: Int) {
+    groups = max(
+      1, min(8, tiles.tiles / 256, Self.nearFilters / (tiles.inputs * tiles.outputs)))
     var (inputBlocks, outputBlocks) = (1, 1)
     let step = WinogradConvolution.channelStep
     while threads > 1, groups * inputBlocks * outputBlocks < 2 * threads {
-      if convolution.outputs % (2 * outputBlocks * step) == 0 {
+      if tiles.outputs % (2 * outputBlocks * step) == 0 {
         outputBlocks *= 2
-      } else if convolution.inputs % (2 * inputBlocks * step) == 0 {
+      } else if tiles.inputs % (2 * inputBlocks * step) == 0 {
         inputBlocks *= 2
       } else {
         break
       }
     }
     (self.inputBlocks, self.outputBlocks) = (inputBlocks, outputBlocks)
-    inputs = convolution.inputs / inputBlocks
-    outputs = convolution.outputs / outputBlocks
+    inputs = tiles.inputs / inputBlocks
+    outputs = tiles.outputs / outputBlocks
+    size = tiles.form.points * tiles.form.parts * inputs * outputs
   }
 }
 
 extension WinogradConvolution {
   /// Elements that `weightGradient` needs besides its operands.
   public func weightGradientScratchCount(threads: Int) -> Int {
-    let plan = WeightGradientPlan(self, threads: threads)
-    let slot = Self.points * (pointStride(plan.inputs) + pointStride(plan.outputs))
-    let sums = Self.points * plan.groups * inputs * outputs + max(inputs, outputs) + threads * slot
-    return max(sums, evenScratchCount())
+    let plan = WeightGradientPlan(tiles, threads: threads)
+    let slot =
+      tiles.form.points * (tiles.pointStride(plan.inputs) + tiles.pointStride(plan.outputs))
+    let sums =
+      plan.groups * plan.blocks * plan.size + max(tiles.inputs, tiles.outputs) + threads * slot
+    return max(sums, tiles.evenScratchCount)
   }
 
-  /// `out` [outputs, inputs, 3, 3] = the gradient of the weights from the inputs `x` and the
+  /// `out` [outputs, inputs, kernel] = the gradient of the weights from the inputs `x` and the
   /// outputs' `gradient`; false, and nothing written, where taps see little of what their tiles
   /// hold.
   public func weightGradient(
     _ x: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, threads: Int
   ) -> Bool {
-    guard isEven(x, gradient, scratch: scratch) else { return false }
-    let plan = WeightGradientPlan(self, threads: threads)
-    // [groups, blocks, points, block inputs, block outputs]
-    let sums = scratch
-    let zeros = sums + Self.points * plan.groups * inputs * outputs
+    guard tiles.isEven(x, gradient, scratch: scratch) else { return false }
+    let plan = WeightGradientPlan(tiles, threads: threads)
+    tiles.addProducts(plan, x, gradient, scratch, threads)
+    tiles.finish(plan, scratch, out)
+    return true
+  }
+}
+
+extension WinogradTiles {
+  /// `sums` [groups, blocks, points, parts, block inputs, block outputs]; then comes what the work
+  /// needs.
+  fileprivate func addProducts(
+    _ plan: WeightGradientPlan, _ x: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>,
+    _ sums: UnsafeMutablePointer<Float>, _ threads: Int
+  ) {
+    let (inputs, outputs, tiles, form) = (inputs, outputs, tiles, form)
+    let (kernels, transforms, chunk) = (kernels, transforms, mostChunkTiles)
+    // Points are [channels / lanes, capacity, lanes].
+    let (lanes, capacity) = (kernels.lanes, chunk + form.parts - 1)
+    let zeros = sums + plan.groups * plan.blocks * plan.size
     zeros.update(repeating: 0, count: max(inputs, outputs))
     let (inputStride, outputStride) = (pointStride(plan.inputs), pointStride(plan.outputs))
     let slots = ScratchSlots(
       zeros + max(inputs, outputs), count: threads,
-      stride: Self.points * (inputStride + outputStride))
-    let chunksPerGroup = (chunks + plan.groups - 1) / plan.groups
-    let size = Self.points * plan.blockCount
+      stride: form.points * (inputStride + outputStride))
+    let chunks = (tiles + chunk - 1) / chunk
+    let tilesPerGroup = (chunks + plan.groups - 1) / plan.groups * chunk
 
     parallelFor(plan.groups * plan.blocks, grain: 1) { range in
       for unit in range {
         let (group, block) = unit.quotientAndRemainder(dividingBy: plan.blocks)
-        let first = group * chunksPerGroup * chunkTiles
-        let last = min(first + chunksPerGroup * chunkTiles, tiles)
-        let total = sums + unit * size
-        total.update(repeating: 0, count: size)
+        let last = min((group + 1) * tilesPerGroup, tiles)
+        let total = sums + unit * plan.size
+        total.update(repeating: 0, count: plan.size)
         slots.borrow { slot in
-          for start in stride(from: first, to: last, by: chunkTiles) {
-            let range = start..<min(start + chunkTiles, last)
-            let gradients = slot + Self.points * inputStride
+          for start in stride(from: group * tilesPerGroup, to: last, by: chunk) {
+            let range = start..<min(start + chunk, last)
+            let read = range.lowerBound..<range.upperBound + form.parts - 1
+            let gradients = slot + form.points * inputStride
             withPatches(
-              range, x, channels: inputs, offset: block / plan.outputBlocks * plan.inputs,
+              read, x, channels: inputs, offset: block / plan.outputBlocks * plan.inputs,
               outside: zeros
-            ) { kernels.transformPatches($0, range.count, plan.inputs, slot, inputStride) }
-            withTiles(
+            ) {
+              transforms.patches(
+                $0, read.count, plan.inputs, slot, inputStride, lanes, capacity)
+            }
+            withOutputs(
               range, UnsafeMutablePointer(mutating: gradient), channels: outputs,
               offset: block % plan.outputBlocks * plan.outputs, outside: zeros
-            ) { tiles in
-              tiles.withMemoryRebound(
-                to: UnsafePointer<Float>.self, capacity: 16 * range.count
+            ) { rows in
+              rows.withMemoryRebound(
+                to: UnsafePointer<Float>.self, capacity: form.outputs * range.count
               ) {
-                kernels.transformGradients(
-                  $0, range.count, plan.outputs, gradients, outputStride)
+                transforms.gradients(
+                  $0, form.outputSide, range.count, plan.outputs, gradients, outputStride, lanes,
+                  capacity)
               }
             }
             kernels.addTransposedProducts(
-              slot, inputStride, gradients, outputStride, total, Self.points, plan.inputs,
-              range.count, plan.outputs)
+              slot, inputStride, gradients, outputStride, capacity, total, form.points,
+              form.parts, plan.inputs, range.count, plan.outputs)
           }
         }
       }
     }
-    finish(plan, sums, out)
-    return true
   }
 
   /// Adds the groups in order and transforms them back.
-  private func finish(
+  fileprivate func finish(
     _ plan: WeightGradientPlan, _ sums: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
   ) {
-    let size = Self.points * plan.blockCount
-    parallelFor(plan.blocks * plan.inputs, grain: 8) { range in
+    let (inputs, form, transforms) = (inputs, form, transforms)
+    let rows = form.parts * plan.inputs
+    parallelFor(plan.blocks * rows, grain: 8) { range in
       withUnsafeTemporaryAllocation(
-        of: Float.self, capacity: (Self.points + Self.taps) * plan.outputs
+        of: Float.self, capacity: (form.points + form.partTaps) * plan.outputs
       ) { buffer in
         let points = buffer.baseAddress!
-        let taps = points + Self.points * plan.outputs
+        let taps = points + form.points * plan.outputs
         for unit in range {
-          let (block, row) = unit.quotientAndRemainder(dividingBy: plan.inputs)
-          let source = sums + block * size + row * plan.outputs
-          for point in 0..<Self.points {
+          let (block, row) = unit.quotientAndRemainder(dividingBy: rows)
+          let source = sums + block * plan.size + row * plan.outputs
+          for point in 0..<form.points {
             let target = points + point * plan.outputs
-            let part = source + point * plan.blockCount
-            target.update(from: part, count: plan.outputs)
+            let addends = source + point * rows * plan.outputs
+            target.update(from: addends, count: plan.outputs)
             for group in 1..<max(plan.groups, 1) {
-              let addend = part + group * plan.blocks * size
+              let addend = addends + group * plan.blocks * plan.size
               for i in 0..<plan.outputs { target[i] += addend[i] }
             }
           }
-          kernels.transformWeightGradients(points, plan.outputs, 0, plan.outputs, taps)
-          let input = block / plan.outputBlocks * plan.inputs + row
+          transforms.weightGradients(points, form.tapSide, plan.outputs, taps)
+          let (part, place) = row.quotientAndRemainder(dividingBy: plan.inputs)
+          let input = block / plan.outputBlocks * plan.inputs + place
           let output = block % plan.outputBlocks * plan.outputs
+          let first = part * form.partTaps
           gatherTaps(
-            taps, count: plan.outputs, out + (output * inputs + input) * Self.taps,
-            stride: inputs * Self.taps)
+            taps, count: plan.outputs, taps: min(form.partTaps, form.taps - first),
+            out + (output * inputs + input) * form.taps + first, stride: inputs * form.taps)
         }
       }
     }
   }
 }
 
-/// `filters[i][t] = taps[t, i]` for `count` filters of nine taps that lie `stride` apart.
+/// `filters[i][t] = values[t, i]` for `count` filters of which `taps` taps lie `stride` apart.
 private func gatherTaps(
-  _ taps: UnsafePointer<Float>, count: Int, _ filters: UnsafeMutablePointer<Float>, stride: Int
+  _ values: UnsafePointer<Float>, count: Int, taps: Int, _ filters: UnsafeMutablePointer<Float>,
+  stride: Int
 ) {
   for i in 0..<count {
-    for t in 0..<9 { filters[i * stride + t] = taps[t * count + i] }
+    for t in 0..<taps { filters[i * stride + t] = values[t * count + i] }
   }
 }
