@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ def command_line(arguments: Sequence[str]) -> str:
             skips = True
         elif not argument.startswith(("--peer-python=", "--results=")):
             kept.append(argument)
-    return " ".join(["python", "-m", f"benchmarks.{Path(script).stem}", *kept])
+    return shlex.join(["python", "-m", f"benchmarks.{Path(script).stem}", *kept])
 
 
 def told(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
