@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
+from conftest import peak_of
 from vqswift import codec, nn
 from vqswift.codec import _batches
 from vqswift.codec._batches import grouped
@@ -296,19 +296,6 @@ def test_the_same_codes_are_the_same_image_on_one_thread_and_two(
     for index in range(2):
         one, two = (tmp_path / str(count) / f"{index}.png" for count in (1, 2))
         assert one.read_bytes() == two.read_bytes()
-
-
-def peak_of(call: Callable[[], Any]) -> int:
-    """The most bytes that Python holds during a call; the least of three, for it is not alone."""
-    peaks = []
-    for _ in range(3):
-        tracemalloc.start()
-        try:
-            call()
-            peaks.append(tracemalloc.get_traced_memory()[1])
-        finally:
-            tracemalloc.stop()
-    return min(peaks)
 
 
 def test_memory_does_not_grow_with_the_folder(tmp_path: Path) -> None:

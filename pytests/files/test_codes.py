@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
+from conftest import peak_of
 
 MODEL = bytes(range(32))
 
@@ -253,13 +253,11 @@ WRONG = [
 def test_a_wrong_header_with_right_checksums_is_refused_before_memory_is_taken(
     content: bytes, told: str
 ) -> None:
-    tracemalloc.start()
-    try:
+    def refused() -> None:
         with pytest.raises(ValueError, match=r"^\[unpack_codes\] " + told):
             vq.unpack_codes(content)
-        assert tracemalloc.get_traced_memory()[1] < 1 << 17
-    finally:
-        tracemalloc.stop()
+
+    assert peak_of(refused) < 1 << 17
 
 
 def test_codes_of_another_model_are_refused(tmp_path: Path) -> None:

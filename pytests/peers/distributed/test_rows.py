@@ -22,7 +22,7 @@ def table(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("engine", ["mpi", "gloo"])
 def test_rows_over_ranks_are_those_of_one_process(engine: str, tmp_path: Path) -> None:
     require(engine)
-    Ranks("none", 1, HERE / "rows.py", "none", tmp_path / "one", *ROWS).wait()
+    run("none", 1, HERE / "rows.py", "none", tmp_path / "one", *ROWS)
     told = run(engine, 2, HERE / "rows.py", engine, tmp_path / "two", *ROWS)
     assert table(tmp_path / "two") == table(tmp_path / "one")
     assert len(table(tmp_path / "two")) == len(ROWS)

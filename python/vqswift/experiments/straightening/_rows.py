@@ -134,11 +134,12 @@ def _over_ranks(
     A row takes hours, so that nothing waits on a communicator: a rank that fails says so in the
     row's file, and one that is gone is the launcher's to notice.
     """
-    rank, size = distributed.rank(), distributed.size()
-    for chosen in missing[rank::size]:
+    rank = distributed.rank()
+    own = missing[rank :: distributed.size()]
+    for chosen in own:
         _told_path(folder, chosen).unlink(missing_ok=True)
     distributed.current().barrier()
-    for chosen in missing[rank::size]:
+    for chosen in own:
         try:
             with distributed.alone():
                 told = trainable.trained(chosen, folder_of(chosen, folder), shown=rank == 0)
