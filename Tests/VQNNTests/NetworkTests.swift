@@ -51,8 +51,14 @@ import Testing
   }
 
   /// Bit for bit, gradients too, for windows with and without an operator of their own.
-  @Test(arguments: [(6, 4, 2, 2), (7, 5, 2, 2), (6, 6, 2, 1), (6, 6, 3, 3)])
-  func rectifiedPoolEqualsReLUThenPool(height: Int, width: Int, kernel: Int, stride: Int) throws {
+  @Test(
+    arguments: [(6, 4, 2, 2), (7, 5, 2, 2), (6, 6, 2, 1), (6, 6, 3, 3), (7, 7, 3, 2)],
+    [true, false]
+  )
+  func rectifiedPoolEqualsReLUThenPool(
+    sizes: (height: Int, width: Int, kernel: Int, stride: Int), isMaximum: Bool
+  ) throws {
+    let (height, width) = (sizes.height, sizes.width)
     let generator = Generator(seed: 5)
     var values = try generator.normal([2, height, width, 3]).values
     (values[4], values[9], values[11]) = (.nan, 0, -0.0)
@@ -62,7 +68,10 @@ import Testing
       try y.backward(Generator(seed: 6).normal(y.shape))
       return (y.values.map(\.bitPattern), x.grad!.values.map(\.bitPattern))
     }
-    let pool = AveragePool2d(kernel: (kernel, kernel), stride: (stride, stride))
+    let (kernel, stride) = ((sizes.kernel, sizes.kernel), (sizes.stride, sizes.stride))
+    let pool: Module =
+      isMaximum
+      ? MaxPool2d(kernel: kernel, stride: stride) : AveragePool2d(kernel: kernel, stride: stride)
     let fused = try run([ReLU(), pool])
     let plain = try run([ReLU(), Identity(), pool])
     #expect(fused.y == plain.y)

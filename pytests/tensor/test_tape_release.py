@@ -141,7 +141,7 @@ CHAINS: dict[str, tuple[np.ndarray, Step]] = {
     "LSQ+": (ROW, estimators.LSQPlus(4, signed=True)),
 }
 #: The long form is a million. Recursion on the small stack ends at a thousand nodes.
-LENGTH = int(os.environ.get("VQSWIFT_CHAIN_LENGTH", "2500"))
+LENGTH = int(os.environ.get("VQSWIFT_CHAIN_LENGTH", "1500"))
 SMALL_STACK = 256 << 10
 
 

@@ -1,9 +1,26 @@
 /// Largest element of each window: `out` `[n, out height, out width, channels]`, and in `positions`
 /// its flat place `y * width + x` in the image. The first of equal ones wins; NaN wins over
-/// numbers.
+/// numbers. Where `isRectified` that of max(x, 0), with place -1 where it is not above 0.
 public func maxPool(
-  _ x: UnsafePointer<Float>, images: Int, _ window: Window,
+  _ x: UnsafePointer<Float>, images: Int, _ window: Window, isRectified: Bool = false,
   _ out: UnsafeMutablePointer<Float>, positions: UnsafeMutablePointer<Int32>
+) {
+  if isRectified {
+    findLargest(x, images, window, out, positions) { $0 < 0 ? 0 : $0 }
+    let count = images * window.outHeight * window.outWidth * window.channels
+    parallelFor(count, grain: elementGrain) { range in
+      for i in range where !(out[i] > 0) { positions[i] = -1 }
+    }
+  } else {
+    findLargest(x, images, window, out, positions) { $0 }
+  }
+}
+
+/// `maxPool` of f(x).
+@inline(__always)
+private func findLargest(
+  _ x: UnsafePointer<Float>, _ images: Int, _ window: Window, _ out: UnsafeMutablePointer<Float>,
+  _ positions: UnsafeMutablePointer<Int32>, _ f: (Float) -> Float
 ) {
   let c = window.channels
   forEachOutputRow(images, window) { image, y in
@@ -20,13 +37,13 @@ public func maxPool(
           let pixel = source + Int(position) * c
           if isFirst {
             for i in 0..<c {
-              best[i] = pixel[i]
+              best[i] = f(pixel[i])
               place[i] = position
             }
             isFirst = false
           } else {
             for i in 0..<c {
-              let (new, old) = (pixel[i], best[i])
+              let (new, old) = (f(pixel[i]), best[i])
               let wins = new > old || (new != new && old == old)
               best[i] = wins ? new : old
               place[i] = wins ? position : place[i]
@@ -38,7 +55,7 @@ public func maxPool(
   }
 }
 
-/// Adds each gradient to the element that won: the pullback of `maxPool`.
+/// Adds each gradient to the element that won, if it has a place: the pullback of `maxPool`.
 public func maxPoolGradient(
   _ gradient: UnsafePointer<Float>, positions: UnsafePointer<Int32>, images: Int, _ window: Window,
   _ out: UnsafeMutablePointer<Float>
@@ -50,7 +67,10 @@ public func maxPoolGradient(
     target.update(repeating: 0, count: window.height * window.width * c)
     for pixel in 0..<outArea {
       let index = (image * outArea + pixel) * c
-      for i in 0..<c { target[Int(positions[index + i]) * c + i] += gradient[index + i] }
+      for i in 0..<c {
+        let position = Int(positions[index + i])
+        target[max(position, 0) * c + i] += position < 0 ? 0 : gradient[index + i]
+      }
     }
   }
 }

@@ -5,8 +5,8 @@ let productCodes = 512
 ///
 /// Where `isScaled`, codes are multiplied by a power of two that brings the longest near length 1,
 /// and so are points; elements below 2^-60 then count as 0, so that no product is denormal. A few
-/// codes much longer than the others are left out, with infinite norms: they are nearest to no
-/// point within `longestPoint`.
+/// codes much longer than the others are left out, with infinite norms: they are among the `wanted`
+/// nearest of no point within `longestPoint`.
 final class CenteredCodebook {
   let k: Int
   let d: Int
@@ -18,7 +18,6 @@ final class CenteredCodebook {
   let scale: Double
   private let isScaled: Bool
   private(set) var maximumNorm = 0.0
-  /// |x - e| <= |X| + M for the other codes, >= |E| - |X| for those left out.
   private(set) var longestPoint = Double.infinity
   private(set) var nonFinite: Int?
 
@@ -26,7 +25,8 @@ final class CenteredCodebook {
   var isProductSafe: Bool { maximumNorm < 1e18 && d <= 1 << 17 }
 
   init<Element: SearchElement>(
-    _ source: UnsafePointer<Element>, codes k: Int, width d: Int, isScaled: Bool = false
+    _ source: UnsafePointer<Element>, codes k: Int, width d: Int, isScaled: Bool = false,
+    wanted: Int = 1
   ) {
     let underflow = GradualUnderflow()
     defer { underflow.end() }
@@ -68,21 +68,17 @@ final class CenteredCodebook {
     let isFar = isScaled ? farCodes(squares, count: k) : nil
     if isFar != nil { measure(isFar) }
 
-    var (largest, leastFar) = (0.0, Double.infinity)
-    for j in 0..<k {
-      if isFar?[j] ?? false {
-        leastFar = min(leastFar, squares[j])
-      } else {
-        largest = max(largest, squares[j])
-      }
-    }
+    var largest = 0.0
+    for j in 0..<k where !(isFar?[j] ?? false) { largest = max(largest, squares[j]) }
     let norm = largest.squareRoot()
     let isExtreme = isScaled && norm > 0 && norm.isFinite && !(0x1p-4...0x1p16 ~= norm)
     let scale = isExtreme ? Double(sign: .plus, exponent: -norm.exponent, significand: 1) : 1
     // Float32 holds the scale of float32 points.
     self.scale = Element.self == Float.self ? min(max(scale, 0x1p-120), 0x1p120) : scale
     maximumNorm = norm * self.scale
-    longestPoint = isFar == nil ? .infinity : 0.49 * (leastFar.squareRoot() - norm) * self.scale
+    if let isFar {
+      longestPoint = self.scale * VQKernels.longestPoint(squares, isFar, wanted: wanted)
+    }
     let (factor, least): (Double, Float) = (self.scale, leastElement)
     parallelFor(k, grain: grain) { range in
       for j in range {
@@ -190,7 +186,8 @@ extension CenteredCodebook {
 }
 
 /// The codes so much longer than most that bounds by the longest would decide nothing: at most
-/// half, each at least four times as long as the longest other one; nil for none.
+/// half, each at least four times as long as the longest other one, or at least 32 times as long as
+/// the median; nil for none.
 private func farCodes(_ squares: UnsafePointer<Double>, count k: Int) -> [Bool]? {
   var limit = Double.infinity  // squares from here on are left out
   while true {
@@ -209,8 +206,22 @@ private func farCodes(_ squares: UnsafePointer<Double>, count k: Int) -> [Bool]?
       leastFar = min(leastFar, squares[j])
     }
   }
-  guard leastFar.isFinite, leastFar >= 16 * largest else { return nil }
+  if !leastFar.isFinite || leastFar < 16 * largest {
+    limit = 1024 * UnsafeBufferPointer(start: squares, count: k).sorted()[k / 2]
+    guard limit > 0, (0..<k).contains(where: { squares[$0] >= limit }) else { return nil }
+  }
   return (0..<k).map { squares[$0] >= limit }
+}
+
+/// The length of X = x - c up to which the codes that are not far have the `wanted` nearest among
+/// them: |x - e| is at least |E| - |X| for those that are far, and at most |X| + |E| for as many
+/// others.
+func longestPoint(_ squares: UnsafePointer<Double>, _ isFar: [Bool], wanted: Int) -> Double {
+  let near = isFar.indices.filter { !isFar[$0] }.map { squares[$0] }.sorted()
+  guard near.count < isFar.count else { return .infinity }
+  guard wanted <= near.count else { return 0 }
+  let leastFar = isFar.indices.lazy.filter { isFar[$0] }.map { squares[$0] }.min()!
+  return 0.49 * (leastFar.squareRoot() - near[wanted - 1].squareRoot())
 }
 
 /// `out` = `row` less `center`, scaled, elements below `least` taken for 0.

@@ -15,22 +15,31 @@ final class ExactCodebook {
   let tiles: UnsafeMutablePointer<Double>  // [tileCount, d, exactCodes]
   let kernels: TileKernels
   let screen: Float64Codebook
-  /// The largest magnitude of each element.
+  /// The largest and the least magnitude of each element.
   private let largest: [Double]
+  private let least: [Double]
+  /// The nearest to 0.
+  private var shortest: Int32 = 0
 
   init<Element: SearchElement>(
-    _ source: UnsafePointer<Element>, _ centered: CenteredCodebook, _ kernels: TileKernels
+    _ source: UnsafePointer<Element>, _ centered: CenteredCodebook, wanted: Int = 1,
+    _ kernels: TileKernels
   ) {
     let (k, d) = (centered.k, centered.d)
     (self.d, self.kernels) = (d, kernels)
     var largest = [Double](repeating: 0, count: d)
+    var least = [Double](repeating: .infinity, count: d)
     (distinct, places) = distinctRows(source, count: k, width: d)
     for code in distinct {
       let row = source + Int(code) * d
-      for i in 0..<d { largest[i] = max(largest[i], Double(row[i].magnitude)) }
+      for i in 0..<d {
+        let magnitude = Double(row[i].magnitude)
+        largest[i] = max(largest[i], magnitude)
+        least[i] = min(least[i], magnitude)
+      }
     }
-    self.largest = largest
-    screen = Float64Codebook(source, distinct, centered, kernels)
+    (self.largest, self.least) = (largest, least)
+    screen = Float64Codebook(source, distinct, centered, wanted: wanted, kernels)
     let count = distinct.count
     let tileCount = (count - 1) / exactCodes + 1
     self.tileCount = tileCount
@@ -48,6 +57,9 @@ final class ExactCodebook {
         }
       }
     }
+    let all = (0..<Int32(count)).map { $0 }
+    let origin = [Double](repeating: 0, count: d)
+    shortest = all.withUnsafeBufferPointer { nearest(origin, $0) }
   }
 
   deinit { tiles.deallocate() }
@@ -63,9 +75,14 @@ final class ExactCodebook {
     let left = Candidates(rows: Self.rows)
     defer { left.deallocate() }
     let all = rows.filter { row in
-      let isBlind = seesNoCode(x + row * d)
-      if isBlind { codes[row] = 0 }
-      return !isBlind
+      if seesNoCode(x + row * d) {
+        codes[row] = 0
+      } else if isUnseen(x + row * d) {
+        codes[row] = distinct[Int(shortest)]
+      } else {
+        return true
+      }
+      return false
     }
     var skips = 0
     for first in stride(from: 0, to: all.count, by: Self.rows) {
@@ -130,6 +147,15 @@ final class ExactCodebook {
   /// Whether the point less any code is the point in Float64, so that all distances are equal.
   func seesNoCode<Element: SearchElement>(_ point: UnsafePointer<Element>) -> Bool {
     for i in 0..<d where largest[i] > 0x1p-55 * Double(point[i].magnitude) { return false }
+    return true
+  }
+
+  /// Whether any code less the point is the code in Float64, so that distances are those of 0.
+  private func isUnseen<Element: SearchElement>(_ point: UnsafePointer<Element>) -> Bool {
+    for i in 0..<d {
+      let magnitude = Double(point[i].magnitude)
+      if magnitude > 0, magnitude >= 0x1p-54 * least[i] { return false }
+    }
     return true
   }
 

@@ -1,7 +1,8 @@
 /// A codebook less its mean in Float64, in tiles of codes, for the scores `|E|^2/2 - X.E` of points
 /// to which float32 gives no code.
 ///
-/// Codes much longer than the others are left out, as in `CenteredCodebook`.
+/// Codes 2^16 times as long as the longest that `CenteredCodebook` does not leave out are left out
+/// here too.
 final class Float64Codebook {
   /// Codes in any number of tiles that are scored at once.
   static let step = 16
@@ -19,7 +20,7 @@ final class Float64Codebook {
   /// - Parameter distinct: the rows of `source` to take, [width].
   init<Element: SearchElement>(
     _ source: UnsafePointer<Element>, _ distinct: [Int32], _ centered: CenteredCodebook,
-    _ kernels: TileKernels
+    wanted: Int, _ kernels: TileKernels
   ) {
     let (d, tile, count) = (centered.d, kernels.float64TileCodes, distinct.count)
     let width = (count + Self.step - 1) / Self.step * Self.step
@@ -29,7 +30,7 @@ final class Float64Codebook {
     tiles.initialize(repeating: 0, count: width * d)
     starts.initialize(repeating: .infinity, count: width)
     parallelFor(count, grain: max(1, elementGrain / d)) { range in
-      for place in range where centered.halfNorms[Int(distinct[place])] < .infinity {
+      for place in range {
         let row = source + Int(distinct[place]) * d
         let column = tiles + place / tile * d * tile + place % tile
         var sum = 0.0
@@ -41,10 +42,21 @@ final class Float64Codebook {
         starts[place] = sum / 2
       }
     }
+    let near = centered.maximumNorm / centered.scale
+    let limit = 0x1p32 * near * near / 2
+    let isFar = (0..<count).map { starts[$0] > limit }
+    longestPoint =
+      2.0.squareRoot() * VQKernels.longestPoint(starts, isFar, wanted: wanted)
     var largest = 0.0
-    for place in 0..<width where starts[place] < .infinity { largest = max(largest, starts[place]) }
+    for place in 0..<count {
+      guard isFar[place] else {
+        largest = max(largest, starts[place])
+        continue
+      }
+      starts[place] = .infinity
+      for i in 0..<d { tiles[place / tile * d * tile + place % tile + i * tile] = 0 }
+    }
     longest = (2 * largest).squareRoot()
-    longestPoint = centered.longestPoint / centered.scale
     (self.d, self.width, self.center, self.kernels) = (d, width, center, kernels)
     (self.tiles, self.starts) = (tiles, starts)
   }

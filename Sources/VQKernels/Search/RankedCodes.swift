@@ -33,7 +33,7 @@ private func rank<Element: SearchElement>(
 ) -> NonFiniteInput? {
   let underflow = GradualUnderflow()
   defer { underflow.end() }
-  let centered = CenteredCodebook(codebook, codes: k, width: d, isScaled: true)
+  let centered = CenteredCodebook(codebook, codes: k, width: d, isScaled: true, wanted: wanted)
   if let index = centered.nonFinite { return .code(index) }
   useOneProductThread()
   let rows = CandidateSearch<Element>.chunkRows(wanted: wanted, width: d)
@@ -82,7 +82,7 @@ private func rank<Element: SearchElement>(
 
   let wide = (0..<n).filter { codes[$0 * wanted] < 0 }
   if wide.isEmpty { return nil }
-  let exact = ExactCodebook(codebook, centered, .usable)
+  let exact = ExactCodebook(codebook, centered, wanted: wanted, .usable)
   parallelFor(wide.count, grain: ExactCodebook.rows) { range, stop in
     exact.rank(x, codebook, rows: wide[range], wanted: wanted, stop) { row, found in
       give(found, wanted, codes + row * wanted, squaredDistances + row * wanted)

@@ -14,8 +14,14 @@ public struct Pool2dOptions {
   }
 }
 
+/// A layer that can rectify what it pools.
+protocol Pool {
+  /// `forward` of x's positive part.
+  func forwardRectified(_ x: Tensor) throws -> Tensor
+}
+
 /// The largest value of each window; the stride is the kernel unless given.
-public final class MaxPool2d: Module {
+public final class MaxPool2d: Module, Pool {
   public let kernel: (Int, Int)
   public let stride: (Int, Int)?
   public let padding: (Int, Int)
@@ -33,10 +39,14 @@ public final class MaxPool2d: Module {
   public override func forward(_ x: Tensor) throws -> Tensor {
     try x.maxPool2d(kernel: kernel, stride: stride, padding: padding)
   }
+
+  func forwardRectified(_ x: Tensor) throws -> Tensor {
+    try x.rectifiedMaxPool2d(kernel: kernel, stride: stride, padding: padding)
+  }
 }
 
 /// The mean of each window, padding counted; the stride is the kernel unless given.
-public final class AveragePool2d: Module {
+public final class AveragePool2d: Module, Pool {
   public let kernel: (Int, Int)
   public let stride: (Int, Int)?
   public let padding: (Int, Int)
@@ -53,5 +63,9 @@ public final class AveragePool2d: Module {
 
   public override func forward(_ x: Tensor) throws -> Tensor {
     try x.averagePool2d(kernel: kernel, stride: stride, padding: padding)
+  }
+
+  func forwardRectified(_ x: Tensor) throws -> Tensor {
+    try x.rectifiedAveragePool2d(kernel: kernel, stride: stride, padding: padding)
   }
 }

@@ -3,7 +3,7 @@ import VQTensor
 /// Layers one after the other; the children are named "0", "1", ...
 ///
 /// A `BatchNorm` directly followed by a `ReLU` runs as one operator, and so does a `ReLU` followed
-/// by an `AveragePool2d`.
+/// by a pool.
 public final class Sequential: Module {
   public let layers: [Module]
 
@@ -27,10 +27,9 @@ public final class Sequential: Module {
         x = try norm.forward(x, fusedReLU: true)
         index += 2
       } else if layers[index] is ReLU, index + 1 < layers.count,
-        let pool = layers[index + 1] as? AveragePool2d
+        let pool = layers[index + 1] as? Pool
       {
-        x = try x.rectifiedAveragePool2d(
-          kernel: pool.kernel, stride: pool.stride, padding: pool.padding)
+        x = try pool.forwardRectified(x)
         index += 2
       } else {
         x = try layers[index].forward(x)

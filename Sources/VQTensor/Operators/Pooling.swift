@@ -11,6 +11,20 @@ extension Tensor {
   public func maxPool2d(
     kernel: (Int, Int), stride: (Int, Int)? = nil, padding: (Int, Int) = (0, 0)
   ) throws -> Tensor {
+    try maxPool2d(kernel, stride, padding, isRectified: false)
+  }
+
+  /// `relu().maxPool2d(...)` as one operator: the same bits, and the rectified image is not
+  /// stored.
+  package func rectifiedMaxPool2d(
+    kernel: (Int, Int), stride: (Int, Int)? = nil, padding: (Int, Int) = (0, 0)
+  ) throws -> Tensor {
+    try maxPool2d(kernel, stride, padding, isRectified: true)
+  }
+
+  private func maxPool2d(
+    _ kernel: (Int, Int), _ stride: (Int, Int)?, _ padding: (Int, Int), isRectified: Bool
+  ) throws -> Tensor {
     let (window, shape) = try poolWindow("max_pool2d", kernel, stride, padding)
     guard count > 0 || shape.contains(0) else {
       throw VQError.empty("max_pool2d", self.shape, "a window must see at least one pixel")
@@ -18,7 +32,9 @@ extension Tensor {
     let (inputShape, images) = (self.shape, self.shape[0])
     let positions = try Storage(.int32, count: Shape.count(shape, "max_pool2d"))
     return try Tensor("max_pool2d", shape: shape) { out in
-      maxPool(storage.floats, images: images, window, out, positions: positions.ints)
+      maxPool(
+        storage.floats, images: images, window, isRectified: isRectified, out,
+        positions: positions.ints)
     }.recorded("max_pool2d", inputs: [self]) { gradient, _ in
       [
         try Tensor("max_pool2d", shape: inputShape) { out in
