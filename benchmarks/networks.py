@@ -4,9 +4,10 @@
                                   [--peer-python PYTHON]
 
 Each example at its own size and larger; the classifiers, which are torchvision's there, have no
-quantizer. A step is forward, loss, backward, AdamW and reading the loss. PyTorch runs eager and
-compiled, image networks in both layouts; its best counts. Memory is what the resident size grows
-by, from the import to the peak of the steps after the first two, in a process of its own.
+quantizer, and of MaskGIT's codes half are hidden. A step is forward, loss, backward, AdamW and
+reading the loss. PyTorch runs eager and compiled, image networks in both layouts; its best counts.
+Memory is what the resident size grows by, from the import to the peak of the steps after the first
+two, in a process of its own.
 """
 
 from __future__ import annotations
@@ -41,13 +42,17 @@ Step = Callable[[], float]
 
 @dataclass(frozen=True)
 class Network:
-    """A class, its sizes, what makes a batch from random numbers, and what its step must reach."""
+    """A class, its sizes, what makes a batch from random numbers, and what its step must reach.
+
+    `module` is that of PyTorch's class, and of ours where it is no example.
+    """
 
     name: str
     sizes: dict[str, Any]
     batch: Callable[[np.random.Generator], Batch]
     has_images: bool = False
     bar: float = 1.0
+    module: str = "networks"
 
 
 def _floats(*shape: int) -> Callable[[np.random.Generator], Batch]:
@@ -56,6 +61,13 @@ def _floats(*shape: int) -> Callable[[np.random.Generator], Batch]:
 
 def _codes(count: int, *shape: int) -> Callable[[np.random.Generator], Batch]:
     return lambda random: (random.integers(count, size=shape).astype(np.int32),)
+
+
+def _half_hidden(random: np.random.Generator) -> Batch:
+    codes = random.integers(1024, size=(32, 64)).astype(np.int32)
+    hidden = random.random(codes.shape) < 0.5
+    labels = random.integers(10, size=len(codes)).astype(np.int32)
+    return np.where(hidden, -1, codes), np.where(hidden, codes, -1), labels
 
 
 def _labelled(*shape: int) -> Callable[[np.random.Generator], Batch]:
@@ -81,19 +93,30 @@ NETWORKS = {
     "code_gru": Network("CodeGRU", {}, _codes(32, 64, 9)),
     "code_gru, large": Network("CodeGRU", {"width": 256}, _codes(32, 64, 65)),
 }
-# Of `vqswift.models`, at the sizes of the first paper.
-CLASSIFIERS = {
-    "resnet18, 64x64": Network("ResNet18", {}, _labelled(64, 64, 64, 3), True, 1.6),
+# Of `vqswift.models`; the classifiers at the sizes of the first paper.
+MODELS = {
+    "resnet18, 64x64": Network("ResNet18", {}, _labelled(64, 64, 64, 3), True, 1.6, "classifiers"),
     "vit-t, 32x32": Network(
         "VisionTransformer",
         {"image_size": 32, "patch_size": 4},
         _labelled(128, 32, 32, 3),
         True,
         1.2,
+        "classifiers",
     ),
-    "alexnet, 224x224": Network("AlexNet", {"dropout": 0.0}, _labelled(32, 224, 224, 3), True, 1.5),
+    "alexnet, 224x224": Network(
+        "AlexNet", {"dropout": 0.0}, _labelled(32, 224, 224, 3), True, 1.5, "classifiers"
+    ),
+    "maskgit, 64 codes": Network(
+        "MaskGIT",
+        {"num_codes": 1024, "length": 64, "classes": 10, "width": 256, "depth": 8, "heads": 4}
+        | {"hidden": 1024, "dropout": 0.0},
+        _half_hidden,
+        bar=1.2,
+        module="maskgit",
+    ),
 }
-CASES = NETWORKS | CLASSIFIERS
+CASES = NETWORKS | MODELS
 
 
 def main() -> None:
@@ -204,16 +227,14 @@ def _makers(name: str, case: str, threads: int, eager_only: bool) -> dict[str, C
         ways["eager, channels last"] = (True, False)
     if not eager_only:
         ways |= {way.replace(EAGER, "compiled"): (last, True) for way, (last, _) in ways.items()}
-    module = importlib.import_module(
-        f"benchmarks._torch_{'classifiers' if case in CLASSIFIERS else 'networks'}"
-    )
+    module = importlib.import_module(f"benchmarks._torch_{network.module}")
     return {way: partial(_torch_step, module, network, batch, *how) for way, how in ways.items()}
 
 
 def _ours(case: str) -> ModuleType:
     """The module of our network, with its `loss_of`."""
-    if case in CLASSIFIERS:
-        return importlib.import_module("benchmarks._vqswift_classifiers")
+    if case in MODELS:
+        return importlib.import_module(f"benchmarks._vqswift_{CASES[case].module}")
     name = case.partition(",")[0]
     specification = importlib.util.spec_from_file_location(name, ROOT / f"examples/{name}.py")
     assert specification and specification.loader

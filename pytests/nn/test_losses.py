@@ -156,9 +156,9 @@ REFUSED: dict[str, tuple[Loss, type[Exception], str]] = {
     "labels": (lambda: functional.nll_loss(A, LABELS[:2]), ValueError, "before the classes"),
     "kind": (lambda: functional.nll_loss(A, SIGNS), TypeError, "int32 is required"),
     "smoothing": (
-        lambda: functional.cross_entropy(A, LABELS, 0.1, reduction="sum"),
+        lambda: functional.cross_entropy(A, LABELS, 1.5, reduction="sum"),
         ValueError,
-        "label_smoothing = 0.1",
+        "label_smoothing = 1.5",
     ),
     "target": (
         lambda: functional.cosine_embedding_loss(A, B, SIGNS[:2]),

@@ -12,6 +12,8 @@ import vqswift as vq
 from vqswift.nn import functional as F
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers")
+from benchmarks._torch_maskgit import MaskGIT as TorchMaskGIT  # noqa: E402
+
 nn = torch.nn
 
 
@@ -73,42 +75,6 @@ def torch_vqgan(width: int, multipliers: Sequence[int], features: int, groups: i
     model = nn.Module()
     model.encoder, model.decoder = nn.Sequential(*down), nn.Sequential(*up)
     return model
-
-
-class TorchMaskGIT(nn.Module):
-    def __init__(self, codes: int, length: int, classes: int, width: int, norm_first: bool) -> None:
-        super().__init__()
-        self.codes, self.classes, self.norm_first = codes, classes, norm_first
-        self.embedding = nn.Embedding(codes + classes + 2, width)
-        self.positions = nn.Parameter(torch.zeros(length + 1, width))
-        self.norm = nn.LayerNorm(width, 1e-12)
-        self.blocks = nn.ModuleList()
-        for _ in range(2):
-            block = nn.Module()
-            block.attention = nn.MultiheadAttention(width, 2, batch_first=True)
-            block.norm1, block.norm2 = nn.LayerNorm(width, 1e-12), nn.LayerNorm(width, 1e-12)
-            dense = nn.Linear(width, 24), nn.GELU(), nn.Linear(24, width)
-            block.mlp = nn.Sequential(*dense)
-            self.blocks.append(block)
-        if norm_first:
-            self.last_norm = nn.LayerNorm(width, 1e-12)
-        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width, 1e-12))
-        self.bias = nn.Parameter(torch.zeros(codes))
-
-    def forward(self, codes: Any, labels: Any) -> Any:
-        kinds = torch.where(labels < 0, self.classes, labels) + self.codes + 1
-        rows = torch.cat([kinds[:, None], torch.where(codes < 0, self.codes, codes)], 1)
-        x = self.norm(self.embedding(rows) + self.positions)
-        for block in self.blocks:
-            if self.norm_first:
-                y = block.norm1(x)
-                x = x + block.attention(y, y, y)[0]
-                x = x + block.mlp(block.norm2(x))
-            else:
-                x = block.norm1(x + block.attention(x, x, x)[0])
-                x = block.norm2(x + block.mlp(x))
-        x = self.last_norm(x) if self.norm_first else x
-        return self.head(x[:, 1:]) @ self.embedding.weight[: self.codes].T + self.bias
 
 
 def torch_discriminator(width: int, layers: int) -> Any:
@@ -180,7 +146,7 @@ def test_maskgit_is_the_same_in_torch(norm_first: bool) -> None:
         11, 9, classes=3, width=12, depth=2, heads=2, hidden=24, dropout=0.0, norm_first=norm_first
     )
     spread(own, 0.3)
-    peer = copied(own, TorchMaskGIT(11, 9, 3, 12, norm_first))
+    peer = copied(own, TorchMaskGIT(11, 9, 3, 12, 2, 2, 24, norm_first))
     rng = np.random.default_rng(1)
     codes, labels = rng.integers(-1, 11, size=(4, 9)), np.array([0, 2, -1, 1])
     g = rng.normal(size=(4, 9, 11)).astype(np.float32)

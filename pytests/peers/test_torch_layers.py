@@ -212,6 +212,15 @@ def test_losses(reduction: str) -> None:
             1,
         ),
         (
+            lambda a, reduction: functional.cross_entropy(
+                a, LABELS, 0.2, reduction=reduction, ignore_index=-1
+            ),
+            lambda a, reduction: tf.cross_entropy(
+                a, labels, reduction=reduction, ignore_index=-1, label_smoothing=0.2
+            ),
+            1,
+        ),
+        (
             lambda a, b, reduction: functional.cosine_embedding_loss(a, b, SIGNS, 0.2, reduction),
             lambda a, b, reduction: tf.cosine_embedding_loss(
                 a, b, signs, margin=0.2, reduction=reduction

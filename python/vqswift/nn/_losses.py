@@ -168,7 +168,8 @@ def cross_entropy(
 ) -> Tensor:
     """logits [..., k], labels int32 [...] -> negative log likelihood, its mean, sum or each.
 
-    Labels of `ignore_index` count nothing, and the mean is over the others.
+    Labels of `ignore_index` count nothing, and the mean is over the others. `label_smoothing`: e in
+    0...1; the label counts 1 - e + e / k, every other class e / k.
     """
     scores = as_floats("cross_entropy", "logits", logits)
     target = _labels("cross_entropy", scores, labels)
@@ -179,11 +180,10 @@ def cross_entropy(
         return Tensor._wrap(
             _core.tensor_cross_entropy(flat._handle, target._handle, label_smoothing)
         )
-    if label_smoothing:
-        raise ValueError(
-            f"[cross_entropy] label_smoothing = {label_smoothing}: only of the mean over all labels"
-        )
-    return _of_labels("cross_entropy", scores.log_softmax(-1), target, reduction, ignore_index)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"[cross_entropy] label_smoothing = {label_smoothing}: must be in 0...1")
+    log_p = scores.log_softmax(-1)
+    return _of_labels("cross_entropy", log_p, target, reduction, ignore_index, label_smoothing)
 
 
 def _labels(operation: str, scores: Tensor, labels: Array) -> Tensor:
@@ -205,7 +205,12 @@ def _labels(operation: str, scores: Tensor, labels: Array) -> Tensor:
 
 
 def _of_labels(
-    operation: str, given: Tensor, labels: Array, reduction: str, ignore_index: int | None
+    operation: str,
+    given: Tensor,
+    labels: Array,
+    reduction: str,
+    ignore_index: int | None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     target = _labels(operation, given, labels)
     if target.shape != given.shape[:-1] or given.ndim < 1:
@@ -218,7 +223,9 @@ def _of_labels(
     else:
         counted = target != ignore_index
         target = where(counted, target, 0)
-    losses = -where(target.one_hot(given.shape[-1]) != 0, given, 0.0).sum(-1)
+    losses = -given.gather(-1, target[..., None]).squeeze(-1)
+    if smoothing:
+        losses = (1.0 - smoothing) * losses - smoothing * given.mean(-1)
     if counted is None:
         return _reduced(operation, losses, reduction)
     losses = where(counted, losses, 0.0)

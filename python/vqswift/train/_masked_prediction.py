@@ -12,6 +12,7 @@ from .._functions import no_grad
 from .._random import Generator, layer_generator
 from .._tensor import Tensor, as_tensor
 from ..nn import Module
+from ..nn.functional import cross_entropy
 from ..quantizers._base import unquantized
 from ._objectives import Objective
 
@@ -80,10 +81,7 @@ class MaskedPrediction(Module):
         return hidden
 
     def _loss(self, logits: Tensor, codes: np.ndarray, hidden: np.ndarray) -> Tensor:
-        log_p = logits.log_softmax(-1)  # [n, t, k]
-        of_code = log_p.gather(-1, codes[..., None]).reshape(codes.shape)
-        smoothing = self.label_smoothing
-        losses: Tensor = of_code * (smoothing - 1) - log_p.mean(-1) * smoothing
+        losses = cross_entropy(logits, codes, self.label_smoothing, reduction="none")
         weights = hidden / hidden.sum(1, keepdims=True) / len(codes)
         return (losses * Tensor(weights)).sum()
 
