@@ -16,6 +16,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "residual": ("ResidualVQ", OF_ONE | {"num_quantizers": 2}),
     "SimVQ": ("SimVQ", OF_ONE),
     "FSQ": ("FSQ", {"levels": [5, 4], "dim": 4}),
+    "LFQ": ("LFQ", {"dim": 4, "codebook_size": 16}),
+    "LFQ, projected": ("LFQ", {"dim": 4, "codebook_size": 8, "num_codebooks": 2}),
 }
 
 
