@@ -5,9 +5,10 @@
 `VectorQuantize` is of vector_quantize_pytorch or of vqswift.torch.lucidrains; the rest is one
 script. Images [64, 3, 32, 32], features [64, 64, 8, 8], 512 codes that are running means, k-means
 at the start, expired codes replaced; AdamW. The error is the mean square on all 10,000 test images.
-Each seed trains in a process of its own, on one thread, the two contestants in turn. The
-quantizer's time is that of a forward and backward of the trained layer alone, on a batch's
-features; memory is what the peak exceeds the resident size before the first step by.
+Each seed trains in a process of its own, on one thread, the two contestants in turn. Times are CPU
+seconds of the process, which other work on the machine disturbs less. The quantizer's is that of a
+forward and backward of the trained layer alone, on a batch's features; memory is what the peak
+exceeds the resident size before the first step by.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from typing import Any
 from ._contest import ROOT, clean_environment
 from ._memory import forget_peak, peak, resident
 from ._results import options_of, save
-from ._serve import seconds_of
 from ._table import print_table
 
 OURS, PEER = "vqswift.torch.lucidrains", "vector_quantize_pytorch"
@@ -88,12 +88,12 @@ def run(name: str, seed: int, steps: int, quick: bool) -> dict[str, Any]:
         batch = images[torch.randint(len(images), (BATCH,), generator=order)]
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (steps - step) / (0.3 * steps))
-        start = time.perf_counter()
+        start = time.process_time()
         reconstruction, loss = model(batch)
         (nn.functional.mse_loss(reconstruction, batch) + loss).backward()
         optimizer.step()
         optimizer.zero_grad()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     added = peak() - before
     return {
         "name": name,
@@ -171,13 +171,13 @@ def _quantizer_seconds(model: Any, batch: Any, repeats: int = 20) -> float:
     z = model.encoder(batch).detach().requires_grad_()
     pull = torch.randn_like(z)
 
-    def step() -> None:
+    seconds = []
+    for _ in range(3 + repeats):
+        start = time.process_time()
         quantized, _, loss = layer(z)
         ((quantized * pull).sum() + loss.sum()).backward()
-
-    for _ in range(3):
-        step()
-    return statistics.median(seconds_of(step) for _ in range(repeats))
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds[3:])
 
 
 def summary(runs: list[dict[str, Any]], name: str) -> dict[str, Any]:

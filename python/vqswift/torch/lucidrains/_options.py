@@ -34,6 +34,12 @@ class Options:
         refuse(self.operation, name, getattr(self, name), why)
 
 
+_NOT_IN_PLACE = (
+    "use_cosine_sim",
+    "affine_param",
+    "directional_reparam",
+    "separate_codebook_per_head",
+)
 _IN_FORWARD = "training forwards make the steps"
 _EQUAL = "state is always equal in all processes"
 
@@ -114,9 +120,9 @@ class VectorQuantizeOptions(Options):
     def _check_in_place(self) -> None:
         if not self.is_learned:
             self.refuse("in_place_codebook_optimizer", "it needs learnable_codebook=True")
-        for name in ("use_cosine_sim", "affine_param", "directional_reparam"):
+        for name in _NOT_IN_PLACE:
             if getattr(self, name):
-                self.refuse("in_place_codebook_optimizer", f"not with {name} here")
+                self.refuse("in_place_codebook_optimizer", f"there is none with {name} here")
 
     @property
     def takes_loss(self) -> bool:
