@@ -16,7 +16,7 @@ from . import _distributed as distributed
 from ._memory import array, given, refresh
 from ._native_steps import NativeSteps
 
-InplaceOptimizer = Callable[[list[nn.Parameter]], Any]
+InplaceOptimizer = Callable[[list[Any]], Any]
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 

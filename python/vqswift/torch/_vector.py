@@ -11,7 +11,8 @@ import torch
 from .. import _core
 from .. import quantizers as native
 from ..optim import SGD
-from ..quantizers._vector import VectorQuantOptions
+from ..quantizers._vector import CodebookOptions
+from ..quantizers._vector import VectorQuantOptions as NativeOptions
 from . import _distributed as distributed
 from . import _operators as operators
 from ._base import Quantizer, single
@@ -25,6 +26,12 @@ from ._inplace import (
 )
 from ._memory import array, borrowed, borrowed_if
 from ._plan import Engine, Plan, description, last_part, plan
+
+
+class VectorQuantOptions(CodebookOptions, total=False):
+    """The options of `VectorQuant`: those of `vqswift`'s, of an optimizer of PyTorch too."""
+
+    inplace_optimizer: InplaceOptimizer | None
 
 
 class CodebookQuantizer(Quantizer):
@@ -165,7 +172,7 @@ class CodebookQuantizer(Quantizer):
     ) -> None:
         """Set the codebooks by k-means of z, k-means++ and `iterations` Lloyd updates.
 
-        A residual quantizer fits stage after stage on what the stages before leave. What an
+        A residual quantizer fits stage after stage on what the stages before leave. What your
         optimizer keeps of the codes stays: make it anew where that matters. ValueError for NaN,
         infinity or no vector, RuntimeError for a frozen codebook.
         """
@@ -240,7 +247,9 @@ class VectorQuant(CodebookQuantizer):
         dim: channel axis of z; 1 for channels-first.
         seed: of initial codes and draws: the same wherever and whenever the layer is made. Without
             it they are those of `vqswift.manual_seed`, of the layer's creation index.
-        options: `vqswift.VectorQuant` documents them.
+        options: `vqswift.VectorQuant` documents them. `inplace_optimizer` is a function of a
+            codebook, in a list, to an optimizer of `torch.optim` or `vqswift.optim`; in groups and
+            stages each codebook has its own.
     """
 
     def __init__(
@@ -252,8 +261,8 @@ class VectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        make = _take_inplace(options)
-        layer = native.VectorQuant(feature_size, num_codes, dim=dim, seed=seed, **options)
+        make, own = _taken(options)
+        layer = native.VectorQuant(feature_size, num_codes, dim=dim, seed=seed, **own)
         super().__init__(layer, make)
 
     @property
@@ -285,9 +294,9 @@ class GroupVectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        make = _take_inplace(options)
+        make, own = _taken(options)
         layer = native.GroupVectorQuant(
-            feature_size, num_codes, groups=groups, shared=shared, dim=dim, seed=seed, **options
+            feature_size, num_codes, groups=groups, shared=shared, dim=dim, seed=seed, **own
         )
         super().__init__(layer, make)
 
@@ -318,7 +327,7 @@ class ResidualVectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        make = _take_inplace(options)
+        make, own = _taken(options)
         layer = native.ResidualVectorQuant(
             feature_size,
             num_codes,
@@ -327,7 +336,7 @@ class ResidualVectorQuant(CodebookQuantizer):
             quantizer_dropout=quantizer_dropout,
             dim=dim,
             seed=seed,
-            **options,
+            **own,
         )
         super().__init__(layer, make)
 
@@ -364,10 +373,13 @@ class ResidualVectorQuant(CodebookQuantizer):
         return stages
 
 
-def _take_inplace(options: VectorQuantOptions) -> InplaceOptimizer | None:
-    """The factory of in-place optimizers; in its place is one of the core, whose layer refuses what
-    none can step."""
-    make = cast(InplaceOptimizer | None, options.get("inplace_optimizer"))
+def _taken(
+    options: VectorQuantOptions,
+) -> tuple[InplaceOptimizer | None, NativeOptions]:
+    """What makes in-place optimizers, and the core's options: with one of its own, so that its
+    layer refuses what none can step."""
+    make = options.get("inplace_optimizer")
+    own = cast(NativeOptions, {**options})
     if make is not None:
-        options["inplace_optimizer"] = SGD
-    return make
+        own["inplace_optimizer"] = SGD
+    return make, own
