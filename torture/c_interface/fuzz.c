@@ -310,8 +310,8 @@ static bool step(void *context, vq_tensor *gradient) {
 static void create_hosted_optimizer(input *in) {
   vq_optimizer *out = NULL;
   borrows++;
-  sink += vq_optimizer_create_hosted(pick(in, TENSOR), take_byte(in) % 8 ? step : NULL, give_back,
-      &returns, optional(in, &out));
+  sink += vq_optimizer_create_hosted(
+      pick(in, TENSOR), take_byte(in) % 8 ? step : NULL, give_back, &returns, optional(in, &out));
   keep(OPTIMIZER, out);
 }
 
