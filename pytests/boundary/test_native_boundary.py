@@ -54,6 +54,14 @@ def objects(count: int) -> np.ndarray:
             lambda: _core.optimizer_add_group(_core.optimizer_create("sgd", {}), [1], 0.1, 0.0),
             ["optimizer_add_group", "parameters", "int", "tensor handle"],
         ),
+        (
+            lambda: _core.optimizer_create_hosted(FLOATS, 3),
+            ["optimizer_create_hosted", "step", "function"],
+        ),
+        (
+            lambda: _core.optimizer_create_hosted(3, print),
+            ["optimizer_create_hosted", "parameter", "tensor handle"],
+        ),
         (lambda: _core.archive_save("a", [], ["ab"]), ["save", "str", "tuple"]),
     ],
 )

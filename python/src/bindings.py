@@ -25,6 +25,8 @@ BY_HAND = {
     " pullback: Callable[[TensorHandle], Sequence[TensorHandle | None]], /) -> TensorHandle: ...",
     "vq_tensor_checkpoint": "def tensor_checkpoint(inputs: Sequence[TensorHandle],"
     " function: Callable[[list[TensorHandle]], TensorHandle], /) -> TensorHandle: ...",
+    "vq_optimizer_create_hosted": "def optimizer_create_hosted(parameter: TensorHandle,"
+    " step: Callable[[TensorHandle], object], /) -> OptimizerHandle: ...",
     "vq_kind_options": "def kind_options(family: str, kind: str, /)"
     " -> list[tuple[str, str, bool, str, str, str]]: ...",
 }

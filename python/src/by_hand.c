@@ -179,6 +179,7 @@ PyMethodDef methods_by_hand[] = {
     ENTRY(tensor_dlpack),
     ENTRY(tensor_record),
     ENTRY(tensor_checkpoint),
+    ENTRY(optimizer_create_hosted),
     ENTRY(kind_options),
     {NULL, NULL, 0, NULL},
 };

@@ -83,6 +83,19 @@ static bool compute(void *context, vq_tensor **inputs, int64_t count, vq_tensor 
   return is_done;
 }
 
+/// Calls `context`, a function of a handle, whose result says nothing.
+static bool step(void *context, vq_tensor *gradient) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *handle = give_handle(TENSOR_HANDLE, gradient);
+  PyObject *given = handle ? PyObject_CallFunctionObjArgs(context, handle, NULL) : NULL;
+  bool is_done = given != NULL;
+  Py_XDECREF(given);
+  Py_XDECREF(handle);
+  if (!is_done) PyErr_Fetch(&type, &value, &traceback);
+  PyGILState_Release(state);
+  return is_done;
+}
+
 static void forget(void *context) {
   if (!Py_IsInitialized()) return;
   PyGILState_STATE state = PyGILState_Ensure();
@@ -126,4 +139,16 @@ PyObject *tensor_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t gi
   }
   clear_item_list(&inputs);
   return result;
+}
+
+PyObject *optimizer_create_hosted(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+  static const char operation[] = "optimizer_create_hosted";
+  vq_tensor *parameter;
+  vq_optimizer *out;
+  if (!takes(operation, given, 2) ||
+      !take_handle(args[0], AT("parameter"), TENSOR_HANDLE, false, &parameter) ||
+      !(PyCallable_Check(args[1]) || refuse(AT("step"), args[1], "a function")))
+    return NULL;
+  vq_status status = vq_optimizer_create_hosted(parameter, step, forget, Py_NewRef(args[1]), &out);
+  return status == VQ_OK ? give_handle(OPTIMIZER_HANDLE, out) : raise_status(status);
 }

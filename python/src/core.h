@@ -124,6 +124,8 @@ void raise_host_exception(void);
 PyObject *tensor_record(PyObject *self, PyObject *const *args, Py_ssize_t given);
 /// (inputs, function) -> its result, computed again in backward.
 PyObject *tensor_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t given);
+/// (parameter, step) -> an optimizer whose steps are the function's.
+PyObject *optimizer_create_hosted(PyObject *self, PyObject *const *args, Py_ssize_t given);
 
 /// Runs a call that returns a status without the interpreter lock.
 #define WITHOUT_GIL(status, call)           \

@@ -300,7 +300,23 @@ static void create_module(input *in) {
   keep(MODULE, out);
 }
 
+static bool step(void *context, vq_tensor *gradient) {
+  if (context != &returns) abort();
+  bool is_done = vq_tensor_rank(gradient) != 1;
+  vq_tensor_release(gradient);
+  return is_done;
+}
+
+static void create_hosted_optimizer(input *in) {
+  vq_optimizer *out = NULL;
+  borrows++;
+  sink += vq_optimizer_create_hosted(
+      pick(in, TENSOR), take_byte(in) % 8 ? step : NULL, give_back, &returns, optional(in, &out));
+  keep(OPTIMIZER, out);
+}
+
 static void create_optimizer(input *in) {
+  if (take_byte(in) % 4 == 0) return create_hosted_optimizer(in);
   vq_option options[MOST_OPTIONS];
   const char *kind = take_kind(in, "optimizer");
   int64_t count = fill_options(in, "optimizer", kind, options);

@@ -24,6 +24,7 @@ BY_HAND = {
     "vq_archive_load",
     "vq_module_create",
     "vq_optimizer_create",
+    "vq_optimizer_create_hosted",
     "vq_estimator_create",
     "vq_weight_quantizer_create",
     "vq_schedule_factor",

@@ -689,6 +689,13 @@ VQ_CHECKED vq_status vq_ssim(const vq_tensor *a, const vq_tensor *b, double data
 /// An optimizer of a kind, of no parameters yet.
 VQ_QUICK vq_status vq_optimizer_create(
     const char *kind, const vq_option *options VQ_LIST(count), int64_t count, vq_optimizer **out);
+/// An optimizer of one leaf that the caller steps: `step` owns `gradient`, the parameter's, and
+/// writes the parameter by `vq_tensor_refresh`; false ends the call with VQ_ERROR_HOST. It is
+/// called on the thread of a step. `release(context)` is called once, with the optimizer or after
+/// a failure. Both may call this interface.
+VQ_CHECKED vq_status vq_optimizer_create_hosted(const vq_tensor *parameter,
+    bool (*step)(void *context, vq_tensor *gradient), void (*release)(void *context), void *context,
+    vq_optimizer **out);
 void vq_optimizer_release(vq_optimizer *optimizer);
 /// Leaves that share a learning rate and a weight decay.
 VQ_QUICK vq_status vq_optimizer_add_group(vq_optimizer *optimizer,

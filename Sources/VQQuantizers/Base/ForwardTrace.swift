@@ -40,7 +40,8 @@ extension Quantizer {
   ///   - inputs: what the forward was of, by name.
   ///   - codes: the forward's, int32 [..., code axes...]; -1 for vectors that are left out.
   ///   - body: calls `quantize` of leaves over `inputs`.
-  /// - Returns: the gradients in `inputs` and `trainableParameters`, by name.
+  /// - Returns: the gradients in `inputs`, `trainableParameters` and `synchronizedCodebooks`, by
+  ///   name.
   public final func pullback(
     _ cotangents: QuantizedCotangents, of inputs: [NamedTensor], mask: Tensor?, codes: Tensor,
     _ body: ([Tensor]) throws -> Quantized
@@ -69,6 +70,7 @@ extension Quantizer {
     let root = try withGradients { try cotangents.root(of: body(leaves)) }
     let variables: [NamedTensor] =
       zip(inputs, leaves).map { ($0.name, $1) } + trainableParameters
+      + synchronizedCodebooks.map { ("codebook", $0) }
     let gradients = try root.gradients(of: variables.map(\.tensor))
     return zip(variables, gradients).map { ($0.name, $1) }
   }

@@ -70,6 +70,8 @@ public class Quantizer: Module {
 
   /// What forwards draw from in the deferred mode, and whether all blocks draw the same.
   var forwardDraws: StoredGenerator? { nil }
+  /// Codebooks that take the output's gradient though the caller's optimizer has them not.
+  var synchronizedCodebooks: [Tensor] { [] }
   var isDrawnOnce: Bool { false }
 
   /// What an optimizer would still find would move them once more, or at every step.

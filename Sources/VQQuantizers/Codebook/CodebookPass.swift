@@ -12,6 +12,8 @@ struct CodebookPass {
     let isDeferred: Bool
     /// What takes gradients of the caller's loss.
     let trained: Codebook.Parts
+    /// Whether C takes the output's gradient, for the next step of its in-place optimizer.
+    let isSynchronized: Bool
     /// The codes of each stage, of a forward that is made again.
     var repeated: [Tensor]?
     var trace: ForwardTrace?
@@ -43,6 +45,7 @@ struct CodebookPass {
     if mode.repeated == nil { try kMeans.requireStart() }
     if isMoving, let trace = mode.trace {
       for tensor in book.movedTensors { try trace.note(tensor) }
+      if innerSteps.optimizer != nil { try trace.note(book.raw) }
     }
 
     let (synchronized, compared) = try codebooks(mode)
@@ -119,8 +122,7 @@ struct CodebookPass {
   /// in training only: what evaluation left on C, the next training forward would step by.
   private func codebooks(_ mode: Mode) throws -> (synchronized: Tensor, compared: Tensor) {
     let compared = try book.effective(training: mode.trained)
-    let isWaiting = mode.isLearning && innerSteps.optimizer != nil && options.valueRate > 0
-    guard isWaiting else { return (compared, compared) }
+    guard mode.isSynchronized else { return (compared, compared) }
     return (try book.effective(training: [.raw, .map]), compared)
   }
 

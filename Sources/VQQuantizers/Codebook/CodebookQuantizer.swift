@@ -22,6 +22,10 @@ public class CodebookQuantizer: Quantizer {
   /// Lets `optimizer` alone step the codebook, in training forwards; nil for none.
   public func stepInPlace(by optimizer: Optimizer?) throws { throw undefined("inplace_optimizer") }
 
+  override var synchronizedCodebooks: [Tensor] {
+    holders.filter { $0 !== self }.flatMap(\.synchronizedCodebooks)
+  }
+
   public override func requireDeferrable() throws { try requireDeferrableParts() }
 
   override var averagedCodebooks: [Codebook] { books.filter { $0.statistics != nil } }

@@ -170,6 +170,10 @@ public final class VectorQuant: CodebookQuantizer {
     return codebook.grad.map { [("codebook_gradient", $0)] } ?? []
   }
 
+  override var synchronizedCodebooks: [Tensor] {
+    inplaceOptimizer != nil && options.valueRate > 0 && !isFrozen ? [codebook] : []
+  }
+
   override var books: [Codebook] { [book] }
   override var forwardDraws: StoredGenerator? { generator }
   override var comparedSize: Int { options.width }
@@ -204,10 +208,12 @@ public final class VectorQuant: CodebookQuantizer {
   func quantizeStages(
     of vectors: Tensor, count: Int, passesThrough: Bool
   ) throws -> QuantizedRows {
+    let learns = isTraining && isQuantizing && !isFrozen
     let mode = CodebookPass.Mode(
-      isTraining: isTraining,
-      isLearning: isTraining && isQuantizing && !isFrozen && repeatedCodes == nil,
-      isDeferred: deferredBlock != nil, trained: trained, repeated: repeatedCodes, trace: trace)
+      isTraining: isTraining, isLearning: learns && repeatedCodes == nil,
+      isDeferred: deferredBlock != nil, trained: trained,
+      isSynchronized: learns && !synchronizedCodebooks.isEmpty, repeated: repeatedCodes,
+      trace: trace)
     return try pass.quantized(vectors, stages: count, passesThrough: passesThrough, mode)
   }
 

@@ -181,6 +181,42 @@ static bool square(void *context, vq_tensor **inputs, int64_t count, vq_tensor *
   return status == VQ_OK;
 }
 
+/// Doubles the gradient's elements into the parameter, which is the context.
+static bool double_into(void *context, vq_tensor *gradient) {
+  float values[2];
+  bool is_done = vq_tensor_copy_out(gradient, values, sizeof values) == VQ_OK && values[0] > 0;
+  values[0] *= 2, values[1] *= 2;
+  is_done = is_done && vq_tensor_refresh(context, values, sizeof values) == VQ_OK;
+  vq_tensor_release(gradient);
+  return is_done;
+}
+
+static void host_optimizer(void) {
+  const float values[2] = {1, 2}, negative[2] = {-1, 2};
+  const int64_t shape[1] = {2};
+  float found[2];
+  vq_tensor *plain, *parameter, *wrong;
+  vq_optimizer *optimizer;
+  OK(vq_tensor_create(VQ_FLOAT32, shape, 1, values, &plain));
+  OK(vq_tensor_create(VQ_FLOAT32, shape, 1, negative, &wrong));
+  OK(vq_tensor_requiring_grad(plain, VQ_ROLE_CODEBOOK, &parameter));
+  OK(vq_optimizer_create_hosted(parameter, double_into, NULL, parameter, &optimizer));
+  OK(vq_tensor_set_grad(parameter, plain));
+  OK(vq_optimizer_step(optimizer));
+  OK(vq_tensor_copy_out(parameter, found, sizeof found));
+  CHECK(found[0] == 2 && found[1] == 4);
+  OK(vq_tensor_set_grad(parameter, wrong));
+  CHECK(vq_optimizer_step(optimizer) == VQ_ERROR_HOST);
+  vq_optimizer_release(optimizer);
+  releases = 0;
+  CHECK(vq_optimizer_create_hosted(parameter, NULL, count_release, &releases, &optimizer) ==
+        VQ_ERROR_RUNTIME);
+  CHECK(releases == 1 && !optimizer);
+  vq_tensor_release(wrong);
+  vq_tensor_release(parameter);
+  vq_tensor_release(plain);
+}
+
 static void host_operators(void) {
   const float values[2] = {1, 2};
   const int64_t shape[1] = {2};
@@ -369,6 +405,7 @@ int main(int count, char **arguments) {
   errors();
   borrowed_memory();
   host_operators();
+  host_optimizer();
   training(arguments[1]);
   CHECK(vq_live_handles() == 0);
   puts("ok");

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vqswift as vq
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers")
 
@@ -14,6 +15,20 @@ import vqswift.torch as vqt  # noqa: E402
 from family import D, K, vectors  # noqa: E402
 
 STEPS = 3
+
+
+def sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=0.7, momentum=0.9)
+
+
+def adam(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=0.02)
+
+
+def vqswift_s_sgd(parameters: Any) -> Any:
+    return vq.optim.SGD(parameters, lr=0.7, momentum=0.9)
+
+
 LAYERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
     "learned, affine": (vqt.VectorQuant, (D, K), {"affine_lr": 0.5, "sync_nu": 0.3}),
     "EMA": (vqt.VectorQuant, (D, K), {"ema_decay": 0.8}),
@@ -27,6 +42,21 @@ LAYERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
         vqt.ResidualVectorQuant,
         (D, K),
         {"stages": 3, "quantizer_dropout": 0.5, "ema_decay": 0.8},
+    ),
+    "in place, nu": (
+        vqt.VectorQuant,
+        (D, K),
+        {"affine_lr": 0.5, "sync_nu": 0.3, "inplace_optimizer": sgd},
+    ),
+    "in place, k-means, replaced": (
+        vqt.VectorQuant,
+        (D, K),
+        {"kmeans_init": True, "replace_freq": 1, "inplace_optimizer": adam},
+    ),
+    "in place, residual, dropout": (
+        vqt.ResidualVectorQuant,
+        (D, K),
+        {"stages": 3, "quantizer_dropout": 0.5, "sync_nu": 0.3, "inplace_optimizer": vqswift_s_sgd},
     ),
     "Gumbel": (vqt.GumbelQuant, (D, K), {"temperature_decay": 0.9}),
 }
@@ -50,6 +80,15 @@ def objective(output: tuple[Any, Any]) -> torch.Tensor:
 def optimizer_of(module: torch.nn.Module) -> Any:
     trained = [p for p in module.parameters() if p.requires_grad]
     return torch.optim.SGD(trained, lr=0.1) if trained else None
+
+
+def state_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state, with the moments of in-place optimizers."""
+    state = {n: v.clone() for n, v in module.state_dict().items() if torch.is_tensor(v)}
+    for index, optimizer in enumerate(getattr(module, "inplace_optimizers", ())):
+        for moments in optimizer.state.values():
+            state |= {f"inplace.{index}.{n}": v.clone() for n, v in moments.items()}
+    return state
 
 
 def train(rank: int, folder: str) -> None:
@@ -76,7 +115,7 @@ def train(rank: int, folder: str) -> None:
             if optimizer is not None:
                 optimizer.step()
                 optimizer.zero_grad()
-            states.append({n: v.clone() for n, v in module.state_dict().items()})
+            states.append(state_of(module))
         found[name] = states
     torch.save(found, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -102,7 +141,7 @@ def test_both_processes_have_one_state_after_every_step(
     assert any(not torch.equal(first[key], last[key]) for key in moving)
 
 
-@pytest.mark.parametrize("name", ["EMA", "learned, affine"])
+@pytest.mark.parametrize("name", ["EMA", "learned, affine", "in place, nu"])
 def test_two_processes_train_as_one_with_both_batches(
     name: str, states: list[dict[str, Any]]
 ) -> None:
@@ -113,5 +152,5 @@ def test_two_processes_train_as_one_with_both_batches(
         if optimizer is not None:
             optimizer.step()
             optimizer.zero_grad()
-        for key, value in module.state_dict().items():
+        for key, value in state_of(module).items():
             torch.testing.assert_close(states[0][name][step][key], value, rtol=1e-5, atol=1e-5)

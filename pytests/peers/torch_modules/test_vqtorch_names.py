@@ -41,10 +41,14 @@ def test_the_readme_example_runs_on_the_cpu() -> None:
 
 def test_the_readme_s_experimental_features() -> None:
     assert vqtorch.VectorQuant(D, 16, affine_lr=1.0, affine_groups=8)(vectors(2, D, 3, 3))
-    with pytest.raises(ValueError, match="inplace_optimizer"):
-        vqtorch.VectorQuant(
-            D, K, beta=1.0, inplace_optimizer=lambda *a, **k: torch.optim.SGD(*a, **k, lr=50.0)
-        )
+    inplace_optimizer = lambda *args, **kwargs: torch.optim.SGD(  # noqa: E731
+        *args, **kwargs, lr=50.0, momentum=0.9
+    )
+    for kind in (vqtorch.VectorQuant, vqtorch.GroupVectorQuant, vqtorch.ResidualVectorQuant):
+        in_place = kind(32, 64, beta=1.0, inplace_optimizer=inplace_optimizer, dim=-1)
+        same = vectors(16, 8, 32)
+        errors = [(in_place(same)[0] - same).square().mean().item() for _ in range(30)]
+        assert errors[-1] < 0.7 * errors[0]
     layer, z = vqtorch.VectorQuant(D, K), vectors(2, D, 3, 3)
     with vqtorch.no_vq(layer):
         assert torch.equal(layer(z)[0], z)
@@ -126,7 +130,6 @@ def test_residual_codes_index_the_one_table(share: bool) -> None:
         (vqtorch.VectorQuant, {"code_vector_size": 3}, "code_vector_size"),
         (vqtorch.VectorQuant, {"affine_groups": 2}, "affine_groups"),
         (vqtorch.GroupVectorQuant, {"groups": 5, "share": False}, "num_codes"),
-        (vqtorch.ResidualVectorQuant, {"inplace_optimizer": torch.optim.SGD}, "inplace_optimizer"),
     ],
 )
 def test_what_is_not_here_raises_with_the_options_name(
@@ -159,6 +162,21 @@ def test_a_state_of_vqtorch_goes_both_ways() -> None:
     assert back.keys() == theirs.keys()
     for name, value in theirs.items():
         assert torch.equal(back[name], value), name
+
+
+def test_a_state_of_vqtorch_leaves_in_place_optimizers_alone() -> None:
+    """The peer does not save them."""
+    layer = vqtorch.VectorQuant(
+        D, K, sync_nu=0.5, inplace_optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)
+    )
+    layer(vectors(2, D, 3, 3))
+    (moments,) = layer.layer.inplace_optimizers[0].state.values()
+    before = moments["momentum_buffer"].clone()
+    layer.load_state_dict(vqtorch.convert_state_dict(state_of_vqtorch()))
+    (moments,) = layer.layer.inplace_optimizers[0].state.values()
+    assert torch.equal(moments["momentum_buffer"], before)
+    assert torch.equal(layer.get_codebook(), vectors(K, D))
+    assert list(vqtorch.to_theirs(layer.state_dict())) == ["codebook.weight"]
 
 
 @pytest.mark.parametrize("kind", [vqtorch.GroupVectorQuant, vqtorch.ResidualVectorQuant])

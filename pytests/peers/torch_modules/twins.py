@@ -25,17 +25,35 @@ def twin(layer: Any) -> Any:
     """The module of PyTorch with a layer's options and state."""
     made = layer._made
     options = {n: v for n, v in made.options.items() if n not in ("seed", "stream")}
+    if getattr(layer, "_inplace_optimizer", None) is not None:
+        options["inplace_optimizer"] = layer._inplace_optimizer
     module = KINDS[type(layer)](**options, dim=layer.dim)
     load(module, layer.state_dict())
     return module
 
 
 def load(module: torch.nn.Module, state: Mapping[str, np.ndarray]) -> None:
-    module.load_state_dict({n: torch.tensor(v) for n, v in state.items()}, strict=True)
+    tensors = {n: torch.tensor(v) for n, v in state.items()}
+    module.load_state_dict(tensors | optimizers_of(module), strict=True)
+
+
+def optimizers_of(module: torch.nn.Module) -> dict[str, Any]:
+    """What in-place optimizers add to a state; vqswift's keep it themselves."""
+    return {n: v for n, v in module.state_dict().items() if n.endswith("_extra_state")}
 
 
 def state_of(module: torch.nn.Module) -> dict[str, np.ndarray]:
-    return {name: value.numpy(force=True) for name, value in module.state_dict().items()}
+    own = optimizers_of(module)
+    return {n: v.numpy(force=True) for n, v in module.state_dict().items() if n not in own}
+
+
+def moments_of(module: torch.nn.Module) -> list[dict[str, np.ndarray]]:
+    """What in-place optimizers of `vqswift.optim` keep of each codebook."""
+    kept = [optimizer.state for optimizer in module.inplace_optimizers]
+    return [
+        {f"0.{n}": v.numpy() for moments in state.values() for n, v in moments.items()}
+        for state in kept
+    ]
 
 
 def assert_equal_state(layer: Any, module: torch.nn.Module) -> None:

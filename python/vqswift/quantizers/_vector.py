@@ -22,8 +22,8 @@ from ._waiting import Waiting
 InplaceOptimizer = Callable[[list[Tensor]], Optimizer]
 
 
-class VectorQuantOptions(TypedDict, total=False):
-    """The options of `VectorQuant`, which documents them."""
+class CodebookOptions(TypedDict, total=False):
+    """The options of `VectorQuant`, which documents them, but for its optimizer."""
 
     code_size: int | None
     beta: float
@@ -39,7 +39,6 @@ class VectorQuantOptions(TypedDict, total=False):
     ema_manual: bool
     simvq: bool
     replace_freq: int
-    inplace_optimizer: InplaceOptimizer | None
     init: str
     kmeans_init: bool
     kmeans_freq: int
@@ -56,6 +55,12 @@ class VectorQuantOptions(TypedDict, total=False):
     inner_steps: int
     outer_steps: int
     reassign: bool
+
+
+class VectorQuantOptions(CodebookOptions, total=False):
+    """The options of `VectorQuant`."""
+
+    inplace_optimizer: InplaceOptimizer | None
 
 
 _OF_INPLACE_OPTIMIZER = ("inner_steps", "outer_steps", "reassign")

@@ -35,21 +35,23 @@ class Quantizer(nn.Module):
 
     dim: int
 
-    def __init__(self, layer: native.Quantizer) -> None:
-        """Take kind, options and state of a layer of `vqswift`."""
+    def __init__(self, layer: native.Quantizer, **own: Any) -> None:
+        """Take kind, options and state of a layer of `vqswift`; `own` are options of the
+        description beside."""
         super().__init__()
         made = layer._made
         assert made is not None
         unused = ("seed", "stream")
         self._kind = made.kind
-        self._options = {n: v for n, v in made.options.items() if n not in unused}
+        self._options = {n: v for n, v in made.options.items() if n not in unused} | own
         self.dim = layer.dim
         self._frozen = False
         self._quantizing = True
         self._describe_again()
         state = layer.state_dict()
         rule = self._plan
-        for index, name in enumerate(rule.state):
+        beside = [name for name in state if name not in rule.state]
+        for index, name in enumerate(rule.state + beside):
             path, _, last = name.rpartition(".")
             owner = self._part(path)
             value = torch.from_numpy(state[name])

@@ -40,3 +40,26 @@ def synchronize(state: Mapping[str, torch.Tensor]) -> None:
             distributed.all_reduce(tensor, distributed.ReduceOp.MIN)
         else:
             distributed.broadcast(tensor, 0)
+
+
+def follow_first(tensor: torch.Tensor) -> None:
+    """Make a tensor that of the first process."""
+    distributed.broadcast(tensor, 0)
+
+
+def average(gradient: torch.Tensor) -> None:
+    """Make a gradient the mean over processes."""
+    distributed.all_reduce(gradient)
+    gradient.div_(distributed.get_world_size())
+
+
+def agree(gradient: torch.Tensor, codebook: torch.Tensor, starts_anew: bool) -> None:
+    """Make a codebook's gradient the mean over processes; where k-means has just set the codebook,
+    both are those of the first."""
+    is_first = torch.tensor([starts_anew], dtype=torch.uint8)
+    follow_first(is_first)
+    if is_first.item():
+        follow_first(codebook)
+        follow_first(gradient)
+    else:
+        average(gradient)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from .. import _core
 from .._options import options_of
 from ._engines import Pool
+from ._inplace import step_codebook
 from ._memory import refresh
 
 # What moves with the codebook in training forwards, where an option is on.
@@ -22,7 +24,16 @@ _OF_OPTIONS = {
     "temperature": ("temperature",),
 }
 _DRAWING = ("temperature", "replace_freq", "kmeans_freq", "quantizer_dropout")
-_MOVING = ("ema_decay", "replace_freq", "kmeans_freq")
+_MOVING = ("ema_decay", "replace_freq", "kmeans_freq", "inplace_optimizer")
+# What a description has beside the core's options: whether optimizers step codebooks in place.
+_OWN = "inplace_optimizer"
+# The core's gradient that waits for a step; here the layer keeps it.
+_WAITING = "codebook_gradient"
+
+
+def last_part(name: str) -> str:
+    """The name of a parameter or buffer in its own module."""
+    return name.rpartition(".")[2]
 
 
 def description(
@@ -36,15 +47,27 @@ class Engine:
     """A quantizer of the core, whose state is written before each use."""
 
     def __init__(self, kind: str, options: Mapping[str, Any], frozen: bool, quantizing: bool):
-        self.handle = _core.module_create(kind, options, (), None)
+        own = {name: value for name, value in options.items() if name != _OWN}
+        self.handle = _core.module_create(kind, own, (), None)
         _core.quantizer_set_frozen(self.handle, frozen)
         _core.quantizer_set_quantizing(self.handle, quantizing)
         self.parameters = _core.module_parameters(self.handle, True)
+        if options.get(_OWN):
+            self._step_in_place()
         self.trained = _core.module_parameters(self.handle, False)
-        self.buffers = _core.module_buffers(self.handle)
+        buffers = _core.module_buffers(self.handle)
+        self.buffers = [(n, handle) for n, handle in buffers if last_part(n) != _WAITING]
         self.state = self.parameters + self.buffers
         self.read: list[_core.TensorHandle] = []
         self._training = True
+
+    def _step_in_place(self) -> None:
+        """Let the layer that calls step the codebooks."""
+        codebooks = [handle for n, handle in self.parameters if last_part(n) == "codebook"]
+        for index, codebook in enumerate(codebooks):
+            step = partial(step_codebook, index, codebook)
+            optimizer = _core.optimizer_create_hosted(codebook, step)
+            _core.quantizer_set_inplace_optimizer(self.handle, index, optimizer)
 
     def load(
         self, handles: Sequence[_core.TensorHandle], state: Sequence[torch.Tensor], training: bool
@@ -65,7 +88,10 @@ class Plan:
         state: names of parameters, then of buffers: those of `vqswift`'s layer.
         parameters: how many of them are parameters.
         names: those of the state that a call reads, parameters first.
-        trained: positions in `names` of those that gradients reach.
+        trained: positions in `names` of those that the caller's optimizer trains.
+        synchronized: positions of codebooks that an in-place optimizer steps, where the output's
+            gradient reaches them.
+        reached: positions of those that gradients reach, both.
         written: positions of what a training forward changes; of these `kept` are those that the
             gradients depend on.
         axes: of the codes of one vector; `stages` of residual quantizers, else 0.
@@ -82,13 +108,18 @@ class Plan:
         self.quantizing: bool = quantizing
         self.kind, self._made = kind, (kind, options, frozen, quantizing)
         self._given = known | options
-        self.options = {n: v for n, v in self._given.items() if n not in ("seed", "stream")}
+        unnamed = ("seed", "stream", _OWN)
+        self.options = {n: v for n, v in self._given.items() if n not in unnamed}
+        self.steps_in_place: bool = self._given.get(_OWN, False)
         self.engines = Pool(self._made_engine)
         engine = Engine(*self._made)
         self.parameters = len(engine.parameters)
         self.state = [name for name, _ in engine.state]
         self.names = [name for name in self.state if self._reads(name)]
         self.trained = [self.names.index(name) for name, _ in engine.trained]
+        books = [i for i, name in enumerate(self.names) if last_part(name) == "codebook"]
+        self.synchronized = books if self._synchronizes and not frozen else []
+        self.reached = self.trained + self.synchronized
         own = self._written(frozen) if quantizing else {}
         self.written = [i for i, name in enumerate(self.names) if name in own]
         self.kept = [i for i in self.written if own[self.names[i]]]
@@ -130,7 +161,7 @@ class Plan:
 
     def _reads(self, name: str) -> bool:
         """Whether a forward reads what is there."""
-        given, last = self._given, name.rpartition(".")[2]
+        given, last = self._given, last_part(name)
         if self.kind in ("gumbel_quant", "sqvae_quant"):
             return True
         if last == "generator":
@@ -139,7 +170,12 @@ class Plan:
             return self._starts
         if last in _OF_OPTIONS:
             return any(map(given.get, _OF_OPTIONS[last]))
-        return last != "inner_phase"
+        return last != "inner_phase" or self.steps_in_place
+
+    @property
+    def _synchronizes(self) -> bool:
+        given = self._given
+        return self.steps_in_place and (given["sync_nu"] > 0 or given["gradient"] == "directional")
 
     @property
     def _starts(self) -> bool:
@@ -160,16 +196,18 @@ class Plan:
             return {}
         starts, draws = self._starts, self._draws
         directional = given["gradient"] == "directional"
-        moves = not frozen and (starts or any(given[name] for name in _MOVING))
+        moves = not frozen and (starts or any(map(given.get, _MOVING)))
         found = {}
         for name in self.names:
-            last = name.rpartition(".")[2]
+            last = last_part(name)
             if last == "codebook":
                 writes, reads = moves, True
             elif last == "generator":
                 writes, reads = draws, directional
             elif last in _OF_OPTIONS:
                 writes, reads = not frozen and any(map(given.get, _OF_OPTIONS[last])), False
+            elif last == "inner_phase":
+                writes, reads = not frozen and self.steps_in_place, False
             elif last == "initialized":
                 writes, reads = not frozen and starts, False
             elif last.startswith("running_"):

@@ -156,7 +156,7 @@ class _Quantize(torch.autograd.Function):
             stages,
             training,
         )
-        of_state = placed(found[1 if logvar is None else 2 :], plan(layer).trained, len(state))
+        of_state = placed(found[1 if logvar is None else 2 :], plan(layer).reached, len(state))
         of_logvar = None if logvar is None else found[1]
         return None, None, None, None, found[0], of_logvar, *of_state
 
@@ -257,7 +257,7 @@ def _quantize_backward_fake(
 ) -> list[torch.Tensor]:
     rule = plan(rest[6])
     inputs = [z] if logvar is None else [z, logvar]
-    inputs += [state[index] for index in rule.trained]
+    inputs += [state[index] for index in rule.reached]
     return [value.new_empty(value.shape) for value in inputs]
 
 

@@ -4,33 +4,121 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Unpack
+from typing import Unpack, cast
 
 import torch
 
 from .. import _core
 from .. import quantizers as native
-from ..quantizers._vector import VectorQuantOptions
+from ..optim import SGD
+from ..quantizers._vector import CodebookOptions
+from ..quantizers._vector import VectorQuantOptions as NativeOptions
 from . import _distributed as distributed
 from . import _operators as operators
 from ._base import Quantizer, single
 from ._info import QuantizerInfo
+from ._inplace import (
+    InplaceOptimizer,
+    InplaceOptimizers,
+    forget_changed,
+    made_optimizer,
+    uncompiled,
+)
 from ._memory import array, borrowed, borrowed_if
-from ._plan import Engine, Plan, description, plan
+from ._plan import Engine, Plan, description, last_part, plan
+
+
+class VectorQuantOptions(CodebookOptions, total=False):
+    """The options of `VectorQuant`: those of `vqswift`'s, of an optimizer of PyTorch too."""
+
+    inplace_optimizer: InplaceOptimizer | None
 
 
 class CodebookQuantizer(Quantizer):
     """A quantizer with one or several codebooks: the base of `VectorQuant`, `GroupVectorQuant`
     and `ResidualVectorQuant`."""
 
+    def __init__(self, layer: native.Quantizer, make: InplaceOptimizer | None) -> None:
+        super().__init__(layer, **({} if make is None else {"inplace_optimizer": True}))
+        if make is not None:
+            made = [made_optimizer(self._kind, make, codebook) for codebook in self.codebooks]
+            self.inplace = InplaceOptimizers(made)
+
+    @property
+    def inplace_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """The optimizers that step codebooks in training forwards, one a codebook; empty without.
+
+        Those of `vqswift.optim` are wrapped.
+        """
+        own = self._modules.get("inplace")
+        return own.optimizers if isinstance(own, InplaceOptimizers) else ()
+
     @property
     def codebooks(self) -> list[torch.nn.Parameter]:
         """The raw codebooks [k, code size], the parameters themselves, by group or stage."""
-        return [p for n, p in self.named_parameters() if n.rpartition(".")[2] == "codebook"]
+        return [p for n, p in self.named_parameters() if last_part(n) == "codebook"]
+
+    @property
+    def _codebook_names(self) -> list[str]:
+        return [name for name in self._plan.state if last_part(name) == "codebook"]
+
+    def _learns(self, freeze: bool | None) -> bool:
+        """Whether a forward moves codebooks."""
+        frozen = self._frozen if freeze is None else freeze
+        return self.training and self._quantizing and not frozen
+
+    def _forward(
+        self,
+        z: torch.Tensor,
+        mask: torch.Tensor | None,
+        lengths: torch.Tensor | None,
+        freeze: bool | None,
+        stages: int = 0,
+        logvar: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, QuantizerInfo]:
+        if self.inplace_optimizers and self._learns(freeze):
+            return self._stepped(z, mask, lengths, freeze, stages)
+        return super()._forward(z, mask, lengths, freeze, stages, logvar)
+
+    @uncompiled
+    def _stepped(
+        self,
+        z: torch.Tensor,
+        mask: torch.Tensor | None,
+        lengths: torch.Tensor | None,
+        freeze: bool | None,
+        stages: int,
+    ) -> tuple[torch.Tensor, QuantizerInfo]:
+        with self.inplace.stepping(self.codebooks, self._waiting()):
+            return super()._forward(z, mask, lengths, freeze, stages)
+
+    def _waiting(self) -> list[torch.Tensor | None]:
+        """The gradient of each codebook's values that waits for the next step; None without nu."""
+        owners = [self._part(n.rpartition(".")[0]) for n in self._codebook_names]
+        return [owner._buffers.get("codebook_gradient") for owner in owners]
+
+    def _carrier(self, codebook: torch.Tensor, waiting: torch.Tensor) -> torch.Tensor:
+        """The codebook, such that its gradient waits for the next step."""
+        carrier = codebook.detach().requires_grad_()
+
+        def keep(gradient: torch.Tensor) -> None:
+            found = gradient.detach().clone()
+            if distributed.is_active():
+                distributed.average(found)
+            waiting.add_(found)
+
+        carrier.register_hook(keep)  # type: ignore[no-untyped-call]
+        return carrier
 
     def _call(self, freeze: bool | None) -> tuple[str, list[torch.Tensor]]:
-        frozen = self._frozen if freeze is None else freeze
-        follows = self.training and self._quantizing and not frozen
+        follows = self._learns(freeze)
+        if self.inplace_optimizers:
+            layer, state = super()._call(freeze)
+            synchronized = plan(layer).synchronized if torch.is_grad_enabled() and follows else []
+            for place, waiting in zip(synchronized, self._waiting(), strict=bool(synchronized)):
+                assert waiting is not None
+                state[place] = self._carrier(state[place], waiting)
+            return layer, state
         options = self._options
         is_local = options.get("ema_manual") or not options.get("ema_decay")
         if is_local or not follows or not distributed.is_active():
@@ -84,7 +172,7 @@ class CodebookQuantizer(Quantizer):
     ) -> None:
         """Set the codebooks by k-means of z, k-means++ and `iterations` Lloyd updates.
 
-        A residual quantizer fits stage after stage on what the stages before leave. What an
+        A residual quantizer fits stage after stage on what the stages before leave. What your
         optimizer keeps of the codes stays: make it anew where that matters. ValueError for NaN,
         infinity or no vector, RuntimeError for a frozen codebook.
         """
@@ -121,7 +209,7 @@ class CodebookQuantizer(Quantizer):
                 f"[{self._kind}.assign] {len(codebooks)} codebooks: there are {len(own)}"
             )
         with self._engine() as (engine, _):
-            handles = [h for n, h in engine.parameters if n.rpartition(".")[2] == "codebook"]
+            handles = [h for n, h in engine.parameters if last_part(n) == "codebook"]
             for handle, codebook in zip(handles, codebooks, strict=True):
                 _core.tensor_assign(handle, borrowed(codebook.float()))
             self._take(engine)
@@ -137,10 +225,13 @@ class CodebookQuantizer(Quantizer):
 
     def _take(self, engine: Engine) -> None:
         """Take the engine's state."""
+        before = [codebook.detach().clone() for codebook in self.codebooks]
         values = [torch.empty_like(tensor) for tensor in self._whole()]
         for (_, handle), value in zip(engine.state, values, strict=True):
             _core.tensor_copy_out(handle, array(value))
         self._write(self._plan.state, values)
+        if self.inplace_optimizers:
+            forget_changed(self.inplace, self.codebooks, self._waiting(), before)
 
 
 class VectorQuant(CodebookQuantizer):
@@ -156,7 +247,9 @@ class VectorQuant(CodebookQuantizer):
         dim: channel axis of z; 1 for channels-first.
         seed: of initial codes and draws: the same wherever and whenever the layer is made. Without
             it they are those of `vqswift.manual_seed`, of the layer's creation index.
-        options: `vqswift.VectorQuant` documents them.
+        options: `vqswift.VectorQuant` documents them. `inplace_optimizer` is a function of a
+            codebook, in a list, to an optimizer of `torch.optim` or `vqswift.optim`; in groups and
+            stages each codebook has its own.
     """
 
     def __init__(
@@ -168,8 +261,14 @@ class VectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        _refuse_inplace(options)
-        super().__init__(native.VectorQuant(feature_size, num_codes, dim=dim, seed=seed, **options))
+        make, own = _taken(options)
+        layer = native.VectorQuant(feature_size, num_codes, dim=dim, seed=seed, **own)
+        super().__init__(layer, make)
+
+    @property
+    def inplace_optimizer(self) -> torch.optim.Optimizer | None:
+        """The optimizer that steps the codebook in training forwards."""
+        return self.inplace_optimizers[0] if self.inplace_optimizers else None
 
     @property
     def effective_codebook(self) -> torch.Tensor:
@@ -195,12 +294,11 @@ class GroupVectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        _refuse_inplace(options)
-        super().__init__(
-            native.GroupVectorQuant(
-                feature_size, num_codes, groups=groups, shared=shared, dim=dim, seed=seed, **options
-            )
+        make, own = _taken(options)
+        layer = native.GroupVectorQuant(
+            feature_size, num_codes, groups=groups, shared=shared, dim=dim, seed=seed, **own
         )
+        super().__init__(layer, make)
 
 
 class ResidualVectorQuant(CodebookQuantizer):
@@ -229,19 +327,18 @@ class ResidualVectorQuant(CodebookQuantizer):
         seed: int | None = None,
         **options: Unpack[VectorQuantOptions],
     ) -> None:
-        _refuse_inplace(options)
-        super().__init__(
-            native.ResidualVectorQuant(
-                feature_size,
-                num_codes,
-                stages=stages,
-                shared=shared,
-                quantizer_dropout=quantizer_dropout,
-                dim=dim,
-                seed=seed,
-                **options,
-            )
+        make, own = _taken(options)
+        layer = native.ResidualVectorQuant(
+            feature_size,
+            num_codes,
+            stages=stages,
+            shared=shared,
+            quantizer_dropout=quantizer_dropout,
+            dim=dim,
+            seed=seed,
+            **own,
         )
+        super().__init__(layer, make)
 
     def forward(
         self,
@@ -276,6 +373,13 @@ class ResidualVectorQuant(CodebookQuantizer):
         return stages
 
 
-def _refuse_inplace(options: VectorQuantOptions) -> None:
-    if options.get("inplace_optimizer") is not None:
-        raise ValueError("[vqswift.torch] inplace_optimizer: PyTorch's optimizers own parameters")
+def _taken(
+    options: VectorQuantOptions,
+) -> tuple[InplaceOptimizer | None, NativeOptions]:
+    """What makes in-place optimizers, and the core's options: with one of its own, so that its
+    layer refuses what none can step."""
+    make = options.get("inplace_optimizer")
+    own = cast(NativeOptions, {**options})
+    if make is not None:
+        own["inplace_optimizer"] = SGD
+    return make, own

@@ -9,6 +9,8 @@ from torch import nn
 
 State = dict[str, torch.Tensor]
 
+# What vqtorch's states have not.
+_STAYING = ("generator", "codebook_gradient", "_extra_state")
 _OF_MAP = {"affine_transform.scale": "affine_scale", "affine_transform.bias": "affine_bias"}
 
 
@@ -73,7 +75,8 @@ def to_theirs(ours: Mapping[str, torch.Tensor], *, replace_freq: int = 0) -> Sta
 
 
 def fit_state(module: nn.Module, state: State, prefix: str, *_: object) -> None:
-    """Before a module loads: its generator stays, and a single codebook has no number."""
+    """Before a module loads: its generator and what in-place optimizers keep stay, and a single
+    codebook has no number."""
     layer = module.get_submodule("layer")
     place = f"{prefix}layer."
     own = layer.state_dict(prefix=place)
@@ -81,5 +84,5 @@ def fit_state(module: nn.Module, state: State, prefix: str, *_: object) -> None:
         for key in [key for key in state if key.startswith(f"{place}0.")]:
             state[place + key.removeprefix(f"{place}0.")] = state.pop(key)
     for key, value in own.items():
-        if key.rpartition(".")[2] == "generator":
+        if key.rpartition(".")[2] in _STAYING:
             state.setdefault(key, value)

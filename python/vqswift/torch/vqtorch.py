@@ -59,9 +59,6 @@ class _Layer(nn.Module):
     ) -> dict[str, Any]:
         """Our options of theirs."""
         name = type(self).__name__
-        if inplace_optimizer is not None:
-            why = "PyTorch's optimizers own parameters: step yours"
-            _refuse(name, "inplace_optimizer", inplace_optimizer, why)
         if code_vector_size not in (None, self.feature_size // self._parts):
             why = f"it is feature_size / groups = {self.feature_size // self._parts}"
             _refuse(name, "code_vector_size", code_vector_size, why)
@@ -73,6 +70,7 @@ class _Layer(nn.Module):
             "affine_lr": affine_lr,
             "affine_groups": affine_groups,
             "replace_freq": replace_freq or 0,
+            "inplace_optimizer": inplace_optimizer,
             "norm": norm or "none",
             "cb_norm": cb_norm or "none",
             "dim": self.dim,

@@ -43,6 +43,11 @@ _SOME: dict[str, tuple[Any, ...]] = {
 def _checked(layer: Quantizer) -> dict[str, Any]:
     """The options, unless one is the kernels' alone."""
     options, known = layer._plan.options, options_of("module", layer._kind)
+    if layer._plan.steps_in_place:
+        raise NotImplementedError(
+            f"[{layer._kind}] inplace_optimizer: only on the CPU; move the layer and its input "
+            "there"
+        )
     for name, value in options.items():
         allowed = _SOME.get(name, (known[name].initial,))
         if name not in _ANY and value not in allowed:

@@ -34,7 +34,13 @@ class Options:
         refuse(self.operation, name, getattr(self, name), why)
 
 
-_OWNED = "PyTorch's optimizers own parameters: step yours"
+_NOT_IN_PLACE = (
+    "use_cosine_sim",
+    "affine_param",
+    "directional_reparam",
+    "separate_codebook_per_head",
+)
+_IN_FORWARD = "training forwards make the steps"
 _EQUAL = "state is always equal in all processes"
 
 
@@ -77,8 +83,8 @@ class VectorQuantizeOptions(Options):
     vq_bridge: Any = lacking(None)
     manual_ema_update: bool = False
     learnable_codebook: bool | None = None
-    in_place_codebook_optimizer: Callable[..., Any] | None = lacking(None, _OWNED)
-    manual_in_place_optimizer_update: bool = lacking(False, _OWNED)
+    in_place_codebook_optimizer: Callable[..., Any] | None = None
+    manual_in_place_optimizer_update: bool = lacking(False, _IN_FORWARD)
     affine_param: bool = False
     affine_param_batch_decay: float = 0.99
     affine_param_codebook_decay: float = 0.9
@@ -104,10 +110,24 @@ class VectorQuantizeOptions(Options):
                 "no gradient reaches an EMA codebook: set learnable_codebook=True, "
                 "ema_update=False",
             )
+        if self.in_place_codebook_optimizer is not None:
+            self._check_in_place()
         if self.directional_reparam and self.rotation_trick:
             self.refuse("rotation_trick", "directional_reparam takes its place")
         if not self.is_learned and self.sync_update_v > 0:
             self.refuse("sync_update_v", "only a learnable codebook takes that gradient")
+
+    def _check_in_place(self) -> None:
+        if not self.is_learned:
+            self.refuse("in_place_codebook_optimizer", "it needs learnable_codebook=True")
+        for name in _NOT_IN_PLACE:
+            if getattr(self, name):
+                self.refuse("in_place_codebook_optimizer", f"there is none with {name} here")
+
+    @property
+    def takes_loss(self) -> bool:
+        """Whether the codebook takes the gradient of the commitment loss."""
+        return self.is_learned and self.in_place_codebook_optimizer is None
 
     @property
     def is_ema(self) -> bool:
@@ -140,7 +160,10 @@ class VectorQuantizeOptions(Options):
 
     def ours(self, dim: int) -> dict[str, Any]:
         """The options of `vqswift.torch.VectorQuant` that mean the same, for vectors of `dim`."""
-        options: dict[str, Any] = {"beta": 0.5 if self.is_learned else 0.0}
+        options: dict[str, Any] = {"beta": 0.5 if self.takes_loss else 0.0}
+        if self.in_place_codebook_optimizer is not None:
+            options["inplace_optimizer"] = self.in_place_codebook_optimizer
+            options["reassign"] = True
         if self.gradient(dim) != "ste":
             options["gradient"] = self.gradient(dim)
         if self.directional_reparam:

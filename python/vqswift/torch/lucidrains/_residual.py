@@ -112,6 +112,9 @@ class ResidualVQ(nn.Module):
         if given.use_cosine_sim:
             why = "unit codes cannot follow residuals, which shrink from stage to stage"
             refuse("ResidualVQ", "use_cosine_sim", True, why)
+        if self.stages.shared_codebook and given.in_place_codebook_optimizer is not None:
+            why = "there is no in_place_codebook_optimizer with it here"
+            refuse("ResidualVQ", "shared_codebook", True, why)
         cutoff = self.stages.quantize_dropout_cutoff_index
         if cutoff < 0:
             refuse("ResidualVQ", "quantize_dropout_cutoff_index", cutoff, "must be at least 0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2, prod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from .. import _scalar as ours
 from ._options import Options, lacking, refuse
 from ._shapes import projections
 
+_INVERSE = 100.0  # of the temperature at first
 _IN_FLOAT32 = "codes are always found in float32"
 
 
@@ -231,24 +232,36 @@ class LFQ(_Codebooks):
         )
         self.options, self.codebook_size = given, codebook_size
         self.register_buffer("mask", 2 ** torch.arange(bits - 1, -1, -1))
-        self._layers: dict[float, ours.LFQ] = {}
+        self._layers = {_INVERSE: self._made(_INVERSE)}
+
+    def _made(self, inverse: float) -> ours.LFQ:
+        return ours.LFQ(
+            self.codebook_dim,
+            commitment_weight=self.options.commitment_loss_weight,
+            entropy_weight=self.options.entropy_loss_weight,
+            diversity=self.options.diversity_gamma,
+            temperature=1 / inverse,
+        ).train(self.training)
 
     def _layer(self, inverse: float) -> ours.LFQ:
         """The quantizer of an inverse temperature; none has a state."""
         if inverse not in self._layers:
-            self._layers[inverse] = ours.LFQ(
-                self.codebook_dim,
-                commitment_weight=self.options.commitment_loss_weight,
-                entropy_weight=self.options.entropy_loss_weight,
-                diversity=self.options.diversity_gamma,
-                temperature=1 / inverse,
-            )
-        return self._layers[inverse].train(self.training)
+            if torch.compiler.is_compiling():
+                why = "another than 100 must have been called once before it is compiled"
+                refuse("LFQ", "inv_temperature", inverse, why)
+            self._layers[inverse] = self._made(inverse)
+        return self._layers[inverse]
+
+    def train(self, mode: bool = True) -> Self:
+        """Train, or evaluate."""
+        for layer in self._layers.values():
+            layer.train(mode)
+        return super().train(mode)
 
     def forward(
         self,
         x: torch.Tensor,
-        inv_temperature: float = 100.0,
+        inv_temperature: float = _INVERSE,
         return_loss_breakdown: bool = False,
         mask: torch.Tensor | None = None,
     ) -> LFQReturn:
@@ -276,12 +289,12 @@ class LFQ(_Codebooks):
     @property
     def codebook(self) -> torch.Tensor:
         """[codes, bits]."""
-        return self._layer(100.0).decode(torch.arange(self.codebook_size))
+        return self._layer(_INVERSE).decode(torch.arange(self.codebook_size))
 
     def indices_to_codes(self, indices: torch.Tensor, project_out: bool = True) -> torch.Tensor:
         """Indices -> what the forward gives for them; 0 for -1."""
         first = self.options.channel_first
-        parts = self._layer(100.0).decode(self._with_axis(indices))
+        parts = self._layer(_INVERSE).decode(self._with_axis(indices))
         first = self._is_image(indices) if first is None else first
         codes: torch.Tensor = self._joined(parts, first, project_out)
         return codes

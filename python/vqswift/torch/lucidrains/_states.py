@@ -22,7 +22,14 @@ _MOMENTS = {
     "codebook_variance": "affine_code_variance",
 }
 # The peer has no moments of vectors before its first forward.
-_OURS_ALONE = ("generator", "temperature", "affine_vector_mean", "affine_vector_variance")
+_OURS_ALONE = (
+    "generator",
+    "temperature",
+    "affine_vector_mean",
+    "affine_vector_variance",
+    "codebook_gradient",
+    "_extra_state",
+)
 _SAME = re.compile(r"(.*\.)?(project_in|project_out)\..+|mask")
 
 

@@ -47,7 +47,7 @@ class CommitmentLoss:
         own = info.stage_losses
         if not training:
             return torch.zeros_like(own)
-        return 2 * own - own.detach() if self._options.is_learned else own
+        return 2 * own - own.detach() if self._options.takes_loss else own
 
 
 class VectorQuantize(nn.Module):
@@ -156,6 +156,9 @@ class VectorQuantize(nn.Module):
             ema_update=ema_update,
         )
         given = self.options
+        if return_loss_breakdown and given.in_place_codebook_optimizer is not None:
+            why = "the in-place step's loss is not told"
+            refuse("VectorQuantize", "return_loss_breakdown", True, why)
         rows = to_last(x, given.axis)
         kept = length_mask(mask, lens, rows)
         inner = self.project_in(rows)
