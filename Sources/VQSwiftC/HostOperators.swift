@@ -16,14 +16,14 @@ public typealias HostFunction =
 
 /// Runs a function of the host's outside the calls of the thread: it may take a lock whose holder
 /// forks. Loops that it runs are whole.
-private func callingHost<Result>(_ body: () -> Result) -> Result {
+func callingHost<Result>(_ body: () -> Result) -> Result {
   let calls = vq_suspend_calls()
   defer { vq_resume_calls(calls) }
   return completingLoops(body)
 }
 
 /// What the host keeps for its function, released once.
-private final class HostContext {
+final class HostContext {
   let pointer: UnsafeMutableRawPointer?
   private let release: HostRelease?
 

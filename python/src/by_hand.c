@@ -179,6 +179,8 @@ PyMethodDef methods_by_hand[] = {
     ENTRY(tensor_dlpack),
     ENTRY(tensor_record),
     ENTRY(tensor_checkpoint),
+    ENTRY(tensor_backward_by_leaf),
+    ENTRY(module_exchange_moments),
     ENTRY(kind_options),
     {NULL, NULL, 0, NULL},
 };
