@@ -17,7 +17,7 @@ from ._current import current
 from ._message import Message
 from ._tree import Array, FixedTree
 
-_BUCKET = 1 << 20  # elements
+_BUCKET = 1 << 17  # elements
 
 
 class GradientSum:
