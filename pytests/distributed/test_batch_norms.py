@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import vqswift as vq
 from ranks import on_ranks
-from vqswift import distributed, nn, train
+from vqswift import _core, distributed, nn, train
 from vqswift.data import Batches
 
 CHANNELS = 5
@@ -173,6 +173,16 @@ def test_a_rank_that_is_lost_ends_the_forward() -> None:
         on_ranks(2, body, timeout=0.2)
     with distributed.alone():
         layer(np.ones((4, CHANNELS), np.float32))
+
+
+def test_a_count_that_cannot_be_is_refused() -> None:
+    layer = nn.BatchNorm(CHANNELS)
+    for count in (3.0, float("nan"), float("inf")):
+        found = np.full(1 + 2 * CHANNELS, count)
+        assert _core.module_exchange_moments(layer._handle, lambda *_, found=found: found) == 1
+        with pytest.raises(ValueError, match="at least this part's 4, and at most 2"):
+            layer(np.ones((4, CHANNELS), np.float32))
+    assert not layer.running_mean.numpy().any()
 
 
 def test_a_model_without_batch_norms_is_refused() -> None:

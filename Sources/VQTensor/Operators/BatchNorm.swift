@@ -37,7 +37,7 @@ extension Tensor {
         }
         if let exchange {
           population = try exchange.join(rows, mean, variance, columns)
-          try requireValues(operation, count: population * columns)
+          try requireValues(operation, count: Swift.min(population, 2) * columns)
         }
         let correction = Float(Double(population) / Double(population - 1))
         runningMean.mutate { moveTowards(mean, 1, momentum, $0, count: columns) }

@@ -29,6 +29,11 @@ public struct MomentExchange {
       }
     }
     try moments(&values)
+    guard values[0] >= Double(rows), values[0] <= 0x1p40 else {
+      throw VQError.value(
+        "batch_norm", "count", "\(values[0])",
+        "that of all parts must be at least this part's \(rows), and at most 2^40")
+    }
     for i in 0..<columns {
       mean[i] = Float(values[1 + i])
       variance[i] = Float(values[1 + columns + i] / max(values[0], 1))
