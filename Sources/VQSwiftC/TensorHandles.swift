@@ -183,6 +183,22 @@ public func vq_tensor_backward(
   catching { try tensor(handle).backward(try optionalTensor(gradient), retainGraph: retainGraph) }
 }
 
+@_cdecl("vq_tensor_backward_by_leaf") @implementation
+public func vq_tensor_backward_by_leaf(
+  _ handle: Handle!, _ gradient: Handle!, _ retainGraph: Bool, _ leaves: Handles!, _ count: Int64,
+  _ done: (@convention(c) (UnsafeMutableRawPointer?, Int64) -> Bool)!,
+  _ context: UnsafeMutableRawPointer!
+) -> vq_status {
+  catching {
+    guard let done else { throw VQError.misuse("backward", "the function is NULL") }
+    try tensor(handle).backward(
+      try optionalTensor(gradient), retainGraph: retainGraph, leaves: try tensors(leaves, count)
+    ) { place in
+      guard callingHost({ done(context, Int64(place)) }) else { throw VQError.host("backward") }
+    }
+  }
+}
+
 @_cdecl("vq_tensor_gradients") @implementation
 public func vq_tensor_gradients(
   _ handle: Handle!, _ gradient: Handle!, _ inputs: Handles!, _ count: Int64,

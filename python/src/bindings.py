@@ -27,6 +27,11 @@ BY_HAND = {
     " function: Callable[[list[TensorHandle]], TensorHandle], /) -> TensorHandle: ...",
     "vq_optimizer_create_hosted": "def optimizer_create_hosted(parameter: TensorHandle,"
     " step: Callable[[TensorHandle], object], /) -> OptimizerHandle: ...",
+    "vq_tensor_backward_by_leaf": "def tensor_backward_by_leaf(tensor: TensorHandle,"
+    " gradient: TensorHandle | None, retain_graph: bool, leaves: Sequence[TensorHandle],"
+    " done: Callable[[int], object], /) -> None: ...",
+    "vq_module_exchange_moments": "def module_exchange_moments(module: ModuleHandle,"
+    " exchange: Callable[[bool, bytes], np.ndarray], /) -> int: ...",
     "vq_kind_options": "def kind_options(family: str, kind: str, /)"
     " -> list[tuple[str, str, bool, str, str, str]]: ...",
 }

@@ -180,6 +180,8 @@ PyMethodDef methods_by_hand[] = {
     ENTRY(tensor_record),
     ENTRY(tensor_checkpoint),
     ENTRY(optimizer_create_hosted),
+    ENTRY(tensor_backward_by_leaf),
+    ENTRY(module_exchange_moments),
     ENTRY(kind_options),
     {NULL, NULL, 0, NULL},
 };

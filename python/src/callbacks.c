@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "core.h"
 
 #define AT(parameter) ((place){operation, parameter})
@@ -96,6 +98,36 @@ static bool step(void *context, vq_tensor *gradient) {
   return is_done;
 }
 
+/// Calls `context`, a function of a leaf's place.
+static bool tell(void *context, int64_t place) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *given = PyObject_CallFunction(context, "L", (long long)place);
+  if (!given) PyErr_Fetch(&type, &value, &traceback);
+  Py_XDECREF(given);
+  PyGILState_Release(state);
+  return given != NULL;
+}
+
+/// Calls `context`, a function of a bool and bytes to an array of as many float64.
+static bool exchange(void *context, bool moments, double *values, int64_t count) {
+  static const char operation[] = "batch_norm";
+  PyGILState_STATE state = PyGILState_Ensure();
+  Py_buffer view = {0};
+  Py_ssize_t size = count * sizeof(double);
+  PyObject *bytes = PyBytes_FromStringAndSize((char *)values, size);
+  PyObject *of = moments ? Py_True : Py_False;
+  PyObject *given = bytes ? PyObject_CallFunctionObjArgs(context, of, bytes, NULL) : NULL;
+  bool is_done = given && take_array(given, AT("values"), FLOAT64, 1, 0, &view) &&
+                 fits(AT("values"), &view, 0, &count);
+  if (is_done) memcpy(values, view.buf, size);
+  if (view.obj) PyBuffer_Release(&view);
+  Py_XDECREF(given);
+  Py_XDECREF(bytes);
+  if (!is_done) PyErr_Fetch(&type, &value, &traceback);
+  PyGILState_Release(state);
+  return is_done;
+}
+
 static void forget(void *context) {
   if (!Py_IsInitialized()) return;
   PyGILState_STATE state = PyGILState_Ensure();
@@ -151,4 +183,38 @@ PyObject *optimizer_create_hosted(PyObject *self, PyObject *const *args, Py_ssiz
     return NULL;
   vq_status status = vq_optimizer_create_hosted(parameter, step, forget, Py_NewRef(args[1]), &out);
   return status == VQ_OK ? give_handle(OPTIMIZER_HANDLE, out) : raise_status(status);
+}
+
+PyObject *tensor_backward_by_leaf(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+  static const char operation[] = "backward";
+  vq_tensor *tensor, *gradient;
+  bool retain_graph;
+  item_list leaves = {0};
+  PyObject *result = NULL;
+  if (takes(operation, given, 5) &&
+      take_handle(args[0], AT("tensor"), TENSOR_HANDLE, false, &tensor) &&
+      take_handle(args[1], AT("gradient"), TENSOR_HANDLE, true, &gradient) &&
+      take_boolean(args[2], AT("retain_graph"), &retain_graph) &&
+      take_list(args[3], AT("leaves"), TENSOR_HANDLE, false, &leaves) &&
+      (PyCallable_Check(args[4]) || refuse(AT("done"), args[4], "a function"))) {
+    vq_status status;
+    WITHOUT_GIL(status, vq_tensor_backward_by_leaf(tensor, gradient, retain_graph,
+                            (void *)leaves.items, leaves.count, tell, args[4]));
+    result = status == VQ_OK ? Py_NewRef(Py_None) : raise_status(status);
+  }
+  clear_item_list(&leaves);
+  return result;
+}
+
+PyObject *module_exchange_moments(PyObject *self, PyObject *const *args, Py_ssize_t given) {
+  static const char operation[] = "exchange_moments";
+  vq_module *module;
+  if (!takes(operation, given, 2) ||
+      !take_handle(args[0], AT("module"), MODULE_HANDLE, false, &module) ||
+      !(PyCallable_Check(args[1]) || refuse(AT("exchange"), args[1], "a function")))
+    return NULL;
+  int64_t norms;
+  vq_status status =
+      vq_module_exchange_moments(module, exchange, forget, Py_NewRef(args[1]), &norms);
+  return status == VQ_OK ? PyLong_FromLongLong(norms) : raise_status(status);
 }

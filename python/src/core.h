@@ -126,6 +126,11 @@ PyObject *tensor_record(PyObject *self, PyObject *const *args, Py_ssize_t given)
 PyObject *tensor_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t given);
 /// (parameter, step) -> an optimizer whose steps are the function's.
 PyObject *optimizer_create_hosted(PyObject *self, PyObject *const *args, Py_ssize_t given);
+/// (tensor, gradient, retain_graph, leaves, done); calls done(place) for each leaf.
+PyObject *tensor_backward_by_leaf(PyObject *self, PyObject *const *args, Py_ssize_t given);
+/// (module, exchange); exchange(moments, values) gives float64 for as many in bytes;
+/// how many batch norms call it.
+PyObject *module_exchange_moments(PyObject *self, PyObject *const *args, Py_ssize_t given);
 
 /// Runs a call that returns a status without the interpreter lock.
 #define WITHOUT_GIL(status, call)           \

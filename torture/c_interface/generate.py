@@ -17,6 +17,8 @@ BY_HAND = {
     "vq_points_create_borrowed",
     "vq_tensor_record",
     "vq_tensor_checkpoint",
+    "vq_tensor_backward_by_leaf",
+    "vq_module_exchange_moments",
     "vq_tensor_copy_out",
     "vq_tensor_refresh",
     "vq_tensor_data",

@@ -150,6 +150,13 @@ VQ_QUICK vq_status vq_tensor_set_grad(vq_tensor *tensor, const vq_tensor *VQ_NUL
 /// element.
 VQ_CHECKED vq_status vq_tensor_backward(
     const vq_tensor *tensor, const vq_tensor *VQ_NULLABLE gradient, bool retain_graph);
+/// The same; calls `done` with the place of each of `leaves` as soon as it has all of its gradient,
+/// on the thread of the call; not for one that this tensor does not depend on. False ends the call
+/// with VQ_ERROR_HOST. `done` may call this interface, but with no other backward of these leaves.
+VQ_CHECKED vq_status vq_tensor_backward_by_leaf(const vq_tensor *tensor,
+    const vq_tensor *VQ_NULLABLE gradient, bool retain_graph,
+    const vq_tensor *const *leaves VQ_LIST(count), int64_t count,
+    bool (*done)(void *context, int64_t place), void *context);
 /// This tensor's gradient with respect to each of `inputs`, leaves or computed tensors, named "0",
 /// "1", ...; zeros where it does not depend on one. No leaf collects any.
 VQ_CHECKED vq_status vq_tensor_gradients(const vq_tensor *tensor,
@@ -443,6 +450,16 @@ void vq_module_release(vq_module *module);
 VQ_CHECKED vq_status vq_module_forward(vq_module *module, const vq_tensor *x, vq_tensor **out);
 VQ_QUICK vq_status vq_module_set_training(vq_module *module, bool training);
 bool vq_module_is_training(const vq_module *module);
+/// Lets the batch norms of a tree of modules, whose number it writes, take the moments of a
+/// training batch that has parts elsewhere: `exchange` replaces the values of this part by those of
+/// all. With `moments` they are a count, which may be 0, c means and c sums of squared deviations,
+/// 1 + 2 c values; otherwise sums, to be added up. A forward in training calls it once with moments
+/// and its backward once with sums, on the thread of the call; false ends that with VQ_ERROR_HOST.
+/// `release(context)` is called once, when no batch norm and no tape needs it more, on any thread,
+/// and at once after a failure or where there is no batch norm. Both may call this interface.
+VQ_CHECKED vq_status vq_module_exchange_moments(vq_module *module,
+    bool (*exchange)(void *context, bool moments, double *values, int64_t count),
+    void (*release)(void *context), void *context, int64_t *out);
 /// Parameters that an outer optimizer may own, then (`all`) those of in-place optimizers too. Names
 /// are dotted; the tensors are the parameters themselves.
 VQ_QUICK vq_status vq_module_parameters(const vq_module *module, bool all, vq_named_tensors **out);

@@ -115,13 +115,12 @@ public func normalizationParameterGradients(
 /// factor = scale * inverseDeviation.
 public func normalizationInputGradient(
   _ gradient: UnsafePointer<Float>, _ x: UnsafePointer<Float>, rows: Int, columns: Int,
-  _ channel: ChannelStatistics, relu: Bool, training: Bool,
+  _ channel: ChannelStatistics, relu: Bool, share: Float,
   scaleGradient: UnsafePointer<Float>, shiftGradient: UnsafePointer<Float>,
   _ out: UnsafeMutablePointer<Float>
 ) {
   withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * columns + 1) { pull in
     let (level, slope) = (pull.baseAddress!, pull.baseAddress! + columns)
-    let share = training ? 1 / Float(rows) : 0
     for i in 0..<columns {
       level[i] = shiftGradient[i] * share
       slope[i] = scaleGradient[i] * channel.inverseDeviation[i] * share

@@ -27,6 +27,8 @@ public final class BatchNorm: Module {
   public let batchCount: Tensor
   public let momentum: Float
   public let epsilon: Float
+  /// Where a training batch has other parts, whose moments count too; none by default.
+  public var exchange: MomentExchange?
 
   public convenience init(channels: Int, momentum: Float = 0.1, epsilon: Float = 1e-5) throws {
     try self.init(BatchNormOptions(channels: channels, epsilon: epsilon, momentum: momentum))
@@ -67,10 +69,22 @@ public final class BatchNorm: Module {
   package func forward(_ x: Tensor, fusedReLU: Bool) throws -> Tensor {
     let y = try x.batchNorm(
       scale: weight, shift: bias, runningMean: runningMean, runningVariance: runningVariance,
-      training: isTraining, momentum: momentum, epsilon: epsilon, fusedReLU: fusedReLU)
+      training: isTraining, momentum: momentum, epsilon: epsilon, fusedReLU: fusedReLU,
+      exchange: exchange)
     if isTraining {
       batchCount.mutateCodes { $0[0] = min($0[0], .max - 1) + 1 }
     }
     return y
+  }
+}
+
+extension Module {
+  /// The batch norms of the tree.
+  public var batchNorms: [BatchNorm] {
+    var found: [BatchNorm] = []
+    visit { _, module in
+      if let norm = module as? BatchNorm { found.append(norm) }
+    }
+    return found
   }
 }

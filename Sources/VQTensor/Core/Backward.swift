@@ -7,13 +7,24 @@ extension Tensor {
   /// - Parameters:
   ///   - seed: gradient of this tensor, its shape; 1 for a tensor of one element.
   ///   - retainGraph: keeps the tape for another backward.
-  public func backward(_ seed: Tensor? = nil, retainGraph: Bool = false) throws {
+  ///   - leaves, done: called with the place of each of `leaves` as soon as it has its gradient,
+  ///     all of it; not for one that this tensor does not depend on.
+  public func backward(
+    _ seed: Tensor? = nil, retainGraph: Bool = false, leaves: [Tensor] = [],
+    done: (Int) throws -> Void = { _ in }
+  ) throws {
     guard let root = tapeNode else {
       throw VQError.misuse("backward", "the tensor does not depend on any that requires a gradient")
     }
     let seed = try checkedSeed(seed, "backward")
+    var places: [ObjectIdentifier: Int] = [:]
+    for (place, leaf) in leaves.enumerated() {
+      if let node = leaf.tapeNode { places[ObjectIdentifier(node)] = place }
+    }
     try withoutGradients {
-      _ = try BackwardPass(from: root).run(seed, retainGraph: retainGraph)
+      _ = try BackwardPass(from: root).run(seed, retainGraph: retainGraph) { node in
+        if let place = places[ObjectIdentifier(node)] { try done(place) }
+      }
     }
   }
 
@@ -93,8 +104,11 @@ struct BackwardPass {
     }
   }
 
-  /// Passes `seed` back from the root; the gradients of the targets.
-  func run(_ seed: Tensor, retainGraph: Bool) throws -> [ObjectIdentifier: Tensor] {
+  /// Passes `seed` back from the root; the gradients of the targets. `collected` is called with
+  /// each leaf that has got its gradient.
+  func run(
+    _ seed: Tensor, retainGraph: Bool, collected: (Node) throws -> Void = { _ in }
+  ) throws -> [ObjectIdentifier: Tensor] {
     try claim()
     defer {
       for node in order where node.leaf == nil {
@@ -117,6 +131,7 @@ struct BackwardPass {
       }
       if let leaf = node.leaf {
         try BackwardPass.collect(gradient, leaf)
+        try collected(node)
         continue
       }
       guard let pullback = node.pullback else {

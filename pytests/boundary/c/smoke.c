@@ -217,6 +217,52 @@ static void host_optimizer(void) {
   vq_tensor_release(plain);
 }
 
+static bool count_leaf(void *context, int64_t place) {
+  CHECK(place == 0);
+  return ++*(int *)context == 1;
+}
+
+/// This part's values twice: another part like it.
+static bool double_part(void *context, bool moments, double *values, int64_t count) {
+  CHECK(count == (moments ? 3 : 2));
+  ++*(int *)context;
+  for (int64_t i = 0; i < count; i++)
+    if (!moments || i != 1) values[i] *= 2;  // the mean stays
+  return true;
+}
+
+static void end_part(void *context) { *(int *)context = -1; }
+
+static void batch_in_parts(void) {
+  const float values[2] = {1, 3};
+  const int64_t shape[2] = {2, 1};
+  const vq_option features = {.name = "features", .type = VQ_OPTION_INTEGER, .integer = 1};
+  vq_tensor *plain, *x, *y;
+  vq_module *norm;
+  int calls = 0, leaves = 0;
+  int64_t norms;
+  OK(vq_tensor_create(VQ_FLOAT32, shape, 2, values, &plain));
+  OK(vq_tensor_requiring_grad(plain, VQ_ROLE_WEIGHT, &x));
+  OK(vq_module_create("batch_norm", &features, 1, NULL, 0, NULL, &norm));
+  OK(vq_module_exchange_moments(norm, double_part, end_part, &calls, &norms));
+  CHECK(norms == 1 && calls == 0);
+  OK(vq_module_forward(norm, x, &y));
+  float given[2];
+  OK(vq_tensor_copy_out(y, given, sizeof given));
+  CHECK(calls == 1 && given[0] < -0.99 && given[1] > 0.99);
+  const vq_tensor *inputs[1] = {x};
+  OK(vq_tensor_backward_by_leaf(y, plain, true, inputs, 1, count_leaf, &leaves));
+  CHECK(calls == 2 && leaves == 1);
+  CHECK(vq_tensor_backward_by_leaf(y, plain, false, inputs, 1, count_leaf, &leaves) ==
+        VQ_ERROR_HOST);
+  CHECK(calls == 3);
+  vq_module_release(norm);
+  CHECK(calls == -1);  // the tape is gone
+  vq_tensor_release(y);
+  vq_tensor_release(x);
+  vq_tensor_release(plain);
+}
+
 static void host_operators(void) {
   const float values[2] = {1, 2};
   const int64_t shape[1] = {2};
@@ -406,6 +452,7 @@ int main(int count, char **arguments) {
   borrowed_memory();
   host_operators();
   host_optimizer();
+  batch_in_parts();
   training(arguments[1]);
   CHECK(vq_live_handles() == 0);
   puts("ok");

@@ -21,6 +21,7 @@ SIZES = [
     ("gloo", 2),
     ("gloo", 3),
     ("gloo", 4),
+    ("gloo", 8),
 ]
 
 

@@ -4,6 +4,7 @@ vq.distributed.init()   # under mpirun or torchrun; else one process
 trainer.fit(600)        # batches are shared out, codebooks learn from all ranks
 """
 
+from ._batch_norm import synchronize_batch_norms
 from ._clustering import kmeans
 from ._codebooks import CodebookUpdate, update
 from ._communicator import Communicator, PeerLost
@@ -22,5 +23,6 @@ __all__ = [
     "reduce_gradients",
     "shut_down",
     "size",
+    "synchronize_batch_norms",
     "update",
 ]

@@ -30,6 +30,7 @@ class Communicator(ABC):
         size: how many there are.
         timeout: seconds that a call waits for the others.
         sent: bytes that this rank has handed over for other ranks so far.
+        is_threaded: whether another thread may make calls while the main one makes none.
 
     All calls raise `PeerLost`, an OSError, when another rank has ended or does not answer in time.
     """
@@ -39,6 +40,7 @@ class Communicator(ABC):
     size = 1
     timeout = 600.0
     sent = 0
+    is_threaded = True
     has_failed = False
 
     def all_gather(self, array: Array) -> list[Array]:

@@ -4,52 +4,79 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
+from .. import _core
 from .._arguments import checked
+from .._hints import tape_hints
 from .._tensor import Tensor
 from ._communicator import Communicator
 from ._current import current
+from ._message import Message
 from ._tree import Array, FixedTree
 
-_BUCKET = 1 << 20  # elements
+_BUCKET = 1 << 17  # elements
 
 
 class GradientSum:
     """Adds the gradients of blocks of a batch, those of this rank as they come, along a fixed tree.
 
-    `extra` numbers of every block are added with them. Parameters are in buckets of about a million
-    elements, each a message.
+    `extra` numbers of every block are added with them. Parameters are in buckets, each a message;
+    messages go out in one order. `ranges` are the blocks of each rank.
     """
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        communicator: Communicator,
+        ranges: Sequence[tuple[int, int]],
+    ) -> None:
         self._parameters = list(parameters)
-        self._trees: list[FixedTree] = []
+        self._communicator, self._ranges = communicator, ranges
         self._buckets = _buckets([parameter.size for parameter in self._parameters])
+        self._trees = [FixedTree() for _ in self._buckets]
+        self._rest = FixedTree()
+        self._sent: list[Message] = []
 
     def add(self, block: int, extra: Array) -> None:
         """Take the gradients that the parameters have as those of `block`, and `extra`, float32;
         a parameter without one counts as 0."""
-        gradients = [parameter.grad for parameter in self._parameters]
-        tail = np.array([grad is not None for grad in gradients], np.float32)
-        leaves = [
-            np.concatenate([_flat(gradients[i], self._parameters[i]) for i in bucket])
-            for bucket in self._buckets
-        ]
-        leaves.append(np.concatenate([tail, extra]))
-        self._trees = self._trees or [FixedTree() for _ in leaves]
-        for tree, leaf in zip(self._trees, leaves, strict=True):
-            tree.add_leaf(block, leaf)
+        for place in range(len(self._sent), len(self._buckets)):
+            self._trees[place].add_leaf(block, self._flat(place))
+        tail = np.array([p.grad is not None for p in self._parameters], np.float32)
+        self._rest.add_leaf(block, np.concatenate([tail, extra]))
 
-    def finish(
-        self, communicator: Communicator, ranges: Sequence[tuple[int, int]], extras: int
-    ) -> Array:
+    def backward(self, loss: Tensor, block: int) -> None:
+        """`loss.backward()` for the last block of this rank: a bucket goes out as soon as its
+        gradients are there, beside the rest of the backward. `add` follows as ever."""
+        if len(self._buckets) < 2 or not self._communicator.is_threaded:
+            loss.backward()
+            return
+        learns = [parameter.requires_grad for parameter in self._parameters]
+        missing = [{i for i in bucket if learns[i]} for bucket in self._buckets]
+        bucket_of = {i: place for place, bucket in enumerate(self._buckets) for i in bucket}
+
+        def done(parameter: int) -> None:
+            missing[bucket_of[parameter]].discard(parameter)
+            # The last bucket would go out behind the backward anyway.
+            while len(self._sent) < len(missing) - 1 and not missing[len(self._sent)]:
+                place = len(self._sent)
+                before = self._sent[-1] if self._sent else None
+                self._sent.append(Message(partial(self._added, place, block), before))
+
+        leaves = [parameter._handle for parameter in self._parameters]
+        with tape_hints():
+            _core.tensor_backward_by_leaf(loss._handle, None, False, leaves, done)
+
+    def finish(self, extras: int) -> Array:
         """Give each parameter the sum over all blocks, none where no block had one, and return that
         of the `extras` extra numbers."""
-        trees = self._trees or [FixedTree() for _ in range(len(self._buckets) + 1)]
-        sums = [communicator.reduce_tree(tree.nodes, ranges) for tree in trees]
-        tail = sums.pop()
+        sums = [message.result() for message in self._sent]
+        for tree in self._trees[len(sums) :]:
+            sums.append(self._communicator.reduce_tree(tree.nodes, self._ranges))
+        tail = self._communicator.reduce_tree(self._rest.nodes, self._ranges)
         count = len(self._parameters)
         for bucket, total in zip(self._buckets, sums, strict=True):
             begin = 0
@@ -61,6 +88,16 @@ class GradientSum:
                 begin = end
         assert len(tail) == count + extras
         return tail[count:]
+
+    def _flat(self, place: int) -> Array:
+        parameters = [self._parameters[i] for i in self._buckets[place]]
+        return np.concatenate([_flat(parameter.grad, parameter) for parameter in parameters])
+
+    def _added(self, place: int, block: int) -> Array:
+        """The sum of a bucket over all blocks, of which this is the last here."""
+        tree = self._trees[place]
+        tree.add_leaf(block, self._flat(place))
+        return self._communicator.reduce_tree(tree.nodes, self._ranges)
 
 
 @checked
@@ -84,10 +121,10 @@ def reduce_gradients(parameters: Sequence[Tensor], *, count: float = 1.0) -> Non
     for parameter in known:
         if parameter.grad is not None:
             parameter.grad = Tensor(parameter.grad.numpy() * np.float32(count))
-    adding = GradientSum(known)
-    adding.add(communicator.rank, np.array([count], np.float32))
     ranges = [(rank, rank + 1) for rank in range(communicator.size)]
-    (total,) = adding.finish(communicator, ranges, 1)
+    adding = GradientSum(known, communicator, ranges)
+    adding.add(communicator.rank, np.array([count], np.float32))
+    (total,) = adding.finish(1)
     if not total > 0:
         raise ValueError("[reduce_gradients] count = 0 on every rank: there is no mean")
     for parameter in known:

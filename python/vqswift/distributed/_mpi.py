@@ -33,6 +33,7 @@ class MPICommunicator(Communicator):
         self._world: Any = engine.COMM_WORLD.Dup()
         self.rank, self.size = self._world.Get_rank(), self._world.Get_size()
         self.timeout = timeout
+        self.is_threaded = engine.Query_thread() >= engine.THREAD_SERIALIZED
         self._before_hook: Callable[..., Any] = sys.excepthook
         if self.size > 1:
             sys.excepthook = self._end_all

@@ -32,6 +32,7 @@ class Module(Hooks, Pretrained, Shown):
     """
 
     training: bool = True
+    _shares_moments = False
 
     def __init__(self) -> None:
         before = {name: v for name, v in vars(self).items() if isinstance(v, Plain)}

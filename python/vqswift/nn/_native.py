@@ -142,6 +142,14 @@ class Native(Module):
         pairs = [(name, Tensor(value)._handle) for name, value in state.items()]
         _core.module_load_generators(self._handle, pairs)
 
+    def _share_moments(self) -> bool:
+        """Let batch norms take the moments of all ranks' vectors; whether there are any."""
+        from ..distributed._batch_norm import exchanged
+
+        found = _core.module_exchange_moments(self._handle, exchanged) > 0
+        self.__dict__["_shares_moments"] = found
+        return found
+
     # Copies: from options and state, as if the layer had been made and trained again.
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -190,6 +198,8 @@ class Native(Module):
                 value._handle = parameter
                 self._tensors[name] = value
         Native._load_generators(self, copied["generators"])
+        if self._shares_moments:
+            self._share_moments()
         _core.module_set_training(self._handle, copied["training"])
 
     @staticmethod

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._functions import no_grad
 from .._tensor import Tensor
+from ..distributed import alone
 
 if TYPE_CHECKING:
     from ._trainer import Trainer
@@ -36,7 +37,7 @@ def first_not_finite(trainer: Trainer, batch: Any) -> str | None:
         for name, module in model.named_modules():
             hooks.enter_context(module.register_forward_hook(watched(name)))
         # What a layer refuses has been told by then.
-        with no_grad(), contextlib.suppress(ValueError):
+        with alone(), no_grad(), contextlib.suppress(ValueError):
             trainer.objective(model, batch)
     return f"the first output that is not finite is that of {found[0]}" if found else None
 

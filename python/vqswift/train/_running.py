@@ -18,13 +18,14 @@ _BLOCK_DRAWS = 1 << 48  # from a block's draws to those of the next
 
 
 class RunningMoments:
-    """The running moments of a model's batch norms, but for those of quantizers."""
+    """The running moments of a model's batch norms, but for those of quantizers; with `shared` also
+    of those that are synchronized over ranks."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, shared: bool = False) -> None:
         owned = tuple(
             name + "." if name else ""
             for name, module in model.named_modules()
-            if isinstance(module, Quantizer)
+            if isinstance(module, Quantizer) or (module._shares_moments and not shared)
         )
         buffers = [(n, b) for n, b in model.named_buffers() if not n.startswith(owned or ("\0",))]
         self._moments = _ending(buffers, "running_mean", "running_var")

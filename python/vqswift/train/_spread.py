@@ -16,8 +16,10 @@ from .._tensor import Tensor
 from ..data import Batches, Stream
 from ..data._cut import Cut, samples_of, share_of
 from ..distributed import CodebookUpdate, current
+from ..distributed._batch_norm import shares_moments
 from ..distributed._codebooks import update_blocks, waiting_layers
 from ..distributed._gradients import GradientSum
+from ..nn import Module
 from ._running import RunningMoments, drawing
 
 if TYPE_CHECKING:
@@ -57,6 +59,13 @@ class Spread:
             book for layer in layers if layer.inplace_optimizers for book in layer.codebooks
         ]
         self._moments = RunningMoments(trainer.model)
+        parts = (trainer.model, trainer.objective)
+        self._shares_moments = any(isinstance(p, Module) and shares_moments(p) for p in parts)
+        if self._shares_moments and blocks != size:
+            raise ValueError(
+                f"[trainer] blocks = {blocks} on {size} ranks: batch norms that are synchronized "
+                "take one block a rank, since all blocks must be forwarded at once"
+            )
 
     @classmethod
     def of(cls, trainer: Trainer) -> Spread | None:
@@ -77,12 +86,13 @@ class Spread:
     def gradients(self, batch: Any, rate: float) -> Measured:
         """Give the parameters the gradients of the whole batch's mean."""
         cut = batch if isinstance(batch, Cut) else self.share.of(batch)
+        self._require_samples(cut)
         trainer = self._trainer
         if any(layer._is_waiting() for _, layer in waiting_layers(trainer.model)):
             self._start(cut)
-        parameters = [*trainer.model.parameters(), *self._in_place]
+        parameters = [*self._in_place, *trainer.model.parameters()]
         waiting = [book.grad for book in self._in_place]
-        sums, told = GradientSum(parameters), []
+        sums, told = GradientSum(parameters, self._communicator, self._ranges), []
         self._moments.begin()
         with drawing([trainer.model, trainer.objective]) as draw_for:
             for block in self._blocks:
@@ -96,11 +106,16 @@ class Spread:
                         found = trainer._found(part, rate)
                     count = samples_of(part)
                     weight = count / cut.count
-                    (found.loss * weight).backward()
+                    loss = found.loss * weight
+                    # Batch norms talk within the backward themselves.
+                    if block == self._blocks[-1] and not self._shares_moments:
+                        sums.backward(loss, block)
+                    else:
+                        loss.backward()
                     told.append(_numbers(found, count))
                 own = np.concatenate([np.ones(1, np.float32), self._moments.values()])
                 sums.add(block, own * np.float32(weight))
-        extra = sums.finish(self._communicator, self._ranges, 1 + self._moments.size)
+        extra = sums.finish(1 + self._moments.size)
         # Files that could not be read leave less than a whole batch.
         share = extra[0]
         if abs(share - 1) > 1e-5:
@@ -127,16 +142,28 @@ class Spread:
             measured, perplexity=_mean_perplexity(found), active_codes=max(active.values())
         )
 
+    def _require_samples(self, cut: Cut) -> None:
+        """ValueError on all ranks where batch norms wait for one that has nothing to forward."""
+        if not self._shares_moments:
+            return
+        here = self._communicator
+        if not here.all_reduce(np.array([len(cut.parts)], np.int64), "min")[0]:
+            raise ValueError(
+                f"[trainer] a batch of {cut.count} samples on {here.size} ranks leaves one without "
+                "any: batch norms that are synchronized need some on each (drop_last=True leaves "
+                "a small last batch out)"
+            )
+
     def _start(self, cut: Cut) -> None:
         """Give codebooks their start by the vectors of a first batch, which are not quantized."""
         trainer = self._trainer
-        self._moments.begin()
+        moments = RunningMoments(trainer.model, shared=True)
         with no_grad(), drawing([trainer.model, trainer.objective]) as draw_for:
             for block, part in cut.parts.items():
                 draw_for(block)
                 with in_block(block):
                     trainer.objective(trainer.model, part)
-        self._moments.restore()
+        moments.restore()
         update_blocks(trainer.model, self._communicator, self._ranges, self._blocks)
 
     def _measured(self, told: list[_Told], cut: Cut) -> Measured:
