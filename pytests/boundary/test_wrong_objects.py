@@ -152,6 +152,7 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "estimator": vq.estimators.ste,
     "images": lambda: np.ones((4, 28, 28, 1), np.float32),
     "batches": batches,
+    "blocks": lambda: [ROWS],
     "trainer": trainer,
     "schedule": lambda: None,
     "counts": lambda: np.array([1, 2]),
@@ -286,7 +287,8 @@ FREE = {("track", "label"), ("__init__", "tag")}
 # Their libraries are imported first, and are not always there.
 FREE |= {(name, image) for name in ("fid", "lpips") for image in ("a", "b")}
 RECORDS = {
-    *("KMeansResult", "QuantizerInfo", "GradientGap", "Conversion", "TwinRecord", "TwinReport"),
+    *("BlockKMeansResult", "KMeansProgress", "KMeansResult"),
+    *("QuantizerInfo", "GradientGap", "Conversion", "TwinRecord", "TwinReport"),
     *(
         "TwinWeights",
         "WeightedLayer",

@@ -32,6 +32,16 @@ def long_iteration() -> Callable[[], object]:
     return lambda: vq.kmeans(x, 8192, iterations=1, init=start)
 
 
+def long_blocks() -> Callable[[], object]:
+    x = points(1 << 18, 64).numpy()
+    return lambda: vq.kmeans_blocks([x] * 64, 1024, init=x[:1024])
+
+
+def long_mini_batches() -> Callable[[], object]:
+    x = points(1 << 18, 64).numpy()
+    return lambda: vq.minibatch_kmeans(x, 1024, epochs=10**6, init=x[:1024])
+
+
 def long_search(topk: int | None = None) -> Callable[[], object]:
     x, codebook = points(1 << 19, 128), points(16384, 128)
     return lambda: vq.nearest_codes(x, codebook, topk=topk)
@@ -60,6 +70,8 @@ def long_ssim() -> Callable[[], object]:
 CASES: dict[str, Callable[[], Callable[[], object]]] = {
     "kmeans, many iterations": lambda: long_kmeans("random", 256),
     "kmeans, one long iteration": long_iteration,
+    "kmeans of blocks": long_blocks,
+    "mini-batch kmeans": long_mini_batches,
     "kmeans++ seeding": lambda: long_kmeans("kmeans++", 1 << 16),
     "nearest codes": long_search,
     "ranked codes": lambda: long_search(8),

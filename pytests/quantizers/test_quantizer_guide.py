@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,10 @@ def run(part: str, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.splitlines()[0])
-def test_snippet_runs(snippet: str) -> None:
-    exec(compile(snippet, "docs/quantizers.md", "exec"), names())
+def test_snippet_runs(snippet: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "block.npy", names()["vectors"])
+    given = names() | {"paths": [tmp_path / "block.npy"]}
+    exec(compile(snippet, "docs/quantizers.md", "exec"), given)
 
 
 def table(header: str) -> list[list[str]]:

@@ -253,8 +253,8 @@ static void batch_in_parts(void) {
   const vq_tensor *inputs[1] = {x};
   OK(vq_tensor_backward_by_leaf(y, plain, true, inputs, 1, count_leaf, &leaves));
   CHECK(calls == 2 && leaves == 1);
-  CHECK(vq_tensor_backward_by_leaf(y, plain, false, inputs, 1, count_leaf, &leaves) ==
-        VQ_ERROR_HOST);
+  CHECK(
+      vq_tensor_backward_by_leaf(y, plain, false, inputs, 1, count_leaf, &leaves) == VQ_ERROR_HOST);
   CHECK(calls == 3);
   vq_module_release(norm);
   CHECK(calls == -1);  // the tape is gone
