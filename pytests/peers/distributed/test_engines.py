@@ -11,7 +11,7 @@ import pytest
 from launch import HERE, require, run
 from training import QUANTIZERS, steps
 
-STEPS = 6
+STEPS = 4
 SIZES = [
     ("mpi", 1),
     ("mpi", 2),
