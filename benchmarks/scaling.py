@@ -1,6 +1,6 @@
 """A model of a step over machines, fitted to two ranks on links that `tc netem` delays and limits.
 
-python -m benchmarks.scaling
+    python -m benchmarks.scaling [--delays 0 1 5 20] [--batch 8] [--images 64] [--repeats 60]
 
 Needs root, PyTorch's gloo, and a kernel with network namespaces and netem; one without netem takes
 `--delays 0`, and the model then counts a delay once for each message. Each rank trains the

@@ -5,54 +5,54 @@ public func maxPool(
   _ x: UnsafePointer<Float>, images: Int, _ window: Window, isRectified: Bool = false,
   _ out: UnsafeMutablePointer<Float>, positions: UnsafeMutablePointer<Int32>
 ) {
-  if isRectified {
-    findLargest(x, images, window, out, positions) { $0 < 0 ? 0 : $0 }
-    let count = images * window.outHeight * window.outWidth * window.channels
-    parallelFor(count, grain: elementGrain) { range in
-      for i in range where !(out[i] > 0) { positions[i] = -1 }
-    }
-  } else {
-    findLargest(x, images, window, out, positions) { $0 }
-  }
-}
-
-/// `maxPool` of f(x).
-@inline(__always)
-private func findLargest(
-  _ x: UnsafePointer<Float>, _ images: Int, _ window: Window, _ out: UnsafeMutablePointer<Float>,
-  _ positions: UnsafeMutablePointer<Int32>, _ f: (Float) -> Float
-) {
   let c = window.channels
   forEachOutputRow(images, window) { image, y in
     let source = x + image * window.height * window.width * c
     for x0 in 0..<window.outWidth {
       let index = ((image * window.outHeight + y) * window.outWidth + x0) * c
-      let (best, place) = (out + index, positions + index)
-      var isFirst = true
-      for ky in window.kernelRows(y) {
-        let iy = y * window.strideHeight - window.paddingHeight + ky
-        for kx in window.kernelColumns(x0) {
-          let ix = x0 * window.strideWidth - window.paddingWidth + kx
-          let position = Int32(truncatingIfNeeded: iy * window.width + ix)
-          let pixel = source + Int(position) * c
-          if isFirst {
-            for i in 0..<c {
-              best[i] = f(pixel[i])
-              place[i] = position
-            }
-            isFirst = false
-          } else {
-            for i in 0..<c {
-              let (new, old) = (f(pixel[i]), best[i])
-              let wins = new > old || (new != new && old == old)
-              best[i] = wins ? new : old
-              place[i] = wins ? position : place[i]
+      for first in stride(from: 0, to: c, by: 8) {
+        let lanes = min(8, c - first)
+        var best = SIMD8<Float>(repeating: -.infinity)
+        var place = SIMD8<Int32>(repeating: -1)
+        for ky in window.kernelRows(y) {
+          let iy = y * window.strideHeight - window.paddingHeight + ky
+          for kx in window.kernelColumns(x0) {
+            let ix = x0 * window.strideWidth - window.paddingWidth + kx
+            let position = iy * window.width + ix
+            let number = Int32(truncatingIfNeeded: position)
+            var new = loaded(source + position * c + first, lanes)
+            if isRectified { new.replace(with: 0, where: new .< 0) }
+            if place[0] < 0 {
+              (best, place) = (new, SIMD8(repeating: number))
+            } else if all(new .== new) {
+              let wins = new .> best
+              best.replace(with: new, where: wins)
+              place.replace(with: number, where: wins)
+            } else {
+              for lane in 0..<8 where !(new[lane] <= best[lane]) && best[lane] == best[lane] {
+                (best[lane], place[lane]) = (new[lane], number)
+              }
             }
           }
+        }
+        if isRectified {
+          for lane in 0..<8 where !(best[lane] > 0) { place[lane] = -1 }
+        }
+        for lane in 0..<lanes {
+          out[index + first + lane] = best[lane]
+          positions[index + first + lane] = place[lane]
         }
       }
     }
   }
+}
+
+@inline(__always)
+private func loaded(_ x: UnsafePointer<Float>, _ lanes: Int) -> SIMD8<Float> {
+  if lanes == 8 { return UnsafeRawPointer(x).loadUnaligned(as: SIMD8<Float>.self) }
+  var values = SIMD8<Float>()
+  for lane in 0..<lanes { values[lane] = x[lane] }
+  return values
 }
 
 /// Adds each gradient to the element that won, if it has a place: the pullback of `maxPool`.
