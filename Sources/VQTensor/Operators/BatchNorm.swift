@@ -76,7 +76,8 @@ extension Tensor {
       let gradients = [needs[1] ? scaleGradient : nil, needs[2] ? shiftGradient : nil]
       guard needs[0] else { return [nil] + gradients }
       // The input's gradient takes the sums over all parts; parameters keep their own part's.
-      let sums = try exchange?.added([scaleGradient, shiftGradient]) ?? [scaleGradient, shiftGradient]
+      let sums =
+        try exchange?.added([scaleGradient, shiftGradient]) ?? [scaleGradient, shiftGradient]
       let input = try Tensor(operation, shape: x.shape) { out in
         normalizationInputGradient(
           g, x.storage.floats, rows: rows, columns: columns, channel, relu: fusedReLU,
