@@ -12,7 +12,7 @@ public func maxPool(
       let index = ((image * window.outHeight + y) * window.outWidth + x0) * c
       for first in stride(from: 0, to: c, by: 8) {
         let lanes = min(8, c - first)
-        var best = SIMD8<Float>(repeating: -.infinity)
+        var best = SIMD8<Float>()
         var place = SIMD8<Int32>(repeating: -1)
         for ky in window.kernelRows(y) {
           let iy = y * window.strideHeight - window.paddingHeight + ky

@@ -207,8 +207,11 @@ private func farCodes(_ squares: UnsafePointer<Double>, count k: Int) -> [Bool]?
     }
   }
   if !leastFar.isFinite || leastFar < 16 * largest {
+    let most = UnsafeBufferPointer(start: squares, count: k).max() ?? 0
+    // So many lie up to a number that the median does; sorting waits until it is known to serve.
+    guard 2 * (0..<k).count(where: { squares[$0] <= most / 1024 }) > k else { return nil }
     limit = 1024 * UnsafeBufferPointer(start: squares, count: k).sorted()[k / 2]
-    guard limit > 0, (0..<k).contains(where: { squares[$0] >= limit }) else { return nil }
+    guard limit > 0, limit <= most else { return nil }
   }
   return (0..<k).map { squares[$0] >= limit }
 }
@@ -217,8 +220,8 @@ private func farCodes(_ squares: UnsafePointer<Double>, count k: Int) -> [Bool]?
 /// them: |x - e| is at least |E| - |X| for those that are far, and at most |X| + |E| for as many
 /// others.
 func longestPoint(_ squares: UnsafePointer<Double>, _ isFar: [Bool], wanted: Int) -> Double {
+  guard isFar.contains(true) else { return .infinity }
   let near = isFar.indices.filter { !isFar[$0] }.map { squares[$0] }.sorted()
-  guard near.count < isFar.count else { return .infinity }
   guard wanted <= near.count else { return 0 }
   let leastFar = isFar.indices.lazy.filter { isFar[$0] }.map { squares[$0] }.min()!
   return 0.49 * (leastFar.squareRoot() - near[wanted - 1].squareRoot())

@@ -18,8 +18,6 @@ final class ExactCodebook {
   /// The largest and the least magnitude of each element.
   private let largest: [Double]
   private let least: [Double]
-  /// The nearest to 0.
-  private var shortest: Int32 = 0
 
   init<Element: SearchElement>(
     _ source: UnsafePointer<Element>, _ centered: CenteredCodebook, wanted: Int = 1,
@@ -57,9 +55,6 @@ final class ExactCodebook {
         }
       }
     }
-    let all = (0..<Int32(count)).map { $0 }
-    let origin = [Double](repeating: 0, count: d)
-    shortest = all.withUnsafeBufferPointer { nearest(origin, $0) }
   }
 
   deinit { tiles.deallocate() }
@@ -74,16 +69,18 @@ final class ExactCodebook {
   ) {
     let left = Candidates(rows: Self.rows)
     defer { left.deallocate() }
+    // The first of the unseen stands for all of them.
+    var unseen: [Int] = []
     let all = rows.filter { row in
       if seesNoCode(x + row * d) {
         codes[row] = 0
-      } else if isUnseen(x + row * d) {
-        codes[row] = distinct[Int(shortest)]
-      } else {
-        return true
+        return false
       }
-      return false
+      guard isUnseen(x + row * d) else { return true }
+      unseen.append(row)
+      return unseen.count == 1
     }
+    defer { for row in unseen.dropFirst() { codes[row] = codes[unseen[0]] } }
     var skips = 0
     for first in stride(from: 0, to: all.count, by: Self.rows) {
       if stop.isRequested { return }

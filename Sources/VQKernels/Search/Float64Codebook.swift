@@ -29,10 +29,13 @@ final class Float64Codebook {
     let starts = UnsafeMutablePointer<Double>.allocate(capacity: width)
     tiles.initialize(repeating: 0, count: width * d)
     starts.initialize(repeating: .infinity, count: width)
+    func column(_ place: Int) -> UnsafeMutablePointer<Double> {
+      tiles + place / tile * d * tile + place % tile
+    }
     parallelFor(count, grain: max(1, elementGrain / d)) { range in
       for place in range {
         let row = source + Int(distinct[place]) * d
-        let column = tiles + place / tile * d * tile + place % tile
+        let column = column(place)
         var sum = 0.0
         for i in 0..<d {
           let value = Double(row[i]) - center[i]
@@ -45,8 +48,7 @@ final class Float64Codebook {
     let near = centered.maximumNorm / centered.scale
     let limit = 0x1p32 * near * near / 2
     let isFar = (0..<count).map { starts[$0] > limit }
-    longestPoint =
-      2.0.squareRoot() * VQKernels.longestPoint(starts, isFar, wanted: wanted)
+    longestPoint = 2.0.squareRoot() * VQKernels.longestPoint(starts, isFar, wanted: wanted)
     var largest = 0.0
     for place in 0..<count {
       guard isFar[place] else {
@@ -54,7 +56,8 @@ final class Float64Codebook {
         continue
       }
       starts[place] = .infinity
-      for i in 0..<d { tiles[place / tile * d * tile + place % tile + i * tile] = 0 }
+      let column = column(place)
+      for i in 0..<d { column[i * tile] = 0 }
     }
     longest = (2 * largest).squareRoot()
     (self.d, self.width, self.center, self.kernels) = (d, width, center, kernels)
