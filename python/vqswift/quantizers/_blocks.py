@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from operator import index
 
 import numpy as np
@@ -13,10 +14,10 @@ from .._arguments import checked, refuse
 from .._arrays import exact_points
 from .._random import checked_word
 from .._tensor import Tensor
-from ._search import kmeans, nearest_codes
+from ._clusters import start_of, sums_of
+from ._search import nearest_codes
 
 _ROWS = 1 << 16  # that are searched and summed at a time
-_SAMPLE = 64  # rows a centroid that the start is made of
 _FARTHEST = 1024  # points at most that empty clusters are given after a pass
 
 
@@ -75,7 +76,8 @@ def kmeans_blocks(
         raise ValueError(
             f"[kmeans_blocks] k = {k}, iterations = {iterations}: must be at least 1 and 0"
         )
-    centroids = _start(blocks, k, init, seed)
+    drawn = partial(_drawn, blocks, seed)
+    centroids = start_of("kmeans_blocks", init, (k, None), drawn, seed)
     run = _Passes(blocks, centroids)
     done = 0
     while True:
@@ -107,8 +109,9 @@ class _Passes:
         self.inertia, points = 0.0, 0
         for rows in _parts(self._blocks, d):
             codes, squares = nearest_codes(rows, codebook, return_distances=True)
-            _add(rows, codes, self._sums)
-            self._counts += np.bincount(codes, minlength=k)
+            used, counts, sums = sums_of(rows, codes)
+            self._sums[used] += sums
+            self._counts[used] += counts
             self.inertia += float(squares.sum(dtype=np.float64))
             self._remember(rows, squares)
             points += len(rows)
@@ -164,33 +167,7 @@ def _parts(blocks: Iterable[npt.ArrayLike], d: int | None) -> Iterator[np.ndarra
             yield exact_points("kmeans_blocks", "blocks", array[first : first + _ROWS])
 
 
-def _add(rows: np.ndarray, codes: np.ndarray, sums: np.ndarray) -> None:
-    """Adds the rows of each code to `sums` [k, d], in their order."""
-    order = np.argsort(codes, kind="stable")
-    ordered = codes[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    sums[ordered[starts]] += np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
-
-
-def _start(
-    blocks: Iterable[npt.ArrayLike], k: int, init: str | npt.ArrayLike, seed: int
-) -> np.ndarray:
-    if not isinstance(init, str):
-        given = init.numpy() if isinstance(init, Tensor) else init
-        start = exact_points("kmeans_blocks", "init", given)
-        if start.ndim != 2 or len(start) != k or not start.shape[1]:
-            raise ValueError(
-                f"[kmeans_blocks] init of shape {[*start.shape]}: centroids [{k}, d] are required"
-            )
-        return start.copy()
-    if init not in ("kmeans++", "random"):
-        raise ValueError(
-            f"[kmeans_blocks] init = {init!r}: it must be 'kmeans++', 'random' or an array"
-        )
-    return kmeans(_drawn(blocks, _SAMPLE * k, seed), k, 0, init, seed).centroids
-
-
-def _drawn(blocks: Iterable[npt.ArrayLike], count: int, seed: int) -> np.ndarray:
+def _drawn(blocks: Iterable[npt.ArrayLike], seed: int, count: int) -> np.ndarray:
     """`count` rows drawn uniformly, or all, in their order: those of the least random keys."""
     random = np.random.default_rng(seed)
     kept: np.ndarray | None = None

@@ -11,9 +11,9 @@ from .._arguments import checked
 from .._arrays import exact_points
 from .._random import checked_word
 from .._tensor import Tensor
+from ._clusters import start_of, sums_of
 from ._search import KMeansResult, kmeans, nearest_codes
 
-_SAMPLE = 64  # rows a centroid that the start is made of
 _REMEMBERED = 0.2  # of the points of earlier epochs
 
 
@@ -49,7 +49,14 @@ def minibatch_kmeans(
             "is required"
         )
     random = np.random.default_rng(seed)
-    centroids = _start(points, k, init, seed, random)
+
+    def drawn(count: int) -> np.ndarray:
+        chosen = random.choice(len(points), min(len(points), count), replace=False)
+        found: np.ndarray = points[np.sort(chosen)]
+        return found
+
+    start = start_of(operation, init, (k, points.shape[1]), drawn, seed)
+    centroids = start.astype(np.result_type(start, points))
     counts = np.zeros(k)
     steps = 0
     for _ in range(epochs):
@@ -71,37 +78,7 @@ def minibatch_kmeans(
 
 def _move(centroids: np.ndarray, counts: np.ndarray, batch: np.ndarray, codes: np.ndarray) -> None:
     """Moves centroids to the means of all points that they have been given."""
-    order = np.argsort(codes, kind="stable")
-    ordered = codes[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    used = ordered[starts]
-    here = np.diff(np.r_[starts, len(ordered)])
+    used, here, sums = sums_of(batch, codes)
     counts[used] += here
-    sums = np.add.reduceat(batch[order].astype(np.float64), starts, axis=0)
     share = 1 / counts[used, None]
     centroids[used] += (sums - here[:, None] * centroids[used].astype(np.float64)) * share
-
-
-def _start(
-    points: np.ndarray,
-    k: int,
-    init: str | npt.ArrayLike,
-    seed: int,
-    random: np.random.Generator,
-) -> np.ndarray:
-    if not isinstance(init, str):
-        given = init.numpy() if isinstance(init, Tensor) else init
-        start = exact_points("minibatch_kmeans", "init", given)
-        if start.shape != (k, points.shape[1]):
-            raise ValueError(
-                f"[minibatch_kmeans] shapes {[*start.shape]} and {[k, points.shape[1]]}: initial "
-                "centroids must be [k, d]"
-            )
-        return start.astype(np.result_type(start, points))
-    if init not in ("kmeans++", "random"):
-        raise ValueError(
-            f"[minibatch_kmeans] init = {init!r}: it must be 'kmeans++', 'random' or an array"
-        )
-    count = min(len(points), _SAMPLE * k)
-    rows = np.sort(random.choice(len(points), count, replace=False))
-    return kmeans(points[rows], k, 0, init, seed).centroids

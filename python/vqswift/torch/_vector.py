@@ -225,12 +225,13 @@ class CodebookQuantizer(Quantizer):
 
     def _take(self, engine: Engine) -> None:
         """Take the engine's state."""
-        before = [codebook.detach().clone() for codebook in self.codebooks]
+        stepped = self.codebooks if self.inplace_optimizers else []
+        before = [codebook.detach().clone() for codebook in stepped]
         values = [torch.empty_like(tensor) for tensor in self._whole()]
         for (_, handle), value in zip(engine.state, values, strict=True):
             _core.tensor_copy_out(handle, array(value))
         self._write(self._plan.state, values)
-        if self.inplace_optimizers:
+        if stepped:
             forget_changed(self.inplace, self.codebooks, self._waiting(), before)
 
 
