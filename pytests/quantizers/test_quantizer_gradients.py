@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import vqswift as vq
-from matrix.options import ACCEPTED, Case
+from matrix.options import ACCEPTED, Case, of_each
 from matrix.run import Run, batch, channels_at, channels_last
 from vqswift import Tensor
 
@@ -171,7 +171,7 @@ ALIKE = ("shared residual", "residual with dropout")
 CASES = [case for case in ACCEPTED if case.kind not in ALIKE or case.has("beta")]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@of_each(CASES)
 def test_the_loss_descends_by_its_parts(case: Case) -> None:
     for_clear_vectors(Pair(case), check_loss)
 
@@ -258,6 +258,6 @@ def check_output(pair: Pair) -> None:
 UNPROJECTED = [case for case in CASES if not case.has("code_size")]
 
 
-@pytest.mark.parametrize("case", UNPROJECTED, ids=str)
+@of_each(UNPROJECTED)
 def test_the_output_gives_its_gradient_as_the_options_say(case: Case) -> None:
     for_clear_vectors(Pair(case), check_output)

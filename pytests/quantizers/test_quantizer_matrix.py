@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from matrix.options import ACCEPTED, FEATURES, REFUSAL, REFUSED, Case
+from matrix.options import ACCEPTED, FEATURES, REFUSAL, REFUSED, Case, of_each
 from matrix.run import Run, assert_equal_states, batch, states
 from vqswift import Tensor
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=str)
+@of_each(REFUSED)
 def test_a_contradiction_is_refused_with_its_reason(case: Case) -> None:
     assert case.reason is not None
     with pytest.raises(REFUSAL, match=case.reason):
@@ -48,7 +48,7 @@ def check_evaluation(run: Run) -> np.ndarray:
     return z_q.numpy()
 
 
-@pytest.mark.parametrize("case", ACCEPTED, ids=str)
+@of_each(ACCEPTED)
 def test_a_pair_evaluates_and_restores_exactly(case: Case) -> None:
     whole = Run(case)
     whole.steps(range(2))
@@ -68,14 +68,10 @@ def test_a_pair_evaluates_and_restores_exactly(case: Case) -> None:
 MOVING = ("ema", "directional"), {"replace", "cb_norm bn"}, {"replace", "cb_norm in"}
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        case
-        for case in ACCEPTED
-        if not case.has(*MOVING[0]) and {case.first, case.second} not in MOVING[1:]
-    ],
-    ids=str,
+@of_each(
+    case
+    for case in ACCEPTED
+    if not case.has(*MOVING[0]) and {case.first, case.second} not in MOVING[1:]
 )
 def test_training_codes_decode_to_the_output(case: Case) -> None:
     run = Run(case)

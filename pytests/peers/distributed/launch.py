@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+FORKED = HERE / "forked.py"
 
 
 def missing(engine: str) -> str | None:
@@ -49,7 +51,7 @@ def environment() -> dict[str, str]:
 
 
 class Ranks:
-    """A running program: one process under MPI, one for each rank with gloo."""
+    """A running program: one process under MPI or where ranks are forked, else one for each."""
 
     def __init__(self, engine: str, size: int, *arguments: object) -> None:
         command = [sys.executable, *map(str, arguments)]
@@ -64,15 +66,21 @@ class Ranks:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
+        # Forked ranks set their own.
+        ranks = range(1 if arguments[0] == FORKED else size)
         self.processes = [
-            self._start(command, environment() | where | {"RANK": str(rank)})
-            for rank in range(size)
+            self._start(command, environment() | where | {"RANK": str(rank)}) for rank in ranks
         ]
 
     @staticmethod
     def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
     def wait(self, timeout: float = 300) -> tuple[list[int], str]:
@@ -86,12 +94,13 @@ class Ranks:
         finally:
             for process in self.processes:
                 if process.poll() is None:
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
         return statuses, told
 
 
 def run(engine: str, size: int, *arguments: object) -> str:
     """What a program prints; fails unless all its processes end well."""
-    statuses, told = Ranks(engine, size, *arguments).wait()
+    program = (FORKED, size, *arguments) if engine == "gloo" else arguments
+    statuses, told = Ranks(engine, size, *program).wait()
     assert not any(statuses), told
     return told

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+import pytest
 import vqswift as vq
 from vqswift import optim
 
@@ -176,3 +178,25 @@ def pairs() -> list[tuple[str, str]]:
 CASES = [Case(kind, first, second) for kind in KINDS for first, second in pairs()]
 ACCEPTED = [case for case in CASES if case.reason is None]
 REFUSED = [case for case in CASES if case.reason is not None]
+
+
+def of_each(cases: Iterable[Case]) -> Callable[[Callable[[Case], None]], Callable[..., None]]:
+    """Runs a check of each case, in one test for a kind and its first choice: thousands of tests
+    take longer to count than to run. A failure names its case."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(f"{case.kind}: {case.first}", []).append(case)
+
+    def decorate(check: Callable[[Case], None]) -> Callable[..., None]:
+        @pytest.mark.parametrize("group", groups.values(), ids=groups)
+        def of_group(group: list[Case]) -> None:
+            for case in group:
+                try:
+                    check(case)
+                except BaseException as error:
+                    error.add_note(f"of the case {case}")
+                    raise
+
+        return of_group
+
+    return decorate
