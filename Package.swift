@@ -91,7 +91,9 @@ let package = Package(
       name: "VQSwiftC",
       dependencies: ["CPlatform", "CVQSwift", "VQEstimators", "VQMetrics", "VQModels"],
       swiftSettings: conditions),
-    .target(name: "VQTesting", dependencies: ["VQTensor"], path: "Tests/VQTesting"),
+    .target(
+      name: "VQTesting", dependencies: ["VQTensor"], path: "Tests/VQTesting",
+      swiftSettings: [.unsafeFlags(["-O"])]),
     .testTarget(
       name: "VQTensorTests", dependencies: ["VQTensor", "VQTesting"],
       swiftSettings: tensorSettings),

@@ -116,3 +116,16 @@ extension UnsafeMutablePointer {
     UnsafeMutableRawPointer(self).storeBytes(of: vector, as: Vector.self)
   }
 }
+
+// The same for the vector that is moved most.
+extension UnsafePointer<Float> {
+  @inline(__always)
+  func vector(_ type: Lanes.Type) -> Lanes { UnsafeRawPointer(self).loadUnaligned(as: type) }
+}
+
+extension UnsafeMutablePointer<Float> {
+  @inline(__always)
+  func store(_ vector: Lanes) {
+    UnsafeMutableRawPointer(self).storeBytes(of: vector, as: Lanes.self)
+  }
+}

@@ -23,11 +23,12 @@ import VQTensor
     let quantized = try quantizer.forward(w)
     try quantized.backward(g)
     let (q, dw, codes) = (quantized.values, w.grad!.values, try quantizer.codes(w).codes)
+    let gradient = g.values
     for (i, weight) in values.enumerated() {
       let exact = e.grid.quantized(Double(weight))
       #expect(q[i] == Float(exact))
       #expect(abs(Double(codes[i]) * e.grid.spacing - e.grid.bound - exact) < 1e-12)
-      let slope = 0.5 * e.derivative(Double(weight)) * Double(g.values[i])
+      let slope = 0.5 * e.derivative(Double(weight)) * Double(gradient[i])
       #expect(abs(Double(dw[i]) - slope) <= 4e-6 * max(1, abs(slope)))
     }
   }

@@ -19,10 +19,11 @@ import VQTesting
     let (points, rows) = (x.values.map(Double.init), codebook.values.map(Double.init))
     var (codes, distances): ([Int32], [Float]) = ([], [])
     for i in 0..<n {
-      let all = (0..<k).map { j in
-        (0..<d).reduce(0.0) { sum, l in
+      var all = [Double](repeating: 0, count: k)
+      for j in 0..<k {
+        for l in 0..<d {
           let difference = points[i * d + l] - rows[j * d + l]
-          return sum + difference * difference
+          all[j] += difference * difference
         }
       }
       let order = all.indices.sorted { all[$0] < all[$1] || (all[$0] == all[$1] && $0 < $1) }

@@ -17,13 +17,14 @@ struct ConvolutionReference {
               let y = oy * w.strideHeight - w.paddingHeight + ky
               let x = ox * w.strideWidth - w.paddingWidth + kx
               guard y >= 0, y < w.height, x >= 0, x < w.width else { continue }
-              for o in 0..<g.outChannels {
-                for i in 0..<w.channels {
-                  body(
-                    ((n * w.outHeight + oy) * w.outWidth + ox) * g.outChannels + o,
-                    ((n * w.height + y) * w.width + x) * w.channels + i,
-                    ((o * w.channels + i) * w.kernelHeight + ky) * w.kernelWidth + kx)
-                }
+              let output = ((n * w.outHeight + oy) * w.outWidth + ox) * g.outChannels
+              let input = ((n * w.height + y) * w.width + x) * w.channels
+              let (tap, taps) = (ky * w.kernelWidth + kx, w.kernelHeight * w.kernelWidth)
+              var weight = 0  // of output and input channel; a range is slow in a debug build
+              while weight < g.outChannels * w.channels {
+                body(
+                  output + weight / w.channels, input + weight % w.channels, weight * taps + tap)
+                weight += 1
               }
             }
           }
