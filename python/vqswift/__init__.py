@@ -16,10 +16,9 @@ from . import _loading  # noqa: E402
 
 _loading.load_core()
 
-from . import autograd, models, nn, optim, quantizers  # noqa: E402
+from . import autograd, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
-from ._codes import CodeFile, load_codes, pack_codes, save_codes, unpack_codes  # noqa: E402
 from ._dtypes import bfloat16, float16, float32, int32  # noqa: E402
 from ._einsum import einsum  # noqa: E402
 from ._functions import (  # noqa: E402
@@ -46,15 +45,17 @@ from ._threads import get_threads, libraries, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
 if _typing.TYPE_CHECKING:
-    from . import codec, data, distributed, estimators, metrics, plots, recipes, train
+    from . import codec, data, distributed, estimators, metrics, models, plots, recipes, train
+    from ._codes import CodeFile, load_codes, pack_codes, save_codes, unpack_codes
 
 # Read by the build too, from the text of this line.
 __version__ = "0.1.0"
 
 # Imported at first use: they bring hashing, threads and parsers of the standard library.
 _LAZY = frozenset(
-    {"codec", "data", "distributed", "estimators", "metrics", "plots", "recipes", "train"}
+    {"codec", "data", "distributed", "estimators", "metrics", "models", "plots", "recipes", "train"}
 )
+_LAZY_OF_CODES = frozenset({"CodeFile", "load_codes", "pack_codes", "save_codes", "unpack_codes"})
 
 
 # A checker is to know a misspelt name.
@@ -63,6 +64,8 @@ if not _typing.TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name in _LAZY:
             return _importlib.import_module(f".{name}", __name__)
+        if name in _LAZY_OF_CODES:
+            return getattr(_importlib.import_module("._codes", __name__), name)
         return _old_name(name)
 
     _old_name = _renames(__name__, {"GaussianQuant": "SQVAEQuant"})

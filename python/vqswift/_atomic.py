@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -15,6 +18,8 @@ def write_whole(path: Path, content: bytes) -> None:
     this path replaces. A symbolic link is followed, and a file keeps its mode. OSError, as `open`
     raises it, for a path that cannot be written or is no regular file.
     """
+    from pathlib import Path  # brings parsers of addresses
+
     target = Path(os.path.realpath(path))
     mode = target.stat().st_mode if target.exists() else None
     if mode is not None and not stat.S_ISREG(mode):

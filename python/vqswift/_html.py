@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,12 @@ _WIDTH, _HEIGHT = 240, 36
 _ROWS = 100
 
 
+def _escaped(text: str) -> str:
+    import html  # brings all of HTML's names
+
+    return html.escape(text)
+
+
 def table(
     caption: str, header: Sequence[str], rows: Sequence[Sequence[object]], most: int = _ROWS
 ) -> str:
@@ -20,14 +25,14 @@ def table(
 
     def line(cells: Sequence[object], tag: str) -> str:
         return "".join(
-            f'<{tag} style="text-align:left">{html.escape(str(cell))}</{tag}>' for cell in cells
+            f'<{tag} style="text-align:left">{_escaped(str(cell))}</{tag}>' for cell in cells
         )
 
     shown = [f"<tr>{line(row, 'td')}</tr>" for row in rows[:most]]
     if len(rows) > most:
         shown.append(f'<tr><td colspan="{len(header)}">and {len(rows) - most} more</td></tr>')
     head = f"<thead><tr>{line(header, 'th')}</tr></thead>" if header else ""
-    title = f'<caption style="text-align:left"><b>{html.escape(caption)}</b></caption>'
+    title = f'<caption style="text-align:left"><b>{_escaped(caption)}</b></caption>'
     return f"<table>{title}{head}<tbody>{''.join(shown)}</tbody></table>"
 
 
@@ -44,7 +49,7 @@ def bars(label: str, values: NDArray[Any]) -> str:
     steps = "".join(
         f"V{_HEIGHT * (1 - max(value, 0) / top):.4g}h{width:.4g}" for value in ordered.tolist()
     )
-    words = html.escape(label)
+    words = _escaped(label)
     return (
         f'<div><svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{words}">'
         f'<path d="M0 {_HEIGHT}{steps}V{_HEIGHT}z" fill="currentColor" opacity="0.6"/></svg>'

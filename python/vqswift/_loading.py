@@ -1,7 +1,6 @@
 """The native core, or one sentence about what it lacks."""
 
 import importlib
-import mmap
 import os
 import re
 import resource
@@ -46,6 +45,8 @@ def _require_address_space() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
+    import mmap
+
     stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
     thread = _OPENBLAS_BUFFER + (8 if stack == resource.RLIM_INFINITY else (stack >> 20) + 1)
     needed = _LIBRARIES + (_openblas_threads() - 1) * thread

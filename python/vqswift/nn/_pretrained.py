@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from .._arguments import checked, refuse
@@ -14,6 +13,8 @@ from .._random import undrawn
 from .._warning import warn
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ._module import Module
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -42,6 +43,8 @@ class Pretrained:
         arguments make, or has NaN or infinity in its state; nothing is written then. OSError for a
         directory that cannot be written.
         """
+        from pathlib import Path
+
         from ._construction import configuration
 
         module: Module = self  # type: ignore[assignment]
@@ -70,6 +73,8 @@ class Pretrained:
         OSError for files that cannot be read, ValueError for damaged ones, a class or an argument
         that there is not, a class that is not this one, or a state that does not fit.
         """
+        from pathlib import Path
+
         from ._construction import constructed
 
         known = [cls, *classes]

@@ -15,9 +15,24 @@ def array(tensor: torch.Tensor) -> np.ndarray:
     return view
 
 
+_IS_INTEGER = {torch.float32: False, torch.int32: True}
+
+
 def borrowed(tensor: torch.Tensor) -> _core.TensorHandle:
     """The core's tensor over the elements of a float32 or int32 tensor on the CPU."""
-    return _core.tensor_borrow(array(tensor))
+    is_integer = _IS_INTEGER.get(tensor.dtype)
+    if is_integer is None:
+        raise TypeError(f"[tensor] a tensor is {tensor.dtype}: float32 or int32 is required")
+    tensor = _in_order(tensor)
+    # Not by `numpy()`: a step borrows five.
+    return _core.tensor_borrow(tensor, tensor.data_ptr(), tensor.shape, is_integer)
+
+
+def _in_order(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor whose memory has its elements, one after the other."""
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
 
 
 def borrowed_if(tensor: torch.Tensor | None) -> _core.TensorHandle | None:
@@ -33,16 +48,16 @@ def given(handle: _core.TensorHandle) -> torch.Tensor:
 
 def refresh(handle: _core.TensorHandle, tensor: torch.Tensor) -> None:
     """Write a tensor's elements into one of the core's where they differ."""
-    if not tensor.is_contiguous():
-        tensor = tensor.contiguous()
+    tensor = _in_order(tensor)
     _core.tensor_refresh(handle, tensor.data_ptr(), tensor.nbytes)
 
 
 def own(handle: _core.TensorHandle, *inputs: torch.Tensor | None) -> torch.Tensor:
     """The same, a copy where the elements are those of an input."""
     tensor = given(handle)
-    places = (i.untyped_storage().data_ptr() for i in inputs if i is not None)
-    return tensor.clone() if tensor.untyped_storage().data_ptr() in places else tensor
+    place = tensor.data_ptr()
+    is_input = any(i is not None and i.data_ptr() == place for i in inputs)
+    return tensor.clone() if is_input else tensor
 
 
 def apart(tensors: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from .. import _core
 from ._library import LIBRARY, declare, placed, refuse_derivative
-from ._memory import apart, array, borrowed, borrowed_if, borrowed_mask, given, long_given, own
+from ._memory import apart, array, borrowed, borrowed_if, borrowed_mask, given, own
 from ._plan import Plan, plan
 
 # Positions in what `quantize` gives; the state that it wrote and kept follows.
@@ -24,7 +25,11 @@ def _padded(tensor: torch.Tensor, count: int) -> torch.Tensor:
     return torch.nn.functional.pad(tensor, (0, missing)) if missing else tensor
 
 
-def _quantize(
+def _quantize(*arguments: Any) -> list[torch.Tensor]:
+    return _quantized(*arguments)[0]
+
+
+def _quantized(
     z: torch.Tensor,
     logvar: torch.Tensor | None,
     state: Sequence[torch.Tensor],
@@ -32,14 +37,15 @@ def _quantize(
     layer: str,
     stages: int,
     training: bool,
-) -> list[torch.Tensor]:
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """What the operator gives, and the codes as int32, which the gradient takes."""
     rule = plan(layer)
     engine = rule.engines.take()
     handle = engine.load(engine.read, state, training)
     parts, traced = _core.quantizer_trace(
         handle, borrowed(z), borrowed_if(logvar), borrowed_mask(mask), stages
     )
-    count, loss = rule.loss_count(stages), given(parts.loss)
+    count, loss, codes = rule.loss_count(stages), given(parts.loss), given(parts.q)
     summary = (
         parts.commitment_loss,
         parts.codebook_loss,
@@ -49,7 +55,7 @@ def _quantize(
     )
     results = [
         given(parts.z_q) if rule.quantizing else own(parts.z_q, z),
-        long_given(parts.q),
+        codes.long(),
         given(parts.d),
         loss,
         # Of one stage the core's is the loss itself.
@@ -57,7 +63,7 @@ def _quantize(
         if count == 1
         else _padded(given(parts.stage_losses), count),
         _padded(given(parts.stage_perplexities), count),
-        torch.tensor(summary, dtype=torch.float64),
+        torch.from_numpy(np.array(summary)),
         given(parts.z) if rule.compared else z.new_empty(0),
     ]
     if not rule.quantizing:
@@ -72,7 +78,7 @@ def _quantize(
             noted = found.get(rule.names[index])
             results.append(state[index].clone() if noted is None else given(noted))
     rule.engines.give(engine)
-    return results
+    return results, codes
 
 
 def _quantize_fake(
@@ -113,14 +119,17 @@ class _Quantize(torch.autograd.Function):
         layer: str,
         stages: int,
         training: bool,
+        direct: bool,
         mask: torch.Tensor | None,
         z: torch.Tensor,
         logvar: torch.Tensor | None,
         *state: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        direct = _is_plain(z)
-        call = _quantize if direct else _below
-        results = call(z, logvar, state, mask, layer, stages, training)
+        if direct:
+            results, codes = _quantized(z, logvar, state, mask, layer, stages, training)
+        else:
+            results = _below(z, logvar, state, mask, layer, stages, training)
+            codes = results[CODES]
         rule = plan(layer)
         read = list(state)
         if training:
@@ -128,7 +137,7 @@ class _Quantize(torch.autograd.Function):
             for index, value in zip(rule.written + rule.kept, results[_RESULTS:], strict=True):
                 read[index] = value
         ctx.call = layer, stages, training, direct
-        ctx.save_for_backward(z, logvar, mask, results[CODES], *read)
+        ctx.save_for_backward(z, logvar, mask, codes, *read)
         ctx.set_materialize_grads(False)
         differentiable = _DIFFERENTIABLE if rule.compared else _DIFFERENTIABLE[:-1]
         ctx.mark_non_differentiable(
@@ -158,7 +167,7 @@ class _Quantize(torch.autograd.Function):
         )
         of_state = placed(found[1 if logvar is None else 2 :], plan(layer).reached, len(state))
         of_logvar = None if logvar is None else found[1]
-        return None, None, None, None, found[0], of_logvar, *of_state
+        return None, None, None, None, None, found[0], of_logvar, *of_state
 
 
 def _is_plain(z: torch.Tensor) -> bool:
@@ -196,17 +205,19 @@ def _quantize_autograd(
     layer: str,
     stages: int,
     training: bool,
+    direct: bool | None = None,
 ) -> list[torch.Tensor]:
+    if direct is None:
+        direct = _is_plain(z)
     needs = torch.is_grad_enabled() and (
         z.requires_grad
         or (logvar is not None and logvar.requires_grad)
         or any(value.requires_grad for value in state)
     )
     if not needs:
-        if _is_plain(z):
-            return _quantize(z, logvar, state, mask, layer, stages, training)
-        return _below(z, logvar, state, mask, layer, stages, training)
-    return list(_Quantize.apply(layer, stages, training, mask, z, logvar, *state))
+        call = _quantize if direct else _below
+        return call(z, logvar, state, mask, layer, stages, training)
+    return list(_Quantize.apply(layer, stages, training, direct, mask, z, logvar, *state))
 
 
 def _quantize_backward(
@@ -232,7 +243,7 @@ def _quantize_backward(
         borrowed(z),
         borrowed_if(logvar),
         borrowed_mask(mask),
-        borrowed(codes.to(torch.int32)),
+        borrowed(codes if codes.dtype == torch.int32 else codes.int()),
         stages,
         borrowed_if(output),
         borrowed_if(loss),
@@ -289,9 +300,9 @@ def quantize(
     training: bool,
 ) -> list[torch.Tensor]:
     """`torch.ops.vqswift.quantize`, of plain tensors without the dispatcher."""
-    is_direct = (
-        not torch.compiler.is_compiling() and _is_plain(z) and not torch.is_autocast_enabled("cpu")
-    )
-    call = _quantize_autograd if is_direct else torch.ops.vqswift.quantize
-    found: list[torch.Tensor] = call(z, logvar, state, mask, layer, stages, training)
-    return found
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _is_plain(z):
+        found: list[torch.Tensor] = torch.ops.vqswift.quantize(
+            z, logvar, state, mask, layer, stages, training
+        )
+        return found
+    return _quantize_autograd(z, logvar, state, mask, layer, stages, training, True)
