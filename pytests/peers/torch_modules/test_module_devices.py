@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 from typing import Any
@@ -25,6 +26,31 @@ LAYERS: dict[str, Any] = {
     "clamped": lambda: vqt.VectorQuant(D, K, seed=1, norm="l2c", cb_norm="l2c", max_norm=1.5),
     "SimVQ": lambda: vqt.VectorQuant(D, K, seed=1, simvq=True),
     "EMA": lambda: vqt.VectorQuant(D, K, seed=1, ema_decay=0.8),
+    "group, EMA": lambda: vqt.GroupVectorQuant(D, K, groups=2, seed=1, ema_decay=0.8),
+    "group, projected, rotation": lambda: vqt.GroupVectorQuant(
+        D, K, groups=3, seed=1, code_size=5, gradient="rotation", sync_nu=0.3
+    ),
+    "shared group, l2": lambda: vqt.GroupVectorQuant(
+        D, K, groups=2, shared=True, seed=1, norm="l2", cb_norm="l2", ema_decay=0.8
+    ),
+    "residual": lambda: vqt.ResidualVectorQuant(
+        D, K, stages=3, seed=1, sync_nu=0.5, affine_lr=0.5, beta=0.6, norm="l2c", cb_norm="l2c"
+    ),
+    "residual, rotation, EMA": lambda: vqt.ResidualVectorQuant(
+        D, K, stages=3, seed=1, gradient="rotation", ema_decay=0.8, norm="l2"
+    ),
+    "residual, projected": lambda: vqt.ResidualVectorQuant(
+        D, K, stages=3, seed=1, code_size=4, norm="l2", cb_norm="l2", ema_decay=0.8
+    ),
+    "residual, projected, rotation": lambda: vqt.ResidualVectorQuant(
+        D, K, stages=2, seed=1, code_size=4, gradient="rotation", sync_nu=0.5
+    ),
+    "shared residual, EMA": lambda: vqt.ResidualVectorQuant(
+        D, K, stages=3, shared=True, seed=1, ema_decay=0.8
+    ),
+    "shared residual, SimVQ": lambda: vqt.ResidualVectorQuant(
+        D, K, stages=3, shared=True, seed=1, simvq=True
+    ),
     "FSQ": lambda: vqt.FSQ([8, 5, 4, 3, 2, 7]),
     "LFQ": lambda: vqt.LFQ(D, commitment_weight=0.3, temperature=0.5),
 }
@@ -74,6 +100,63 @@ def test_values_gradients_and_state_are_the_kernels(name: str, masked: bool) -> 
             close(module.state_dict()[key], value, key)
 
 
+def same(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
+    for field, value, other in zip(ours[1]._fields, ours[1], theirs[1], strict=True):
+        close(value, other, field)
+    close(ours[0], theirs[0], "output")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_passes_unquantized_is_the_kernels(name: str) -> None:
+    module = LAYERS[name]()
+    z = vectors(4, 9, D)
+    results = []
+    for where in (_device.forced(), contextlib.nullcontext()):
+        values = z.clone().requires_grad_()
+        with where, vqt.no_quantization(module):
+            found = module(values)
+        found[0].square().sum().backward()
+        results.append((found, values.grad))
+    same(results[0][0], results[1][0])
+    close(results[0][1], results[1][1], "z")
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if "residual" in name])
+def test_the_first_stages_alone(name: str) -> None:
+    module = LAYERS[name]().eval()
+    z = vectors(4, 9, D)
+    for stages in (1, 2):
+        with _device.forced():
+            ours, codes = module(z, stages=stages), module.encode(z, stages=stages)
+            decoded = module.decode(codes)
+        same(ours, module(z, stages=stages))
+        assert torch.equal(codes, ours[1].q)
+        close(decoded, ours[0], "decoded")
+
+
+def test_dropout_leaves_stages_out() -> None:
+    module = vqt.ResidualVectorQuant(D, K, stages=3, seed=1, quantizer_dropout=0.7, ema_decay=0.8)
+    torch.manual_seed(0)
+    counts = []
+    for seed in range(60):
+        z, before = vectors(4, 9, D, seed=seed), copy.deepcopy(module)
+        with _device.forced():
+            ours = module(z)
+        used = int((ours[1].q[0, 0] >= 0).sum())
+        counts.append(used)
+        before.eval()
+        expected = before(z, stages=used)
+        assert torch.equal(ours[1].q[..., :used], expected[1].q)
+        assert (ours[1].q[..., used:] == -1).all()
+        close(ours[0], expected[0], "output")
+        assert not ours[1].stage_losses[used:].any() and not ours[1].d[..., used:].any()
+        with _device.forced():
+            assert module.decode(ours[1].q).shape == z.shape
+    shares = torch.bincount(torch.tensor(counts), minlength=4)[1:] / len(counts)
+    # 0.7 / 3 each, and 0.3 more for all.
+    assert ((shares - torch.tensor([0.7, 0.7, 1.6]) / 3).abs() < 0.17).all()
+
+
 def test_codes_far_from_the_origin_are_exact() -> None:
     x, codebook = (1000 + vectors(n, D, seed=n) for n in (2000, 64))
     exact = (x.double()[:, None] - codebook.double()[None]).square().sum(-1).argmin(-1)
@@ -115,7 +198,7 @@ def test_unused_codes_are_replaced_by_vectors() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["residual", "group", "Gumbel", "SQ-VAE", "directional, moments", "drawn, l2"]
+    "name", ["Gumbel", "SQ-VAE", "directional, moments", "drawn, l2", "entropy, batch norm"]
 )
 def test_what_only_the_kernels_have_raises(name: str) -> None:
     with _device.forced(), pytest.raises(NotImplementedError, match="CPU"):

@@ -204,7 +204,8 @@ class Quantizer(nn.Module):
         spread = None if logvar is None else self._rows(logvar, "logvar")
         if device.is_meant(rows):
             with torch.autocast(rows.device.type, enabled=False):
-                out = device.quantize(self, rows, kept, self._frozen if freeze is None else freeze)
+                fixed = self._frozen if freeze is None else freeze
+                out = device.quantize(self, rows, kept, fixed, stages)
         else:
             out = operators.quantize(rows, spread, state, kept, layer, stages, self.training)
             if self.training and rule.written:
@@ -254,7 +255,7 @@ class Quantizer(nn.Module):
         spread = None if logvar is None else self._rows(logvar, "logvar")
         if device.is_meant(rows):
             with torch.autocast(rows.device.type, enabled=False):
-                return device.encode(self, rows, kept)
+                return device.encode(self, rows, kept, stages)
         found: torch.Tensor = operators.encode(
             rows, spread, self._state(), kept, self._describe(), stages
         )

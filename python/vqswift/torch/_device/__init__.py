@@ -1,6 +1,7 @@
 """The formulas of quantizers in operations of PyTorch, for tensors on other devices than the CPU.
 
-`VectorQuant` with most options, `FSQ` and `LFQ`; other layers and options raise.
+`VectorQuant`, `GroupVectorQuant` and `ResidualVectorQuant` with most options, `FSQ` and `LFQ`;
+other layers and options raise.
 """
 
 from __future__ import annotations
@@ -41,15 +42,16 @@ def is_meant(tensor: torch.Tensor) -> bool:
 
 def _refuse(layer: Quantizer, device: torch.device) -> NotImplementedError:
     return NotImplementedError(
-        f"[{layer._kind}] a tensor on {device}: VectorQuant, FSQ and LFQ are there for other "
-        "devices than the CPU; move the layer and its input to the CPU"
+        f"[{layer._kind}] a tensor on {device}: quantizers with codebooks, FSQ and LFQ are "
+        "there for other devices than the CPU; move the layer and its input to the CPU"
     )
 
 
 def quantize(
-    layer: Quantizer, rows: torch.Tensor, mask: torch.Tensor | None, frozen: bool
+    layer: Quantizer, rows: torch.Tensor, mask: torch.Tensor | None, frozen: bool, stages: int
 ) -> list[torch.Tensor]:
-    """What the operator `quantize` gives of rows [..., d], but the state, which is written."""
+    """What the operator `quantize` gives of rows [..., d], by the first stages or all, but the
+    state, which is written."""
     kept = rows[mask] if mask is not None else rows.reshape(-1, rows.shape[-1])
     if not kept.shape[0] and layer.training:
         raise ValueError(
@@ -57,25 +59,25 @@ def quantize(
         )
     if not torch.isfinite(kept).all():
         raise ValueError(f"[{layer._kind}] z has elements that are not finite")
-    if layer._kind == "vector_quant":
-        found = _vector.quantize(layer, kept, frozen)
+    if layer._kind in _vector.KINDS:
+        found = _vector.quantize(layer, kept, frozen, stages)
     elif layer._kind == "fsq":
         found = _scalar.fsq(layer, kept)
     elif layer._kind == "lfq":
         found = _scalar.lfq(layer, kept)
     else:
         raise _refuse(layer, rows.device)
-    if not layer._quantizing:
-        found = found.unquantized(kept if layer._kind != "vector_quant" else found.z_q)
     return found.listed(rows.shape[:-1], mask, layer._plan.codes)
 
 
-def encode(layer: Quantizer, rows: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def encode(
+    layer: Quantizer, rows: torch.Tensor, mask: torch.Tensor | None, stages: int
+) -> torch.Tensor:
     """int64 codes of rows [..., d]."""
     training = layer.training
     layer.training = False
     try:
-        return quantize(layer, rows, mask, True)[1]
+        return quantize(layer, rows, mask, True, stages)[1]
     finally:
         layer.training = training
 
@@ -85,10 +87,10 @@ def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
     bound = layer._plan.codes
     if codes.numel() and not -1 <= int(codes.min()) <= int(codes.max()) < bound:
         raise IndexError(f"[{layer._kind}.decode] codes outside -1...{bound - 1}")
+    if layer._kind in _vector.KINDS:
+        return _vector.decode(layer, codes.long())
     known = codes.clamp(min=0).long()
-    if layer._kind == "vector_quant":
-        values = _vector.decode(layer, known)
-    elif layer._kind == "fsq":
+    if layer._kind == "fsq":
         values = _scalar.decode_fsq(layer, known)
     elif layer._kind == "lfq":
         values = _scalar.decode_lfq(layer, known)

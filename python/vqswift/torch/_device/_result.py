@@ -10,8 +10,9 @@ import torch
 
 @dataclass(frozen=True)
 class Result:
-    """Of rows [m, d]: values, codes [m], squared distances, the vectors as compared, the loss and
-    its parts."""
+    """Of rows [m, d]: values, codes [m] or [m, parts], squared distances, the vectors as compared,
+    the loss and its parts, the losses of groups or stages, and the codes of each codebook, or of
+    each stage where `shares_codebook`."""
 
     z_q: torch.Tensor
     codes: torch.Tensor
@@ -21,38 +22,120 @@ class Result:
     commitment: torch.Tensor
     codebook: torch.Tensor
     regularization: torch.Tensor
+    stage_losses: torch.Tensor
+    columns: tuple[torch.Tensor, ...]
+    shares_codebook: bool = False
 
-    def unquantized(self, rows: torch.Tensor) -> Result:
-        """The rows themselves, with the codes that they would have."""
-        nothing = torch.zeros_like(self.loss)
+    @classmethod
+    def of_codes(
+        cls,
+        z_q: torch.Tensor,
+        codes: torch.Tensor,
+        distances: torch.Tensor,
+        compared: torch.Tensor,
+        loss: torch.Tensor,
+        commitment: torch.Tensor | None = None,
+        codebook: torch.Tensor | None = None,
+        regularization: torch.Tensor | None = None,
+        quantizing: bool = True,
+    ) -> Result:
+        """One code a row, and one loss: none where the values were left as they are."""
+        nothing = torch.zeros_like(loss.detach())
+        loss = loss if quantizing else nothing
+
+        def told(part: torch.Tensor | None) -> torch.Tensor:
+            return part.detach() if quantizing and part is not None else nothing
+
+        return cls(
+            z_q=z_q,
+            codes=codes,
+            distances=distances,
+            compared=compared,
+            loss=loss,
+            commitment=told(commitment),
+            codebook=told(codebook),
+            regularization=told(regularization),
+            stage_losses=loss.reshape(1).clone(),
+            columns=(codes,),
+        )
+
+    @classmethod
+    def added(
+        cls,
+        parts: Sequence[Result],
+        z_q: torch.Tensor,
+        compared: torch.Tensor,
+        weight: float = 1.0,
+        shares_codebook: bool = False,
+    ) -> Result:
+        """Groups or stages: losses add up, by a weight, and codes become columns."""
+
+        def total(name: str) -> torch.Tensor:
+            values = [getattr(part, name) for part in parts]
+            return torch.stack(values).sum() * weight
+
+        return cls(
+            z_q=z_q,
+            codes=torch.stack([part.codes for part in parts], 1),
+            distances=torch.stack([part.distances for part in parts], 1),
+            compared=compared,
+            loss=total("loss"),
+            commitment=total("commitment"),
+            codebook=total("codebook"),
+            regularization=total("regularization"),
+            stage_losses=torch.cat([part.stage_losses for part in parts]),
+            columns=tuple(column for part in parts for column in part.columns),
+            shares_codebook=shares_codebook,
+        )
+
+    def folded(self, groups: int) -> Result:
+        """Of rows [m groups, d]: those of whole vectors."""
+        rows = len(self.codes) // groups
         return replace(
             self,
-            z_q=rows,
-            loss=nothing,
-            commitment=nothing,
-            codebook=nothing,
-            regularization=nothing,
+            z_q=self.z_q.reshape(rows, -1),
+            codes=self.codes.reshape(rows, groups),
+            distances=self.distances.reshape(rows, groups),
+            compared=self.compared.reshape(rows, -1),
+        )
+
+    def padded(self, stages: int) -> Result:
+        """With columns for the stages that were not used: -1 for codes, 0 for the rest."""
+        missing = stages - self.codes.shape[1]
+
+        def wider(values: torch.Tensor, value: float) -> torch.Tensor:
+            return torch.nn.functional.pad(values, (0, missing), value=value)
+
+        return replace(
+            self,
+            codes=wider(self.codes, -1),
+            distances=wider(self.distances, 0),
+            stage_losses=wider(self.stage_losses, 0),
         )
 
     def listed(
         self, lead: Sequence[int], mask: torch.Tensor | None, count: int
     ) -> list[torch.Tensor]:
-        """In the order of the operator, at the places that a mask kept."""
-        usage = torch.bincount(self.codes, minlength=count).double()
-        shares = usage / usage.sum().clamp(min=1)
-        entropy = -(shares * shares.clamp(min=1e-300).log2()).sum()
-        perplexity = torch.exp2(entropy) if len(self.codes) else torch.zeros_like(entropy)
-        parts = (self.commitment, self.codebook, self.regularization)
-        numbers = [part.detach().double() for part in parts]
-        summary = torch.stack([*numbers, perplexity, (usage > 0).sum().double()])
+        """In the order of the operator, at the places that a mask kept; codebooks have `count`
+        codes."""
+        usages = torch.stack(
+            [torch.bincount(column, minlength=count).double() for column in self.columns]
+        )
+        shares = usages / usages.sum(1, keepdim=True).clamp(min=1)
+        entropies = -(shares * shares.clamp(min=1e-300).log2()).sum(1)
+        perplexities = torch.exp2(entropies) * (len(self.codes) > 0)
+        used = usages.sum(0) if self.shares_codebook else usages
+        numbers = [part.double() for part in (self.commitment, self.codebook, self.regularization)]
+        active = (used > 0).sum().double()
+        missing = len(self.stage_losses) - len(perplexities)
         return [
             _placed(self.z_q, lead, mask, 0),
             _placed(self.codes, lead, mask, -1),
             _placed(self.distances.detach(), lead, mask, 0),
             self.loss,
-            self.loss.reshape(1).clone(),
-            perplexity.reshape(1).float(),
-            summary,
+            self.stage_losses,
+            torch.nn.functional.pad(perplexities.float(), (0, missing)),
+            torch.stack([*numbers, perplexities.mean(), active]),
             _placed(self.compared, lead, mask, 0),
         ]
 

@@ -44,16 +44,12 @@ def fsq(layer: Quantizer, rows: torch.Tensor) -> Result:
     values, compared = whole / width, bound / width
     steps = torch.cat([levels.new_ones(1), levels.cumprod(0)[:-1]])
     codes = ((whole.double() + levels // 2) * steps).sum(1).round().long()
-    nothing = rows.new_zeros(())
-    return Result(
-        z_q=_through(compared, values),
+    return Result.of_codes(
+        z_q=_through(compared, values) if layer._quantizing else rows,
         codes=codes,
         distances=(compared - values).detach().square().sum(1),
         compared=compared,
-        loss=nothing,
-        commitment=nothing,
-        codebook=nothing,
-        regularization=nothing,
+        loss=rows.new_zeros(()),
     )
 
 
@@ -77,15 +73,15 @@ def lfq(layer: Quantizer, rows: torch.Tensor) -> Result:
     if options["entropy_weight"] > 0 and len(rows):
         entropy = _entropy(rows, options["temperature"], options["diversity"])
         regularization = options["entropy_weight"] * entropy
-    return Result(
-        z_q=_through(rows, values),
+    return Result.of_codes(
+        z_q=_through(rows, values) if layer._quantizing else rows,
         codes=codes,
         distances=(rows - values).detach().square().sum(1),
         compared=rows,
         loss=commitment + regularization,
-        commitment=commitment.detach(),
-        codebook=rows.new_zeros(()),
-        regularization=regularization.detach(),
+        commitment=commitment,
+        regularization=regularization,
+        quantizing=layer._quantizing,
     )
 
 

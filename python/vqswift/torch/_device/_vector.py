@@ -1,35 +1,24 @@
-"""`VectorQuant` in operations of PyTorch."""
+"""`VectorQuant`, `GroupVectorQuant` and `ResidualVectorQuant` in operations of PyTorch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 
 from ..._options import options_of
-from ._nearest import nearest
+from ._book import Assigned, Book, normalized
 from ._result import Result
 
 if TYPE_CHECKING:
     from .._base import Quantizer
 
+KINDS = ("vector_quant", "group_vector_quant", "residual_vector_quant")
 _ANY = frozenset(
     [
-        "feature_size",
-        "num_codes",
-        "code_size",
-        "beta",
-        "sync_nu",
-        "affine_lr",
-        "affine_groups",
-        "ema_decay",
-        "ema_epsilon",
-        "simvq",
-        "replace_freq",
-        "max_norm",
-        "seed",
-        "stream",
+        *("feature_size", "num_codes", "code_size", "beta", "sync_nu", "affine_lr"),
+        *("affine_groups", "ema_decay", "ema_epsilon", "simvq", "replace_freq", "max_norm"),
+        *("groups", "stages", "shared", "quantizer_dropout", "seed", "stream"),
     ]
 )
 _SOME: dict[str, tuple[Any, ...]] = {
@@ -58,141 +47,122 @@ def _checked(layer: Quantizer) -> dict[str, Any]:
     return options
 
 
-class _Through(torch.autograd.Function):
-    """`values` bit for bit: the gradient g goes to z, by the rotation trick or as it is, and nu g
-    to the values."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, z: torch.Tensor, values: torch.Tensor, nu: float, rotates: bool
-    ) -> torch.Tensor:
-        ctx.nu, ctx.rotates = nu, rotates
-        ctx.save_for_backward(*((z, values) if rotates else ()))
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
-        (g,) = gradients
-        of_values = ctx.nu * g if ctx.nu and ctx.needs_input_grad[1] else None
-        if not ctx.rotates:
-            return g, of_values, None, None
-        z, values = ctx.saved_tensors
-        lengths = [x.norm(dim=1, keepdim=True).clamp(min=1e-6) for x in (z, values)]
-        e, q = z / lengths[0], values / lengths[1]
-        w = functional.normalize(e + q, dim=1)
-
-        def along(direction: torch.Tensor) -> torch.Tensor:
-            return (g * direction).sum(1, keepdim=True)
-
-        turned = (lengths[1] / lengths[0]) * (g - 2 * w * along(w) + 2 * e * along(q))
-        still = (values.norm(dim=1, keepdim=True) == 0) | (z.norm(dim=1, keepdim=True) == 0)
-        still |= (e + q).norm(dim=1, keepdim=True) == 0
-        return torch.where(still, g, turned), of_values, None, None
-
-
-def _normalized(x: torch.Tensor, norm: str, largest: float) -> torch.Tensor:
-    if norm == "none":
-        return x
-    lengths = x.norm(dim=-1, keepdim=True)
-    if norm == "l2":
-        return x / torch.where(lengths > 0, lengths, 1)
-    return x * torch.where(lengths > largest, largest / lengths, 1)
-
-
-def _effective(layer: Quantizer, options: dict[str, Any], frozen: bool) -> torch.Tensor:
-    """E [k, code size]; gradients reach what an optimizer trains."""
-
-    def part(name: str) -> torch.Tensor:
-        tensor = layer._tensor(name).float()
-        return tensor.detach() if frozen else tensor
-
-    fixed = options["ema_decay"] > 0 or options["simvq"]
-    codebook = part("codebook").detach() if fixed else part("codebook")
-    if options["simvq"]:
-        codebook = codebook @ part("transform")
-    elif options["affine_lr"] > 0:
-        rate, groups = options["affine_lr"], options["affine_groups"]
-        factor, bias = 1 + rate * part("affine_scale"), rate * part("affine_bias")
-        parts = codebook.reshape(groups, -1, codebook.shape[1])
-        codebook = (parts * factor[:, None] + bias[:, None]).flatten(0, 1)
-    return _normalized(codebook, options["cb_norm"], options["max_norm"])
-
-
-def _linear(layer: Quantizer, name: str, x: torch.Tensor) -> torch.Tensor:
-    part = layer._modules.get(name)
-    if part is None:
-        return x
-    weight, bias = layer._tensor(f"{name}.weight"), layer._tensor(f"{name}.bias")
-    return functional.linear(x, weight.float(), bias.float())
-
-
-def quantize(layer: Quantizer, rows: torch.Tensor, frozen: bool) -> Result:
-    """Rows [m, d]; a training forward moves an EMA codebook and replaces unused codes."""
+def _books(layer: Quantizer, frozen: bool) -> list[Book]:
+    """The codebook of each group or stage, one in all that share it."""
     options = _checked(layer)
-    z = _normalized(_linear(layer, "project_in", rows), options["norm"], options["max_norm"])
-    effective = _effective(layer, options, frozen)
-    codes = nearest(z.detach(), effective.detach())
-    values, beta = effective[codes], options["beta"]
-    squares = (z - values).detach().square()
-    error = squares.mean() if len(z) else squares.sum()
-    loss = error.new_zeros(())
-    if len(z):
-        loss = (1 - beta) * functional.mse_loss(z, values.detach())
-        loss = loss + beta * functional.mse_loss(z.detach(), values)
-    rotates = options["gradient"] == "rotation"
-    output = _Through.apply(z, values, options["sync_nu"], rotates)
-    if not layer._quantizing:
-        output = z
-    elif layer.training and not frozen:
-        _move(layer, options, z.detach(), codes)
-    nothing = torch.zeros_like(error)
-    return Result(
-        z_q=_linear(layer, "project_out", output),
-        codes=codes,
-        distances=squares.sum(1),
-        compared=z,
-        loss=loss,
-        commitment=(1 - beta) * error,
-        codebook=beta * error,
-        regularization=nothing,
-    )
+    if layer._kind == "vector_quant":
+        return [Book(layer, "", options, frozen)]
+    count = options.get("groups") or options["stages"]
+    if options["shared"]:
+        return [Book(layer, "0.", options, frozen)] * count
+    return [Book(layer, f"{index}.", options, frozen) for index in range(count)]
+
+
+def quantize(layer: Quantizer, rows: torch.Tensor, frozen: bool, stages: int) -> Result:
+    """Rows [m, d], by the first stages or all; a training forward moves EMA codebooks and replaces
+    unused codes."""
+    books = _books(layer, frozen)
+    if layer._kind == "vector_quant":
+        return _whole(layer, books[0], rows)
+    if layer._kind == "group_vector_quant":
+        return _grouped(layer, books, rows)
+    limit = stages or len(books)
+    used = _stages_to_use(layer, limit)
+    staged = _projected_stages if books[0].is_projected else _stages
+    return staged(layer, books[:used], rows).padded(limit)
 
 
 def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
-    """The vectors of codes."""
-    effective = _effective(layer, _checked(layer), layer._frozen)
-    return _linear(layer, "project_out", effective[codes])
+    """The vectors of codes, 0 of -1."""
+    books = _books(layer, layer._frozen)
+    columns = [codes] if layer._kind == "vector_quant" else codes.unbind(-1)
+    values = [
+        torch.where((part >= 0)[..., None], book.projected(book.effective[part.clamp(min=0)]), 0)
+        for book, part in zip(books, columns, strict=False)
+    ]
+    return torch.cat(values, -1) if layer._kind == "group_vector_quant" else _sum(values)
 
 
-@torch.no_grad()
-def _move(layer: Quantizer, options: dict[str, Any], z: torch.Tensor, codes: torch.Tensor) -> None:
-    """What a training forward does to the codebook."""
-    k = options["num_codes"]
-    counts = torch.bincount(codes, minlength=k)
-    if options["affine_lr"] > 0 and (options["ema_decay"] > 0 or options["replace_freq"] > 0):
-        raise NotImplementedError(
-            f"[{layer._kind}] affine_lr with ema_decay or replace_freq: only on the CPU"
-        )
-    codebook = layer._tensor("codebook")
-    if options["ema_decay"] > 0:
-        decay, epsilon = options["ema_decay"], options["ema_epsilon"]
-        kept, sums = layer._tensor("ema_counts"), layer._tensor("ema_sums")
-        batch = torch.zeros_like(sums, dtype=torch.float64).index_add(0, codes, z.double())
-        weights = decay * kept.double() + (1 - decay) * counts
-        total = weights.sum()
-        smoothed = (weights + epsilon) / (total + k * epsilon) * total
-        moved = decay * sums.double() + (1 - decay) * batch
-        kept.copy_(weights)
-        sums.copy_(moved)
-        codebook.copy_(torch.where(counts[:, None] > 0, moved / smoothed[:, None], codebook))
-    if options["replace_freq"] > 0:
-        unused = layer._tensor("unused_steps")
-        unused.copy_(torch.where(counts > 0, 0, unused + 1))
-        dead = (unused >= options["replace_freq"]).nonzero()[:, 0]
-        chosen = z[torch.randint(len(z), (len(dead),), device=z.device)]
-        lengths = chosen.norm(dim=1, keepdim=True) / chosen.shape[1] ** 0.5
-        codebook[dead] = (chosen + 0.01 * lengths * torch.randn_like(chosen)).to(codebook.dtype)
-        unused[dead] = 0
-        if options["ema_decay"] > 0:
-            kept[dead] = 1
-            sums[dead] = codebook[dead].to(sums.dtype)
+def _sum(values: list[torch.Tensor]) -> torch.Tensor:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+def _result(layer: Quantizer, book: Book, part: Assigned, z_q: torch.Tensor) -> Result:
+    beta = book.options["beta"]
+    return Result.of_codes(
+        z_q=z_q,
+        codes=part.codes,
+        distances=part.distances,
+        compared=part.vectors,
+        loss=part.loss,
+        commitment=(1 - beta) * part.error,
+        codebook=beta * part.error,
+        quantizing=layer._quantizing,
+    )
+
+
+def _whole(
+    layer: Quantizer, book: Book, rows: torch.Tensor, passing: torch.Tensor | None = None
+) -> Result:
+    """Rows by one codebook; `passing` takes the output's gradient in their place, and passes where
+    nothing is quantized."""
+    z = book.compared(rows)
+    carrier = z if passing is None else book.compared(passing)
+    part = book.assign(z)
+    output = book.through(carrier, part.values) if layer._quantizing else carrier
+    book.move([part])
+    return _result(layer, book, part, book.projected(output))
+
+
+def _grouped(layer: Quantizer, books: list[Book], rows: torch.Tensor) -> Result:
+    """Each group of channels by its codebook; the loss is the mean."""
+    if layer._plan.options["shared"]:
+        return _whole(layer, books[0], rows.reshape(len(rows) * len(books), -1)).folded(len(books))
+    parts = rows.chunk(len(books), 1)
+    results = [_whole(layer, book, part) for book, part in zip(books, parts, strict=True)]
+    z_q = torch.cat([result.z_q for result in results], 1)
+    compared = torch.cat([result.compared for result in results], 1)
+    return Result.added(results, z_q, compared, weight=1 / len(books))
+
+
+def _stages(layer: Quantizer, books: list[Book], rows: torch.Tensor) -> Result:
+    """Each stage quantizes what those before leave; the output's gradient reaches z once."""
+    vectors = normalized(rows, layer._plan.options)
+    residual = vectors if layer._quantizing else vectors.detach()
+    parts: list[Assigned] = []
+    for book in books:
+        parts.append(book.assign(residual))
+        residual = residual - parts[-1].values.detach()
+    values = [part.values for part in parts]
+    output = books[0].through(vectors, _sum(values)) if layer._quantizing else vectors
+    shared: bool = layer._plan.options["shared"]
+    for book, part in zip(books[:1] if shared else books, parts, strict=False):
+        book.move(parts if shared else [part])
+    pairs = zip(books, parts, strict=True)
+    results = [_result(layer, book, part, part.values) for book, part in pairs]
+    return Result.added(results, output, vectors, shares_codebook=shared)
+
+
+def _projected_stages(layer: Quantizer, books: list[Book], rows: torch.Tensor) -> Result:
+    """Stages with projections: the output's gradient passes them as if nothing were quantized."""
+    residual, passing = rows, rows
+    results = []
+    for stage, book in enumerate(books):
+        result = _whole(layer, book, residual, passing if stage else None)
+        value = result.z_q if layer._quantizing else book.projected(book.effective[result.codes])
+        residual = residual - value.detach()
+        passing = passing - result.z_q
+        results.append(result)
+    return Result.added(results, _sum([result.z_q for result in results]), rows)
+
+
+def _stages_to_use(layer: Quantizer, limit: int) -> int:
+    """All, or by dropout a random number in training, drawn by PyTorch."""
+    dropout = layer._plan.options["quantizer_dropout"]
+    drops = dropout > 0 and layer.training and layer._quantizing
+    if not drops or torch.rand(()) >= dropout:
+        return limit
+    return int(torch.randint(1, limit + 1, ()))
