@@ -205,7 +205,7 @@ class Quantizer(nn.Module):
         if device.is_meant(rows):
             with torch.autocast(rows.device.type, enabled=False):
                 fixed = self._frozen if freeze is None else freeze
-                out = device.quantize(self, rows, kept, fixed, stages)
+                out = device.quantize(self, rows, spread, kept, fixed, stages)
         else:
             out = operators.quantize(rows, spread, state, kept, layer, stages, self.training)
             if self.training and rule.written:
@@ -255,7 +255,7 @@ class Quantizer(nn.Module):
         spread = None if logvar is None else self._rows(logvar, "logvar")
         if device.is_meant(rows):
             with torch.autocast(rows.device.type, enabled=False):
-                return device.encode(self, rows, kept, stages)
+                return device.encode(self, rows, spread, kept, stages)
         found: torch.Tensor = operators.encode(
             rows, spread, self._state(), kept, self._describe(), stages
         )

@@ -40,12 +40,42 @@ def nearest(z: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def _ranked(z: torch.Tensor, codebook: torch.Tensor, close: torch.Tensor) -> torch.Tensor:
+@torch.no_grad()
+def weighted_nearest(
+    z: torch.Tensor, codebook: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """int64 [n]: the arg-min of `sum_l w_l (z_l - c_l)^2` in float64, weights [n, d] above 0, the
+    lowest index on equality."""
+    k, d = codebook.shape
+    center = codebook.double().mean(0)
+    codes, points = codebook.double() - center, z.double() - center
+    scale = weights.double()
+    reach = (scale * points.square()).sum(1) + (scale @ codes.square().T.amax(1))
+    found = torch.empty(len(z), dtype=torch.int64, device=z.device)
+    step = max(1, _CHUNK // k)
+    for start in range(0, len(z), step):
+        rows = slice(start, start + step)
+        w = scale[rows]
+        distances = w @ codes.square().T - 2 * (w * points[rows]) @ codes.T
+        limit = distances.amin(1) + 16 * (d + 4) * 2.0**-53 * reach[rows]
+        found[rows] = _ranked(z[rows], codebook, distances <= limit[:, None], w)
+    return found
+
+
+def _ranked(
+    z: torch.Tensor,
+    codebook: torch.Tensor,
+    close: torch.Tensor,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The nearest of the close codes of each row, in float64."""
     row, code = close.nonzero().unbind(1)
     size = max(1, _EXACT // z.shape[1])
-    pieces = zip(torch.split(row, size), torch.split(code, size), strict=True)
-    exact = torch.cat([(z[r].double() - codebook[c].double()).square().sum(1) for r, c in pieces])
+    pieces = []
+    for r, c in zip(torch.split(row, size), torch.split(code, size), strict=True):
+        squares = (z[r].double() - codebook[c].double()).square()
+        pieces.append((squares if weights is None else squares * weights[r]).sum(1))
+    exact = torch.cat(pieces)
     least = exact.new_full((len(z),), torch.inf).scatter_reduce(0, row, exact, "amin")
     best = exact == least[row]
     return code.new_full((len(z),), len(codebook)).scatter_reduce(0, row[best], code[best], "amin")

@@ -129,20 +129,21 @@ class Result:
         active = (used > 0).sum().double()
         missing = len(self.stage_losses) - len(perplexities)
         return [
-            _placed(self.z_q, lead, mask, 0),
-            _placed(self.codes, lead, mask, -1),
-            _placed(self.distances.detach(), lead, mask, 0),
+            placed(self.z_q, lead, mask, 0),
+            placed(self.codes, lead, mask, -1),
+            placed(self.distances.detach(), lead, mask, 0),
             self.loss,
             self.stage_losses,
             torch.nn.functional.pad(perplexities.float(), (0, missing)),
             torch.stack([*numbers, perplexities.mean(), active]),
-            _placed(self.compared, lead, mask, 0),
+            placed(self.compared, lead, mask, 0),
         ]
 
 
-def _placed(
+def placed(
     values: torch.Tensor, lead: Sequence[int], mask: torch.Tensor | None, other: int
 ) -> torch.Tensor:
+    """Values of the rows that a mask kept, in their places; others elsewhere."""
     if mask is None:
         return values.reshape(*lead, *values.shape[1:])
     whole = values.new_full((*lead, *values.shape[1:]), other)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .._base import Quantizer
 
 
-def _through(bounded: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def through(bounded: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """`values` with the gradient of `bounded`."""
     passed: torch.Tensor = _Straight.apply(bounded, values)
     return passed
@@ -45,7 +45,7 @@ def fsq(layer: Quantizer, rows: torch.Tensor) -> Result:
     steps = torch.cat([levels.new_ones(1), levels.cumprod(0)[:-1]])
     codes = ((whole.double() + levels // 2) * steps).sum(1).round().long()
     return Result.of_codes(
-        z_q=_through(compared, values) if layer._quantizing else rows,
+        z_q=through(compared, values) if layer._quantizing else rows,
         codes=codes,
         distances=(compared - values).detach().square().sum(1),
         compared=compared,
@@ -74,7 +74,7 @@ def lfq(layer: Quantizer, rows: torch.Tensor) -> Result:
         entropy = _entropy(rows, options["temperature"], options["diversity"])
         regularization = options["entropy_weight"] * entropy
     return Result.of_codes(
-        z_q=_through(rows, values) if layer._quantizing else rows,
+        z_q=through(rows, values) if layer._quantizing else rows,
         codes=codes,
         distances=(rows - values).detach().square().sum(1),
         compared=rows,
