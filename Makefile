@@ -81,9 +81,9 @@ wheel: install
 	$(PIP) "vqswift[wheel]"
 	scripts/build-wheel dist
 
-# The wheel in bare environments, and on an emulated Haswell.
+# The wheel in bare environments, on an emulated Haswell, and with PyTorch by its extra.
 try-wheel:
-	scripts/try-wheel dist/vqswift-*.whl
+	scripts/try-wheel --torch dist/vqswift-*.whl
 
 install: $(INSTALLED)
 

@@ -92,6 +92,34 @@ def check_arithmetic(vq) -> None:  # type: ignore[no-untyped-def]
     assert (again.encode(images).numpy() == model.eval().encode(images).numpy()).all()
 
 
+def check_torch() -> None:
+    """Layers of `vqswift.torch`: codes of the nearest vectors, gradients, a training step."""
+    import torch
+    import vqswift.torch as vqt
+
+    torch.manual_seed(0)
+    layer = vqt.VectorQuant(16, 64, dim=1, sync_nu=0.5, seed=0)
+    z = torch.randn(4, 16, 5, 5, requires_grad=True)
+    z_q, info = layer(z)
+    vectors = z.detach().movedim(1, -1).double()
+    distances = (vectors[..., None, :] - layer.codebook.detach().double()).square().sum(-1)
+    assert torch.equal(info.q, distances.argmin(-1))
+    pull = torch.randn_like(z)
+    (z_q * pull).sum().backward()
+    assert torch.equal(z.grad, pull)
+    counted = torch.zeros_like(layer.codebook)
+    counted.index_add_(0, info.q.flatten(), 0.5 * pull.movedim(1, -1).reshape(-1, 16))
+    torch.testing.assert_close(layer.codebook.grad, counted)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    before = layer(z)[1].loss.item()
+    for _ in range(5):
+        optimizer.zero_grad()
+        layer(z)[1].loss.backward()
+        optimizer.step()
+    assert layer(z)[1].loss.item() < before
+    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
+
+
 def check_settings(vq, kernels: str | None, emulator: list[str]) -> None:  # type: ignore[no-untyped-def]
     """Threads, kernels and the report follow what is asked for."""
     vq.set_threads(1)
@@ -155,8 +183,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kernels", help="the instruction set that the report must name")
     parser.add_argument("--emulator", default="", help="the command that this runs under")
+    parser.add_argument("--torch", action="store_true", help="try vqswift.torch alone")
     options = parser.parse_args()
     require_absent_libraries()
+    if options.torch:
+        check_torch()
+        return
     import vqswift as vq
 
     loaded = require_own_libraries(Path(vq.__file__).parent)

@@ -1,3 +1,5 @@
+import CPlatform
+
 #if VQ_AVX512 || VQ_AVX2
   typealias DirectLanes = SIMD8<Float>
   typealias DoubleLanes = SIMD4<Double>
@@ -29,6 +31,11 @@ private func eightSums<Vector: SIMD>(
   while i + lanes <= d {
     let point = (x + i).vector(Vector.self)
     let code = codes + i
+    // Of rows that are read side by side the CPU does not see the next ones ahead.
+    let next = codes + 16 * d + 8 * i
+    if i % (2 * lanes) == 0 {
+      for line in 0..<8 { vq_prefetch(next + 2 * lanes * line) }
+    }
     add(&a, point, code)
     add(&b, point, code + d)
     add(&c, point, code + 2 * d)
