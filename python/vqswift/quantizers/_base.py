@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,9 +77,6 @@ def unquantized(z: Tensor) -> QuantizerInfo:
         perplexity=0.0,
         active_codes=0,
     )
-
-
-_FIELDS = tuple(field.name for field in dataclasses.fields(QuantizerInfo))
 
 
 @checked
@@ -188,14 +184,23 @@ class Quantizer(Native):
         return self._info(parts)
 
     def _info(self, parts: _core.Quantized) -> tuple[Tensor, QuantizerInfo]:
-        values: dict[str, Any] = {
-            name: Tensor._wrap(value) if isinstance(value, _core.TensorHandle) else value
-            for name, value in ((name, getattr(parts, name)) for name in _FIELDS)
-        }
-        for name in ("z", "z_q"):
-            values[name] = self._channels_back(values[name])
-        info = QuantizerInfo(**values)
-        return info.z_q, info
+        wrap = Tensor._wrap
+        z, z_q = self._channels_back(wrap(parts.z)), self._channels_back(wrap(parts.z_q))
+        info = QuantizerInfo(
+            wrap(parts.q),
+            wrap(parts.d),
+            wrap(parts.loss),
+            z,
+            z_q,
+            wrap(parts.stage_losses),
+            wrap(parts.stage_perplexities),
+            parts.commitment_loss,
+            parts.codebook_loss,
+            parts.regularization,
+            parts.perplexity,
+            parts.active_codes,
+        )
+        return z_q, info
 
     def _encode(
         self,
@@ -238,14 +243,9 @@ class Quantizer(Native):
         """z with its channels on the last axis."""
         return self._channels_last(as_floats(self._operation, name, z))
 
-    @contextlib.contextmanager
-    def _shapes_as_passed(self, *rows: Tensor | None) -> Iterator[None]:
+    def _shapes_as_passed(self, *rows: Tensor | None) -> _ShapesAsPassed:
         """Let errors of the core, which sees channels last, tell shapes as passed."""
-        try:
-            yield
-        except ValueError as error:
-            shapes = [tensor.shape for tensor in rows if tensor is not None]
-            raise type(error)(self._as_passed(str(error), shapes)) from None
+        return _ShapesAsPassed(self, rows)
 
     def _as_passed(self, text: str, shapes: list[tuple[int, ...]]) -> str:
         shape, rank = shapes[0], len(shapes[0])
@@ -271,18 +271,39 @@ class Quantizer(Native):
         return text + (f"; dim={fitting[0]} would take axis {fitting[0]}" if fitting else "")
 
     def _channels_last(self, z: Tensor) -> Tensor:
-        axis, rank = self._axis(z.ndim), z.ndim
+        rank = z.ndim
+        axis = self._axis(rank)
         if axis == rank - 1:
             return z
         return z.permute([a for a in range(rank) if a != axis] + [axis])
 
     def _channels_back(self, z: Tensor) -> Tensor:
-        axis, rank = self._axis(z.ndim), z.ndim
+        if self.dim == -1:
+            return z
+        rank = z.ndim
+        axis = self._axis(rank)
         if axis == rank - 1:
             return z
         order = list(range(rank - 1))
         order.insert(axis, rank - 1)
         return z.permute(order)
+
+
+class _ShapesAsPassed:
+    """A context; by hand, since each forward has one."""
+
+    __slots__ = ("_layer", "_rows")
+
+    def __init__(self, layer: Quantizer, rows: Sequence[Tensor | None]) -> None:
+        self._layer, self._rows = layer, rows
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, ValueError):
+            shapes = [tensor.shape for tensor in self._rows if tensor is not None]
+            raise type(error)(self._layer._as_passed(str(error), shapes)) from None
 
 
 def _length_mask(operation: str, lead: tuple[int, ...], lengths: npt.ArrayLike) -> np.ndarray:
