@@ -127,6 +127,7 @@ def test_vqtorch_s_definition_in_float64(nu: float) -> None:
 @every
 def test_torch_s_optimizers_make_vqswift_s_states(name: str, make: Any, native: Any) -> None:
     """As its own layer with its own optimizer of the same settings, to float32's rounding."""
+    vq.manual_seed(1)
     module = LAYERS[name](inplace_optimizer=make)
     given = functools.partial(vq.optim.Adam, lr=0.02) if native == "adam" else native
     options = {n: v for n, v in module._options.items() if n != "inplace_optimizer"}
