@@ -5,13 +5,7 @@ import VQKernels
 @testable import VQTensor
 
 extension ConvolutionBackend {
-  static var all: [ConvolutionBackend] {
-    #if VQ_ONEDNN
-      [.patches, .oneDNN]
-    #else
-      [.patches]
-    #endif
-  }
+  static let all = [ConvolutionBackend.patches, .fastest]
 }
 
 /// One geometry: `[n, h, w, in]`, out channels, kernel, stride, padding.

@@ -151,18 +151,6 @@
     }
   }
 
-  /// The weight gradient of a pointwise convolution as one product, gradient^T x: three times as
-  /// fast as the library's own primitive at 64 channels of 128 8x8 images.
-  func pointwiseBackwardWeights(
-    _ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor
-  ) throws -> Tensor {
-    try Tensor("conv2d", shape: g.weightShape) { out in
-      try gemmOfColumns(
-        m: g.outChannels, n: g.window.channels, k: g.outputPixels, gradient.storage.floats,
-        x.storage.floats, out)
-    }
-  }
-
   private func withOptionalPointer<Value, Result>(
     _ isPresent: Bool, _ value: inout Value, _ body: (UnsafePointer<Value>?) throws -> Result
   ) rethrows -> Result {
