@@ -161,9 +161,6 @@ def test_a_wrong_argument_is_named() -> None:
         before: list[object] = []
         for argument in node.args.posonlyargs:
             kind = ast.unparse(argument.annotation) if argument.annotation else ""
-            if kind == "object":
-                before.append(None)
-                continue
             call = getattr(_core, node.name)
             values = [*before, *[Nothing()] * (len(node.args.posonlyargs) - len(before))]
             with pytest.raises(TypeError) as caught:

@@ -15,8 +15,7 @@ BY_HAND = {
     " -> None: ...",
     "vq_tensor_shape": "def tensor_shape(tensor: TensorHandle, /) -> tuple[int, ...]: ...",
     "vq_points_create_borrowed": "def points(array: np.ndarray, /) -> TensorHandle: ...",
-    "vq_tensor_create_borrowed": "def tensor_borrow(owner: object, address: int,"
-    " shape: Sequence[int], is_integer: bool, /) -> TensorHandle: ...",
+    "vq_tensor_create_borrowed": "def tensor_borrow(array: np.ndarray, /) -> TensorHandle: ...",
     "vq_tensor_refresh": "def tensor_refresh(tensor: TensorHandle, address: int, size: int, /)"
     " -> None: ...",
     "vq_tensor_data": "def tensor_dlpack("

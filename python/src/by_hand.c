@@ -96,35 +96,37 @@ static PyObject *points(PyObject *self, PyObject *const *args, Py_ssize_t given)
   return status == VQ_OK ? give_handle(TENSOR_HANDLE, out) : raise_status(status);
 }
 
-static void release_owner(void *owner) {
-  PyGILState_STATE state = PyGILState_Ensure();
-  Py_DECREF((PyObject *)owner);
-  PyGILState_Release(state);
-}
-
-/// A tensor over the float32 or int32 elements at an address that `owner` keeps; a copy where they
-/// are not aligned.
+/// A tensor over an array's own elements, float32 or int32; a copy where they are not aligned.
 static PyObject *tensor_borrow(PyObject *self, PyObject *const *args, Py_ssize_t given) {
   static const char operation[] = "tensor";
-  uint64_t address;
-  size_list shape;
-  bool is_integer;
-  if (!takes(operation, given, 4) || !take_word(args[1], AT("address"), &address) ||
-      !take_sizes(args[2], AT("shape"), false, &shape) ||
-      !take_boolean(args[3], AT("is_integer"), &is_integer))
+  if (!takes(operation, given, 1)) return NULL;
+  Py_buffer *view = PyMem_Calloc(1, sizeof *view);
+  if (!view) return PyErr_NoMemory();
+  element_kind kind = FLOAT32;
+  if (PyObject_GetBuffer(args[0], view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) == 0) {
+    if (view->format && strcmp(view->format, "f") != 0) kind = INT32;
+    PyBuffer_Release(view);
+  } else {
+    PyErr_Clear();
+  }
+  if (!take_array(args[0], AT("array"), kind, -1, 0, view) || view->ndim > MAX_RANK) {
+    if (!PyErr_Occurred())
+      PyErr_Format(
+          PyExc_ValueError, "[tensor] %d axes: at most %d are taken", view->ndim, MAX_RANK);
+    if (view->obj) PyBuffer_Release(view);
+    PyMem_Free(view);
     return NULL;
-  int32_t dtype = is_integer ? VQ_INT32 : VQ_FLOAT32;
-  int64_t count = 1;
-  for (int64_t axis = 0; axis < shape.count; axis++) count *= shape.values[axis];
+  }
+  int64_t shape[MAX_RANK], rank = view->ndim;
+  for (int axis = 0; axis < rank; axis++) shape[axis] = view->shape[axis];
+  int32_t dtype = kind == FLOAT32 ? VQ_FLOAT32 : VQ_INT32;
   vq_tensor *out;
   vq_status status;
-  if (address % 64 == 0 && count > 0) {
-    status = vq_tensor_create_borrowed(dtype, shape.values, shape.count, (void *)(uintptr_t)address,
-        release_owner, Py_NewRef(args[0]), &out);
+  if ((uintptr_t)view->buf % 64 == 0 && view->len > 0) {
+    status = vq_tensor_create_borrowed(dtype, shape, rank, view->buf, release_view, view, &out);
   } else {
-    static const float none;
-    const void *elements = count > 0 ? (const void *)(uintptr_t)address : &none;
-    status = vq_tensor_create(dtype, shape.values, shape.count, elements, &out);
+    status = vq_tensor_create(dtype, shape, rank, view->buf, &out);
+    release_view(view);
   }
   return status == VQ_OK ? give_handle(TENSOR_HANDLE, out) : raise_status(status);
 }

@@ -15,17 +15,9 @@ def array(tensor: torch.Tensor) -> np.ndarray:
     return view
 
 
-_IS_INTEGER = {torch.float32: False, torch.int32: True}
-
-
 def borrowed(tensor: torch.Tensor) -> _core.TensorHandle:
     """The core's tensor over the elements of a float32 or int32 tensor on the CPU."""
-    is_integer = _IS_INTEGER.get(tensor.dtype)
-    if is_integer is None:
-        raise TypeError(f"[tensor] a tensor is {tensor.dtype}: float32 or int32 is required")
-    tensor = _in_order(tensor)
-    # Not by `numpy()`: a step borrows five.
-    return _core.tensor_borrow(tensor, tensor.data_ptr(), tensor.shape, is_integer)
+    return _core.tensor_borrow(array(_in_order(tensor)))
 
 
 def _in_order(tensor: torch.Tensor) -> torch.Tensor:
