@@ -88,13 +88,8 @@ def _values() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((ROWS, WIDTH), dtype=np.float32)
 
 
-def _vqswift(repeats: int) -> tuple[dict[str, Any], Measure]:
-    import vqswift as vq
-
-    vq.set_threads(1)
-    z, pull = vq.Tensor(_values(), requires_grad=True), vq.ones((ROWS, WIDTH))
-    linear, layer = vq.nn.Linear(WIDTH, WIDTH), vq.VectorQuant(WIDTH, CODES, seed=0)
-    optimizer = vq.optim.Adam(linear.parameters())
+def _common(z: Any, pull: Any, linear: Any, optimizer: Any) -> list[Callable[[], object]]:
+    """The calls that both libraries spell alike."""
 
     def step() -> None:
         linear(z).backward(pull)
@@ -108,8 +103,18 @@ def _vqswift(repeats: int) -> tuple[dict[str, Any], Measure]:
             parameter.grad = gradient
         optimizer.step()
 
-    calls = (lambda: z + z, lambda: linear(z), step, update, lambda: layer(z))
-    return {"version": vq.__version__}, _measure(dict(zip(CALLS, calls, strict=True)), repeats)
+    return [lambda: z + z, lambda: linear(z), step, update]
+
+
+def _vqswift(repeats: int) -> tuple[dict[str, Any], Measure]:
+    import vqswift as vq
+
+    vq.set_threads(1)
+    z, pull = vq.Tensor(_values(), requires_grad=True), vq.ones((ROWS, WIDTH))
+    linear, layer = vq.nn.Linear(WIDTH, WIDTH), vq.VectorQuant(WIDTH, CODES, seed=0)
+    calls = _common(z, pull, linear, vq.optim.Adam(linear.parameters()))
+    named = dict(zip(CALLS, [*calls, lambda: layer(z)], strict=True))
+    return {"version": vq.__version__}, _measure(named, repeats)
 
 
 def _torch(repeats: int) -> tuple[dict[str, Any], Measure]:
@@ -118,21 +123,7 @@ def _torch(repeats: int) -> tuple[dict[str, Any], Measure]:
     torch.set_num_threads(1)
     z, pull = torch.from_numpy(_values()).requires_grad_(), torch.ones(ROWS, WIDTH)
     linear = torch.nn.Linear(WIDTH, WIDTH)
-    optimizer = torch.optim.Adam(linear.parameters())
-
-    def step() -> None:
-        linear(z).backward(pull)
-        z.grad = linear.weight.grad = linear.bias.grad = None
-
-    linear(z).backward(pull)
-    held = [parameter.grad for parameter in linear.parameters()]
-
-    def update() -> None:
-        for parameter, gradient in zip(linear.parameters(), held, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-
-    calls = (lambda: z + z, lambda: linear(z), step, update)
+    calls = _common(z, pull, linear, torch.optim.Adam(linear.parameters()))
     return {"torch": torch.__version__}, _measure(dict(zip(CALLS, calls, strict=False)), repeats)
 
 

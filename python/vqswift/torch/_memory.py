@@ -11,13 +11,13 @@ from .. import _core
 
 def array(tensor: torch.Tensor) -> np.ndarray:
     """A view of the elements of a tensor on the CPU; of a copy unless they are contiguous."""
-    view: np.ndarray = tensor.detach().contiguous().numpy()
+    view: np.ndarray = _in_order(tensor.detach()).numpy()
     return view
 
 
 def borrowed(tensor: torch.Tensor) -> _core.TensorHandle:
     """The core's tensor over the elements of a float32 or int32 tensor on the CPU."""
-    return _core.tensor_borrow(array(_in_order(tensor)))
+    return _core.tensor_borrow(array(tensor))
 
 
 def _in_order(tensor: torch.Tensor) -> torch.Tensor:

@@ -50,6 +50,18 @@ def _kept(
     return kept
 
 
+def _spread(
+    layer: Quantizer,
+    rows: torch.Tensor,
+    logvar: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    encoding: bool,
+) -> torch.Tensor | None:
+    """The log variance of the rows that a mask keeps, where the type takes one."""
+    _sampled.require_log_variance(layer, rows, logvar, encoding)
+    return None if logvar is None else _kept(layer, logvar, mask, "logvar")
+
+
 def _samples(rows: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """The index on the first axis of each vector that a mask keeps."""
     lead = rows.shape[:-1]
@@ -82,8 +94,7 @@ def quantize(
     elif layer._kind == "gumbel_quant":
         found = _sampled.gumbel(layer, kept, frozen)
     else:
-        _sampled.require_log_variance(layer, rows, logvar, encoding=False)
-        spread = None if logvar is None else _kept(layer, logvar, mask, "logvar")
+        spread = _spread(layer, rows, logvar, mask, encoding=False)
         found = _sampled.sqvae(layer, kept, spread, _samples(rows, mask), frozen)
     return found.listed(rows.shape[:-1], mask, layer._plan.codes)
 
@@ -97,8 +108,7 @@ def encode(
 ) -> torch.Tensor:
     """int64 codes of rows [..., d]."""
     if layer._kind == "sqvae_quant":
-        _sampled.require_log_variance(layer, rows, logvar, encoding=True)
-        spread = None if logvar is None else _kept(layer, logvar, mask, "logvar")
+        spread = _spread(layer, rows, logvar, mask, encoding=True)
         kept = _kept(layer, rows, mask)
         codes = _sampled.sqvae_codes(layer, kept, spread, _samples(rows, mask))
         return placed(codes, rows.shape[:-1], mask, -1)

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from ._nearest import nearest
+from ._through import through
 
 if TYPE_CHECKING:
     from .._base import Quantizer
@@ -92,9 +93,7 @@ class Book:
 
     def through(self, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """`values`, whose gradient goes to z and by `sync_nu` to them."""
-        rotates = self.options["gradient"] == "rotation"
-        passed: torch.Tensor = _Through.apply(z, values, self.options["sync_nu"], rotates)
-        return passed
+        return through(z, values, self.options["sync_nu"], self.options["gradient"] == "rotation")
 
     @torch.no_grad()
     def move(self, parts: Sequence[Assigned]) -> None:
@@ -152,35 +151,3 @@ def normalized(x: torch.Tensor, options: dict[str, Any], name: str = "norm") -> 
     if norm == "l2":
         return x / torch.where(lengths > 0, lengths, 1)
     return x * torch.where(lengths > largest, largest / lengths, 1)
-
-
-class _Through(torch.autograd.Function):
-    """`values` bit for bit: the gradient g goes to z, by the rotation trick or as it is, and nu g
-    to the values."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, z: torch.Tensor, values: torch.Tensor, nu: float, rotates: bool
-    ) -> torch.Tensor:
-        ctx.nu, ctx.rotates = nu, rotates
-        ctx.save_for_backward(*((z, values) if rotates else ()))
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
-        (g,) = gradients
-        of_values = ctx.nu * g if ctx.nu and ctx.needs_input_grad[1] else None
-        if not ctx.rotates:
-            return g, of_values, None, None
-        z, values = ctx.saved_tensors
-        lengths = [x.norm(dim=1, keepdim=True).clamp(min=1e-6) for x in (z, values)]
-        e, q = z / lengths[0], values / lengths[1]
-        w = functional.normalize(e + q, dim=1)
-
-        def along(direction: torch.Tensor) -> torch.Tensor:
-            return (g * direction).sum(1, keepdim=True)
-
-        turned = (lengths[1] / lengths[0]) * (g - 2 * w * along(w) + 2 * e * along(q))
-        still = (values.norm(dim=1, keepdim=True) == 0) | (z.norm(dim=1, keepdim=True) == 0)
-        still |= (e + q).norm(dim=1, keepdim=True) == 0
-        return torch.where(still, g, turned), of_values, None, None

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ._nearest import nearest, weighted_nearest
 from ._result import Result
-from ._scalar import through
+from ._through import through
 
 if TYPE_CHECKING:
     from .._base import Quantizer
@@ -151,11 +151,18 @@ def sqvae_codes(
     layer: Quantizer, rows: torch.Tensor, logvar: torch.Tensor | None, samples: torch.Tensor
 ) -> torch.Tensor:
     """The most probable code of each row, in float64."""
+    weighs = layer._plan.options["kind"] == "IV"
+    return _most_probable(layer, rows, _precision(layer, rows, logvar, samples) if weighs else None)
+
+
+def _most_probable(
+    layer: Quantizer, rows: torch.Tensor, precision: torch.Tensor | None
+) -> torch.Tensor:
+    """The nearest code where all elements weigh alike, as in all types but IV."""
     codebook = layer._tensor("codebook").float().detach()
-    if layer._plan.options["kind"] != "IV":
+    if precision is None or layer._plan.options["kind"] != "IV":
         return nearest(rows.detach(), codebook)
-    weights = _precision(layer, rows, logvar, samples).detach()
-    return weighted_nearest(rows.detach(), codebook, weights)
+    return weighted_nearest(rows.detach(), codebook, precision.detach())
 
 
 def sqvae(
@@ -182,7 +189,7 @@ def sqvae(
         codes = weights.argmax(1)
         output = weights @ centered + center
     else:
-        codes = sqvae_codes(layer, rows, logvar, samples)
+        codes = _most_probable(layer, rows, precision)
         if layer._quantizing:
             output = codebook[codes]
     share = 1 / max(int((torch.bincount(samples) > 0).sum()), 1)

@@ -7,25 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ._result import Result
+from ._through import through
 
 if TYPE_CHECKING:
     from .._base import Quantizer
-
-
-def through(bounded: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`values` with the gradient of `bounded`."""
-    passed: torch.Tensor = _Straight.apply(bounded, values)
-    return passed
-
-
-class _Straight(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: object, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: object, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return gradients[0], None
 
 
 def _levels(layer: Quantizer, like: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -84,10 +85,7 @@ def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
 
 
 def _sum(values: list[torch.Tensor]) -> torch.Tensor:
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
-    return total
+    return reduce(torch.add, values)
 
 
 def _result(layer: Quantizer, book: Book, part: Assigned, z_q: torch.Tensor) -> Result:
