@@ -12,6 +12,13 @@ func fused(_ a: Float, _ b: Float, _ c: Float) -> Float {
   #endif
 }
 
+/// `a b + c`, rounded twice by every instruction set.
+@inline(__always)
+func separate(_ a: Float, _ b: Float, _ c: Float) -> Float { a * b + c }
+
+/// `a b + c` as a function of an instruction set, or the same in all.
+typealias ProductSum = (Float, Float, Float) -> Float
+
 /// `e^x` within 1 ulp for normal results; overflows to infinity, underflows through denormals to 0.
 @inline(__always)
 func exponential(_ x: Float) -> Float {
@@ -42,28 +49,34 @@ private func powerOfTwo(_ n: Int32) -> Float {
 
 /// The natural logarithm within 2 ulp; negative infinity at 0, NaN below.
 @inline(__always)
-func logarithm(_ x: Float) -> Float {
+func logarithm(_ x: Float) -> Float { logarithm(x, fused) }
+
+@inline(__always)
+func logarithm(_ x: Float, _ sum: ProductSum) -> Float {
   let denormal = x < 0x1p-126
   let bits = Int32(bitPattern: (denormal ? x * 0x1p23 : x).bitPattern)
   // x = 2^exponent * m with m in [sqrt(1/2), sqrt(2)).
   let exponent = (bits &- 0x3F35_04F3) &>> 23
   let f = Float(bitPattern: UInt32(bitPattern: bits &- (exponent &<< 23))) - 1
   let n = Float(exponent) - (denormal ? 23 : 0)
-  let value = fused(n, 0.693_359_375, fused(n, -2.121_944_4e-4, logarithmOfOnePlus(f)))
+  let value = sum(n, 0.693_359_375, sum(n, -2.121_944_4e-4, logarithmOfOnePlus(f, sum)))
   return x > 0 ? (x < .infinity ? value : x) : (x == 0 ? -.infinity : .nan)
 }
 
 /// `log(1 + f)` for f between sqrt(1/2) - 1 and sqrt(2) - 1, within 2 ulp.
 @inline(__always)
-func logarithmOfOnePlus(_ f: Float) -> Float {
+func logarithmOfOnePlus(_ f: Float) -> Float { logarithmOfOnePlus(f, fused) }
+
+@inline(__always)
+func logarithmOfOnePlus(_ f: Float, _ sum: ProductSum) -> Float {
   // log(1 + f) = 2 artanh(s), s = f / (2 + f), |s| <= 0.1716.
   let s = f / (2 + f)
   let z = s * s
   var p: Float = 0.233_265_36
-  p = fused(p, z, 0.285_510_33)
-  p = fused(p, z, 0.400_001_2)
-  p = fused(p, z, 0.666_666_7)
-  return fused(s * z, p, 2 * s)
+  p = sum(p, z, 0.285_510_33)
+  p = sum(p, z, 0.400_001_2)
+  p = sum(p, z, 0.666_666_7)
+  return sum(s * z, p, 2 * s)
 }
 
 /// The hyperbolic tangent within 3 ulp.
@@ -113,20 +126,23 @@ func normalDistribution(_ x: Float) -> (cumulative: Float, density: Float) {
 
 /// Sine and cosine of `2 pi turns / 2^32`, within 2^-23.
 @inline(__always)
-func sineCosine(turns: UInt32) -> (sine: Float, cosine: Float) {
+func sineCosine(turns: UInt32) -> (sine: Float, cosine: Float) { sineCosine(turns: turns, fused) }
+
+@inline(__always)
+func sineCosine(turns: UInt32, _ sum: ProductSum) -> (sine: Float, cosine: Float) {
   // The nearest quarter turn, and the rest in [-1/8, 1/8) of a turn.
   let quadrant = (turns &+ 0x2000_0000) &>> 30
   let rest = Float(Int32(bitPattern: turns &- (quadrant &<< 30))) * 0x1p-32
   let z = rest * rest
   var s: Float = -76.697_78
-  s = fused(s, z, 81.605_2)
-  s = fused(s, z, -41.341_7)
-  s = fused(s, z, 6.283_185_5) * rest
+  s = sum(s, z, 81.605_2)
+  s = sum(s, z, -41.341_7)
+  s = sum(s, z, 6.283_185_5) * rest
   var c: Float = 59.202_797
-  c = fused(c, z, -85.442_3)
-  c = fused(c, z, 64.939_31)
-  c = fused(c, z, -19.739_208)
-  c = fused(c, z, 1)
+  c = sum(c, z, -85.442_3)
+  c = sum(c, z, 64.939_31)
+  c = sum(c, z, -19.739_208)
+  c = sum(c, z, 1)
   // Odd quadrants exchange the two; the signs follow the quadrant.
   let exchanged = (s.bitPattern ^ c.bitPattern) & (0 &- (quadrant & 1))
   let sine = s.bitPattern ^ exchanged ^ (quadrant & 2) &<< 30

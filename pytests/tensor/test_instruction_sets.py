@@ -1,4 +1,4 @@
-"""The kernels of every instruction set give the same codes, and none leaks into the others."""
+"""Every instruction set gives the same codes and random numbers, and none leaks into the others."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ for n, k, d in ((999, 300, 24), (500, 1000, 7), (2000, 50, 64)):
         found[f"{n} {k} {d} {offset}"] = hashlib.sha256(
             codes.tobytes() + result.codes.tobytes() + result.centroids.tobytes()
         ).hexdigest()
+generator = vq.Generator(3)
+layer = vq.GumbelQuant(8, 50, seed=1).train()
+for n in (1, 15, 33, 1000, 5001):
+    _, info = layer(np.ones((n, 8), "float32"))
+    drawn = [generator.normal((n,)), generator.uniform((n,)), info.q]
+    found[f"{n} draws"] = hashlib.sha256(b"".join(x.numpy().tobytes() for x in drawn)).hexdigest()
 print(json.dumps(found))
 """
 
@@ -43,7 +49,7 @@ def run_with(instruction_set: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_set_gives_the_same_codes_and_centroids() -> None:
+def test_every_set_gives_the_same_codes_centroids_and_random_numbers() -> None:
     answers = {name: json.loads(run_with(name).stdout) for name in SETS}
     used = {name: answer.pop("libraries").split("kernels ")[1] for name, answer in answers.items()}
     best = used["avx512bf16"]

@@ -36,44 +36,15 @@ public func philox(_ state: RandomState, _ index: UInt64) -> SIMD4<UInt32> {
   return SIMD4(x0, x1, x2, x3)
 }
 
-/// The words of `blocks` blocks from `first` on, in order, as `philox` gives them: four blocks at a
-/// time, each 32-bit word in a lane of 64 bits.
+/// The words of `blocks` blocks from `first` on, in order, as `philox` gives them.
 func fillWords(
   _ state: RandomState, first: Int, blocks: Int, _ words: UnsafeMutablePointer<UInt32>
 ) {
-  typealias Lanes = SIMD4<UInt64>
-  let low = Lanes(repeating: 0xFFFF_FFFF)
-  var block = 0
-  while block + 4 <= blocks {
-    let start = state.counter &+ UInt64(first + block)
-    let counter = Lanes(start, start &+ 1, start &+ 2, start &+ 3)
-    var (x0, x1) = (counter & low, counter &>> 32)
-    var x2 = Lanes(repeating: state.stream & 0xFFFF_FFFF)
-    var x3 = Lanes(repeating: state.stream &>> 32)
-    var k0 = UInt32(truncatingIfNeeded: state.seed)
-    var k1 = UInt32(truncatingIfNeeded: state.seed &>> 32)
-    for _ in 0..<10 {
-      let a = (x0 & low) &* Lanes(repeating: 0xD251_1F53)
-      let b = (x2 & low) &* Lanes(repeating: 0xCD9E_8D57)
-      x0 = (b &>> 32) ^ x1 ^ Lanes(repeating: UInt64(k0))
-      x1 = b & low
-      x2 = (a &>> 32) ^ x3 ^ Lanes(repeating: UInt64(k1))
-      x3 = a & low
-      k0 = k0 &+ 0x9E37_79B9
-      k1 = k1 &+ 0xBB67_AE85
-    }
-    let (even, odd) = (x0 | x1 &<< 32, x2 | x3 &<< 32)
-    for lane in 0..<4 {
-      let target = UnsafeMutableRawPointer(words + 4 * (block + lane))
-      target.storeBytes(of: even[lane].littleEndian, as: UInt64.self)
-      target.storeBytes(of: odd[lane].littleEndian, toByteOffset: 8, as: UInt64.self)
-    }
-    block += 4
-  }
-  while block < blocks {
+  let counter = state.counter &+ UInt64(first)
+  let whole = RandomKernels.usable.words(state.seed, state.stream, counter, blocks, words)
+  for block in whole..<max(whole, blocks) {
     let last = philox(state, UInt64(first + block))
     for lane in 0..<4 { words[4 * block + lane] = last[lane] }
-    block += 1
   }
 }
 
@@ -120,10 +91,11 @@ public func normalFill(
   _ state: RandomState, _ out: UnsafeMutablePointer<Float>, count: Int, mean: Float,
   standardDeviation: Float
 ) {
+  let pairs = RandomKernels.usable.normalPairs
   parallelFor(tileCount(count), grain: 8) { range in
     forEachTile(state, range, count) { start, words, length in
       withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * tileBlocks) { normals in
-        normalPairs(words, (length + 1) / 2, normals.baseAddress!)
+        pairs(words, (length + 1) / 2, normals.baseAddress!)
         let target = out + start
         for i in 0..<length { target[i] = mean + standardDeviation * normals[i] }
       }
@@ -136,33 +108,17 @@ public func normalFill(
 func normalRun(
   _ state: RandomState, firstBlock: Int, _ out: UnsafeMutablePointer<Float>, count: Int
 ) {
+  let pairs = RandomKernels.usable.normalPairs
   withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 4 * tileBlocks) { words in
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * tileBlocks) { normals in
       for start in stride(from: 0, to: count, by: 4 * tileBlocks) {
         let length = min(4 * tileBlocks, count - start)
         fillWords(
           state, first: firstBlock + start / 4, blocks: (length + 3) / 4, words.baseAddress!)
-        normalPairs(words.baseAddress!, (length + 1) / 2, normals.baseAddress!)
+        pairs(words.baseAddress!, (length + 1) / 2, normals.baseAddress!)
         (out + start).update(from: normals.baseAddress!, count: length)
       }
     }
-  }
-}
-
-/// Standard normal numbers from pairs of words.
-private func normalPairs(
-  _ words: UnsafePointer<UInt32>, _ pairs: Int, _ normals: UnsafeMutablePointer<Float>
-) {
-  for pair in 0..<pairs {
-    // The logarithm of a uniform number in (0, 1], in steps that shrink towards 0.
-    let u = (Float(Int32(bitPattern: words[2 * pair] &>> 1)) + 0.5) * 0x1p-31
-    normals[2 * pair] = -2 * logarithm(u)
-  }
-  for pair in 0..<pairs {
-    let radius = normals[2 * pair].squareRoot()
-    let (sine, cosine) = sineCosine(turns: words[2 * pair + 1])
-    normals[2 * pair] = radius * cosine
-    normals[2 * pair + 1] = radius * sine
   }
 }
 
@@ -171,10 +127,10 @@ public func addGumbelNoise(
   _ state: RandomState, _ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, count: Int,
   scale: Float
 ) {
+  let row = RandomKernels.usable.addGumbelRow
   parallelFor(tileCount(count), grain: 8) { range in
     forEachTile(state, range, count) { start, words, length in
-      let (source, target) = (x + start, out + start)
-      for i in 0..<length { target[i] = scale * (source[i] + gumbel(words[i])) }
+      row(words, scale, x + start, out + start, length)
     }
   }
 }

@@ -85,27 +85,7 @@ private struct GumbelNoise {
     withUnsafeTemporaryAllocation(of: UInt32.self, capacity: productCodes) { words in
       let words = words.baseAddress!
       fillWords(state, first: row * blocks + first / 4, blocks: (count + 3) / 4, words)
-      subtractGumbel(words, scale, halfNorms, scores, count: count)
+      RandomKernels.usable.subtractGumbelRow(words, scale, halfNorms, scores, count)
     }
   }
-}
-
-private func subtractGumbel(
-  _ words: UnsafePointer<UInt32>, _ scale: Float, _ halfNorms: UnsafePointer<Float>,
-  _ scores: UnsafeMutablePointer<Float>, count: Int
-) {
-  for j in 0..<count {
-    scores[j] = (halfNorms[j] - scores[j]) - scale * gumbel(words[j])
-  }
-}
-
-/// `-log(-log u)`, u = (word + 1/2) / 2^32, within 2^-17 at both ends.
-@inline(__always)
-func gumbel(_ word: UInt32) -> Float {
-  // The smaller of u and 1 - u, which float32 holds to 2^-23 of itself.
-  let isUpper = word >= 0x8000_0000
-  let small = (Float(Int32(bitPattern: isUpper ? ~word : word)) + 0.5) * 0x1p-32
-  let near = logarithmOfOnePlus(-min(small, 0.28))
-  let far = logarithm(isUpper ? 1 - small : small)
-  return -logarithm(-(isUpper && small <= 0.28 ? near : far))
 }
