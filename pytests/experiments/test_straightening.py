@@ -18,6 +18,7 @@ from vqswift import data, train
 from vqswift.experiments.straightening import (
     _classification,
     _dynamics,
+    _rates,
     _rows,
     _sensitivity,
     _table3,
@@ -214,6 +215,19 @@ def test_figures_of_sensitivity(tmp_path: Path) -> None:
     settings = _sensitivity.SensitivitySettings(epochs=1, images=128, output=tmp_path)
     starts = _sensitivity.figure8(settings)
     assert set(starts) == {*_sensitivity._STARTS, "correlation"}
+
+
+def test_rates_count_the_bits_of_an_image(tmp_path: Path) -> None:
+    settings = _rates.RatesSettings(epochs=1, images=64, threads=1, output=tmp_path)
+    _rates.run(settings)
+    rows = {row["row"]: row for row in rows_of(tmp_path)}
+    bits = {name: row.get("bits") for name, row in rows.items()}
+    assert bits == {
+        "64": 384, "256": 512, "1024": 640, "4096": 768, "2 x 1024": 1280, "4 x 1024": 2560,
+        "no quantizer": None,
+    }  # fmt: skip
+    assert all(row["mse"] > 0 for row in rows.values())
+    assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_report_of_a_users_run(tmp_path: Path) -> None:

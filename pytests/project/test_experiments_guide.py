@@ -25,5 +25,5 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_every_experiment_is_named() -> None:
-    told = set(re.findall(r"\b(?:table|fig)\d+\b", GUIDE))
+    told = set(re.findall(r"\b(?:table|fig)\d+\b|(?<=vqswift run )[a-z]+\b", GUIDE))
     assert told == {command.name for command in COMMAND.commands}

@@ -231,6 +231,15 @@ def test_evaluation_counts_codes_over_the_whole_set():
     assert same_state(before, run.model.state_dict())
 
 
+def test_evaluation_without_a_quantizer_uses_no_code():
+    model = vq.models.SQVAE(None, image_size=28, channels=1, width=4)
+    whole = images(5, seed=1)[..., :1]
+    found = train.evaluate(model, whole)
+    error = train.reconstruct(model, whole).astype(np.float64) - data.unit_range(whole)
+    assert found.mse == pytest.approx(np.square(error).mean(), rel=1e-6)
+    assert (found.perplexity, found.active_codes, found.images) == (0, 0, 5)
+
+
 def test_metrics_by_hand():
     assert train.psnr_of(0.01) == pytest.approx(20)
     assert train.psnr_of(0) == math.inf

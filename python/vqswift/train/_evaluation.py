@@ -25,7 +25,7 @@ class Evaluation:
     Attributes:
         mse: mean squared error over all elements, images in [0, 1].
         psnr: `10 log10(1 / mse)` in dB.
-        perplexity: `2^H` of the codes of all images together.
+        perplexity: `2^H` of the codes of all images together; 0 without a quantizer.
         active_codes: codes used at least once.
         images: how many were evaluated.
     """
@@ -47,14 +47,14 @@ def evaluate(model: nn.Module, images: NDArray[Any], *, batch_size: int = 256) -
     counts = np.zeros(1, np.int64)
     for x, reconstruction, codes in _passes(model, images, batch_size):
         squared_error += float(np.square(reconstruction - x, dtype=np.float64).sum())
-        batch = np.bincount(codes.ravel(), minlength=len(counts))
+        batch = np.bincount(codes[codes >= 0], minlength=len(counts))
         batch[: len(counts)] += counts
         counts = batch
     mse = squared_error / images.size
     return Evaluation(
         mse=mse,
         psnr=psnr_of(mse),
-        perplexity=perplexity_of(counts),
+        perplexity=perplexity_of(counts) if counts.any() else 0.0,
         active_codes=int(np.count_nonzero(counts)),
         images=len(images),
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._harness import Command, CommandGroup
-from . import _classification, _dynamics, _sensitivity, _table3, _toys
+from . import _classification, _dynamics, _rates, _sensitivity, _table3, _toys
 from .generation import _figures, _table9
 
 
@@ -56,6 +56,7 @@ COMMAND = CommandGroup(
             _classification.Table10Settings,
             _classification.table10,
         ),
+        _figure("rates", _rates.RatesSettings, _rates.run),
         _figure("fig1", _dynamics.DynamicsSettings, _dynamics.figure1),
         _figure("fig2", _dynamics.DynamicsSettings, _dynamics.figure2),
         _figure("fig3", _toys.Figure3Settings, _toys.figure3),

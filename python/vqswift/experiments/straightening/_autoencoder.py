@@ -12,7 +12,7 @@ import numpy as np
 from ... import data, models, optim, train
 from ..._random import manual_seed
 from ..._tensor import Tensor
-from ...quantizers import GumbelQuant, Quantizer, SQVAEQuant, VectorQuant
+from ...quantizers import GroupVectorQuant, GumbelQuant, Quantizer, SQVAEQuant, VectorQuant
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class QuantizerConfiguration:
     """A quantizer: its class, its options, and how its codebook is stepped in place.
 
     Attributes:
-        kind: "vector", "sqvae", "gumbel" or "none".
+        kind: "vector", "group", "sqvae", "gumbel" or "none".
         options: of the class, beside sizes and seed.
         inplace_rate: of the codebook's own SGD; none without alternating optimization. A code that
             has the share p of the batch moves by `2 p rate / d` of the way to its vectors' mean: a
@@ -30,7 +30,7 @@ class QuantizerConfiguration:
             it.
     """
 
-    kind: Literal["vector", "sqvae", "gumbel", "none"] = "vector"
+    kind: Literal["vector", "group", "sqvae", "gumbel", "none"] = "vector"
     options: dict[str, Any] = field(default_factory=dict)
     inplace_rate: float | None = None
     inplace_momentum: float = 0.9
@@ -52,7 +52,8 @@ class QuantizerConfiguration:
             options["inplace_optimizer"] = partial(
                 optim.SGD, lr=self.inplace_rate, momentum=self.inplace_momentum
             )
-        return VectorQuant(width, codes, **options)
+        kind = GroupVectorQuant if self.kind == "group" else VectorQuant
+        return kind(width, codes, **options)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,0 @@
-../VQTiles/CategoricalRows.swift

@@ -1,0 +1,141 @@
+"""Rate against distortion: Table 3's best row with fewer and more bits, and without quantizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ... import data, distributed, train
+from .._drawing import axes_of, saved
+from .._harness import begin, jobs_setting, output_setting, root_setting, setting, threads_setting
+from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_of
+from ._results import Column, Results
+from ._rows import Trainable, train_rows
+from ._table3 import PAPER, QUANTIZERS
+
+_BEST = "Affine+OPT+replace+l2"
+_POSITIONS = 64  # of an image's map, 8x8
+# Codes of a book, and codes a position: channels are cut into so many groups.
+_ROWS: dict[str, tuple[int, int]] = {
+    "64": (64, 1),
+    "256": (256, 1),
+    "1024": (1024, 1),
+    "4096": (4096, 1),
+    "2 x 1024": (1024, 2),
+    "4 x 1024": (1024, 4),
+    "no quantizer": (0, 0),
+}
+_COLUMNS = (
+    Column("bits", "bits an image", digits=0, paper=False),
+    Column("mse", "MSE x 1e-3", 1e3, 2, paper=False),
+    Column("perplexity", "perplexity", paper=False),
+    Column("active_codes", "codes in use", 1, 0, paper=False),
+)
+
+
+@dataclass(frozen=True)
+class RatesSettings:
+    """Which rows, for how long, and where they are."""
+
+    data: Path | None = root_setting()
+    rows: tuple[str, ...] = setting(
+        tuple(_ROWS), "codes, or codes a position x codes; all by default", choices=tuple(_ROWS)
+    )
+    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
+    epochs: int = setting(6, "of each row")
+    images: int = setting(50_000, "to train on, the first of the set")
+    batch_size: int = setting(32, "images of a step")
+    threads: int | None = threads_setting()
+    jobs: int = jobs_setting()
+    output: Path = output_setting("runs/rates")
+
+
+def run(settings: RatesSettings) -> Results:
+    """Train the rows that are not done, print the table, and draw error over bits an image.
+
+    Raises FileNotFoundError where the set is absent, ValueError for a setting out of range.
+    """
+    if settings.epochs < 1:
+        raise ValueError(f"[rates] epochs = {settings.epochs}: must be at least 1")
+    begin(settings)
+    training = data.cifar10("train", settings.data).images
+    test = data.cifar10("test", settings.data).images
+    title = f"Rate and distortion, {_BEST}, CIFAR-10"
+    results = Results(settings.output, title, _COLUMNS, dict.fromkeys(_ROWS, ()))
+    train_rows(
+        "rates",
+        settings,
+        results,
+        [_configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows],
+        Trainable(partial(run_of, training=training, test=test), partial(_measured, test=test)),
+    )
+    if distributed.rank() == 0:
+        _draw(results.rows, settings.output / "rates.png")
+    return results
+
+
+def _configuration(row: str, seed: int, settings: RatesSettings) -> AutoencoderConfiguration:
+    codes, groups = _ROWS[row]
+    best = QUANTIZERS[_BEST]
+    assert best.inplace_rate is not None
+    quantizer = QuantizerConfiguration("none")
+    if groups == 1:
+        quantizer = best
+    elif groups > 1:
+        # The rate is in proportion to a code's elements.
+        quantizer = dataclasses.replace(
+            best,
+            kind="group",
+            options=best.options | {"groups": groups},
+            inplace_rate=best.inplace_rate / groups,
+        )
+    shared = {key: getattr(settings, key) for key in ("epochs", "images", "batch_size")}
+    return AutoencoderConfiguration(
+        row=row, seed=seed, quantizer=quantizer, codes=max(codes, 1), **shared
+    )
+
+
+def _measured(run: train.Run, test: NDArray[Any]) -> dict[str, Any]:
+    """A row's numbers on the test set; without quantizer there are no bits to count."""
+    model: Any = run.trainer.model
+    found = train.evaluate(model, test)
+    told: dict[str, Any] = {"mse": found.mse}
+    if model.quantizer is None:
+        return told
+    options = model.quantizer.options
+    groups = options.get("groups", 1)
+    told["bits"] = _POSITIONS * groups * math.log2(options["num_codes"])
+    if groups == 1:
+        told |= {"perplexity": found.perplexity, "active_codes": found.active_codes}
+    return told
+
+
+def _draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    figure, panel = axes_of(1, 1, 4.6)
+    for found in rows:
+        if "bits" not in found:
+            panel.axhline(found["mse"], color="gray", linewidth=1)
+            panel.annotate(found["row"], (400, found["mse"]), va="bottom", color="gray")
+            continue
+        panel.plot(found["bits"], found["mse"], "o", color="C0")
+        panel.annotate(
+            found["row"], (found["bits"], found["mse"]), xytext=(6, 3), textcoords="offset points"
+        )
+    for row in ("SQVAE", _BEST):
+        panel.plot(10 * _POSITIONS, PAPER[row][0] / 1e3, "*", color="C1")
+        panel.annotate(
+            f"paper's {row}", (10 * _POSITIONS, PAPER[row][0] / 1e3), xytext=(6, -10),
+            textcoords="offset points", color="C1",
+        )  # fmt: skip
+    panel.set(
+        title="CIFAR-10, 8x8 positions", xscale="log", yscale="log", xlabel="bits an image",
+        ylabel="MSE, test images",
+    )  # fmt: skip
+    saved(figure, path)
