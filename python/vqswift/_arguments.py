@@ -260,7 +260,9 @@ class _Checks:
         elif kind is not None:
             self.later.append((name, kind[1], kind[2]))
 
-    def before(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def before(
+        self, operation: Callable[..., str], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         count = len(args)
         for position, name, accepts, required in self.first:
             if 0 <= position < count:
@@ -270,7 +272,7 @@ class _Checks:
             else:
                 continue
             if not accepts(value):
-                refuse(operation, name, value, required)
+                refuse(operation(args), name, value, required)
 
     def after(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         parameters = self.signature.parameters.values()
@@ -288,7 +290,7 @@ class _Checks:
 
 
 def _checked_function(function: Callable[..., Any], owner: type | None) -> Callable[..., Any]:
-    made: list[_Checks] = []
+    made: _Checks | None = None
     constructor = function.__name__ == "__init__"
     layer_call = function.__name__ == "forward"
     name = function.__name__
@@ -307,17 +309,21 @@ def _checked_function(function: Callable[..., Any], owner: type | None) -> Calla
     ):
         name = f"{operation_of(owner)}.{name}"
 
+    def operation(args: tuple[Any, ...]) -> str:
+        return operation_of(type(args[0])) if layer_call and args else name
+
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not made:
-            made.append(_Checks(function))
-        operation = operation_of(type(args[0])) if layer_call and args else name
-        made[0].before(operation, args, kwargs)
+        nonlocal made
+        if made is None:
+            made = _Checks(function)
+        if made.first:
+            made.before(operation, args, kwargs)
         try:
             return function(*args, **kwargs)
         except (TypeError, AttributeError, ValueError, RuntimeError) as error:
             try:
-                made[0].after(operation, args, kwargs)
+                made.after(operation(args), args, kwargs)
             except TypeError as better:
                 if str(better).startswith("["):
                     raise better from None

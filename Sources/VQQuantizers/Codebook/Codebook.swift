@@ -56,11 +56,14 @@ final class Codebook {
       .normalizedRows(options.codebookNorm, options)
   }
 
+  /// Whether E is C.
+  var isRaw: Bool { map.tensors.isEmpty && options.codebookNorm == .none }
+
   /// E without gradient, kept until what it is made of changes: for one vector, making it takes
   /// longer than the search.
   func read() throws -> Tensor {
+    if isRaw { return raw.detached() }
     let mapped = map.tensors
-    if mapped.isEmpty && options.codebookNorm == .none { return raw.detached() }
     let versions = ([raw] + mapped).map(\.storage.version)
     if let lastRead, lastRead.versions == versions { return lastRead.effective }
     let made = try withoutGradients { try effective(training: []).detached() }

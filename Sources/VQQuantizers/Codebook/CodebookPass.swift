@@ -49,13 +49,15 @@ struct CodebookPass {
     }
 
     let (synchronized, compared) = try codebooks(mode)
+    // Searches keep a packed codebook with what they are given; `compared` is of this forward.
+    let searched = book.isRaw || !mode.isTraining ? try book.read() : compared
     var stages: [StraightThrough] = []
     var parts: [AssignedVectors] = []
     var weighted: [Tensor] = []
     var residual = vectors
     for stage in 0..<count {
       let codes =
-        try kept?[stage] ?? lookup.codes(of: residual, in: compared, isTraining: mode.isTraining)
+        try kept?[stage] ?? lookup.codes(of: residual, in: searched, isTraining: mode.isTraining)
       let result = try StraightThrough(
         residual, codes: codes, synchronized: synchronized, compared: compared,
         nu: options.valueRate, beta: options.beta, passesThrough: passesThrough)

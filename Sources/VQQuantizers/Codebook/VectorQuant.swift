@@ -157,8 +157,11 @@ public final class VectorQuant: CodebookQuantizer {
   }
 
   override var writtenState: WrittenState {
-    WrittenState(
-      tensors: [codebook] + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),
+    let isMoved =
+      inplaceOptimizer != nil || book.statistics != nil || options.replaceFrequency > 0
+      || kMeans.dueUpdates != nil
+    return WrittenState(
+      tensors: (isMoved ? [codebook] : []) + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),
       leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [], waiting: [book.waiting])
   }
 

@@ -179,8 +179,10 @@ class Quantizer(Native):
     ) -> tuple[Tensor, QuantizerInfo]:
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        with self._shapes_as_passed(rows):
+        try:
             parts = _core.quantizer_forward(self._handle, rows._handle, None, kept, stages)
+        except ValueError as error:
+            raise self._of_passed_shapes(error, rows) from None
         return self._info(parts)
 
     def _info(self, parts: _core.Quantized) -> tuple[Tensor, QuantizerInfo]:
@@ -211,8 +213,10 @@ class Quantizer(Native):
     ) -> Tensor:
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        with self._shapes_as_passed(rows):
+        try:
             codes = _core.quantizer_encode(self._handle, rows._handle, None, kept, stages)
+        except ValueError as error:
+            raise self._of_passed_shapes(error, rows) from None
         return Tensor._wrap(codes)
 
     def _mask(
@@ -243,9 +247,10 @@ class Quantizer(Native):
         """z with its channels on the last axis."""
         return self._channels_last(as_floats(self._operation, name, z))
 
-    def _shapes_as_passed(self, *rows: Tensor | None) -> _ShapesAsPassed:
-        """Let errors of the core, which sees channels last, tell shapes as passed."""
-        return _ShapesAsPassed(self, rows)
+    def _of_passed_shapes(self, error: ValueError, *rows: Tensor | None) -> ValueError:
+        """The error of the core, which sees channels last, with shapes as passed."""
+        shapes = [tensor.shape for tensor in rows if tensor is not None]
+        return type(error)(self._as_passed(str(error), shapes))
 
     def _as_passed(self, text: str, shapes: list[tuple[int, ...]]) -> str:
         shape, rank = shapes[0], len(shapes[0])
@@ -287,23 +292,6 @@ class Quantizer(Native):
         order = list(range(rank - 1))
         order.insert(axis, rank - 1)
         return z.permute(order)
-
-
-class _ShapesAsPassed:
-    """A context; by hand, since each forward has one."""
-
-    __slots__ = ("_layer", "_rows")
-
-    def __init__(self, layer: Quantizer, rows: Sequence[Tensor | None]) -> None:
-        self._layer, self._rows = layer, rows
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, ValueError):
-            shapes = [tensor.shape for tensor in self._rows if tensor is not None]
-            raise type(error)(self._layer._as_passed(str(error), shapes)) from None
 
 
 def _length_mask(operation: str, lead: tuple[int, ...], lengths: npt.ArrayLike) -> np.ndarray:

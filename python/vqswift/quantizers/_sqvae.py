@@ -113,8 +113,10 @@ class SQVAEQuant(Quantizer):
         kept = self._mask(rows, mask, lengths)
         given = None if logvar is None else self._rows(logvar, "logvar")
         handle = None if given is None else given._handle
-        with self._shapes_as_passed(rows, given):
+        try:
             parts = _core.quantizer_forward(self._handle, rows._handle, handle, kept, 0)
+        except ValueError as error:
+            raise self._of_passed_shapes(error, rows, given) from None
         return self._info(parts)
 
     def encode(  # type: ignore[override]
@@ -134,8 +136,10 @@ class SQVAEQuant(Quantizer):
         kept = self._mask(rows, mask, lengths)
         given = None if logvar is None else self._rows(logvar, "logvar")
         handle = None if given is None else given._handle
-        with self._shapes_as_passed(rows, given):
+        try:
             codes = _core.quantizer_encode(self._handle, rows._handle, handle, kept, 0)
+        except ValueError as error:
+            raise self._of_passed_shapes(error, rows, given) from None
         return Tensor._wrap(codes)
 
     @staticmethod

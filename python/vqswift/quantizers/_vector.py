@@ -161,7 +161,9 @@ class CodebookQuantizer(Quantizer):
         stages: int,
     ) -> tuple[Tensor, QuantizerInfo]:
         waiting = self._forwarded
-        block = block_now() if self.training and not self.frozen else None
+        block = block_now()
+        if block is not None and (self.frozen or not self.training):
+            block = None
         if block is None and not waiting.is_deferred:
             return super()._forward(z, mask, lengths, stages)
         is_waiting = block is not None and self._is_waiting()
@@ -268,8 +270,10 @@ class CodebookQuantizer(Quantizer):
         """
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        with self._shapes_as_passed(rows):
+        try:
             _core.quantizer_fit(self._handle, rows._handle, kept, iterations)
+        except ValueError as error:
+            raise self._of_passed_shapes(error, rows) from None
 
     def update(self) -> None:
         """Move EMA codebooks by what training forwards added since the last update.
