@@ -345,9 +345,8 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
         if parameter.kind is parameter.VAR_KEYWORD:
             if "VectorQuantOptions" in str(parameter.annotation):
                 for name, kind in VectorQuantOptions.__annotations__.items():
-                    text = kind.__forward_arg__
                     found.append(
-                        inspect.Parameter(name, parameter.KEYWORD_ONLY, default=0, annotation=text)
+                        inspect.Parameter(name, parameter.KEYWORD_ONLY, default=0, annotation=kind)
                     )
         else:
             found.append(parameter)

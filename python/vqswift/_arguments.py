@@ -243,7 +243,7 @@ class _Checks:
             if parameter.kind is parameter.VAR_KEYWORD and "Unpack" in str(annotation):
                 options = function.__globals__[annotation.removeprefix("Unpack[")[:-1]]
                 for name, kind in options.__annotations__.items():
-                    self._add(-1, name, getattr(kind, "__forward_arg__", kind))
+                    self._add(-1, name, kind)
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 kind = _kind(annotation)
                 if kind is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,11 @@ from ._base import Quantizer, QuantizerInfo, unquantized
 from ._waiting import Waiting
 
 InplaceOptimizer = Callable[[list[Tensor]], Optimizer]
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from .._typed_dict import TypedDict
 
 
 class CodebookOptions(TypedDict, total=False):
@@ -115,7 +120,7 @@ class _EveryOption:
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=further[name] if name in further else known[name].initial,
-                annotation=getattr(annotation, "__forward_arg__", annotation),
+                annotation=annotation,
             )
             for name, annotation in VectorQuantOptions.__annotations__.items()
         ]
