@@ -26,6 +26,7 @@ let tileSets: [(name: String, cpu: String, conditions: [String])] = {
     [
       ("VQTilesAVX2", "haswell", ["VQ_AVX2"]),
       ("VQTilesAVX512", "skylake-avx512", ["VQ_AVX512"]),
+      ("VQTilesVNNI", "cascadelake", ["VQ_AVX512", "VQ_VNNI"]),
       ("VQTilesBF16", "cooperlake", ["VQ_AVX512", "VQ_BF16"]),
     ]
   #else

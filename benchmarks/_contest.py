@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # OpenBLAS chooses its kernels itself, or is told to take those of a core type.
 CORE_TYPES = ("", "Haswell", "SkylakeX")
 # Variables that pin a library to another CPU's kernels.
-_PINNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VQSWIFT_INSTRUCTIONS")
+_PINNED = (
+    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VQSWIFT_INSTRUCTIONS", "VQSWIFT_SCREEN"
+)  # fmt: skip
 
 
 @dataclass

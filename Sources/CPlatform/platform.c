@@ -122,7 +122,8 @@ bool vq_atomic_try_take(vq_atomic *flag) {
 }
 void vq_atomic_release(vq_atomic *flag) { __atomic_store_n(&flag->value, 0, __ATOMIC_SEQ_CST); }
 
-static const char *const instruction_set_names[] = {"portable", "avx2", "avx512", "avx512bf16"};
+static const char *const instruction_set_names[] = {
+    "portable", "avx2", "avx512", "avx512vnni", "avx512bf16"};
 
 static vq_instruction_set highest_instruction_set(void) {
 #ifdef __x86_64__
@@ -134,9 +135,8 @@ static vq_instruction_set highest_instruction_set(void) {
       !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
       !__builtin_cpu_supports("avx512cd"))
     return VQ_AVX2;
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")
-             ? VQ_AVX512_BF16
-             : VQ_AVX512;
+  if (!__builtin_cpu_supports("avx512vnni")) return VQ_AVX512;
+  return __builtin_cpu_supports("avx512bf16") ? VQ_AVX512_BF16 : VQ_AVX512_VNNI;
 #else
   return VQ_PORTABLE;
 #endif

@@ -49,7 +49,10 @@ def outcome(name: str, seconds: float, **given: Any) -> Outcome:
     return Outcome(name, seconds=[seconds], **given)
 
 
-@pytest.mark.parametrize("name", ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VQSWIFT_INSTRUCTIONS"])
+@pytest.mark.parametrize(
+    "name",
+    ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VQSWIFT_INSTRUCTIONS", "VQSWIFT_SCREEN"],
+)
 def test_the_environment_is_cleaned_of_what_pins_kernels(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

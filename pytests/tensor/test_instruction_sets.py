@@ -13,7 +13,7 @@ import pytest
 import vqswift as vq
 from conftest import ROOT
 
-SETS = ("portable", "avx2", "avx512", "avx512bf16")
+SETS = ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16")
 OBJECTS = ROOT / "build/swift/release"
 
 PROGRAM = """
@@ -39,10 +39,10 @@ print(json.dumps(found))
 """
 
 
-def run_with(instruction_set: str) -> subprocess.CompletedProcess[str]:
+def run_with(instruction_set: str, screen: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"VQSWIFT_INSTRUCTIONS": instruction_set},
+        env=os.environ | {"VQSWIFT_INSTRUCTIONS": instruction_set, "VQSWIFT_SCREEN": screen},
         capture_output=True,
         text=True,
         timeout=300,
@@ -59,6 +59,10 @@ def test_every_set_gives_the_same_codes_centroids_and_random_numbers() -> None:
         assert answers[name] == answers["portable"]
 
 
+def test_a_screen_in_float32_gives_the_same_codes() -> None:
+    assert run_with("", screen="float32").stdout == run_with("").stdout
+
+
 def test_an_empty_variable_is_none() -> None:
     assert run_with("").stdout == run_with("avx512bf16").stdout
 
@@ -67,14 +71,14 @@ def test_an_unknown_set_is_refused() -> None:
     failed = run_with("sse9")
     assert failed.returncode != 0
     assert (
-        "VQSWIFT_INSTRUCTIONS = 'sse9': must be one of portable, avx2, avx512, avx512bf16"
-        in failed.stderr
+        "VQSWIFT_INSTRUCTIONS = 'sse9': must be one of portable, avx2, avx512, "
+        "avx512vnni, avx512bf16" in failed.stderr
     )
 
 
 def test_code_shared_with_other_targets_uses_the_common_instructions() -> None:
     """Of equal weak functions the linker keeps one, perhaps that of a target with wide vectors."""
-    targets = [OBJECTS / f"VQTiles{name}.build" for name in ("AVX2", "AVX512", "BF16")]
+    targets = [OBJECTS / f"VQTiles{name}.build" for name in ("AVX2", "AVX512", "VNNI", "BF16")]
     if not all(target.is_dir() for target in targets):
         pytest.skip("the objects of the build are not at hand")
     for target in targets:

@@ -5,7 +5,7 @@ import os as _os
 import typing as _typing
 
 # The core takes what it does not know for the best that the CPU runs; a typo is an error here.
-_sets = ("portable", "avx2", "avx512", "avx512bf16")
+_sets = ("portable", "avx2", "avx512", "avx512vnni", "avx512bf16")
 if (_os.environ.get("VQSWIFT_INSTRUCTIONS") or _sets[0]) not in _sets:
     raise ImportError(
         f"VQSWIFT_INSTRUCTIONS = {_os.environ['VQSWIFT_INSTRUCTIONS']!r}: "

@@ -114,7 +114,7 @@ bool vq_atomic_try_take(vq_atomic *flag);
 void vq_atomic_release(vq_atomic *flag);
 
 /// Instruction sets that the kernels know, each with those before it.
-typedef enum { VQ_PORTABLE, VQ_AVX2, VQ_AVX512, VQ_AVX512_BF16 } vq_instruction_set;
+typedef enum { VQ_PORTABLE, VQ_AVX2, VQ_AVX512, VQ_AVX512_VNNI, VQ_AVX512_BF16 } vq_instruction_set;
 
 /// The highest that this CPU and its operating system run, or the lower one that the environment
 /// variable VQSWIFT_INSTRUCTIONS names.

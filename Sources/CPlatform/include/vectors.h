@@ -23,6 +23,9 @@ typedef VQ_VECTOR(int, 16) vq_int16;
   VQ_INLINE vq_int##n vq_where_reached##n(                                                   \
       vq_float##n a, vq_float##n b, vq_int##n yes, vq_int##n no) {                           \
     return a >= b ? yes : no;                                                                \
+  }                                                                                          \
+  VQ_INLINE vq_float##n vq_floats##n(vq_int##n x) {                                          \
+    return __builtin_convertvector(x, vq_float##n);                                          \
   }
 VQ_LANES(4)
 VQ_LANES(8)
@@ -67,6 +70,20 @@ VQ_INLINE vq_ushort8 vq_narrowed_to_binary16(vq_float8 x) {
 }
 VQ_INLINE vq_float8 vq_widened_from_binary16(vq_ushort8 bits) {
   return (vq_float8)__builtin_ia32_vcvtph2ps256((vq_short8)bits);
+}
+#endif
+
+#ifdef __AVX2__
+typedef VQ_VECTOR(short, 16) vq_short16;
+/// `sum + a[2i] b[2i] + a[2i + 1] b[2i + 1]` of int16 pairs, exact below 2^31.
+VQ_INLINE vq_int8 vq_add_short_products8(vq_int8 sum, vq_int8 a, vq_int8 b) {
+  return sum + (vq_int8)__builtin_ia32_pmaddwd256((vq_short16)a, (vq_short16)b);
+}
+#endif
+
+#ifdef __AVX512VNNI__
+VQ_INLINE vq_int16 vq_add_short_products16(vq_int16 sum, vq_int16 a, vq_int16 b) {
+  return __builtin_ia32_vpdpwssd512(sum, a, b);
 }
 #endif
 

@@ -79,8 +79,9 @@ int32_t vq_last_error_code(void);
 /// Handles that are not released yet.
 int64_t vq_live_handles(void);
 /// "oneDNN 2.6.3, OpenBLAS ..., kernels avx512": the libraries underneath, and the instruction set
-/// of the kernels: the highest of portable, avx2, avx512 and avx512bf16 that the CPU runs, or the
-/// lower one that the environment variable VQSWIFT_INSTRUCTIONS names when the library is loaded.
+/// of the kernels: the highest of portable, avx2, avx512, avx512vnni and avx512bf16 that the CPU
+/// runs, or the lower one that the environment variable VQSWIFT_INSTRUCTIONS names when the library
+/// is loaded.
 const char *vq_libraries(void);
 /// Threads of every later call, 1 to 4096. The library begins with those of OMP_NUM_THREADS, at
 /// most 64 or four a processor, else with one a processor; a forked child with 1.

@@ -1,5 +1,8 @@
 import Glibc
 
+/// Whether `VQSWIFT_SCREEN` keeps searches from a first screen of two bytes an element.
+private let screensInFloat32 = getenv("VQSWIFT_SCREEN").map { strcmp($0, "float32") == 0 } ?? false
+
 /// A codebook as the tile kernels read it: minus its mean, in tiles of codes, with the start of
 /// each score, minus half the squared norm.
 public final class PackedCodebook {
@@ -64,7 +67,8 @@ public final class PackedCodebook {
         packTile(centered, first: tile * size, size, tiles + tile * d * size, starts + tile * size)
       }
     }
-    if centered.nonFinite == nil, d >= PairTiles.leastWidth, let pairKernels = kernels.pairs {
+    let pairKernels = screensInFloat32 ? nil : kernels.pairs
+    if centered.nonFinite == nil, d >= PairTiles.leastWidth, let pairKernels {
       pairs = PairTiles(centered, pairKernels, tileCodes: size, tileCount: count)
     }
   }
@@ -105,13 +109,15 @@ private func packTile(
   }
 }
 
-/// The same tiles rounded to bfloat16, two elements in a word.
+/// The same tiles rounded to two bytes an element, two elements in a word.
 final class PairTiles {
   /// Narrower codes gain nothing.
   static let leastWidth = 16
 
   let kernels: PairKernels
   let pairs: Int
+  /// What all codes were multiplied by before they were rounded.
+  let scale: Float
   let tiles: UnsafeMutablePointer<Int32>  // [tileCount, pairs, tileCodes]
   let marginTerms: [Float]
 
@@ -122,6 +128,8 @@ final class PairTiles {
     self.pairs = pairs
     let tiles = UnsafeMutablePointer<Int32>.allocate(capacity: tileCount * pairs * size)
     self.tiles = tiles
+    scale = kernels.scale(Float(codebook.maximumNorm).nextUp)
+    let scales = [Float](repeating: scale, count: size)
     var losses = [Float](repeating: 0, count: tileCount * size)
     losses.withUnsafeMutableBufferPointer { losses in
       let losses = losses.baseAddress!
@@ -131,7 +139,8 @@ final class PairTiles {
           let count = min(size, codebook.k - tile * size)
           if count < size { target.update(repeating: 0, count: pairs * size) }
           kernels.round(
-            codebook.codes + tile * size * d, count, d, target, 1, size, losses + tile * size)
+            codebook.codes + tile * size * d, count, d, scales, target, 1, size,
+            losses + tile * size)
         }
       }
     }

@@ -29,6 +29,8 @@ struct PanelSearch<Element: SearchElement> {
   private let best: UnsafeMutablePointer<Float>  // [panelPoints], and so the following
   private let squares: UnsafeMutablePointer<Float>
   private let lostSquares: UnsafeMutablePointer<Float>
+  private let scales: UnsafeMutablePointer<Float>
+  private let factors: UnsafeMutablePointer<Float>
   private let margins: UnsafeMutablePointer<Float>  // +inf: rank by the definition
   private let pairMargins: UnsafeMutablePointer<Float>
   private let limits: UnsafeMutablePointer<Float>
@@ -52,7 +54,7 @@ struct PanelSearch<Element: SearchElement> {
     let sizes = [p * d, p * d, usesPairs ? p * (d + 1) / 2 : 0, block * p]
     let aligned = sizes.map { ($0 + 15) / 16 * 16 }
     memory = .allocate(
-      byteCount: 4 * (aligned.reduce(0, +) + 9 * max(p, 16) + 16), alignment: 64)
+      byteCount: 4 * (aligned.reduce(0, +) + 11 * max(p, 16) + 16), alignment: 64)
     var next = memory
     func take<Value>(_ count: Int, _ type: Value.Type) -> UnsafeMutablePointer<Value> {
       defer { next += 4 * count }
@@ -66,6 +68,8 @@ struct PanelSearch<Element: SearchElement> {
     best = take(lane, Float.self)
     squares = take(lane, Float.self)
     lostSquares = take(lane, Float.self)
+    scales = take(lane, Float.self)
+    factors = take(lane, Float.self)
     margins = take(lane, Float.self)
     pairMargins = take(lane, Float.self)
     limits = take(lane, Float.self)
@@ -130,7 +134,12 @@ struct PanelSearch<Element: SearchElement> {
     guard let pairs = packed.pairs else { return }
     let p = kernels.panelPoints
     if count < p { pairPanel.update(repeating: 0, count: pairs.pairs * p) }
-    pairs.kernels.round(points, count, packed.d, pairPanel, 1, p, lostSquares)
+    let least = pairs.marginTerms[5]
+    for r in 0..<count {
+      scales[r] = pairs.kernels.scale(squares[r].squareRoot() * 1.02 + least)
+      factors[r] = 1 / scales[r] / pairs.scale
+    }
+    pairs.kernels.round(points, count, packed.d, scales, pairPanel, 1, p, lostSquares)
     kernels.boundMargins(squares, lostSquares, count, pairs.marginTerms, pairMargins)
   }
 
@@ -141,7 +150,7 @@ struct PanelSearch<Element: SearchElement> {
     let (d, size) = (packed.d, kernels.tileCodes)
     best.update(repeating: -.infinity, count: kernels.panelPoints)
     pairs.kernels.scanTiles(
-      pairPanel, pairs.tiles + first * pairs.pairs * size, packed.starts + first * size,
+      pairPanel, pairs.tiles + first * pairs.pairs * size, packed.starts + first * size, factors,
       pairs.pairs, tiles, maxima, best)
     let left = kernels.selectTiles(maxima, tiles, best, pairMargins, limits, last, hits)
     // A tile costs about d + 40 cycles, the float32 screen of a point tiles * 12 * d / 32.

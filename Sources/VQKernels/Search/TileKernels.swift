@@ -5,11 +5,12 @@ import VQTiles
   import VQTilesAVX2
   import VQTilesAVX512
   import VQTilesBF16
+  import VQTilesVNNI
 #endif
 
 /// Instruction sets that the tile kernels are compiled for, each with those before it.
 public enum InstructionSet: Int, CaseIterable, Sendable {
-  case portable, avx2, avx512, avx512bf16
+  case portable, avx2, avx512, avx512vnni, avx512bf16
 
   /// The highest that this CPU runs, or the lower one that `VQSWIFT_INSTRUCTIONS` names.
   public static let usable = InstructionSet(rawValue: Int(vq_usable_instruction_set().rawValue))!
@@ -79,23 +80,36 @@ struct TileKernels {
     (
       UnsafePointer<Double>, UnsafePointer<Double>, Int, Int, Double, UnsafeMutablePointer<Double>
     ) -> Void
-  let pairs: PairKernels?
+  private(set) var pairs: PairKernels?
 
   static let usable = TileKernels(.usable)
 }
 
-/// The screen on bfloat16 pairs.
+/// The screen on pairs of two bytes each, in bfloat16 or int16.
 struct PairKernels {
+  /// Largest length of a scaled row; nil where rows need no scale.
+  let longest: Float?
   let scanTiles:
     (
-      UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Float>, Int, Int,
-      UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
+      UnsafePointer<Int32>, UnsafePointer<Int32>, UnsafePointer<Float>, UnsafePointer<Float>, Int,
+      Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
     ) -> Void
   let round:
     (
-      UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Int32>, Int, Int,
+      UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Int32>, Int, Int,
       UnsafeMutablePointer<Float>
     ) -> Void
+
+  /// Rounding adds up to half an element to each, 181 to the length of 2^17 of them.
+  static let longestShorts: Float = 32500
+
+  /// The power of two that brings a row of at most `length` to at most `longest`.
+  @inline(__always)
+  func scale(_ length: Float) -> Float {
+    guard let longest else { return 1 }
+    let most = min(max(longest / length, 0x1p-100), 0x1p100)
+    return Float(bitPattern: most.bitPattern & 0x7F80_0000)
+  }
 }
 
 extension TileKernels: VectorKernels {
@@ -136,7 +150,10 @@ extension TileKernels: VectorKernels {
       placesUpTo: VQTilesAVX2.placesUpTo(_:_:count:_:room:),
       directFloats: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesAVX2.directDistances(_:_:count:width:scale:_:),
-      pairs: nil)
+      pairs: PairKernels(
+        longest: PairKernels.longestShorts,
+        scanTiles: VQTilesAVX2.scanShortTiles(_:_:_:_:pairs:count:_:_:),
+        round: VQTilesAVX2.roundToShorts(_:count:width:_:_:rowStride:pairStride:_:)))
     static let avx512 = TileKernels(
       panelPoints: VQTilesAVX512.panelPoints,
       tileCodes: VQTilesAVX512.tileCodes,
@@ -155,6 +172,14 @@ extension TileKernels: VectorKernels {
       directFloats: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesAVX512.directDistances(_:_:count:width:scale:_:),
       pairs: nil)
+    static let avx512vnni = {
+      var kernels = avx512
+      kernels.pairs = PairKernels(
+        longest: PairKernels.longestShorts,
+        scanTiles: VQTilesVNNI.scanShortTiles(_:_:_:_:pairs:count:_:_:),
+        round: VQTilesVNNI.roundToShorts(_:count:width:_:_:rowStride:pairStride:_:))
+      return kernels
+    }()
     static let avx512bf16 = TileKernels(
       panelPoints: VQTilesBF16.panelPoints,
       tileCodes: VQTilesBF16.tileCodes,
@@ -173,7 +198,14 @@ extension TileKernels: VectorKernels {
       directFloats: VQTilesBF16.directDistances(_:_:count:width:scale:_:),
       directDoubles: VQTilesBF16.directDistances(_:_:count:width:scale:_:),
       pairs: PairKernels(
-        scanTiles: VQTilesBF16.scanPairTiles(_:_:_:pairs:count:_:_:),
-        round: VQTilesBF16.roundToPairs(_:count:width:_:rowStride:pairStride:_:)))
+        longest: nil,
+        scanTiles: { panel, tiles, starts, _, pairs, count, maxima, best in
+          VQTilesBF16.scanPairTiles(panel, tiles, starts, pairs: pairs, count: count, maxima, best)
+        },
+        round: { rows, count, d, _, out, rowStride, pairStride, squares in
+          VQTilesBF16.roundToPairs(
+            rows, count: count, width: d, out, rowStride: rowStride, pairStride: pairStride, squares
+          )
+        }))
   #endif
 }

@@ -4,12 +4,14 @@ protocol VectorKernels {
   #if arch(x86_64)
     static var avx2: Self { get }
     static var avx512: Self { get }
+    static var avx512vnni: Self { get }
     static var avx512bf16: Self { get }
   #endif
 }
 
 extension VectorKernels {
   #if arch(x86_64)
+    static var avx512vnni: Self { avx512 }
     static var avx512bf16: Self { avx512 }
   #endif
 
@@ -18,6 +20,7 @@ extension VectorKernels {
     #if arch(x86_64)
       switch set {
       case .avx512bf16: self = .avx512bf16
+      case .avx512vnni: self = .avx512vnni
       case .avx512: self = .avx512
       case .avx2: self = .avx2
       case .portable: self = .portable

@@ -161,7 +161,8 @@ public final class VectorQuant: CodebookQuantizer {
       inplaceOptimizer != nil || book.statistics != nil || options.replaceFrequency > 0
       || kMeans.dueUpdates != nil
     return WrittenState(
-      tensors: (isMoved ? [codebook] : []) + statisticBuffers.map(\.tensor) + (book.statistics?.pending ?? []),
+      tensors: (isMoved ? [codebook] : []) + statisticBuffers.map(\.tensor)
+        + (book.statistics?.pending ?? []),
       leaves: [codebook], optimizers: inplaceOptimizer.map { [$0] } ?? [], waiting: [book.waiting])
   }
 

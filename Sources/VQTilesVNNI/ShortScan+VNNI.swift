@@ -1,0 +1,1 @@
+../VQTilesAVX2/ShortScan.swift
