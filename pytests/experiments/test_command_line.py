@@ -12,7 +12,7 @@ import vqswift as vq
 from vqswift import __main__ as command
 from vqswift.codec._commands import COMMANDS as CODEC_COMMANDS
 from vqswift.codec._painting_commands import COMMANDS as PAINTING_COMMANDS
-from vqswift.experiments import COMMANDS
+from vqswift.experiments import COMMANDS, _page
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
@@ -89,3 +89,11 @@ def test_as_a_module_it_has_the_same_name(tmp_path: Path) -> None:
     assert found.stdout.startswith("usage: vqswift ")
     for name in ("demo", "encode", "decode", "reconstruct", "estimators", "resnet50", "--version"):
         assert name in found.stdout
+
+
+def test_lines_of_a_figure_are_named_without_what_all_end_with() -> None:
+    named = _page._without_common_end
+    assert named(["A-seed-0-epochs-30", "B+l2-seed-0-epochs-30"]) == ["A", "B+l2"]
+    assert named(["k-seed-0", "k-seed-1"]) == ["k-seed-0", "k-seed-1"]
+    assert named(["a", "b-a"]) == ["a", "b-a"]
+    assert named(["x"]) == ["x"]

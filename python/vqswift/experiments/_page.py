@@ -28,6 +28,7 @@ figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; }
 img { max-width: 100%; height: auto; image-rendering: auto; }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; }
 """
+_COLORS = 10  # of lines that go round
 _PANELS = 4  # curves beside each other
 
 
@@ -96,18 +97,30 @@ def curves(
     rows = -(-len(keys) // _PANELS)
     figure, panels = axes_of(rows, min(len(keys), _PANELS), 3.4)
     flat = list(getattr(panels, "flat", [panels]))
+    names = _without_common_end(list(runs))
     for panel, (key, title, is_log) in zip(flat, keys, strict=False):
-        for name, lines in runs.items():
+        for index, (name, lines) in enumerate(zip(names, runs.values(), strict=True)):
             points = curve(lines, key)
             if len(points):
-                panel.plot(*points.T, linewidth=1, label=name)
+                style = "-" if index < _COLORS else "--"
+                panel.plot(*points.T, style, linewidth=1, label=name)
         panel.set(title=title, xlabel="step", yscale="log" if is_log else "linear")
     for panel in flat[len(keys) :]:
         panel.set_visible(False)
     if len(runs) > 1:
         handles, labels = flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        inches = 0.6 + 0.09 * max(map(len, labels), default=0)  # of a label with its line
+        columns = max(1, min(4, int(figure.get_figwidth() / inches)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     return figure
+
+
+def _without_common_end(names: list[str]) -> list[str]:
+    """The names less the parts between hyphens that all of several end with."""
+    parts = [name.split("-") for name in names]
+    while len(parts) > 1 and len({each[-1] for each in parts}) == 1 and all(e[1:] for e in parts):
+        parts = [each[:-1] for each in parts]
+    return ["-".join(each) for each in parts]
 
 
 @dataclass(frozen=True)
