@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 import vqswift as vq
 from conftest import peak_of
 from vqswift import codec, nn
-from vqswift.codec import _batches
+from vqswift._atomic import write_whole
+from vqswift.codec import _batches, _writing
 from vqswift.codec._batches import grouped
 
 Image: Any = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -201,6 +204,27 @@ def test_a_damaged_image_is_named_or_left_out(
     assert err.startswith(f"skipped: [encode] {wrong}: ") and out == "encode 6/6 images\n"
     with pytest.raises(ValueError, match=r"0\.png: 32 x 32 pixels: at most max_pixels = 1000 are"):
         codec.reconstruct_files(model, folder / "0.png", tmp_path / "images", max_pixels=1000)
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_a_full_disk_is_told(
+    model: vq.models.SQVAE,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+) -> None:
+    def write(path: Path, content: bytes) -> None:
+        if path.name == "4.vq":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_whole(path, content)
+
+    monkeypatch.setattr(_writing, "write_whole", write)
+    with pytest.raises(OSError, match=r"No space left on device: .*4\.vq"):
+        codec.encode_files(model, folder, tmp_path / "codes", batch_size=batch_size)
+    left = {path.name for path in (tmp_path / "codes").rglob("*.vq")}
+    assert {"0.vq", "1.vq", "3.vq"} <= left and "4.vq" not in left
+    assert not [thread for thread in threading.enumerate() if "vqswift-writer" in thread.name]
 
 
 def test_codes_that_are_not_the_networks_are_refused(

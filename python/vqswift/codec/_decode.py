@@ -17,7 +17,7 @@ from ._progress import Progress
 from ._reading import read_codes, readable
 from ._sources import sources_of
 from ._tally import Tally
-from ._writing import count, write_image
+from ._writing import Writer
 
 
 @checked
@@ -41,7 +41,10 @@ def decode_files(
     network = ImageNetwork("decode", model)
     sources = sources_of("decode", inputs, frozenset({SUFFIX}), output, ".png")
     tally = Tally()
-    with Progress(len(sources), "decode", shown=progress) as shown:
+    with (
+        Progress(len(sources), "decode", shown=progress) as shown,
+        Writer(network, tally, shown) as writer,
+    ):
         files = readable(
             sources,
             partial(read_codes, "decode", network, max_pixels),
@@ -54,7 +57,6 @@ def decode_files(
         for batch in grouped(sized, batch_size):
             images = network.decode(np.stack([file.codes for file in batch]))
             for file, image in zip(batch, images, strict=True):
-                write_image(file.source, file.size, image)
-                count(network, file.size, file.codes, tally)
-            shown.reach(tally.done)
+                writer.image(file.source, image[: file.size[0], : file.size[1]], file.codes)
+            writer.settle()
     return tally

@@ -16,7 +16,7 @@ from ._progress import Progress
 from ._reading import read_image, readable
 from ._sources import Source, sources_of
 from ._tally import Tally
-from ._writing import write_codes
+from ._writing import Writer
 
 SUFFIX = ".vq"
 MAX_PIXELS = 1 << 25
@@ -58,7 +58,10 @@ def encode_files(
     network = ImageNetwork("encode", model)
     sources = sources_of("encode", inputs, IMAGE_SUFFIXES, output, SUFFIX)
     tally = Tally()
-    with Progress(len(sources), "encode", shown=progress) as shown:
+    with (
+        Progress(len(sources), "encode", shown=progress) as shown,
+        Writer(network, tally, shown) as writer,
+    ):
         images = readable(
             sources,
             partial(read_image, "encode", network, max_pixels),
@@ -71,8 +74,8 @@ def encode_files(
         for batch in grouped(sized, batch_size):
             codes = network.encode([image.padded for image in batch])
             for image, own in zip(batch, codes, strict=True):
-                write_codes(network, image.source, image.size, own, tally)
-            shown.reach(tally.done)
+                writer.codes(image.source, image.size, own)
+            writer.settle()
     return tally
 
 

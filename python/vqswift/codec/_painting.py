@@ -21,8 +21,7 @@ from ._progress import Progress
 from ._reading import read_image, readable
 from ._sources import Source, sources_of
 from ._tally import Tally
-from ._writing import count as count_file
-from ._writing import write_image
+from ._writing import Writer
 
 
 @checked
@@ -64,8 +63,10 @@ def sample_files(
             "of it"
         )
     source, tally = Generator(seed), Tally()
-    size = shape[0] * network.side, shape[1] * network.side
-    with Progress(count, "sample", shown=progress) as shown:
+    with (
+        Progress(count, "sample", shown=progress) as shown,
+        Writer(network, tally, shown) as writer,
+    ):
         for start in range(0, count, batch_size):
             many = min(batch_size, count - start)
             labels = None if label is None else [label] * many
@@ -80,9 +81,8 @@ def sample_files(
             codes = made.numpy().reshape(many, *shape)
             for index, picture in enumerate(network.decode(codes), start):
                 name = Path(f"{index:04d}.png")
-                write_image(Source(name, Path(output) / name), size, picture)
-                count_file(network, size, codes[index - start], tally)
-            shown.reach(tally.done)
+                writer.image(Source(name, Path(output) / name), picture, codes[index - start])
+            writer.settle()
     return tally
 
 
@@ -130,7 +130,10 @@ def inpaint_files(
     )
     pixels = slice(top, top + height), slice(left, left + width)
     sources = sources_of("inpaint", inputs, IMAGE_SUFFIXES, output, ".png")
-    with Progress(len(sources), "inpaint", shown=progress) as shown:
+    with (
+        Progress(len(sources), "inpaint", shown=progress) as shown,
+        Writer(network, tally, shown) as writer,
+    ):
         reading = partial(read_image, "inpaint", network, MAX_PIXELS)
         images = readable(sources, reading, None, tally, shown, skip_damaged=False)
         sized = ((i.padded.shape, i.padded.shape[0] * i.padded.shape[1], i) for i in images)
@@ -160,9 +163,8 @@ def inpaint_files(
             for image, own, picture in zip(batch, filled.numpy(), decoded, strict=True):
                 painted = as_bytes(image.padded)
                 painted[pixels] = picture[pixels]
-                write_image(image.source, image.size, painted)
-                count_file(network, image.size, own, tally)
-            shown.reach(tally.done)
+                writer.image(image.source, painted[: image.size[0], : image.size[1]], own)
+            writer.settle()
     return tally
 
 

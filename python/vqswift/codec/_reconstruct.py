@@ -19,7 +19,7 @@ from ._progress import Progress
 from ._reading import read_image, readable
 from ._sources import sources_of
 from ._tally import Tally
-from ._writing import count, write_image
+from ._writing import Writer
 
 
 @checked
@@ -43,7 +43,10 @@ def reconstruct_files(
     network = ImageNetwork("reconstruct", model)
     sources = sources_of("reconstruct", inputs, IMAGE_SUFFIXES, output, ".png")
     tally = Tally()
-    with Progress(len(sources), "reconstruct", shown=progress) as shown:
+    with (
+        Progress(len(sources), "reconstruct", shown=progress) as shown,
+        Writer(network, tally, shown) as writer,
+    ):
         images = readable(
             sources,
             partial(read_image, "reconstruct", network, max_pixels),
@@ -57,10 +60,9 @@ def reconstruct_files(
             codes = network.encode([image.padded for image in batch])
             decoded = network.decode(codes)
             for image, own, picture in zip(batch, codes, decoded, strict=True):
-                written = write_image(image.source, image.size, picture)
-                original = image.padded[: image.size[0], : image.size[1]]
-                error = np.square(written / 255.0 - original)
+                inside = slice(image.size[0]), slice(image.size[1])
+                error = np.square(picture[inside] / 255.0 - image.padded[inside])
                 tally.psnr_of[image.source.path] = psnr_of(float(error.mean()))
-                count(network, image.size, own, tally)
-            shown.reach(tally.done)
+                writer.image(image.source, picture[inside], own)
+            writer.settle()
     return tally

@@ -1,9 +1,13 @@
-"""Codes and images to files."""
+"""Codes and images to files, beside the network."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,37 +16,93 @@ from .._atomic import write_whole
 from .._codes import pack_codes
 from .._codes._bits import width_of
 from ._network import ImageNetwork
+from ._progress import Progress
 from ._sources import Source
 from ._tally import Tally
 
 Size = tuple[int, int]
 
+# A disk confirms a file after milliseconds, as long as the network takes for an image.
+_THREADS = 4
 
-def write_codes(
-    network: ImageNetwork, source: Source, size: Size, codes: NDArray[np.int32], tally: Tally
-) -> None:
-    """Write the codes of one image."""
-    content = pack_codes(codes, network.num_codes, model=network.fingerprint, image_size=size)
+
+class _File(NamedTuple):
+    bits: Future[int]  # of a file of codes; 0 of an image
+    size: Size
+    codes: int
+
+
+class Writer:
+    """Writes files in threads, each whole or not at all, and counts those that are written.
+
+    Files of at most two batches wait; those that wait when the context ends by an error are written
+    too. The error of a file is raised by a later `settle`, or at the end of the context.
+    """
+
+    def __init__(self, network: ImageNetwork, tally: Tally, progress: Progress) -> None:
+        self._network, self._tally, self._progress = network, tally, progress
+        self._pool = ThreadPoolExecutor(_THREADS, "vqswift-writer")
+        self._earlier: list[_File] = []
+        self._latest: list[_File] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.settle()
+                self.settle()
+        finally:
+            self._pool.shutdown()
+
+    def codes(self, source: Source, size: Size, codes: NDArray[np.int32]) -> None:
+        """Write the codes of one image."""
+        num_codes, model = self._network.num_codes, self._network.fingerprint
+
+        def write() -> int:
+            content = pack_codes(codes, num_codes, model=model, image_size=size)
+            _write(source, content)
+            return 8 * len(content)
+
+        self._put(write, size, codes)
+
+    def image(self, source: Source, image: NDArray[np.uint8], codes: NDArray[np.int32]) -> None:
+        """Write the image of codes as PNG."""
+
+        def write() -> int:
+            _write(source, _png(image))
+            return 0
+
+        self._put(write, (image.shape[0], image.shape[1]), codes)
+
+    def settle(self) -> None:
+        """Wait for the files of the batch before the last, and count them."""
+        for file in self._earlier:
+            self._tally.file_bits += file.bits.result()
+            self._tally.written += 1
+            self._tally.pixels += math.prod(file.size)
+            self._tally.code_bits += file.codes * width_of(self._network.num_codes)
+        self._earlier, self._latest = self._latest, []
+        self._progress.reach(self._tally.done)
+
+    def _put(self, write: Callable[[], int], size: Size, codes: NDArray[np.int32]) -> None:
+        self._latest.append(_File(self._pool.submit(write), size, codes.size))
+
+
+def _write(source: Source, content: bytes) -> None:
     source.target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(source.target, content)
-    tally.file_bits += 8 * len(content)
-    count(network, size, codes, tally)
 
 
-def write_image(source: Source, size: Size, padded: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Write the image as PNG without what was added to its sides, and return it."""
+def _png(image: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
-    image = padded[: size[0], : size[1]]
     stream = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(stream, "PNG")
-    source.target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(source.target, stream.getvalue())
-    return image
-
-
-def count(network: ImageNetwork, size: Size, codes: NDArray[np.int32], tally: Tally) -> None:
-    """Take a file that was written into the tally."""
-    tally.written += 1
-    tally.pixels += math.prod(size)
-    tally.code_bits += codes.size * width_of(network.num_codes)
+    return stream.getvalue()
