@@ -163,9 +163,9 @@ extension CenteredCodebook {
   /// distance X from the center, while X is below the last but one term; the last is to be added to
   /// lengths.
   ///
-  /// With codes that rounding to bfloat16 moved by up to `codesLost`, and a point that it moved by
-  /// L, the products change by at most `L M + (X + L) codesLost`; rounded operands are up to 2^-8
-  /// longer.
+  /// With codes that rounding to two bytes an element moved by up to `codesLost`, and a point that
+  /// it moved by L, the products change by at most `L M + (X + L) codesLost`; rounded operands are
+  /// up to 2% longer.
   func marginTerms(codesLost: Double? = nil) -> [Float] {
     let (width, m) = (Double(d), maximumNorm)
     let first = 1.1 * 0x1p-24 * (width + 6) * m

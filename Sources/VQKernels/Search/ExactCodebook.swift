@@ -18,6 +18,12 @@ final class ExactCodebook {
   /// The largest and the least magnitude of each element.
   private let largest: [Double]
   private let least: [Double]
+  /// The places of the shortest codes, shortest first, and their lengths.
+  private let shortest: [(place: Int32, length: Double)]
+  /// Codes of like length that a point near 0 may cost.
+  private static let mostShort = 16
+  /// The codes on both sides of a wide gap; nil where there is none.
+  private let sides: CodebookSides?
 
   init<Element: SearchElement>(
     _ source: UnsafePointer<Element>, _ centered: CenteredCodebook, wanted: Int = 1,
@@ -37,7 +43,16 @@ final class ExactCodebook {
       }
     }
     (self.largest, self.least) = (largest, least)
+    let lengths = distinct.map { code in
+      (0..<d).reduce(0.0) {
+        let value = Double(source[Int(code) * d + $1])
+        return $0 + value * value
+      }.squareRoot()
+    }
+    let order = lengths.indices.sorted { lengths[$0] < lengths[$1] }
+    shortest = order.prefix(Self.mostShort + 1).map { (Int32($0), lengths[$0]) }
     screen = Float64Codebook(source, distinct, centered, wanted: wanted, kernels)
+    sides = wanted == 1 ? CodebookSides(source, distinct, centered, kernels) : nil
     let count = distinct.count
     let tileCount = (count - 1) / exactCodes + 1
     self.tileCount = tileCount
@@ -76,22 +91,69 @@ final class ExactCodebook {
         codes[row] = 0
         return false
       }
-      guard isUnseen(x + row * d) else { return true }
-      unseen.append(row)
-      return unseen.count == 1
+      if isUnseen(x + row * d) {
+        unseen.append(row)
+        return unseen.count == 1
+      }
+      if let code = nearestToShort(x + row * d) {
+        codes[row] = code
+        return false
+      }
+      return true
     }
     defer { for row in unseen.dropFirst() { codes[row] = codes[unseen[0]] } }
+    let rest = findOnSides(x, all, left, codes, stop)
     var skips = 0
-    for first in stride(from: 0, to: all.count, by: Self.rows) {
+    for first in stride(from: 0, to: rest.count, by: Self.rows) {
       if stop.isRequested { return }
-      let own = all[first..<min(first + Self.rows, all.count)]
-      withCenteredPoints(x, rows: own) { points, centered, margins in
+      let own = rest[first..<min(first + Self.rows, rest.count)]
+      withCenteredPoints(x, rows: own, screen) { points, centered, margins in
         let undecided =
-          skips > 0 ? Array(own.indices) : decide(points, centered, margins, own, left, codes)
+          skips > 0
+          ? Array(own.indices) : decide(points, centered, margins, own, left, codes, screen)
         skips = skips > 0 ? skips - 1 : 2 * undecided.count > own.count ? 15 : 0
         if !undecided.isEmpty { findByDefinition(points, own, undecided, codes, stop) }
       }
     }
+  }
+
+  /// Codes of the rows whose nearest code on their side of the gap is nearer than the other side;
+  /// returns the others.
+  private func findOnSides<Element: SearchElement>(
+    _ x: UnsafePointer<Element>, _ rows: [Int], _ left: Candidates,
+    _ codes: UnsafeMutablePointer<Int32>, _ stop: LoopStop
+  ) -> [Int] {
+    guard let sides else { return rows }
+    var rest: [Int] = []
+    for isUpper in [false, true] {
+      let side = isUpper ? sides.upper : sides.lower
+      let own = rows.filter { sides.isUpper(x + $0 * d) == isUpper }
+      var skips = 0
+      for first in stride(from: 0, to: own.count, by: Self.rows) {
+        if stop.isRequested { return [] }
+        let few = own[first..<min(first + Self.rows, own.count)]
+        if skips > 0 {
+          skips -= 1
+          rest += few
+          continue
+        }
+        let before = rest.count
+        withCenteredPoints(x, rows: few, side.screen) { points, centered, margins in
+          var undecided = Set(
+            decide(points, centered, margins, few, left, codes, side.screen, side.places))
+          for (place, index) in few.indices.enumerated() where !undecided.contains(index) {
+            let point = points + place * d
+            let distance = distance(point, Int(places[Int(codes[few[index]])]))
+            if distance >= sides.squaredDistance(of: point, toOther: isUpper) {
+              undecided.insert(index)
+            }
+          }
+          rest += undecided.sorted().map { few[$0] }
+        }
+        if 2 * (rest.count - before) > few.count { skips = 15 }
+      }
+    }
+    return rest
   }
 
   /// Codes of the rows by scores, where the definition needs to rank a few; returns the rows that
@@ -99,7 +161,7 @@ final class ExactCodebook {
   private func decide(
     _ points: UnsafePointer<Double>, _ centered: UnsafePointer<Double>,
     _ margins: UnsafePointer<Double>, _ rows: ArraySlice<Int>, _ left: Candidates,
-    _ codes: UnsafeMutablePointer<Int32>
+    _ codes: UnsafeMutablePointer<Int32>, _ screen: Float64Codebook, _ own: [Int32]? = nil
   ) -> [Int] {
     left.clear()
     var undecided: [Int] = []
@@ -110,19 +172,19 @@ final class ExactCodebook {
     let rowCount = (rows.count + 3) / 4 * 4
     withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * block + Self.rows + 4) {
       let scores = $0.baseAddress!
-      let (least, own) = (scores + 4 * block, scores + 4 * block + Self.rows)
+      let (least, found) = (scores + 4 * block, scores + 4 * block + Self.rows)
       least.initialize(repeating: .infinity, count: Self.rows)
       for place in 0..<rowCount where margins[place] == .infinity { left.giveUp(place) }
       for first in stride(from: 0, to: screen.width, by: block) {
         let count = min(block, screen.width - first)
         for r in stride(from: 0, to: rowCount, by: 4) {
-          own.initialize(repeating: .infinity, count: 4)
+          found.initialize(repeating: .infinity, count: 4)
           screen.score(
-            centered + r * d, first: first, count: count, scores, stride: block, own)
+            centered + r * d, first: first, count: count, scores, stride: block, found)
           for place in r..<r + 4 {
-            least[place] = min(least[place], own[place - r])
+            least[place] = min(least[place], found[place - r])
             let limit = least[place] + margins[place]
-            if own[place - r] > limit { continue }
+            if found[place - r] > limit { continue }
             left.add(
               place, scores + (place - r) * block, count: count, first: first, limit: limit, kernels
             )
@@ -132,6 +194,7 @@ final class ExactCodebook {
       for (place, index) in rows.indices.enumerated() {
         let point = points + place * d
         if let few = left.left(place, limit: least[place] + margins[place]) {
+          let few = own.map { own in few.map { own[Int($0)] } } ?? Array(few)
           codes[rows[index]] = distinct[Int(nearest(point, few))]
         } else {
           undecided.append(index)
@@ -156,8 +219,28 @@ final class ExactCodebook {
     return true
   }
 
+  /// The nearest code of a point so near to 0 that few codes can be nearest: |e| <= |f| + 2 |x| of
+  /// the nearest e and the shortest f. Nil for others.
+  private func nearestToShort<Element: SearchElement>(_ point: UnsafePointer<Element>) -> Int32? {
+    var squares = 0.0
+    for i in 0..<d { squares += Double(point[i]) * Double(point[i]) }
+    // Sums of d squares, of differences too, are within (d + 2) 2^-53 of themselves; squares below
+    // 2^-900 may have lost more.
+    let slack = 1 + Double(d + 8) * 0x1p-51
+    let limit = (shortest[0].length + 2 * squares.squareRoot()) * slack + 0x1p-440
+    guard let last = shortest.last, last.length > limit || shortest.count == distinct.count,
+      shortest[0].length > 0x1p-400
+    else { return nil }
+    let few = shortest.filter { $0.length <= limit }.map(\.place).sorted()
+    guard few.count <= Self.mostShort else { return nil }
+    return withUnsafeTemporaryAllocation(of: Double.self, capacity: d) { wide in
+      for i in 0..<d { wide[i] = Double(point[i]) }
+      return distinct[Int(nearest(wide.baseAddress!, few))]
+    }
+  }
+
   private func nearest(
-    _ point: UnsafePointer<Double>, _ candidates: UnsafeBufferPointer<Int32>
+    _ point: UnsafePointer<Double>, _ candidates: [Int32]
   ) -> Int32 {
     var (code, shortest) = (candidates[0], Double.infinity)
     for candidate in candidates where candidates.count > 1 {
@@ -209,7 +292,7 @@ final class ExactCodebook {
   /// Calls `body` with the rows in Float64, [ExactCodebook.rows, d], 0 behind the last, and with
   /// what `screen` makes of them.
   func withCenteredPoints<Element: SearchElement>(
-    _ x: UnsafePointer<Element>, rows: ArraySlice<Int>,
+    _ x: UnsafePointer<Element>, rows: ArraySlice<Int>, _ screen: Float64Codebook,
     _ body: (
       _ points: UnsafeMutablePointer<Double>, _ centered: UnsafePointer<Double>,
       _ margins: UnsafePointer<Double>

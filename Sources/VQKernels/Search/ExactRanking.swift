@@ -25,7 +25,7 @@ extension ExactCodebook {
         return UnsafePointer(all)
       }
       withUnsafeTemporaryAllocation(of: RankedCode.self, capacity: k) { ranked in
-        withCenteredPoints(x, rows: rows) { points, centered, margins in
+        withCenteredPoints(x, rows: rows, screen) { points, centered, margins in
           for first in Swift.stride(from: 0, to: rows.count, by: 4) {
             if stop.isRequested { return }
             var left = Array(first..<min(first + 4, rows.count))
