@@ -1,5 +1,5 @@
-/// A codebook that a gap cuts in two along the direction of its farthest code from the mean. Float32
-/// decides nothing where two groups are far apart, and most points are near one of them.
+/// A codebook that a gap cuts in two along the direction of its farthest code from the mean.
+/// Float32 decides nothing where two groups are far apart, and most points are near one of them.
 struct CodebookSides {
   /// Codes on one side, by their places among the distinct ones, ascending.
   struct Side {

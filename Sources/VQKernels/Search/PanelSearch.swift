@@ -153,8 +153,8 @@ struct PanelSearch<Element: SearchElement> {
       pairPanel, pairs.tiles + first * pairs.pairs * size, packed.starts + first * size, factors,
       pairs.pairs, tiles, maxima, best)
     let left = kernels.selectTiles(maxima, tiles, best, pairMargins, limits, last, hits)
-    // A tile costs about d + 40 cycles, the float32 screen of a point tiles * 12 * d / 32. It leaves
-    // fewer tiles than bfloat16 does; int16 leaves more than it only of codes nearly as near.
+    // A tile costs about d + 40 cycles, the float32 screen of a point tiles * 12 * d / 32. That
+    // leaves fewer tiles than bfloat16 does, and than int16 only of codes nearly as near.
     let share = pairs.kernels.longest == nil ? 8 : 3
     usesPairs = left * (d + 40) <= count * (2 * (d + 40) + tiles * d / share)
     return usesPairs
