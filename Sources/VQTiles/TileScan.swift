@@ -34,6 +34,16 @@ struct CodeSums {
     sums.high = larger(high, other.high)
     return sums
   }
+
+  /// Writes the sums of a panel to `out` and raises `best` to them.
+  @inline(__always)
+  func give(_ out: UnsafeMutablePointer<Float>, best: UnsafeMutablePointer<Float>) {
+    let lanes = Lanes.scalarCount
+    out.store(low)
+    (out + lanes).store(high)
+    best.store(larger(UnsafePointer(best).vector(Lanes.self), low))
+    (best + lanes).store(larger(UnsafePointer(best + lanes).vector(Lanes.self), high))
+  }
 }
 
 /// Sums of six codes, each broadcast once for both vectors.
@@ -101,10 +111,7 @@ public func scanTiles(
     #if VQ_AVX512
       largest = largest.maximum(rest.largest)
     #endif
-    out.store(largest.low)
-    (out + lanes).store(largest.high)
-    best.store(larger(UnsafePointer(best).vector(Lanes.self), largest.low))
-    (best + lanes).store(larger(UnsafePointer(best + lanes).vector(Lanes.self), largest.high))
+    largest.give(out, best: best)
     out += panelPoints
     start += tileCodes
   }

@@ -98,10 +98,7 @@ public func scanShortTiles(
     #if VQ_VNNI
       largest = largest.maximum(rest.largest(low, high, start + 6))
     #endif
-    out.store(largest.low)
-    (out + lanes).store(largest.high)
-    best.store(larger(UnsafePointer(best).vector(Lanes.self), largest.low))
-    (best + lanes).store(larger(UnsafePointer(best + lanes).vector(Lanes.self), largest.high))
+    largest.give(out, best: best)
     out += panelPoints
     start += tileCodes
   }

@@ -47,10 +47,7 @@ public func scanPairTiles(
       code += tileCodes
     }
     let largest = sums.largest.maximum(rest.largest)
-    out.store(largest.low)
-    (out + 16).store(largest.high)
-    best.store(larger(UnsafePointer(best).vector(Lanes.self), largest.low))
-    (best + 16).store(larger(UnsafePointer(best + 16).vector(Lanes.self), largest.high))
+    largest.give(out, best: best)
     out += panelPoints
     start += tileCodes
   }

@@ -16,8 +16,8 @@ struct CodebookSides {
 
   /// Nil where neither side would have an eighth of the codes, or a side is wider than the gap.
   init?<Element: SearchElement>(
-    _ source: UnsafePointer<Element>, _ distinct: [Int32], _ centered: CenteredCodebook,
-    _ kernels: TileKernels
+    _ source: UnsafePointer<Element>, _ distinct: [Int32], longest: Double,
+    _ centered: CenteredCodebook, _ kernels: TileKernels
   ) {
     let (d, count) = (centered.d, distinct.count)
     guard count >= 64 else { return nil }
@@ -48,14 +48,7 @@ struct CodebookSides {
         screen: Float64Codebook(
           source, places.map { distinct[Int($0)] }, centered, wanted: 1, kernels))
     }
-    (self.direction, self.gap) = (direction, gap)
-    longest = distinct.reduce(0.0) { most, code in
-      let squares = (0..<d).reduce(0.0) {
-        let value = Double(source[Int(code) * d + $1])
-        return $0 + value * value
-      }
-      return max(most, squares.squareRoot())
-    }
+    (self.direction, self.gap, self.longest) = (direction, gap, longest)
     (lower, upper) = (side(order[..<cut]), side(order[cut...]))
   }
 

@@ -52,7 +52,9 @@ final class ExactCodebook {
     let order = lengths.indices.sorted { lengths[$0] < lengths[$1] }
     shortest = order.prefix(Self.mostShort + 1).map { (Int32($0), lengths[$0]) }
     screen = Float64Codebook(source, distinct, centered, wanted: wanted, kernels)
-    sides = wanted == 1 ? CodebookSides(source, distinct, centered, kernels) : nil
+    sides =
+      wanted == 1
+      ? CodebookSides(source, distinct, longest: lengths.max()!, centered, kernels) : nil
     let count = distinct.count
     let tileCount = (count - 1) / exactCodes + 1
     self.tileCount = tileCount
