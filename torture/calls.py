@@ -213,6 +213,7 @@ def case(number: int) -> None:
     text = expression(number)
     tell(text)
     _core.set_grad_enabled(True)
+    _core.set_products(0)
     try:
         follow(eval(text, NAMES))
     except Exception as error:

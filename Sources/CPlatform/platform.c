@@ -21,6 +21,7 @@ static _Atomic(bool) direct_convolutions;
 static _Atomic(bool (*)(void)) interrupt_check;
 static _Thread_local vq_loop_mode loop_mode;
 static _Thread_local bool gradients_disabled;
+static _Thread_local int32_t precision;
 static _Thread_local void *dropping;
 static _Thread_local void *draw_log;
 static _Thread_local int library_scopes;
@@ -83,6 +84,9 @@ void vq_set_loops(vq_loop_mode mode) { loop_mode = mode; }
 
 bool vq_gradients_enabled(void) { return !gradients_disabled; }
 void vq_set_gradients_enabled(bool enabled) { gradients_disabled = !enabled; }
+
+int32_t vq_precision(void) { return precision; }
+void vq_set_precision(int32_t value) { precision = value; }
 
 void *vq_dropping(void) { return dropping; }
 void vq_set_dropping(void *list) { dropping = list; }

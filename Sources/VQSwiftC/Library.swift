@@ -60,3 +60,24 @@ public func vq_set_grad_enabled(_ enabled: Bool) -> Bool {
 
 @_cdecl("vq_grad_enabled") @implementation
 public func vq_grad_enabled() -> Bool { vq_gradients_enabled() }
+
+@_cdecl("vq_set_products") @implementation
+public func vq_set_products(_ products: Int32) -> vq_status {
+  catching {
+    guard let precision = ProductPrecision(rawValue: products) else {
+      throw VQError.value("set_products", "products", "\(products)", "it must be 0, 1 or 2")
+    }
+    guard precision != .bfloat16 || ProductPrecision.hasBFloat16 else {
+      throw VQError.value(
+        "set_products", "products", "bfloat16",
+        "the CPU must have AVX-512 BF16, and oneDNN must be there")
+    }
+    ProductPrecision.current = precision
+  }
+}
+
+@_cdecl("vq_products") @implementation
+public func vq_products() -> Int32 { ProductPrecision.current.rawValue }
+
+@_cdecl("vq_multiplies_bfloat16") @implementation
+public func vq_multiplies_bfloat16() -> Bool { ProductPrecision.hasBFloat16 }

@@ -18,6 +18,7 @@ _loading.load_core()
 
 from . import autograd, nn, optim, quantizers  # noqa: E402
 from ._arithmetic import set_exact_convolutions, set_flush_denormal  # noqa: E402
+from ._autocast import autocast  # noqa: E402
 from ._checkpoint import load, save  # noqa: E402
 from ._dtypes import bfloat16, float16, float32, int32  # noqa: E402
 from ._einsum import einsum  # noqa: E402
@@ -80,6 +81,7 @@ __all__ = [
     "Generator",
     "Tensor",
     "arange",
+    "autocast",
     "autograd",
     "bfloat16",
     "codec",

@@ -448,6 +448,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   input in = {data, size};
   int64_t before = vq_live_handles();
   vq_set_grad_enabled(true);
+  if (vq_set_products(VQ_PRODUCTS_FLOAT32)) abort();
   begin();
   for (int calls = 0; in.size > 0 && calls < MOST_CALLS; calls++) {
     call(&in);

@@ -86,6 +86,10 @@ void vq_set_loops(vq_loop_mode mode);
 bool vq_gradients_enabled(void);
 void vq_set_gradients_enabled(bool enabled);
 
+/// A number of the calling thread, 0 at first: how its products are multiplied.
+int32_t vq_precision(void);
+void vq_set_precision(int32_t precision);
+
 /// The calling thread's last error text, UTF-8, and the errno that belongs to it, 0 for none.
 const char *vq_error_text(void);
 int vq_error_code(void);

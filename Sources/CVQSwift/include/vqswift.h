@@ -103,6 +103,18 @@ void vq_set_interrupt_check(bool (*check)(void));
 /// Switches gradient recording of the calling thread; returns what it was.
 bool vq_set_grad_enabled(bool enabled);
 bool vq_grad_enabled(void);
+/// How matrix products and convolutions of the calling thread multiply; sums are f32, and gradients
+/// are computed as their forward was. Quantizers, attention and recurrent layers stay f32.
+enum {
+  VQ_PRODUCTS_FLOAT32 = 0,   ///< as at first
+  VQ_PRODUCTS_BFLOAT16 = 1,  ///< operands rounded to bfloat16, by the CPU's instruction
+  VQ_PRODUCTS_ROUNDED = 2,   ///< the same, multiplied in f32: on any CPU, and not faster
+};
+/// VQ_ERROR_VALUE for VQ_PRODUCTS_BFLOAT16 where `vq_multiplies_bfloat16` is false.
+VQ_QUICK vq_status vq_set_products(int32_t products);
+int32_t vq_products(void);
+/// Whether the CPU has the instruction, and oneDNN's products by it are right in a trial.
+bool vq_multiplies_bfloat16(void);
 
 // MARK: - Tensors
 

@@ -152,7 +152,9 @@ public class Quantizer: Module {
     let mayChange = isTraining && isQuantizing && !isRepeating && trace == nil
     let before = mayChange ? try QuantizerSnapshot(of: self) : nil
     do {
-      return try restored(body(rows, selection), selection)
+      return try ProductPrecision.float32.within {
+        try restored(body(rows, selection), selection)
+      }
     } catch {
       try before?.restore()
       throw error
@@ -175,7 +177,9 @@ public class Quantizer: Module {
     try withoutGradients {
       let selection = try selection(z, mask)
       guard selection.count > 0 else { return try selection.restore(codes: noCodes(stages)) }
-      return try selection.restore(codes: body(finiteRows(z, selection), selection))
+      return try ProductPrecision.float32.within {
+        try selection.restore(codes: body(finiteRows(z, selection), selection))
+      }
     }
   }
 
@@ -199,7 +203,9 @@ public class Quantizer: Module {
     }
     let lead = Array(codes.shape.dropLast(axes.count))
     let rows = try codes.reshape([lead.reduce(1, *)] + axes)
-    return try decodeRows(rows).reshape(lead + [outputSize])
+    return try ProductPrecision.float32.within {
+      try decodeRows(rows).reshape(lead + [outputSize])
+    }
   }
 
   /// Whether codes of these axes can be decoded: those of the layer, or of its first stages.
@@ -217,7 +223,9 @@ public class Quantizer: Module {
       guard selection.count > 0 else {
         throw nothing("\(name).fit", z, "k-means needs at least one vector")
       }
-      try fitRows(finiteRows(z, selection), selection, iterations: iterations)
+      try ProductPrecision.float32.within {
+        try fitRows(finiteRows(z, selection), selection, iterations: iterations)
+      }
     }
   }
 

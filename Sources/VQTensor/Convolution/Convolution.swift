@@ -45,15 +45,18 @@ extension Tensor {
 
     let w = Saved(weight, where: requiresGrad)
     let x = Saved(self, where: weight.requiresGrad)
-    return try backend.forward(g, self, weight, bias: bias).recorded(
+    let precision = ProductPrecision.current
+    return try backend.forward(g, self, weight, bias: bias, precision).recorded(
       operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
     ) { gradient, needs in
       let needsBias = needs.count > 2 && needs[2]
       var results = [Tensor?](repeating: nil, count: needs.count)
-      if let w { results[0] = try backend.backwardData(g, gradient, w.tensor(operation)) }
+      if let w {
+        results[0] = try backend.backwardData(g, gradient, w.tensor(operation), precision)
+      }
       if let x {
         let (weight, bias) = try backend.backwardWeights(
-          g, x.tensor(operation), gradient, bias: needsBias)
+          g, x.tensor(operation), gradient, bias: needsBias, precision)
         results[1] = weight
         if needsBias { results[2] = bias }
       } else if needsBias {

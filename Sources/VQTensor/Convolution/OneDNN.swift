@@ -24,13 +24,14 @@
 
     static func engine() throws -> dnnl_engine_t? { try sharedEngine.get() }
 
-    /// A float32 array in one of the library's layouts; `dnnl_format_tag_any` leaves the choice to
-    /// it.
-    static func array(_ dims: [Int], _ tag: dnnl_format_tag_t) throws -> dnnl_memory_desc_t {
+    /// An array in one of the library's layouts; `dnnl_format_tag_any` leaves the choice to it.
+    static func array(
+      _ dims: [Int], _ tag: dnnl_format_tag_t, _ type: dnnl_data_type_t = dnnl_f32
+    ) throws -> dnnl_memory_desc_t {
       var descriptor = dnnl_memory_desc_t()
       try check(
         dnnl_memory_desc_init_by_tag(
-          &descriptor, Int32(dims.count), dims.map(Int64.init), dnnl_f32, tag),
+          &descriptor, Int32(dims.count), dims.map(Int64.init), type, tag),
         "dnnl_memory_desc_init_by_tag")
       return descriptor
     }

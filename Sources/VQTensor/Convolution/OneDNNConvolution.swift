@@ -60,15 +60,19 @@
       let pass: Pass
       let geometry: ConvolutionGeometry
       let hasBias: Bool
+      /// Of the operands; results are float32.
+      let element: OneDNNElement
       /// Padding below and on the right.
       let bottom, right: Int
     }
 
     /// The pass over a band.
-    static func of(_ pass: Pass, _ band: ConvolutionBand, hasBias: Bool) throws -> ConvolutionPlan {
+    static func of(
+      _ pass: Pass, _ band: ConvolutionBand, hasBias: Bool, _ element: OneDNNElement
+    ) throws -> ConvolutionPlan {
       let key = Key(
-        pass: pass, geometry: band.geometry, hasBias: hasBias, bottom: band.bottom,
-        right: band.right)
+        pass: pass, geometry: band.geometry, hasBias: hasBias, element: element,
+        bottom: band.bottom, right: band.right)
       return try cache.value(key) { try ConvolutionPlan(key) }
     }
 
@@ -83,9 +87,12 @@
       let (g, w) = (key.geometry, key.geometry.window)
       let inputDims = [g.images, w.channels, w.height, w.width]
       let outputDims = [g.images, g.outChannels, w.outHeight, w.outWidth]
-      var input = try OneDNN.array(inputDims, dnnl_nhwc)
-      var output = try OneDNN.array(outputDims, dnnl_nhwc)
-      var weights = try OneDNN.array(g.weightAxes, dnnl_format_tag_any)
+      let type = key.element.type
+      var input = try OneDNN.array(
+        inputDims, dnnl_nhwc, key.pass == .backwardData ? dnnl_f32 : type)
+      var output = try OneDNN.array(outputDims, dnnl_nhwc, key.pass == .forward ? dnnl_f32 : type)
+      var weights = try OneDNN.array(
+        g.weightAxes, dnnl_format_tag_any, key.pass == .backwardWeights ? dnnl_f32 : type)
       var bias = try OneDNN.array([g.outChannels], dnnl_x)
       let algorithm = dnnl_convolution_direct
       let strides = [Int64(w.strideHeight), Int64(w.strideWidth)]
@@ -105,8 +112,11 @@
             "dnnl_primitive_desc_create")
           return description
         }
-        func forward() throws -> dnnl_primitive_desc_t? {
+        func forward(
+          _ input: dnnl_memory_desc_t, _ weights: dnnl_memory_desc_t, _ output: dnnl_memory_desc_t
+        ) throws -> dnnl_primitive_desc_t? {
           var operation = dnnl_convolution_desc_t()
+          var (input, weights, output) = (input, weights, output)
           try withOptionalPointer(key.hasBias, &bias) { bias in
             try OneDNN.check(
               dnnl_dilated_convolution_forward_desc_init(
@@ -116,12 +126,19 @@
           }
           return try create(operation)
         }
+        /// The forward of operands of the type.
+        func hint() throws -> dnnl_primitive_desc_t? {
+          try forward(
+            OneDNN.array(inputDims, dnnl_nhwc, type),
+            OneDNN.array(g.weightAxes, dnnl_format_tag_any, type),
+            OneDNN.array(outputDims, dnnl_nhwc))
+        }
         if key.pass == .forward {
-          let description = try forward()
+          let description = try forward(input, weights, output)
           chosen = try OneDNNPrimitive.layout(description, dnnl_query_weights_md)
           return description
         }
-        let hint = try forward()
+        let hint = try hint()
         defer { dnnl_primitive_desc_destroy(hint) }
         var operation = dnnl_convolution_desc_t()
         if key.pass == .backwardData {
@@ -161,8 +178,13 @@
   /// so that results do not depend on the threads.
   private struct ConvolutionParts {
     private let parts: [(band: ConvolutionBand, plan: ConvolutionPlan)]
+    /// Bytes of an element.
+    private let inputSize, outputSize: Int
 
-    init(_ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool) throws {
+    init(
+      _ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool,
+      _ element: OneDNNElement
+    ) throws {
       let bands =
         switch pass {
         case .forward: g.parts(.outputs, least: 0x1p23 / g.operations)
@@ -170,21 +192,26 @@
         // Its weight gradient must be worth adding.
         case .backwardWeights: g.parts(.outputs, least: 512 / Double(g.outputPixels))
         }
-      let parts = try Self.planned(bands, pass, hasBias)
+      let parts = try Self.planned(bands, pass, hasBias, element)
       let isUniform = parts.allSatisfy {
         OneDNN.isSame($0.plan.weights.inner, parts[0].plan.weights.inner)
       }
       self.parts =
-        isUniform ? parts : try Self.planned([ConvolutionBand(all: g)], pass, hasBias)
+        isUniform ? parts : try Self.planned([ConvolutionBand(all: g)], pass, hasBias, element)
+      let size = element.byteCount
+      inputSize = pass == .backwardData ? 4 : size
+      outputSize = pass == .forward ? 4 : size
     }
 
     private static func planned(
-      _ bands: [ConvolutionBand], _ pass: ConvolutionPlan.Pass, _ hasBias: Bool
+      _ bands: [ConvolutionBand], _ pass: ConvolutionPlan.Pass, _ hasBias: Bool,
+      _ element: OneDNNElement
     ) throws -> [(band: ConvolutionBand, plan: ConvolutionPlan)] {
       var parts: [(band: ConvolutionBand, plan: ConvolutionPlan)] = []
       for band in bands {
         let known = parts.last.flatMap { $0.band.isSameSize(as: band) ? $0.plan : nil }
-        parts.append((band, try known ?? ConvolutionPlan.of(pass, band, hasBias: hasBias)))
+        parts.append(
+          (band, try known ?? ConvolutionPlan.of(pass, band, hasBias: hasBias, element)))
       }
       return parts
     }
@@ -202,18 +229,22 @@
       try parallelForEach(parts.count) { number in
         let (band, plan) = parts[number]
         try plan.primitive.execute(
-          arguments(number, plan, input.base + 4 * band.input, output.base + 4 * band.output))
+          arguments(
+            number, plan, input.base + inputSize * band.input,
+            output.base + outputSize * band.output))
       }
     }
   }
 
   func oneDNNForward(
-    _ g: ConvolutionGeometry, _ x: Tensor, _ weight: Tensor, bias: Tensor?
+    _ g: ConvolutionGeometry, _ x: Tensor, _ weight: Tensor, bias: Tensor?,
+    _ element: OneDNNElement = .float32
   ) throws -> Tensor {
-    let parts = try ConvolutionParts(.forward, g, hasBias: bias != nil)
+    let parts = try ConvolutionParts(.forward, g, hasBias: bias != nil, element)
     let weights = try parts.weights.packed(weight.storage)
     let result = try Storage(.float32, count: g.outputCount)
-    try parts.run(input: x.storage, output: result) { _, plan, input, output in
+    try parts.run(input: element.elements(x, of: "conv2d"), output: result) {
+      _, plan, input, output in
       [
         (DNNL_ARG_SRC, plan.input, input),
         (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
@@ -224,12 +255,14 @@
   }
 
   func oneDNNBackwardData(
-    _ g: ConvolutionGeometry, _ gradient: Tensor, _ weight: Tensor, bias: Tensor?
+    _ g: ConvolutionGeometry, _ gradient: Tensor, _ weight: Tensor, bias: Tensor?,
+    _ element: OneDNNElement = .float32
   ) throws -> Tensor {
-    let parts = try ConvolutionParts(.backwardData, g, hasBias: false)
+    let parts = try ConvolutionParts(.backwardData, g, hasBias: false, element)
     let weights = try parts.weights.packed(weight.storage)
     let input = try Storage(.float32, count: g.inputCount)
-    try parts.run(input: input, output: gradient.storage) { _, plan, input, output in
+    try parts.run(input: input, output: element.elements(gradient, of: "conv2d")) {
+      _, plan, input, output in
       [
         (DNNL_ARG_DIFF_DST, plan.output, output),
         (DNNL_ARG_WEIGHTS, plan.weights.inner, weights.base),
@@ -244,13 +277,16 @@
   }
 
   func oneDNNBackwardWeights(
-    _ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor, bias: Bool
+    _ g: ConvolutionGeometry, _ x: Tensor, _ gradient: Tensor, bias: Bool,
+    _ element: OneDNNElement = .float32
   ) throws -> (weight: Tensor, bias: Tensor?) {
-    let parts = try ConvolutionParts(.backwardWeights, g, hasBias: bias)
+    let parts = try ConvolutionParts(.backwardWeights, g, hasBias: bias, element)
     let size = OneDNN.byteCount(parts.weights.inner) / 4
     let each = try Storage(.float32, count: parts.count * size)
     let eachBias = bias ? try Storage(.float32, count: parts.count * g.outChannels) : nil
-    try parts.run(input: x.storage, output: gradient.storage) { part, plan, input, output in
+    try parts.run(
+      input: element.elements(x, of: "conv2d"), output: element.elements(gradient, of: "conv2d")
+    ) { part, plan, input, output in
       [
         (DNNL_ARG_SRC, plan.input, input),
         (DNNL_ARG_DIFF_DST, plan.output, output),

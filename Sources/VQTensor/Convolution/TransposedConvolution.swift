@@ -40,14 +40,19 @@ extension Tensor {
 
     let w = Saved(weight, where: requiresGrad)
     let x = Saved(self, where: weight.requiresGrad)
-    return try backend.backwardData(g, self, weight, bias: bias).recorded(
+    let precision = ProductPrecision.current
+    return try backend.backwardData(g, self, weight, bias: bias, precision).recorded(
       operation, inputs: [self, weight] + (bias.map { [$0] } ?? [])
     ) { gradient, needs in
       var results = [Tensor?](repeating: nil, count: needs.count)
-      if let w { results[0] = try backend.forward(g, gradient, w.tensor(operation), bias: nil) }
+      if let w {
+        results[0] = try backend.forward(
+          g, gradient, w.tensor(operation), bias: nil, precision)
+      }
       if let x {
-        results[1] = try backend.backwardWeights(g, gradient, x.tensor(operation), bias: false)
-          .weight
+        results[1] = try backend.backwardWeights(
+          g, gradient, x.tensor(operation), bias: false, precision
+        ).weight
       }
       if needs.count > 2, needs[2] { results[2] = try gradient.summed(to: [g.window.channels]) }
       return results

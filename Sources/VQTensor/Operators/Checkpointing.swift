@@ -14,6 +14,7 @@ extension Tensor {
     let name = "checkpoint"
     guard gradientsAreRecorded else { return try function(inputs).detached() }
     let draws = DrawLog()
+    let precision = ProductPrecision.current
     // The tape of the first run shows the leaves, and is dropped.
     let first = try draws.recording { try function(inputs.map { $0.detached() }) }
     try first.requireFloat(name)
@@ -27,7 +28,9 @@ extension Tensor {
         let input = try value.tensor(name)
         return isNeeded ? try input.requiringGrad() : input
       }
-      let result = try draws.repeating { try withGradients { try function(again) } }
+      let result = try draws.repeating {
+        try precision.within { try withGradients { try function(again) } }
+      }
       guard result.shape == shape, result.dtype == .float32 else {
         throw VQError.shape(
           name, [shape, result.shape], "the function must give the same shape in backward")

@@ -43,21 +43,46 @@ func gemm(
     throw VQError.overflow("gemm", [m, n, k])
   }
   let (lda, ldb) = (max(lda, 1), max(ldb, 1))
+  try prepareProducts()
+  try forEachProductTile(m, n, k) { tile in
+    try multiply(
+      transposeA: transposeA, transposeB: transposeB, m: tile.rows, n: tile.columns, k: tile.depth,
+      alpha: alpha, a + tile.inA(lda, isTransposed: transposeA), lda: lda,
+      b + tile.inB(ldb, isTransposed: transposeB), ldb: ldb, beta: tile.start > 0 ? 1 : beta,
+      c + tile.top * ldc + tile.left, ldc: ldc, library: library)
+  }
+}
+
+/// A part of a product that one call of a library takes.
+struct ProductTile {
+  let top, left, start: Int
+  let rows, columns, depth: Int
+
+  /// Where its part of `a` begins, and of `b`.
+  func inA(_ lda: Int, isTransposed: Bool) -> Int {
+    isTransposed ? top + start * lda : top * lda + start
+  }
+  func inB(_ ldb: Int, isTransposed: Bool) -> Int {
+    isTransposed ? left * ldb + start : left + start * ldb
+  }
+}
+
+/// Calls `body` for the tiles of a product, those that write the same elements one after another.
+func forEachProductTile(
+  _ m: Int, _ n: Int, _ k: Int, _ body: (ProductTile) throws -> Void
+) throws {
   let (rows, columns) = gemmTile(m, n)
   let down = (m + rows - 1) / rows
   let across = (n + columns - 1) / columns
-  try prepareProducts()
   try parallelForEach(down * across) { tile in
     let (top, left) = (tile / across * rows, tile % across * columns)
     // A part takes a fraction of a second: between parts a call can be interrupted.
     for start in stride(from: 0, to: max(k, 1), by: deepest) {
       if start > 0, loopIsStopped() { return }
-      try multiply(
-        transposeA: transposeA, transposeB: transposeB, m: min(rows, m - top),
-        n: min(columns, n - left), k: min(deepest, k - start), alpha: alpha,
-        a + top * (transposeA ? 1 : lda) + start * (transposeA ? lda : 1), lda: lda,
-        b + left * (transposeB ? ldb : 1) + start * (transposeB ? 1 : ldb), ldb: ldb,
-        beta: start > 0 ? 1 : beta, c + top * ldc + left, ldc: ldc, library: library)
+      try body(
+        ProductTile(
+          top: top, left: left, start: start, rows: min(rows, m - top),
+          columns: min(columns, n - left), depth: min(deepest, k - start)))
     }
   }
 }

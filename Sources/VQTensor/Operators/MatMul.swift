@@ -16,9 +16,10 @@ private struct BatchedProduct {
   /// Products smaller than this run whole on one thread each, several at a time.
   private static let parallelWork = 1 << 18
 
-  /// Adds to `out`, which holds zeros, where several batches write the same matrix.
+  /// Calls `multiply` with the first elements of each batch's operands and of its result. It adds,
+  /// with a `beta` of 1, to a result that holds zeros where several batches write the same matrix.
   func run(
-    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+    _ multiply: (_ a: Int, _ b: Int, _ out: Int, _ beta: Float) throws -> Void
   ) throws {
     let count = batch.reduce(1, *)
     let strides = Shape.strides(batch)
@@ -26,11 +27,8 @@ private struct BatchedProduct {
       batch.indices.reduce(0) { $0 + index / strides[$1] % batch[$1] * operand[$1] }
     }
     func product(_ index: Int, beta: Float) throws {
-      try gemm(
-        transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k,
-        a + offset(aStrides, index), lda: transposeA ? m : k,
-        b + offset(bStrides, index), ldb: transposeB ? k : n,
-        beta: beta, out + offset(outStrides, index), ldc: n)
+      try multiply(
+        offset(aStrides, index), offset(bStrides, index), offset(outStrides, index), beta)
     }
     let shared = zip(batch, outStrides).contains { $0 > 1 && $1 == 0 }
     if shared || count == 1 || m * n * k >= BatchedProduct.parallelWork {
@@ -49,12 +47,40 @@ private struct BatchedProduct {
     }
     for index in 0..<count where failures.ints[index] != 0 { try product(index, beta: 0) }
   }
+
+  func run(_ a: Tensor, _ b: Tensor, _ out: Tensor, _ precision: ProductPrecision) throws {
+    let result = out.storage.floats
+    let (lda, ldb) = (transposeA ? m : k, transposeB ? k : n)
+    #if VQ_ONEDNN
+      if precision.isNative(Double(m) * Double(n) * Double(k)) {
+        let x = try a.bfloat16Elements("matmul")
+        let y = try b.bfloat16Elements("matmul")
+        return try withExtendedLifetime((x, y)) {
+          try run { a, b, out, beta in
+            try gemm(
+              .bfloat16, transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k,
+              x.halves + a, lda: lda, y.halves + b, ldb: ldb, beta: beta, result + out, ldc: n)
+          }
+        }
+      }
+    #endif
+    let x = try precision.operand(a, of: "matmul")
+    let y = try precision.operand(b, of: "matmul")
+    try withExtendedLifetime((x, y)) {
+      let (x, y) = (x.storage.floats, y.storage.floats)
+      try run { a, b, out, beta in
+        try gemm(
+          transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, x + a, lda: lda,
+          y + b, ldb: ldb, beta: beta, result + out, ldc: n)
+      }
+    }
+  }
 }
 
 /// `op(a) op(b)`, batch axes broadcast, summed over the batch axes that `target` lacks or repeats.
 private func product(
   _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false, batch: [Int],
-  target: [Int]
+  target: [Int], _ precision: ProductPrecision
 ) throws -> Tensor {
   let (rows, columns) = (a.shape.suffix(2), b.shape.suffix(2))
   let m = transposeA ? rows.last! : rows.first!
@@ -70,7 +96,7 @@ private func product(
   let result = fresh ? try Tensor("matmul", shape: target) { _ in } : try Tensor.zeros(target)
   if k > 0 && m > 0 && n > 0 {
     try interruptible("matmul") {
-      try plan.run(a.storage.floats, b.storage.floats, result.storage.floats)
+      try plan.run(a, b, result, precision)
     }
   }
   return result
@@ -118,18 +144,22 @@ extension Tensor {
     let x = Saved(self, where: other.requiresGrad)
     let y = Saved(other, where: requiresGrad)
     let target = batch + [shape[rank - 2], other.shape[other.rank - 1]]
-    return try product(self, other, batch: batch, target: target)
+    let precision = ProductPrecision.current
+    return try product(self, other, batch: batch, target: target, precision)
       .recorded("matmul", inputs: [self, other]) { [a = shape, b = other.shape] g, _ in
         [
           try y.map {
-            try product(g, $0.tensor("matmul"), transposeB: true, batch: batch, target: a)
+            try product(
+              g, $0.tensor("matmul"), transposeB: true, batch: batch, target: a, precision)
           },
           try x.map {
-            try product($0.tensor("matmul"), transposeA: true, g, batch: batch, target: b)
+            try product(
+              $0.tensor("matmul"), transposeA: true, g, batch: batch, target: b, precision)
           },
         ]
       }
   }
+
   /// `x W^T + bias`: [..., in], a weight W [out, in] and a bias [out] to [..., out].
   public func linear(_ weight: Tensor, bias: Tensor? = nil) throws -> Tensor {
     let operation = "linear"
@@ -152,7 +182,33 @@ extension Tensor {
     let rows = shape.dropLast().reduce(1, *)
     let x = Saved(self, where: weight.requiresGrad)
     let w = Saved(weight, where: requiresGrad)
-    let result = try Tensor(operation, shape: shape.dropLast() + [outputs]) { out in
+    let precision = ProductPrecision.current
+    let result =
+      precision == .float32 || features == 0
+      ? try rowProducts(weight, bias, rows: rows)
+      : try reducedProducts(weight, bias, rows: rows, precision)
+    return result.recorded(operation, inputs: operands) { [shape] gradient, needs in
+      let g = try gradient.reshape([rows, outputs])
+      var results = [
+        try w.map {
+          try product(g, $0.tensor(operation), batch: [], target: [rows, features], precision)
+            .reshape(shape)
+        },
+        try x.map {
+          let x = try $0.tensor(operation).reshape([rows, features])
+          return try product(
+            g, transposeA: true, x, batch: [], target: [outputs, features], precision)
+        },
+      ]
+      if needs.count > 2 { results.append(needs[2] ? try g.summed(to: [outputs]) : nil) }
+      return results
+    }
+  }
+
+  /// `linear` on checked operands.
+  private func rowProducts(_ weight: Tensor, _ bias: Tensor?, rows: Int) throws -> Tensor {
+    let (outputs, features) = (weight.shape[0], weight.shape[1])
+    return try Tensor("linear", shape: shape.dropLast() + [outputs]) { out in
       if let bias {
         repeatRow(bias.storage.floats, rows: rows, columns: outputs, out)
       } else if features == 0 {
@@ -163,19 +219,18 @@ extension Tensor {
         transposeB: true, m: rows, n: outputs, k: features, storage.floats, lda: features,
         weight.storage.floats, ldb: features, beta: bias == nil ? 0 : 1, out, ldc: outputs)
     }
-    return result.recorded(operation, inputs: operands) { [shape] gradient, needs in
-      let g = try gradient.reshape([rows, outputs])
-      var results = [
-        try w.map {
-          try product(g, $0.tensor(operation), batch: [], target: [rows, features]).reshape(shape)
-        },
-        try x.map {
-          let x = try $0.tensor(operation).reshape([rows, features])
-          return try product(g, transposeA: true, x, batch: [], target: [outputs, features])
-        },
-      ]
-      if needs.count > 2 { results.append(needs[2] ? try g.summed(to: [outputs]) : nil) }
-      return results
+  }
+
+  private func reducedProducts(
+    _ weight: Tensor, _ bias: Tensor?, rows: Int, _ precision: ProductPrecision
+  ) throws -> Tensor {
+    let (outputs, features) = (weight.shape[0], weight.shape[1])
+    let result = try product(
+      Tensor(shape: [rows, features], storage: storage), weight, transposeB: true, batch: [],
+      target: [rows, outputs], precision)
+    if let bias {
+      addRow(bias.storage.floats, rows: rows, columns: outputs, result.storage.floats)
     }
+    return Tensor(shape: shape.dropLast() + [outputs], storage: result.storage)
   }
 }

@@ -62,6 +62,13 @@ static void operators_and_backward(void) {
   CHECK(!vq_tensor_requires_grad(unrecorded));
   CHECK(!vq_set_grad_enabled(true));
 
+  CHECK(vq_products() == VQ_PRODUCTS_FLOAT32);
+  OK(vq_set_products(VQ_PRODUCTS_ROUNDED));
+  CHECK(vq_products() == VQ_PRODUCTS_ROUNDED);
+  CHECK(vq_set_products(3) == VQ_ERROR_VALUE);
+  CHECK((vq_set_products(VQ_PRODUCTS_BFLOAT16) == VQ_OK) == vq_multiplies_bfloat16());
+  OK(vq_set_products(VQ_PRODUCTS_FLOAT32));
+
   vq_tensor *all[] = {x, y, leaf, product, sum, unrecorded};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) vq_tensor_release(all[i]);
 }
