@@ -46,8 +46,9 @@ extension ConvolutionBackend {
 }
 
 extension ConvolutionGeometry {
-  /// Whether oneDNN takes the passes in bfloat16.
+  /// Whether oneDNN takes the passes in bfloat16: of other channels it has no fast one.
   fileprivate func isNative(_ precision: ProductPrecision) -> Bool {
-    !isEmpty && !meetsPaddingAlone && precision.isNative(operations / 2)
+    !isEmpty && !meetsPaddingAlone && groups == 1 && window.channels % 16 == 0
+      && outChannels % 16 == 0 && precision.isNative(operations / 2)
   }
 }
