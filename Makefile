@@ -81,9 +81,11 @@ wheel: install
 	$(PIP) "vqswift[wheel]"
 	scripts/build-wheel dist
 
-# The wheel in bare environments, on an emulated Haswell, and with PyTorch by its extra.
+# The wheel in bare environments, on an emulated Haswell, and with PyTorch by its extra; TRY has other
+# arguments of the script.
+TRY ?= --torch dist/vqswift-*.whl
 try-wheel:
-	scripts/try-wheel --torch dist/vqswift-*.whl
+	scripts/try-wheel $(TRY)
 
 install: $(INSTALLED)
 
