@@ -54,7 +54,11 @@ QUANTIZERS: dict[str, QuantizerConfiguration] = {
     "VQVAE+l2": _vector(_L2),
     "VQVAE+replace": _vector(_REPLACE),
     "VQVAE+l2+replace": _vector(_L2, _REPLACE),
-    "SQVAE": QuantizerConfiguration("sqvae", {"kind": "IV"}, anneal_to=0.05),
+    # With a lower temperature at the end few codes stay in use, and at the paper's learning rate s
+    # does not come down from log 20.
+    "SQVAE": QuantizerConfiguration(
+        "sqvae", {"kind": "IV", "initial_variance": 0.1}, anneal_to=0.5
+    ),
     "Gumbel-VQ": QuantizerConfiguration("gumbel", {"kl_weight": 5e-3}, anneal_to=1 / 16),
     "Affine": _vector(_AFFINE),
     "OPT": _opt(),
@@ -116,6 +120,7 @@ def configuration(
         images=settings.images,
         batch_size=settings.batch_size,
         quantizer=QUANTIZERS[row],
+        start="sqvae" if row == "SQVAE" else "torch",
     )
     return dataclasses.replace(made, **changes)
 
