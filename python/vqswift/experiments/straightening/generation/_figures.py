@@ -51,7 +51,7 @@ def figure11(settings: GenerationFigureSettings) -> Path:
     """Samples of the plain MaskGIT on the left, of the one with the paper's method on the right."""
     both = dataclasses.replace(settings, rows=(_PLAIN, _OURS), seeds=settings.seeds[:1])
     results = run(both)
-    figure, panels = axes_of(1, 2, 6.0)
+    figure, panels = axes_of(1, 2, 3.6)
     for panel, row in zip(panels, both.rows, strict=True):
         panel.imshow(_picture(results.folder, _name(results, row), SAMPLES))
         panel.set(title=row, xticks=[], yticks=[])
