@@ -5,9 +5,9 @@
 Table 3's rows VQVAE and Affine+OPT+replace+l2 (the SQ-VAE network with 64 channels and 1024 codes,
 batches of 32), and a ViT-T without quantizer (width 192, depth 12, 4x4 patches, batches of 64),
 of CIFAR-10 from the first step on; a round is a seed. Told are the loss of the last tenth of the
-steps, the squared error and perplexity, or the accuracy, of 2000 test
-images in float32, and the median time of a step. A CPU without AVX-512 BF16 rounds the operands and
-multiplies them in float32: its numbers count, its times do not.
+steps, the squared error and perplexity, or the accuracy, of 2000 test images in float32, and the
+median time of a step. A CPU without AVX-512 BF16 rounds the operands and multiplies them in
+float32: its numbers count, its times do not.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ PRECISIONS = ("float32", "bfloat16")
 
 def main() -> None:
     """Trains every case in both precisions, seed after seed."""
+    from vqswift import _core
+
     parser = options_of(__doc__, rounds=1)
     parser.add_argument("--steps", type=int, default=1500, help="of the autoencoders")
     parser.add_argument("--vit-steps", type=int, default=200)
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     options = parser.parse_args()
-    native, cases = _cases(
+    native = _core.multiplies_bfloat16()
+    cases = _cases(
         options.data,
         20 if options.quick else options.steps,
         2 if options.quick else options.vit_steps,
@@ -51,9 +54,9 @@ def main() -> None:
     print(f"written to {save('bfloat16', options, {'native': native, 'measured': measured})}")
 
 
-def _cases(data_folder: Path | None, steps: int, vit_steps: int) -> tuple[bool, dict[str, Any]]:
-    """Whether the CPU multiplies bfloat16, and what trains: a trainer, and what it reaches."""
-    from vqswift import _core, data, train
+def _cases(data_folder: Path | None, steps: int, vit_steps: int) -> dict[str, Any]:
+    """What makes, of a seed, a trainer, its number of steps, and what tells what it reaches."""
+    from vqswift import data, train
     from vqswift.experiments.straightening import _autoencoder, _classifier, _table3
 
     training = data.cifar10("train", data_folder)
@@ -92,7 +95,7 @@ def _cases(data_folder: Path | None, steps: int, vit_steps: int) -> tuple[bool, 
 
     rows = ("VQVAE", "Affine+OPT+replace+l2")
     cases: dict[str, Any] = {f"Table 3, {row}": autoencoder(row) for row in rows}
-    return _core.multiplies_bfloat16(), cases | {"ViT-T": transformer}
+    return cases | {"ViT-T": transformer}
 
 
 def _trained(case: Callable[[int], Any], seed: int, precision: str) -> dict[str, float]:

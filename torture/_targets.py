@@ -141,12 +141,16 @@ def _instances(name: str, kind: type) -> tuple[str, ...]:
     return known or tuple(made for made in MODULES + QUANTIZERS if f".{name}(" in made)
 
 
+# They read at an address that the caller vouches for; `c_interface` calls them with one that is.
+_OF_ADDRESSES = frozenset({"tensor_refresh"})
+
+
 def native_targets() -> list[Target]:
     """The functions of `vqswift._core` as its stub declares them."""
     stub = ast.parse((Path(vq.__file__).parent / "_core.pyi").read_text())
     found = {}
     for node in stub.body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and node.name not in _OF_ADDRESSES:
             arguments = [*node.args.posonlyargs, *node.args.args]
             parameters = tuple((a.arg, ast.unparse(a.annotation), True, False) for a in arguments)
             found[node.name] = Target(f"core.{node.name}", parameters, native=True)

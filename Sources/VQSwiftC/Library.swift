@@ -21,7 +21,7 @@ public func vq_libraries() -> Text! { libraryNames.pointer(libraryVersions) }
 
 @_cdecl("vq_set_threads") @implementation
 public func vq_set_threads(_ count: Int64) -> vq_status {
-  catching {
+  catching(isSwitch: true) {
     guard count >= 1, count <= 4096 else {
       throw VQError.value("set_threads", "count", "\(count)", "it must lie in 1...4096")
     }
@@ -63,7 +63,7 @@ public func vq_grad_enabled() -> Bool { vq_gradients_enabled() }
 
 @_cdecl("vq_set_products") @implementation
 public func vq_set_products(_ products: Int32) -> vq_status {
-  catching {
+  catching(isSwitch: true) {
     guard let precision = ProductPrecision(rawValue: products) else {
       throw VQError.value("set_products", "products", "\(products)", "it must be 0, 1 or 2")
     }

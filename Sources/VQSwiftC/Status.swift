@@ -2,8 +2,9 @@ import CPlatform
 import CVQSwift
 import VQTensor
 
-/// Runs `body` and turns what it throws into a status and the thread's error text.
-func catching(_ body: () throws -> Void) -> vq_status {
+/// Runs `body` and turns what it throws into a status and the thread's error text. A switch needs no
+/// memory: where there is none left it can still be set back.
+func catching(isSwitch: Bool = false, _ body: () throws -> Void) -> vq_status {
   guard vq_enter_call() else {
     vq_set_error(
       "[fork] another thread was computing when this process was forked, and its locks are lost: "
@@ -11,7 +12,7 @@ func catching(_ body: () throws -> Void) -> vq_status {
     return vq_status(VQ_ERROR_RUNTIME)
   }
   defer { vq_leave_call() }
-  guard hasMemory() else {
+  guard isSwitch || hasMemory() else {
     // Without memory for a text that would have to be made.
     vq_set_error("[allocate] the process has no memory left for a call", 0)
     return vq_status(VQ_ERROR_MEMORY)

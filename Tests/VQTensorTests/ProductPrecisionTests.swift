@@ -1,5 +1,4 @@
 import Testing
-import VQKernels
 import VQTesting
 
 @testable import VQTensor

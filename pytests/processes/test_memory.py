@@ -53,3 +53,28 @@ print(len(vq.Generator(1).integers((5,), 3).numpy()))
 """
     )
     assert run_python(program) == "5\n"
+
+
+def test_switches_are_set_back_where_no_memory_is_left() -> None:
+    """Leaving a block, and asking for fewer threads, where every other call is refused."""
+    program = (
+        SHORTAGE
+        + """
+held, arrays = vq.Tensor(block), []
+with vq.autocast(simulate=True):
+    try:
+        while True:
+            arrays.append(np.ones(1 << 20, np.uint8))
+    except MemoryError:
+        pass
+    try:
+        held + 1
+    except MemoryError as error:
+        refused = str(error)
+vq.set_threads(2)
+arrays.clear()
+print(refused, vq._core.products(), vq.get_threads(), (held + 1).numpy()[0])
+"""
+    )
+    told = "[allocate] the process has no memory left for a call 0 2 1.0\n"
+    assert run_python(program) == told

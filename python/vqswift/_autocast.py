@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 
 from . import _core
 from ._arguments import checked
 from ._dtypes import DTypeLike, as_dtype, bfloat16, float32
+from ._warning import warn
 
 _FLOAT32, _BFLOAT16, _ROUNDED = range(3)  # vqswift.h's VQ_PRODUCTS_...
+_WARNED: list[bool] = []
 
 
 @checked
@@ -50,19 +51,10 @@ def _products(dtype: DTypeLike, simulate: bool) -> int:
         return _BFLOAT16
     if simulate:
         return _ROUNDED
-    _warn()
+    if not _WARNED:
+        _WARNED.append(True)
+        warn(
+            "vq.autocast: this CPU has no AVX-512 BF16, or vqswift no oneDNN: products stay "
+            "float32; simulate=True rounds their operands all the same"
+        )
     return _FLOAT32
-
-
-def _warn() -> None:
-    if _WARNED:
-        return
-    _WARNED.append(True)
-    warnings.warn(
-        "vq.autocast: this CPU has no AVX-512 BF16, or vqswift no oneDNN: products stay float32; "
-        "simulate=True rounds their operands all the same",
-        stacklevel=5,
-    )
-
-
-_WARNED: list[bool] = []

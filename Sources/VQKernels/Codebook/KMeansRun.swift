@@ -46,9 +46,10 @@ final class ClusterSums {
         var search = PanelSearch(packed, codebook, stop)
         defer { search.deallocate() }
         for start in stride(from: first, to: last, by: packed.kernels.panelPoints) {
-          if stop.isRequested { return }
           let count = min(packed.kernels.panelPoints, last - start)
           _ = search.find(x + start * d, count: count, codes + start)
+          // A stopped search has written no codes.
+          if stop.isRequested { return }
           addRows(x + start * d, codes + start, count: count, width: d, own, ownCounts)
         }
       }

@@ -64,6 +64,10 @@
       let element: OneDNNElement
       /// Padding below and on the right.
       let bottom, right: Int
+
+      var inputElement: OneDNNElement { pass == .backwardData ? .float32 : element }
+      var outputElement: OneDNNElement { pass == .forward ? .float32 : element }
+      var weightElement: OneDNNElement { pass == .backwardWeights ? .float32 : element }
     }
 
     /// The pass over a band.
@@ -79,6 +83,7 @@
     private static let cache = OneDNNCache<Key, ConvolutionPlan>()
 
     let primitive: OneDNNPrimitive
+    let inputElement, outputElement: OneDNNElement
     let input, output: dnnl_memory_desc_t
     let weights: Port
     let bias: dnnl_memory_desc_t
@@ -87,12 +92,9 @@
       let (g, w) = (key.geometry, key.geometry.window)
       let inputDims = [g.images, w.channels, w.height, w.width]
       let outputDims = [g.images, g.outChannels, w.outHeight, w.outWidth]
-      let type = key.element.type
-      var input = try OneDNN.array(
-        inputDims, dnnl_nhwc, key.pass == .backwardData ? dnnl_f32 : type)
-      var output = try OneDNN.array(outputDims, dnnl_nhwc, key.pass == .forward ? dnnl_f32 : type)
-      var weights = try OneDNN.array(
-        g.weightAxes, dnnl_format_tag_any, key.pass == .backwardWeights ? dnnl_f32 : type)
+      var input = try OneDNN.array(inputDims, dnnl_nhwc, key.inputElement.type)
+      var output = try OneDNN.array(outputDims, dnnl_nhwc, key.outputElement.type)
+      var weights = try OneDNN.array(g.weightAxes, dnnl_format_tag_any, key.weightElement.type)
       var bias = try OneDNN.array([g.outChannels], dnnl_x)
       let algorithm = dnnl_convolution_direct
       let strides = [Int64(w.strideHeight), Int64(w.strideWidth)]
@@ -112,11 +114,11 @@
             "dnnl_primitive_desc_create")
           return description
         }
-        func forward(
-          _ input: dnnl_memory_desc_t, _ weights: dnnl_memory_desc_t, _ output: dnnl_memory_desc_t
-        ) throws -> dnnl_primitive_desc_t? {
+        func forward() throws -> dnnl_primitive_desc_t? {
           var operation = dnnl_convolution_desc_t()
-          var (input, weights, output) = (input, weights, output)
+          var input = try OneDNN.array(inputDims, dnnl_nhwc, key.element.type)
+          var output = try OneDNN.array(outputDims, dnnl_nhwc)
+          var weights = try OneDNN.array(g.weightAxes, dnnl_format_tag_any, key.element.type)
           try withOptionalPointer(key.hasBias, &bias) { bias in
             try OneDNN.check(
               dnnl_dilated_convolution_forward_desc_init(
@@ -126,19 +128,12 @@
           }
           return try create(operation)
         }
-        /// The forward of operands of the type.
-        func hint() throws -> dnnl_primitive_desc_t? {
-          try forward(
-            OneDNN.array(inputDims, dnnl_nhwc, type),
-            OneDNN.array(g.weightAxes, dnnl_format_tag_any, type),
-            OneDNN.array(outputDims, dnnl_nhwc))
-        }
         if key.pass == .forward {
-          let description = try forward(input, weights, output)
+          let description = try forward()
           chosen = try OneDNNPrimitive.layout(description, dnnl_query_weights_md)
           return description
         }
-        let hint = try hint()
+        let hint = try forward()
         defer { dnnl_primitive_desc_destroy(hint) }
         var operation = dnnl_convolution_desc_t()
         if key.pass == .backwardData {
@@ -161,6 +156,7 @@
         return description
       }
       (self.input, self.output) = (input, output)
+      (inputElement, outputElement) = (key.inputElement, key.outputElement)
       self.weights = try Port(
         outer: OneDNN.array(g.weightAxes, g.groups == 1 ? dnnl_oihw : dnnl_goihw), inner: chosen,
         isResult: key.pass == .backwardWeights)
@@ -178,8 +174,6 @@
   /// so that results do not depend on the threads.
   private struct ConvolutionParts {
     private let parts: [(band: ConvolutionBand, plan: ConvolutionPlan)]
-    /// Bytes of an element.
-    private let inputSize, outputSize: Int
 
     init(
       _ pass: ConvolutionPlan.Pass, _ g: ConvolutionGeometry, hasBias: Bool,
@@ -198,9 +192,6 @@
       }
       self.parts =
         isUniform ? parts : try Self.planned([ConvolutionBand(all: g)], pass, hasBias, element)
-      let size = element.byteCount
-      inputSize = pass == .backwardData ? 4 : size
-      outputSize = pass == .forward ? 4 : size
     }
 
     private static func planned(
@@ -230,8 +221,8 @@
         let (band, plan) = parts[number]
         try plan.primitive.execute(
           arguments(
-            number, plan, input.base + inputSize * band.input,
-            output.base + outputSize * band.output))
+            number, plan, input.base + plan.inputElement.byteCount * band.input,
+            output.base + plan.outputElement.byteCount * band.output))
       }
     }
   }

@@ -42,20 +42,6 @@ public enum ProductPrecision: Int32, Sendable {
   /// The operand as a product in float32 takes it.
   func operand(_ x: Tensor, of operation: String) throws -> Tensor {
     if self == .float32 { return x }
-    let halves = try x.bfloat16Elements(operation)
-    return try Tensor(operation, shape: x.shape) {
-      widen(halves.halves, from: .bfloat16, $0, count: x.count)
-    }
-  }
-}
-
-extension Tensor {
-  /// The elements rounded to bfloat16, to the nearest, ties to even.
-  func bfloat16Elements(_ operation: String) throws -> Storage {
-    let result = try Storage(.bfloat16, count: count)
-    try interruptible(operation) {
-      narrow(storage.floats, to: .bfloat16, result.halves, count: count)
-    }
-    return result
+    return try StoredTensor(shape: x.shape, storage: x.bfloat16Elements(operation)).widened()
   }
 }

@@ -72,12 +72,25 @@ extension Tensor {
       throw VQError.type(operation, [target], "float16 or bfloat16 is required")
     }
     let source = try converted(to: .float32)
-    let storage = try Storage(target, count: count)
-    try interruptible(operation) {
-      narrow(source.storage.floats, to: format, storage.halves, count: count)
-    }
     return StoredTensor(
-      shape: shape, storage: storage, node: gradientsAreRecorded ? source.tapeNode : nil)
+      shape: shape, storage: try source.halves(target, format, of: operation),
+      node: gradientsAreRecorded ? source.tapeNode : nil)
+  }
+
+  /// The bits of float32 elements in a format.
+  private func halves(
+    _ target: DType, _ format: HalfFormat, of operation: String
+  ) throws -> Storage {
+    let result = try Storage(target, count: count)
+    try interruptible(operation) {
+      narrow(storage.floats, to: format, result.halves, count: count)
+    }
+    return result
+  }
+
+  /// The elements of a float32 tensor rounded to bfloat16, for a product.
+  func bfloat16Elements(_ operation: String) throws -> Storage {
+    try halves(.bfloat16, .bfloat16, of: operation)
   }
 }
 

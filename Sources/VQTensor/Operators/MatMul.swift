@@ -12,13 +12,15 @@ private struct BatchedProduct {
   var aStrides: [Int]
   var bStrides: [Int]
   var outStrides: [Int]
+  /// Whether products are added to what is there.
+  var adds = false
 
   /// Products smaller than this run whole on one thread each, several at a time.
   private static let parallelWork = 1 << 18
 
-  /// Calls `multiply` with the first elements of each batch's operands and of its result. It adds,
-  /// with a `beta` of 1, to a result that holds zeros where several batches write the same matrix.
-  func run(
+  /// Calls `multiply` with the first elements of each batch's operands and of its result. With a
+  /// `beta` of 1 it adds, as where several batches write the same matrix, which holds zeros.
+  private func run(
     _ multiply: (_ a: Int, _ b: Int, _ out: Int, _ beta: Float) throws -> Void
   ) throws {
     let count = batch.reduce(1, *)
@@ -32,7 +34,7 @@ private struct BatchedProduct {
     }
     let shared = zip(batch, outStrides).contains { $0 > 1 && $1 == 0 }
     if shared || count == 1 || m * n * k >= BatchedProduct.parallelWork {
-      for index in 0..<count { try product(index, beta: shared ? 1 : 0) }
+      for index in 0..<count { try product(index, beta: shared || adds ? 1 : 0) }
       return
     }
     let failures = try Storage(.int32, count: count)
@@ -41,15 +43,18 @@ private struct BatchedProduct {
       callingLibrary {
         for index in range {
           failures.ints[index] = 0
-          do { try product(index, beta: 0) } catch { failures.ints[index] = 1 }
+          do { try product(index, beta: adds ? 1 : 0) } catch { failures.ints[index] = 1 }
         }
       }
     }
-    for index in 0..<count where failures.ints[index] != 0 { try product(index, beta: 0) }
+    for index in 0..<count where failures.ints[index] != 0 {
+      try product(index, beta: adds ? 1 : 0)
+    }
   }
 
-  func run(_ a: Tensor, _ b: Tensor, _ out: Tensor, _ precision: ProductPrecision) throws {
-    let result = out.storage.floats
+  func run(
+    _ a: Tensor, _ b: Tensor, _ result: UnsafeMutablePointer<Float>, _ precision: ProductPrecision
+  ) throws {
     let (lda, ldb) = (transposeA ? m : k, transposeB ? k : n)
     #if VQ_ONEDNN
       if precision.isNative(Double(m) * Double(n) * Double(k)) {
@@ -96,7 +101,7 @@ private func product(
   let result = fresh ? try Tensor("matmul", shape: target) { _ in } : try Tensor.zeros(target)
   if k > 0 && m > 0 && n > 0 {
     try interruptible("matmul") {
-      try plan.run(a, b, result, precision)
+      try plan.run(a, b, result.storage.floats, precision)
     }
   }
   return result
@@ -183,10 +188,18 @@ extension Tensor {
     let x = Saved(self, where: weight.requiresGrad)
     let w = Saved(weight, where: requiresGrad)
     let precision = ProductPrecision.current
-    let result =
-      precision == .float32 || features == 0
-      ? try rowProducts(weight, bias, rows: rows)
-      : try reducedProducts(weight, bias, rows: rows, precision)
+    let result = try Tensor(operation, shape: shape.dropLast() + [outputs]) { out in
+      if let bias {
+        repeatRow(bias.storage.floats, rows: rows, columns: outputs, out)
+      } else if features == 0 {
+        out.update(repeating: 0, count: rows * outputs)
+      }
+      if features == 0 { return }
+      let plan = BatchedProduct(
+        batch: [], m: rows, n: outputs, k: features, transposeB: true, aStrides: [], bStrides: [],
+        outStrides: [], adds: bias != nil)
+      try plan.run(self, weight, out, precision)
+    }
     return result.recorded(operation, inputs: operands) { [shape] gradient, needs in
       let g = try gradient.reshape([rows, outputs])
       var results = [
@@ -203,34 +216,5 @@ extension Tensor {
       if needs.count > 2 { results.append(needs[2] ? try g.summed(to: [outputs]) : nil) }
       return results
     }
-  }
-
-  /// `linear` on checked operands.
-  private func rowProducts(_ weight: Tensor, _ bias: Tensor?, rows: Int) throws -> Tensor {
-    let (outputs, features) = (weight.shape[0], weight.shape[1])
-    return try Tensor("linear", shape: shape.dropLast() + [outputs]) { out in
-      if let bias {
-        repeatRow(bias.storage.floats, rows: rows, columns: outputs, out)
-      } else if features == 0 {
-        out.update(repeating: 0, count: rows * outputs)
-      }
-      if features == 0 { return }
-      try gemm(
-        transposeB: true, m: rows, n: outputs, k: features, storage.floats, lda: features,
-        weight.storage.floats, ldb: features, beta: bias == nil ? 0 : 1, out, ldc: outputs)
-    }
-  }
-
-  private func reducedProducts(
-    _ weight: Tensor, _ bias: Tensor?, rows: Int, _ precision: ProductPrecision
-  ) throws -> Tensor {
-    let (outputs, features) = (weight.shape[0], weight.shape[1])
-    let result = try product(
-      Tensor(shape: [rows, features], storage: storage), weight, transposeB: true, batch: [],
-      target: [rows, outputs], precision)
-    if let bias {
-      addRow(bias.storage.floats, rows: rows, columns: outputs, result.storage.floats)
-    }
-    return Tensor(shape: shape.dropLast() + [outputs], storage: result.storage)
   }
 }
