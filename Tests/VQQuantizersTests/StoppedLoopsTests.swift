@@ -9,6 +9,10 @@ import VQKernels
 nonisolated(unsafe) private var stoppedThread: pthread_t?
 nonisolated(unsafe) private var asksLeft = 0
 
+// Of malloc.h, which the module Glibc leaves out.
+@_silgen_name("mallopt") private func mallopt(_ parameter: Int32, _ value: Int32) -> Int32
+private let perturb: Int32 = -6
+
 private func isStopped() -> Bool {
   guard let stoppedThread, pthread_equal(stoppedThread, pthread_self()) != 0 else { return false }
   asksLeft -= 1
@@ -53,4 +57,59 @@ private func isStopped() -> Bool {
     }
     #expect(stops > 50)
   }
+
+  private static let calls: [StoppedCall] =
+    [
+      StoppedCall("kmeans") { _ = try kmeans($0, k: 12, iterations: 2) },
+      StoppedCall("kmeans, random") { _ = try kmeans($0, k: 12, iterations: 2, initial: .random) },
+      StoppedCall("nearest") { _ = try nearestCodes($0, $0) },
+      StoppedCall("nearest, ranked") { _ = try nearestCodes($0, $0, count: 3) },
+      layer("vector") { try VectorQuant($0) },
+      layer("vector, l2") {
+        var options = $0
+        options.norm = .l2
+        options.replaceFrequency = 1
+        return try VectorQuant(options)
+      },
+      layer("residual") { try ResidualVectorQuant($0, stages: 3) },
+      layer("residual, shared") { try ResidualVectorQuant($0, stages: 3, isShared: true) },
+      layer("groups") { try GroupVectorQuant($0, groups: 2) },
+    ]
+    + FamilyCase.all.map { family in
+      StoppedCall(family.name) {
+        let z = try $0.reshape([-1, family.width]).requiringGrad()
+        let quantized = try family.quantize(try family.make(1), z, logVariance: z)
+        try quantized.zq.sum().backward()
+      }
+    }
+
+  private static func layer(
+    _ name: String, _ make: @escaping @Sendable (VectorQuantOptions) throws -> Quantizer
+  ) -> StoppedCall {
+    StoppedCall(name) {
+      var options = VectorQuantOptions(featureSize: 16, codeCount: 12)
+      options.start = .kMeans
+      let quantized = try make(options).quantize(try $0.requiringGrad())
+      try (quantized.zq.sum() + quantized.loss).backward()
+    }
+  }
+
+  @Test(arguments: calls) fileprivate func memoryThatHoldsNoCodes(call: StoppedCall) throws {
+    // Memory is full of large numbers when it is taken, of small ones when it is given back.
+    _ = mallopt(perturb, 0x95)
+    defer { _ = mallopt(perturb, 0) }
+    let x = try Generator(seed: 1).normal([90, 16])
+    #expect(try stopEverywhere { try call.body(x) } > 0)
+  }
+}
+
+private struct StoppedCall: CustomTestStringConvertible, Sendable {
+  let name: String
+  let body: @Sendable (_ x: Tensor) throws -> Void
+
+  init(_ name: String, _ body: @escaping @Sendable (_ x: Tensor) throws -> Void) {
+    (self.name, self.body) = (name, body)
+  }
+
+  var testDescription: String { name }
 }

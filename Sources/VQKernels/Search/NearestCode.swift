@@ -64,6 +64,7 @@ func resolveWideRows<Element: SearchElement>(
   _ x: UnsafePointer<Element>, count n: Int, _ codebook: UnsafePointer<Element>,
   _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
 ) -> [Int] {
+  if loopIsStopped() { return [] }
   let wide = (0..<n).filter { codes[$0] < 0 }
   if wide.isEmpty { return wide }
   let exact = packed.exact(codebook)

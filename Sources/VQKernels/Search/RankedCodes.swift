@@ -79,6 +79,7 @@ private func rank<Element: SearchElement>(
     }
   }
   if let bad = firstBad.min(), bad < n * d { return .point(bad) }
+  if loopIsStopped() { return nil }
 
   let wide = (0..<n).filter { codes[$0 * wanted] < 0 }
   if wide.isEmpty { return nil }
