@@ -59,3 +59,9 @@ def test_sizes_that_do_not_fit(name: str) -> None:
     with pytest.raises(ValueError) as caught:
         vq.models.PatchDiscriminator(**{name: 0})
     assert str(caught.value) == f"[patch_discriminator] {name} = 0: must be at least 1"
+
+
+def test_more_layers_than_an_image_has_halvings() -> None:
+    with pytest.raises(ValueError) as caught:
+        vq.models.PatchDiscriminator(layers=2**62)
+    assert str(caught.value).startswith(f"[patch_discriminator] layers = {2**62}: must be at most")

@@ -13,6 +13,10 @@ from ..nn._module import Module
 from ._network import Network
 
 
+# Of stride 2: an image of more has sides of millions of pixels.
+MOST_LAYERS = 20
+
+
 @checked
 class PatchDiscriminator(Network):
     """PatchGAN, the discriminator of pix2pix (Isola et al., 2017).
@@ -25,7 +29,7 @@ class PatchDiscriminator(Network):
     Args:
         channels: of the images.
         width: channels of the first convolution; each has twice as many, up to 8 `width`.
-        layers: convolutions of stride 2.
+        layers: convolutions of stride 2; images have sides of at least 3 * 2**layers.
     """
 
     layers: Sequential[Tensor]
@@ -42,6 +46,11 @@ class PatchDiscriminator(Network):
         for name, value in (("channels", channels), ("width", width), ("layers", layers)):
             if value < 1:
                 raise ValueError(f"[patch_discriminator] {name} = {value}: must be at least 1")
+        if layers > MOST_LAYERS:
+            raise ValueError(
+                f"[patch_discriminator] layers = {layers}: must be at most {MOST_LAYERS}, an image "
+                f"has sides of at least 3 * 2**layers pixels"
+            )
         source = layer_generator(generator)
         self._strided = layers
         made: list[Module] = [Conv2d(channels, width, 4, 2, 1, generator=source), LeakyReLU(0.2)]
