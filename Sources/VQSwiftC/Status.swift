@@ -2,8 +2,8 @@ import CPlatform
 import CVQSwift
 import VQTensor
 
-/// Runs `body` and turns what it throws into a status and the thread's error text. A switch needs no
-/// memory: where there is none left it can still be set back.
+/// Runs `body` and turns what it throws into a status and the thread's error text. A switch needs
+/// no memory: where there is none left it can still be set back.
 func catching(isSwitch: Bool = false, _ body: () throws -> Void) -> vq_status {
   guard vq_enter_call() else {
     vq_set_error(

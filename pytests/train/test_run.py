@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,9 +91,18 @@ def test_a_killed_run_ends_in_the_same_bytes(tmp_path: Path, delay: float) -> No
     assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where a shell has begun the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (15, SystemExit)]
 )
+@pytest.mark.usefixtures("interrupts")
 def test_a_signal_writes_a_checkpoint_and_leaves(tmp_path: Path, number: int, raised: type) -> None:
     run = a_run(tmp_path, checkpoint_every=1000, callbacks=[lambda run, metrics: stop(metrics)])
 

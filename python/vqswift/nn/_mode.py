@@ -11,10 +11,11 @@ from ._module import Module
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
     """A scope in which the model is in evaluation mode; each module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    learning = [module for module in model.modules() if module.training]
+    if learning:
+        model.eval()
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module in learning:
+            module.training = True
