@@ -5,18 +5,23 @@ import VQKernels
 
 @testable import VQQuantizers
 
-/// The thread that is told to stop once it has asked `asksLeft` times more.
-nonisolated(unsafe) private var stoppedThread: pthread_t?
-nonisolated(unsafe) private var asksLeft = 0
+/// Of a thread that is to be stopped, how often it may ask before.
+private let asksLeft: pthread_key_t = {
+  var key = pthread_key_t()
+  pthread_key_create(&key, nil)
+  return key
+}()
 
 // Of malloc.h, which the module Glibc leaves out.
 @_silgen_name("mallopt") private func mallopt(_ parameter: Int32, _ value: Int32) -> Int32
 private let perturb: Int32 = -6
 
 private func isStopped() -> Bool {
-  guard let stoppedThread, pthread_equal(stoppedThread, pthread_self()) != 0 else { return false }
-  asksLeft -= 1
-  return asksLeft < 0
+  guard let left = pthread_getspecific(asksLeft)?.assumingMemoryBound(to: Int.self) else {
+    return false
+  }
+  left.pointee -= 1
+  return left.pointee < 0
 }
 
 /// A call that is stopped reads nothing that its loops have not written, whenever it asks.
@@ -25,14 +30,16 @@ private func isStopped() -> Bool {
   ///
   /// - Returns: how often it was stopped.
   private func stopEverywhere(_ body: () throws -> Void) throws -> Int {
+    let left = UnsafeMutablePointer<Int>.allocate(capacity: 1)
+    pthread_setspecific(asksLeft, left)
     vq_install_interrupt_check(isStopped)
-    stoppedThread = pthread_self()
     defer {
-      stoppedThread = nil
       vq_install_interrupt_check(nil)
+      pthread_setspecific(asksLeft, nil)
+      left.deallocate()
     }
     for stops in 0... {
-      asksLeft = stops
+      left.initialize(to: stops)
       do {
         try body()
         return stops
