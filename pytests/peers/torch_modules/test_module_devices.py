@@ -26,6 +26,9 @@ LAYERS: dict[str, Any] = {
     "clamped": lambda: vqt.VectorQuant(D, K, seed=1, norm="l2c", cb_norm="l2c", max_norm=1.5),
     "SimVQ": lambda: vqt.VectorQuant(D, K, seed=1, simvq=True),
     "EMA": lambda: vqt.VectorQuant(D, K, seed=1, ema_decay=0.8),
+    "EMA, affine": lambda: vqt.VectorQuant(
+        D, K, seed=1, ema_decay=0.8, affine_lr=0.5, affine_groups=2
+    ),
     "group, EMA": lambda: vqt.GroupVectorQuant(D, K, groups=2, seed=1, ema_decay=0.8),
     "group, projected, rotation": lambda: vqt.GroupVectorQuant(
         D, K, groups=3, seed=1, code_size=5, gradient="rotation", sync_nu=0.3
@@ -134,6 +137,24 @@ def test_the_first_stages_alone(name: str) -> None:
         close(decoded, ours[0], "decoded")
 
 
+@pytest.mark.parametrize("name", [n for n in LAYERS if not n.endswith("FSQ") and n != "LFQ"])
+def test_effective_codebooks_are_the_kernels(name: str) -> None:
+    module = LAYERS[name]()
+    found = []
+    for where in (_device.forced(), contextlib.nullcontext()):
+        module.zero_grad()
+        with where:
+            books = module.effective_codebooks
+        if books[0].requires_grad:
+            sum(book.square().sum() for book in books).backward()
+        found.append((books, [p.grad for p in module.parameters()]))
+    for book, expected in zip(found[0][0], found[1][0], strict=True):
+        close(book, expected, "effective")
+    for ours, theirs in zip(found[0][1], found[1][1], strict=True):
+        if ours is not None or theirs is not None and theirs.any():
+            close(ours, theirs, "gradient")
+
+
 def test_dropout_leaves_stages_out() -> None:
     module = vqt.ResidualVectorQuant(D, K, stages=3, seed=1, quantizer_dropout=0.7, ema_decay=0.8)
     torch.manual_seed(0)
@@ -214,6 +235,23 @@ def test_bad_input_is_named_there_too() -> None:
             module.decode(torch.tensor([K]))
     with pytest.raises(NotImplementedError, match="kmeans"):
         vqt.kmeans(torch.empty(9, D, device="meta"), 3)
+
+
+BAD_SEARCHES = [
+    (torch.full((3, D), torch.inf), torch.ones(2, D), None, "x .* not finite"),
+    (torch.ones(3, D), torch.full((2, D), torch.nan), None, "codebook .* not finite"),
+    (torch.ones(3, D), torch.ones(2, D + 1), None, "equal width"),
+    (torch.ones(D), torch.ones(2, D), None, "matrix"),
+    (torch.ones(3, D), torch.ones(2, D), 3, "topk = 3"),
+]
+
+
+@pytest.mark.parametrize(("x", "codebook", "topk", "told"), BAD_SEARCHES)
+def test_a_bad_search_is_named_there_too(
+    x: torch.Tensor, codebook: torch.Tensor, topk: int | None, told: str
+) -> None:
+    with _device.forced(), pytest.raises(ValueError, match=rf"\[nearest_codes\] .*{told}"):
+        vqt.nearest_codes(x, codebook, topk=topk)
 
 
 def test_meta_tensors_have_shapes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: make test-p
 
 import vqswift.torch as vqt  # noqa: E402
 from family import D, K, vectors  # noqa: E402
+from vqswift.torch import _device  # noqa: E402
 
 STEPS = 3
 
@@ -59,7 +61,29 @@ LAYERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
         {"stages": 3, "quantizer_dropout": 0.5, "sync_nu": 0.3, "inplace_optimizer": vqswift_s_sgd},
     ),
     "Gumbel": (vqt.GumbelQuant, (D, K), {"temperature_decay": 0.9}),
+    "EMA, affine, elsewhere": (vqt.VectorQuant, (D, K), {"ema_decay": 0.8, "affine_lr": 0.5}),
+    "EMA, replaced, k-means, elsewhere": (
+        vqt.VectorQuant,
+        (D, K),
+        {"ema_decay": 0.8, "replace_freq": 1, "kmeans_init": True},
+    ),
+    "learned, affine, replaced, elsewhere": (
+        vqt.VectorQuant,
+        (D, K),
+        {"affine_lr": 0.5, "sync_nu": 0.3, "replace_freq": 1},
+    ),
+    "residual, dropout, elsewhere": (
+        vqt.ResidualVectorQuant,
+        (D, K),
+        {"stages": 3, "quantizer_dropout": 0.5, "ema_decay": 0.8},
+    ),
+    "Gumbel, elsewhere": (vqt.GumbelQuant, (D, K), {"temperature_decay": 0.9}),
 }
+
+
+def where(name: str) -> AbstractContextManager[None]:
+    """The formulas for other devices, on the CPU, or the kernels."""
+    return _device.forced() if name.endswith("elsewhere") else nullcontext()
 
 
 def made(name: str) -> torch.nn.Module:
@@ -93,6 +117,7 @@ def state_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def train(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
+    torch.manual_seed(rank)
     torch.distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder}/meeting",
@@ -111,7 +136,8 @@ def train(rank: int, folder: str) -> None:
         )
         states = []
         for step in range(STEPS):
-            objective(run(batch(step, rank).requires_grad_())).backward()
+            with where(name):
+                objective(run(batch(step, rank).requires_grad_())).backward()
             if optimizer is not None:
                 optimizer.step()
                 optimizer.zero_grad()
@@ -141,7 +167,9 @@ def test_both_processes_have_one_state_after_every_step(
     assert any(not torch.equal(first[key], last[key]) for key in moving)
 
 
-@pytest.mark.parametrize("name", ["EMA", "learned, affine", "in place, nu"])
+@pytest.mark.parametrize(
+    "name", ["EMA", "learned, affine", "in place, nu", "EMA, affine, elsewhere"]
+)
 def test_two_processes_train_as_one_with_both_batches(
     name: str, states: list[dict[str, Any]]
 ) -> None:

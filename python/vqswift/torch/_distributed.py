@@ -47,6 +47,11 @@ def follow_first(tensor: torch.Tensor) -> None:
     distributed.broadcast(tensor, 0)
 
 
+def add(tensor: torch.Tensor) -> None:
+    """Make a tensor the sum over processes."""
+    distributed.all_reduce(tensor)
+
+
 def average(gradient: torch.Tensor) -> None:
     """Make a gradient the mean over processes."""
     distributed.all_reduce(gradient)

@@ -11,6 +11,9 @@ from . import _device as device
 from . import _operators as operators
 from ._engines import follow_threads
 
+# What is computed in float64.
+_WIDE = (torch.float64, torch.int32, torch.int64)
+
 
 class KMeansResult(NamedTuple):
     """What `kmeans` gives.
@@ -38,6 +41,28 @@ def _points(operation: str, name: str, value: torch.Tensor) -> torch.Tensor:
         raise TypeError(f"[{operation}] {name} is {value.dtype}: real numbers are required")
     is_half = value.dtype in (torch.float16, torch.bfloat16)
     return value.detach().float() if is_half else value.detach()
+
+
+def _matrices(operation: str, **given: torch.Tensor) -> list[torch.Tensor]:
+    """Matrices on another device, in the dtype that they are computed in."""
+    wide = any(value.dtype in _WIDE for value in given.values())
+    found = []
+    for name, value in given.items():
+        if value.is_complex():
+            raise TypeError(f"[{operation}] {name} is {value.dtype}: real numbers are required")
+        matrix = value.detach().to(torch.float64 if wide else torch.float32)
+        if matrix.ndim != 2 or not matrix.numel():
+            raise ValueError(
+                f"[{operation}] {name} has shape {[*value.shape]}: a matrix with elements is "
+                "required"
+            )
+        if not torch.isfinite(matrix).all():
+            raise ValueError(f"[{operation}] {name} has elements that are not finite")
+        found.append(matrix)
+    if len({matrix.shape[1] for matrix in found}) > 1:
+        shapes = " and ".join(str([*value.shape]) for value in given.values())
+        raise ValueError(f"[{operation}] shapes {shapes}: rows of equal width are required")
+    return found
 
 
 @overload
@@ -72,11 +97,18 @@ def nearest_codes(
         raise ValueError(
             f"[nearest_codes] topk = 0: must be at least 1 and at most the {len(codebook)} codes"
         )
-    if device.is_meant(x) and x.is_floating_point() and topk is None:
-        single, given = x.detach().float(), codebook.detach().float()
-        codes = device.nearest(single, given)
-        distances = (single - given[codes]).square().sum(1)
-        return (codes, distances) if return_distances else codes
+    if device.is_meant(x):
+        z, rows = _matrices("nearest_codes", x=x, codebook=codebook)
+        if topk is not None and not 1 <= topk <= len(rows):
+            raise ValueError(
+                f"[nearest_codes] topk = {topk}: must be at least 1 and at most the {len(rows)} "
+                "codes"
+            )
+        codes = device.nearest(z, rows) if topk is None else device.ranked(z, rows, topk)
+        if not return_distances:
+            return codes
+        points = z.double() if topk is None else z.double()[:, None]
+        return codes, (points - rows.double()[codes]).square().sum(-1).to(z.dtype)
     points = _points("nearest_codes", "x", x)
     rows = _points("nearest_codes", "codebook", codebook)
     codes, distances = operators.nearest_codes(points, rows, topk or 0)
@@ -97,6 +129,8 @@ def kmeans(
     computed in float64, other dtypes in float32. No cluster is left empty while a point lies off
     its centroid. ValueError for NaN, infinity or no vectors.
     """
+    if device.is_meant(x):
+        return _kmeans_elsewhere(x, k, iterations, init, seed)
     points = _points("kmeans", "x", x)
     start = init if isinstance(init, str) else _points("kmeans", "init", init).numpy()
     follow_threads()
@@ -106,5 +140,32 @@ def kmeans(
         centroids.to(x.dtype) if x.is_floating_point() else centroids,
         torch.from_numpy(found.codes).long(),
         found.inertia,
+        found.iterations,
+    )
+
+
+def _kmeans_elsewhere(
+    x: torch.Tensor, k: int, iterations: int, init: str | torch.Tensor, seed: int
+) -> KMeansResult:
+    for name, value, least in (("k", k, 1), ("iterations", iterations, 0)):
+        if value < least:
+            raise ValueError(f"[kmeans] {name} = {value}: must be at least {least}")
+    if isinstance(init, str):
+        if init not in ("kmeans++", "random"):
+            raise ValueError(
+                f"[kmeans] init = {init!r}: it must be 'kmeans++', 'random' or a tensor"
+            )
+        start: str | torch.Tensor = init
+        (points,) = _matrices("kmeans", x=x)
+    else:
+        points, start = _matrices("kmeans", x=x, init=init)
+        if len(start) != k:
+            raise ValueError(f"[kmeans] init has shape {[*init.shape]}: k = {k} rows are required")
+    generator = torch.Generator(x.device).manual_seed(seed)
+    found = device.kmeans(points, k, iterations, start, generator)
+    return KMeansResult(
+        found.centroids.to(x.dtype) if x.is_floating_point() else found.centroids,
+        found.codes,
+        float(found.inertia),
         found.iterations,
     )

@@ -13,6 +13,7 @@ from .. import quantizers as native
 from ..optim import SGD
 from ..quantizers._vector import CodebookOptions
 from ..quantizers._vector import VectorQuantOptions as NativeOptions
+from . import _device as device
 from . import _distributed as distributed
 from . import _operators as operators
 from ._base import Quantizer, single
@@ -155,6 +156,8 @@ class CodebookQuantizer(Quantizer):
 
         Gradients reach what an optimizer trains: not a codebook that is frozen or an EMA.
         """
+        if device.is_meant(self.codebooks[0]):
+            return device.effective_codebooks(self)
         state, layer = self._state(), self._describe()
         return [
             operators.effective_codebook(state, layer, index)

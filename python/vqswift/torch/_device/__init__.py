@@ -12,13 +12,24 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import _sampled, _scalar, _vector
-from ._nearest import nearest
+from ._clusters import kmeans
+from ._nearest import nearest, ranked
 from ._result import placed
 
 if TYPE_CHECKING:
     from .._base import Quantizer
 
-__all__ = ["decode", "encode", "forced", "is_meant", "nearest", "quantize"]
+__all__ = [
+    "decode",
+    "effective_codebooks",
+    "encode",
+    "forced",
+    "is_meant",
+    "kmeans",
+    "nearest",
+    "quantize",
+    "ranked",
+]
 
 
 class _Switch:
@@ -118,6 +129,11 @@ def encode(
         return quantize(layer, rows, None, mask, True, stages)[1]
     finally:
         layer.training = training
+
+
+def effective_codebooks(layer: Quantizer) -> list[torch.Tensor]:
+    """What vectors are compared with, one a codebook."""
+    return _vector.effective(layer)
 
 
 def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from .. import _distributed as distributed
+from ._clusters import kmeans, moved_points
 from ._nearest import nearest
 from ._through import through
 
 if TYPE_CHECKING:
     from .._base import Quantizer
+
+
+# Lloyd updates after k-means++.
+_UPDATES = 10
+_STARTS = ("kmeans", "kmeans++")
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Book:
     def __init__(self, layer: Quantizer, prefix: str, options: dict[str, Any], frozen: bool):
         self._layer, self._prefix = layer, prefix
         self.options, self._frozen = options, frozen
+        self._has_begun = False
 
     def _tensor(self, name: str) -> torch.Tensor:
         return self._layer._tensor(self._prefix + name)
@@ -70,17 +78,32 @@ class Book:
 
         fixed = options["ema_decay"] > 0 or options["simvq"]
         codebook = part("codebook").detach() if fixed else part("codebook")
+        if self._is_learning:
+            codebook = codebook.clone()  # what a forward writes later stays out of its backward
         if options["simvq"]:
             codebook = codebook @ part("transform")
         elif options["affine_lr"] > 0:
-            rate, groups = options["affine_lr"], options["affine_groups"]
-            factor, bias = 1 + rate * part("affine_scale"), rate * part("affine_bias")
+            groups = options["affine_groups"]
+            factor, bias = self._affine(part)
             parts = codebook.reshape(groups, -1, codebook.shape[1])
             codebook = (parts * factor[:, None] + bias[:, None]).flatten(0, 1)
         return normalized(codebook, options, "cb_norm")
 
+    def _affine(self, part: Callable[[str], torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What codes are multiplied by, and what is added then, [groups, code size]."""
+        rate = self.options["affine_lr"]
+        return 1 + rate * part("affine_scale"), rate * part("affine_bias")
+
+    @property
+    def _is_learning(self) -> bool:
+        """Whether a forward moves the codebook and what belongs to it."""
+        return self._layer.training and self._layer._quantizing and not self._frozen
+
     def assign(self, z: torch.Tensor) -> Assigned:
         """The nearest codes of vectors [m, code size], and the loss of both sides."""
+        if not self._has_begun and self._layer._quantizing:
+            self._begin(z.detach())
+        self._has_begun = True
         codes = nearest(z.detach(), self.effective.detach())
         values, beta = self.effective[codes], self.options["beta"]
         squares = (z - values).detach().square()
@@ -96,21 +119,49 @@ class Book:
         return through(z, values, self.options["sync_nu"], self.options["gradient"] == "rotation")
 
     @torch.no_grad()
+    def _begin(self, z: torch.Tensor) -> None:
+        """Sets the codebook by k-means of a training forward's vectors, where it is due."""
+        options = self.options
+        waits = options["init"] in _STARTS and not self._tensor("initialized")
+        if waits and not self._is_learning:
+            raise RuntimeError(
+                f"[{self._layer._kind}] the codebook waits for its start, k-means of the first "
+                "training batch: make a training forward, or call fit(z), before codes are looked "
+                "up"
+            )
+        repeats = options["kmeans_freq"] > 0
+        is_due = repeats and self._tensor("kmeans_phase") >= options["kmeans_freq"]
+        if not self._is_learning or not (waits or is_due):
+            return
+        updates = 0 if waits and options["init"] == "kmeans++" else _UPDATES
+        found = kmeans(z, options["num_codes"], updates)
+        counts = torch.bincount(found.codes, minlength=options["num_codes"])
+        if distributed.is_active():
+            distributed.follow_first(found.centroids)
+            distributed.follow_first(counts)
+        everything = torch.arange(len(counts), device=z.device)
+        self._put(found.centroids, everything, counts.clamp(min=1))
+        self._tensor("initialized").fill_(1)
+        self._tensor("unused_steps").zero_()
+        if repeats:
+            self._tensor("kmeans_phase").zero_()
+
+    @torch.no_grad()
     def move(self, parts: Sequence[Assigned]) -> None:
         """What a training forward that assigned vectors, in several stages maybe, does to it."""
         options, k = self.options, self.options["num_codes"]
-        if not (self._layer.training and self._layer._quantizing) or self._frozen:
+        if not self._is_learning:
             return
+        if options["kmeans_freq"] > 0:
+            self._tensor("kmeans_phase").add_(1)
         moves, replaces = options["ema_decay"] > 0, options["replace_freq"] > 0
         if not moves and not replaces:
             return
-        if options["affine_lr"] > 0:
-            raise NotImplementedError(
-                f"[{self._layer._kind}] affine_lr with ema_decay or replace_freq: only on the CPU"
-            )
         z = torch.cat([part.vectors for part in parts])
         codes = torch.cat([part.codes for part in parts])
         counts = torch.bincount(codes, minlength=k)
+        if distributed.is_active():
+            distributed.add(counts)
         if moves:
             self._follow(z, codes, counts)
         if replaces:
@@ -120,6 +171,10 @@ class Book:
         decay, epsilon = self.options["ema_decay"], self.options["ema_epsilon"]
         codebook, kept, sums = map(self._tensor, ("codebook", "ema_counts", "ema_sums"))
         batch = torch.zeros_like(sums, dtype=torch.float64).index_add(0, codes, z.double())
+        if distributed.is_active():
+            distributed.add(batch)
+        rows = torch.arange(len(codebook), device=z.device)
+        batch = self._raw(batch, rows, counts[:, None].double())
         weights = decay * kept.double() + (1 - decay) * counts
         total = weights.sum()
         smoothed = (weights + epsilon) / (total + len(codebook) * epsilon) * total
@@ -128,18 +183,41 @@ class Book:
         sums.copy_(moved)
         codebook.copy_(torch.where(counts[:, None] > 0, moved / smoothed[:, None], codebook))
 
-    def _replace(self, z: torch.Tensor, counts: torch.Tensor) -> None:
-        codebook, unused = self._tensor("codebook"), self._tensor("unused_steps")
-        unused.copy_(torch.where(counts > 0, 0, unused + 1))
-        dead = (unused >= self.options["replace_freq"]).nonzero()[:, 0]
-        chosen = z[torch.randint(len(z), (len(dead),), device=z.device)]
-        lengths = chosen.norm(dim=1, keepdim=True) / chosen.shape[1] ** 0.5
-        codebook[dead] = (chosen + 0.01 * lengths * torch.randn_like(chosen)).to(codebook.dtype)
-        unused[dead] = 0
+    def _raw(
+        self, sums: torch.Tensor, rows: torch.Tensor, counts: torch.Tensor | float
+    ) -> torch.Tensor:
+        """Sums of so many vectors each, in float64, in the space of the codebook's `rows`: without
+        the affine map; where it has no inverse, of the rows as they are."""
+        if self.options["affine_lr"] == 0:
+            return sums
+        codebook = self._tensor("codebook").double()
+        factor, bias = self._affine(lambda name: self._tensor(name).float())
+        group = rows // (len(codebook) // len(factor))
+        raw = (sums - counts * bias[group]) / factor[group].double()
+        limit = 1e6 * codebook.abs().amax().clamp(min=1)
+        return torch.where(raw.abs() <= counts * limit, raw, counts * codebook[rows])
+
+    def _put(self, values: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> None:
+        """Writes raw codes whose image under the map is `values`, and statistics of such counts."""
+        codebook, image = self._tensor("codebook"), values.double()
+        if self.options["simvq"]:
+            transform = self._tensor("transform").double()
+            image, singular = torch.linalg.solve_ex(transform, image, left=False)
+            if singular:
+                return
+        codebook[rows] = self._raw(image, rows, 1.0).to(codebook.dtype)
         if self.options["ema_decay"] > 0:
             kept, sums = self._tensor("ema_counts"), self._tensor("ema_sums")
-            kept[dead] = 1
-            sums[dead] = codebook[dead].to(sums.dtype)
+            kept[rows] = weights.to(kept.dtype)
+            sums[rows] = (weights[:, None] * codebook[rows]).to(sums.dtype)
+
+    def _replace(self, z: torch.Tensor, counts: torch.Tensor) -> None:
+        unused = self._tensor("unused_steps")
+        unused.copy_(torch.where(counts > 0, 0, unused + 1))
+        dead = (unused >= self.options["replace_freq"]).nonzero()[:, 0]
+        if len(dead):
+            self._put(moved_points(z, len(dead)), dead, torch.ones_like(dead))
+        unused[dead] = 0
 
 
 def normalized(x: torch.Tensor, options: dict[str, Any], name: str = "norm") -> torch.Tensor:

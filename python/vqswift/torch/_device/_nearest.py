@@ -13,18 +13,21 @@ _UNITS = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
 def nearest(z: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
     """int64 [n]: the arg-min of the squared distance in float64, the lowest index on equality.
 
-    Float32 distances about the codebook's mean have an error of at most `bound`: a row with one
-    code within twice that has its code, another is ranked in float64.
+    Distances about the codebook's mean, in the dtype of both, float32 or float64, have an error of
+    at most `bound`: a row with one code within twice that has its code, another is ranked in
+    float64.
     """
     k, d = codebook.shape
     center = codebook.mean(0)
     codes, points = codebook - center, z - center
     norms = codes.square().sum(1)
-    unit = _UNITS[torch.get_float32_matmul_precision()]
+    single = z.dtype == torch.float32
+    own = 2.0**-24 if single else 2.0**-53
+    unit = _UNITS[torch.get_float32_matmul_precision()] if single else own
     reach = points.norm(dim=1) + norms.max().sqrt()
     size = z.norm(dim=1) + codebook.norm(dim=1).max() + center.norm()
     # Of the product and the sums, of the norms, and of the centered numbers.
-    bound = 2 * ((d + 4) * unit * reach.square() + 4 * 2.0**-24 * size * reach)
+    bound = 2 * ((d + 4) * unit * reach.square() + 4 * own * size * reach)
     found = torch.empty(len(z), dtype=torch.int64, device=z.device)
     step = max(1, _CHUNK // k)
     for start in range(0, len(z), step):
@@ -37,6 +40,19 @@ def nearest(z: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
         if len(several):
             chosen[several] = _ranked(z[rows][several], codebook, close[several])
         found[rows] = chosen
+    return found
+
+
+@torch.no_grad()
+def ranked(z: torch.Tensor, codebook: torch.Tensor, count: int) -> torch.Tensor:
+    """int64 [n, count]: the nearest codes by squared distances in float64, the lower index first on
+    equality."""
+    found = torch.empty(len(z), count, dtype=torch.int64, device=z.device)
+    codes = codebook.double()
+    for start in range(0, len(z), step := max(1, _EXACT // codebook.numel())):
+        rows = slice(start, start + step)
+        distances = (z[rows].double()[:, None] - codes).square().sum(2)
+        found[rows] = distances.sort(dim=1, stable=True).indices[:, :count]
     return found
 
 

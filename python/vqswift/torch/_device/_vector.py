@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..._options import options_of
+from .. import _distributed as distributed
 from ._book import Assigned, Book, normalized
 from ._result import Result
 
@@ -19,12 +20,12 @@ _ANY = frozenset(
     [
         *("feature_size", "num_codes", "code_size", "beta", "sync_nu", "affine_lr"),
         *("affine_groups", "ema_decay", "ema_epsilon", "simvq", "replace_freq", "max_norm"),
-        *("groups", "stages", "shared", "quantizer_dropout", "seed", "stream"),
+        *("groups", "stages", "shared", "quantizer_dropout", "seed", "stream", "kmeans_freq"),
     ]
 )
 _SOME: dict[str, tuple[Any, ...]] = {
     "gradient": ("ste", "rotation"),
-    "init": ("normal", "kaiming", "uniform"),
+    "init": ("normal", "kaiming", "uniform", "kmeans", "kmeans++"),
     "norm": ("none", "l2", "l2c"),
     "cb_norm": ("none", "l2", "l2c"),
 }
@@ -59,6 +60,12 @@ def _books(layer: Quantizer, frozen: bool) -> list[Book]:
     return [Book(layer, f"{index}.", options, frozen) for index in range(count)]
 
 
+def effective(layer: Quantizer) -> list[torch.Tensor]:
+    """What vectors are compared with, [k, code size] of each codebook."""
+    books = _books(layer, layer._frozen)
+    return [book.effective for book in (books[:1] if layer._plan.options.get("shared") else books)]
+
+
 def quantize(layer: Quantizer, rows: torch.Tensor, frozen: bool, stages: int) -> Result:
     """Rows [m, d], by the first stages or all; a training forward moves EMA codebooks and replaces
     unused codes."""
@@ -68,7 +75,7 @@ def quantize(layer: Quantizer, rows: torch.Tensor, frozen: bool, stages: int) ->
     if layer._kind == "group_vector_quant":
         return _grouped(layer, books, rows)
     limit = stages or len(books)
-    used = _stages_to_use(layer, limit)
+    used = _stages_to_use(layer, limit, rows.device)
     staged = _projected_stages if books[0].is_projected else _stages
     return staged(layer, books[:used], rows).padded(limit)
 
@@ -157,10 +164,14 @@ def _projected_stages(layer: Quantizer, books: list[Book], rows: torch.Tensor) -
     return Result.added(results, _sum([result.z_q for result in results]), rows)
 
 
-def _stages_to_use(layer: Quantizer, limit: int) -> int:
+def _stages_to_use(layer: Quantizer, limit: int, place: torch.device) -> int:
     """All, or by dropout a random number in training, drawn by PyTorch."""
     dropout = layer._plan.options["quantizer_dropout"]
-    drops = dropout > 0 and layer.training and layer._quantizing
-    if not drops or torch.rand(()) >= dropout:
+    if not (dropout > 0 and layer.training and layer._quantizing):
         return limit
-    return int(torch.randint(1, limit + 1, ()))
+    used = limit if torch.rand(()) >= dropout else int(torch.randint(1, limit + 1, ()))
+    if not distributed.is_active():
+        return used
+    agreed = torch.tensor([used], device=place)
+    distributed.follow_first(agreed)
+    return int(agreed)
