@@ -77,6 +77,16 @@ LAYERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
         (D, K),
         {"stages": 3, "quantizer_dropout": 0.5, "ema_decay": 0.8},
     ),
+    "in place, nu, elsewhere": (
+        vqt.VectorQuant,
+        (D, K),
+        {"affine_lr": 0.5, "sync_nu": 0.3, "inplace_optimizer": sgd},
+    ),
+    "in place, k-means, replaced, elsewhere": (
+        vqt.VectorQuant,
+        (D, K),
+        {"kmeans_init": True, "replace_freq": 1, "inplace_optimizer": adam},
+    ),
     "Gumbel, elsewhere": (vqt.GumbelQuant, (D, K), {"temperature_decay": 0.9}),
 }
 
@@ -168,7 +178,8 @@ def test_both_processes_have_one_state_after_every_step(
 
 
 @pytest.mark.parametrize(
-    "name", ["EMA", "learned, affine", "in place, nu", "EMA, affine, elsewhere"]
+    "name",
+    ["EMA", "learned, affine", "in place, nu", "EMA, affine, elsewhere", "in place, nu, elsewhere"],
 )
 def test_two_processes_train_as_one_with_both_batches(
     name: str, states: list[dict[str, Any]]

@@ -320,13 +320,6 @@ def test_a_factory_s_own_error_is_told() -> None:
         vqt.VectorQuant(D, K, inplace_optimizer=lambda p: torch.optim.SGD(p, rate=1))
 
 
-def test_another_device_is_refused() -> None:
-    from vqswift.torch import _device
-
-    with _device.forced(), pytest.raises(NotImplementedError, match="inplace_optimizer"):
-        LAYERS["plain"](inplace_optimizer=SGD)(vectors(8, D))
-
-
 # MARK: Compiling
 
 

@@ -61,7 +61,7 @@ def average(gradient: torch.Tensor) -> None:
 def agree(gradient: torch.Tensor, codebook: torch.Tensor, starts_anew: bool) -> None:
     """Make a codebook's gradient the mean over processes; where k-means has just set the codebook,
     both are those of the first."""
-    is_first = torch.tensor([starts_anew], dtype=torch.uint8)
+    is_first = torch.tensor([starts_anew], dtype=torch.uint8, device=gradient.device)
     follow_first(is_first)
     if is_first.item():
         follow_first(codebook)

@@ -36,6 +36,11 @@ class _Now(threading.local):
 _now = _Now()
 
 
+def steps_under_way() -> Steps | None:
+    """What steps the codebooks of the forward under way; None where nothing does."""
+    return _now.steps
+
+
 def step_codebook(index: int, codebook: _core.TensorHandle, gradient: _core.TensorHandle) -> None:
     """Step a quantizer's codebook for the core, which has found its gradient."""
     if _now.steps is None:
@@ -43,6 +48,20 @@ def step_codebook(index: int, codebook: _core.TensorHandle, gradient: _core.Tens
             "[inplace_optimizer] an operator alone cannot step it: call the layer, not compiled"
         )
     _now.steps.step(index, codebook, given(gradient))
+
+
+def carrier(codebook: torch.Tensor, waiting: torch.Tensor) -> torch.Tensor:
+    """The codebook, such that its gradient waits for the next step."""
+    found = codebook.detach().requires_grad_()
+
+    def keep(gradient: torch.Tensor) -> None:
+        added = gradient.detach().clone()
+        if distributed.is_active():
+            distributed.average(added)
+        waiting.add_(added)
+
+    found.register_hook(keep)  # type: ignore[no-untyped-call]
+    return found
 
 
 def made_optimizer(
@@ -154,16 +173,24 @@ class Steps:
     @torch.no_grad()
     def step(self, index: int, handle: _core.TensorHandle, gradient: torch.Tensor) -> None:
         """One step of a codebook, whose value is in the core and comes back to it."""
-        optimizer, codebook, waiting = self._owners[index]
+        codebook = self._owners[index][1]
         value = torch.empty(codebook.shape)
         _core.tensor_copy_out(handle, array(value))
         value = value.to(codebook.dtype)
         rows = _differing(value, codebook)
+        if rows.any():
+            codebook.copy_(value)
+        self.step_parameter(index, gradient.clone(), rows)
+        refresh(handle, codebook.detach().float())
+
+    @torch.no_grad()
+    def step_parameter(self, index: int, gradient: torch.Tensor, rows: torch.Tensor) -> None:
+        """One step by `gradient`, which is written, of a codebook of which k-means has just set
+        `rows`, uint8 [k]."""
+        optimizer, codebook, waiting = self._owners[index]
         starts_anew = bool(rows.any())
         if starts_anew:
-            codebook.copy_(value)
             _forget(optimizer, codebook, waiting, rows)
-        gradient = gradient.clone()
         if waiting is not None:
             gradient += waiting
             waiting.zero_()
@@ -177,7 +204,6 @@ class Steps:
         finally:
             codebook.grad = None
         self._stepped[index] = codebook.detach().clone()
-        refresh(handle, codebook.detach().float())
 
     @torch.no_grad()
     def finish(self) -> None:

@@ -43,6 +43,11 @@ class NativeSteps(torch.optim.Optimizer):
         codebook = group["params"][0]
         if codebook.grad is None:
             return
+        if codebook.device.type != "cpu":
+            raise NotImplementedError(
+                f"[inplace_optimizer] a codebook on {codebook.device}: optimizers of vqswift.optim "
+                "step on the CPU; give one of torch.optim"
+            )
         self._native.lr = float(group["lr"])
         kept = self.state.get(codebook, {})
         if kept and not kept["step"]:

@@ -21,6 +21,7 @@ from ._info import QuantizerInfo
 from ._inplace import (
     InplaceOptimizer,
     InplaceOptimizers,
+    carrier,
     forget_changed,
     made_optimizer,
     uncompiled,
@@ -98,19 +99,6 @@ class CodebookQuantizer(Quantizer):
         owners = [self._part(n.rpartition(".")[0]) for n in self._codebook_names]
         return [owner._buffers.get("codebook_gradient") for owner in owners]
 
-    def _carrier(self, codebook: torch.Tensor, waiting: torch.Tensor) -> torch.Tensor:
-        """The codebook, such that its gradient waits for the next step."""
-        carrier = codebook.detach().requires_grad_()
-
-        def keep(gradient: torch.Tensor) -> None:
-            found = gradient.detach().clone()
-            if distributed.is_active():
-                distributed.average(found)
-            waiting.add_(found)
-
-        carrier.register_hook(keep)  # type: ignore[no-untyped-call]
-        return carrier
-
     def _call(self, freeze: bool | None) -> tuple[str, list[torch.Tensor]]:
         follows = self._learns(freeze)
         if self.inplace_optimizers:
@@ -118,7 +106,7 @@ class CodebookQuantizer(Quantizer):
             synchronized = plan(layer).synchronized if torch.is_grad_enabled() and follows else []
             for place, waiting in zip(synchronized, self._waiting(), strict=bool(synchronized)):
                 assert waiting is not None
-                state[place] = self._carrier(state[place], waiting)
+                state[place] = carrier(state[place], waiting)
             return layer, state
         options = self._options
         is_local = options.get("ema_manual") or not options.get("ema_decay")

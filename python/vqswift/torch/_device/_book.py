@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from .. import _distributed as distributed
+from .._inplace import carrier, steps_under_way
 from ._clusters import kmeans, moved_points
 from ._nearest import nearest
 from ._through import through
@@ -26,24 +27,33 @@ _STARTS = ("kmeans", "kmeans++")
 
 @dataclass(frozen=True)
 class Assigned:
-    """Vectors [m, c], their codes [m] and the codes' values, squared distances, the loss and the
-    mean squared error."""
+    """Vectors [m, c], their codes [m] and the codes' values, those that take the output's gradient
+    too, squared distances, the loss and the mean squared error."""
 
     vectors: torch.Tensor
     codes: torch.Tensor
     values: torch.Tensor
+    synchronized: torch.Tensor
     distances: torch.Tensor
     loss: torch.Tensor
     error: torch.Tensor
 
 
 class Book:
-    """The codebook of a layer whose state has names that begin with `prefix`."""
+    """The codebook of a layer whose state has names that begin with `prefix`, which its `index`-th
+    in-place optimizer steps, if it has any."""
 
-    def __init__(self, layer: Quantizer, prefix: str, options: dict[str, Any], frozen: bool):
-        self._layer, self._prefix = layer, prefix
+    #: Stages of this forward that share it.
+    stages = 1
+
+    def __init__(
+        self, layer: Quantizer, prefix: str, index: int, options: dict[str, Any], frozen: bool
+    ) -> None:
+        self._layer, self._prefix, self._index = layer, prefix, index
         self.options, self._frozen = options, frozen
         self._has_begun = False
+        # The codes of each stage that in-place steps have found.
+        self._kept: list[torch.Tensor] = []
 
     def _tensor(self, name: str) -> torch.Tensor:
         return self._layer._tensor(self._prefix + name)
@@ -67,19 +77,33 @@ class Book:
         """Values of codes as the layer gives them."""
         return self._linear("project_out", values)
 
+    def _part(self, name: str) -> torch.Tensor:
+        """A parameter, such that gradients reach what an optimizer trains."""
+        tensor = self._tensor(name).float()
+        return tensor.detach() if self._frozen else tensor
+
     @cached_property
     def effective(self) -> torch.Tensor:
         """E [k, code size]; gradients reach what an optimizer trains."""
         options = self.options
-
-        def part(name: str) -> torch.Tensor:
-            tensor = self._tensor(name).float()
-            return tensor.detach() if self._frozen else tensor
-
-        fixed = options["ema_decay"] > 0 or options["simvq"]
-        codebook = part("codebook").detach() if fixed else part("codebook")
+        fixed = options["ema_decay"] > 0 or options["simvq"] or self._steps_in_place
+        codebook = self._part("codebook").detach() if fixed else self._part("codebook")
         if self._is_learning:
             codebook = codebook.clone()  # what a forward writes later stays out of its backward
+        return self._mapped(codebook, self._part)
+
+    @cached_property
+    def _synchronized(self) -> torch.Tensor:
+        """E, such that the output's gradient waits for the next in-place step of the codebook."""
+        waits = self._is_learning and torch.is_grad_enabled()
+        if not (self._steps_in_place and self.options["sync_nu"] > 0 and waits):
+            return self.effective
+        codebook, waiting = self._part("codebook").clone(), self._tensor("codebook_gradient")
+        return self._mapped(carrier(codebook, waiting), self._part)
+
+    def _mapped(self, codebook: torch.Tensor, part: Callable[[str], torch.Tensor]) -> torch.Tensor:
+        """The image of raw codes under the map and the norm."""
+        options = self.options
         if options["simvq"]:
             codebook = codebook @ part("transform")
         elif options["affine_lr"] > 0:
@@ -88,6 +112,10 @@ class Book:
             parts = codebook.reshape(groups, -1, codebook.shape[1])
             codebook = (parts * factor[:, None] + bias[:, None]).flatten(0, 1)
         return normalized(codebook, options, "cb_norm")
+
+    @property
+    def _steps_in_place(self) -> bool:
+        return self._layer._plan.steps_in_place
 
     def _affine(self, part: Callable[[str], torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """What codes are multiplied by, and what is added then, [groups, code size]."""
@@ -104,7 +132,7 @@ class Book:
         if not self._has_begun and self._layer._quantizing:
             self._begin(z.detach())
         self._has_begun = True
-        codes = nearest(z.detach(), self.effective.detach())
+        codes = self._kept.pop(0) if self._kept else nearest(z.detach(), self.effective.detach())
         values, beta = self.effective[codes], self.options["beta"]
         squares = (z - values).detach().square()
         error = squares.mean() if len(z) else squares.sum()
@@ -112,7 +140,8 @@ class Book:
         if len(z):
             loss = (1 - beta) * functional.mse_loss(z, values.detach())
             loss = loss + beta * functional.mse_loss(z.detach(), values)
-        return Assigned(z, codes, values, squares.sum(1), loss, error)
+        carried = self._synchronized[codes]
+        return Assigned(z, codes, values, carried, squares.sum(1), loss, error)
 
     def through(self, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """`values`, whose gradient goes to z and by `sync_nu` to them."""
@@ -120,20 +149,32 @@ class Book:
 
     @torch.no_grad()
     def _begin(self, z: torch.Tensor) -> None:
-        """Sets the codebook by k-means of a training forward's vectors, where it is due."""
-        options = self.options
-        waits = options["init"] in _STARTS and not self._tensor("initialized")
-        if waits and not self._is_learning:
+        """What a training forward does before it looks codes up, by its vectors."""
+        if self.is_waiting and not self._is_learning:
             raise RuntimeError(
                 f"[{self._layer._kind}] the codebook waits for its start, k-means of the first "
                 "training batch: make a training forward, or call fit(z), before codes are looked "
                 "up"
             )
-        repeats = options["kmeans_freq"] > 0
-        is_due = repeats and self._tensor("kmeans_phase") >= options["kmeans_freq"]
-        if not self._is_learning or not (waits or is_due):
-            return
-        updates = 0 if waits and options["init"] == "kmeans++" else _UPDATES
+        if self._is_learning:
+            is_new = self._cluster(z)
+            self._step(z, is_new)
+            if is_new:
+                self._restart()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether k-means is to give the codebook its start."""
+        return self.options["init"] in _STARTS and not self._tensor("initialized")
+
+    def _cluster(self, z: torch.Tensor) -> bool:
+        """Sets the codebook by k-means where it is due; whether it was."""
+        options = self.options
+        updates, repeats = _UPDATES, options["kmeans_freq"] > 0
+        if self.is_waiting:
+            updates = 0 if options["init"] == "kmeans++" else _UPDATES
+        elif not (repeats and self._tensor("kmeans_phase") >= options["kmeans_freq"]):
+            return False
         found = kmeans(z, options["num_codes"], updates)
         counts = torch.bincount(found.codes, minlength=options["num_codes"])
         if distributed.is_active():
@@ -141,10 +182,55 @@ class Book:
             distributed.follow_first(counts)
         everything = torch.arange(len(counts), device=z.device)
         self._put(found.centroids, everything, counts.clamp(min=1))
+        return True
+
+    def _restart(self) -> None:
+        """Lets the counters begin anew, after k-means."""
         self._tensor("initialized").fill_(1)
         self._tensor("unused_steps").zero_()
-        if repeats:
+        if self.options["kmeans_freq"] > 0:
             self._tensor("kmeans_phase").zero_()
+
+    def _step(self, z: torch.Tensor, is_new: bool) -> None:
+        """Steps the in-place optimizer once for each contiguous part of the vectors, and keeps the
+        codes that these had before."""
+        steps, count = steps_under_way(), self.options["inner_steps"]
+        if not self._steps_in_place or steps is None or self._tensor("inner_phase"):
+            return
+        if len(z) < count:
+            raise ValueError(
+                f"[{self._layer._kind}] shape {[*z.shape]}: inner_steps = {count} needs as many "
+                f"vectors, and there are {len(z)}"
+            )
+        found = []
+        for index in range(count):
+            part = z[index * len(z) // count : (index + 1) * len(z) // count]
+            codes, gradient = self._gradient(part)
+            rows = torch.full((self.options["num_codes"],), is_new and not index, device=z.device)
+            steps.step_parameter(self._index, gradient, rows.to(torch.uint8))
+            found.append(codes)
+        if not torch.isfinite(self._tensor("codebook")).all():
+            raise ValueError(
+                f"[{self._layer._kind}] the codebook after the in-place step is not finite"
+            )
+        if not self.options["reassign"]:
+            self._kept = [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+    def _gradient(self, z: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """The codes of each stage, and the gradient in the raw codebook of the sum over stages of
+        `mse(sg z, z_q)`."""
+        codes = []
+        with torch.enable_grad():
+            codebook = self._tensor("codebook").detach().float().clone().requires_grad_()
+            effective = self._mapped(codebook, lambda name: self._part(name).detach())
+            loss, residual = z.new_zeros(()), z
+            for _ in range(self.stages):
+                codes.append(nearest(residual, effective.detach()))
+                values = effective[codes[-1]]
+                loss = loss + functional.mse_loss(values, residual)
+                residual = residual - values.detach()
+            (gradient,) = torch.autograd.grad(loss, codebook)
+        return codes, gradient
 
     @torch.no_grad()
     def move(self, parts: Sequence[Assigned]) -> None:
@@ -154,6 +240,9 @@ class Book:
             return
         if options["kmeans_freq"] > 0:
             self._tensor("kmeans_phase").add_(1)
+        if self._steps_in_place:
+            phase = self._tensor("inner_phase")
+            phase.copy_((phase + 1) % options["outer_steps"])
         moves, replaces = options["ema_decay"] > 0, options["replace_freq"] > 0
         if not moves and not replaces:
             return

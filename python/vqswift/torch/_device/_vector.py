@@ -21,6 +21,7 @@ _ANY = frozenset(
         *("feature_size", "num_codes", "code_size", "beta", "sync_nu", "affine_lr"),
         *("affine_groups", "ema_decay", "ema_epsilon", "simvq", "replace_freq", "max_norm"),
         *("groups", "stages", "shared", "quantizer_dropout", "seed", "stream", "kmeans_freq"),
+        *("inner_steps", "outer_steps", "reassign"),
     ]
 )
 _SOME: dict[str, tuple[Any, ...]] = {
@@ -34,11 +35,6 @@ _SOME: dict[str, tuple[Any, ...]] = {
 def _checked(layer: Quantizer) -> dict[str, Any]:
     """The options, unless one is the kernels' alone."""
     options, known = layer._plan.options, options_of("module", layer._kind)
-    if layer._plan.steps_in_place:
-        raise NotImplementedError(
-            f"[{layer._kind}] inplace_optimizer: only on the CPU; move the layer and its input "
-            "there"
-        )
     for name, value in options.items():
         allowed = _SOME.get(name, (known[name].initial,))
         if name not in _ANY and value not in allowed:
@@ -53,11 +49,11 @@ def _books(layer: Quantizer, frozen: bool) -> list[Book]:
     """The codebook of each group or stage, one in all that share it."""
     options = _checked(layer)
     if layer._kind == "vector_quant":
-        return [Book(layer, "", options, frozen)]
+        return [Book(layer, "", 0, options, frozen)]
     count = options.get("groups") or options["stages"]
     if options["shared"]:
-        return [Book(layer, "0.", options, frozen)] * count
-    return [Book(layer, f"{index}.", options, frozen) for index in range(count)]
+        return [Book(layer, "0.", 0, options, frozen)] * count
+    return [Book(layer, f"{index}.", index, options, frozen) for index in range(count)]
 
 
 def effective(layer: Quantizer) -> list[torch.Tensor]:
@@ -75,7 +71,9 @@ def quantize(layer: Quantizer, rows: torch.Tensor, frozen: bool, stages: int) ->
     if layer._kind == "group_vector_quant":
         return _grouped(layer, books, rows)
     limit = stages or len(books)
-    used = _stages_to_use(layer, limit, rows.device)
+    used = _stages_to_use(layer, books, limit, rows.device)
+    if layer._plan.options["shared"]:
+        books[0].stages = used
     staged = _projected_stages if books[0].is_projected else _stages
     return staged(layer, books[:used], rows).padded(limit)
 
@@ -117,7 +115,7 @@ def _whole(
     z = book.compared(rows)
     carrier = z if passing is None else book.compared(passing)
     part = book.assign(z)
-    output = book.through(carrier, part.values) if layer._quantizing else carrier
+    output = book.through(carrier, part.synchronized) if layer._quantizing else carrier
     book.move([part])
     return _result(layer, book, part, book.projected(output))
 
@@ -141,7 +139,7 @@ def _stages(layer: Quantizer, books: list[Book], rows: torch.Tensor) -> Result:
     for book in books:
         parts.append(book.assign(residual))
         residual = residual - parts[-1].values.detach()
-    values = [part.values for part in parts]
+    values = [part.synchronized for part in parts]
     output = books[0].through(vectors, _sum(values)) if layer._quantizing else vectors
     shared: bool = layer._plan.options["shared"]
     for book, part in zip(books[:1] if shared else books, parts, strict=False):
@@ -164,10 +162,11 @@ def _projected_stages(layer: Quantizer, books: list[Book], rows: torch.Tensor) -
     return Result.added(results, _sum([result.z_q for result in results]), rows)
 
 
-def _stages_to_use(layer: Quantizer, limit: int, place: torch.device) -> int:
-    """All, or by dropout a random number in training, drawn by PyTorch."""
+def _stages_to_use(layer: Quantizer, books: list[Book], limit: int, place: torch.device) -> int:
+    """All, or by dropout a random number in training, drawn by PyTorch, once each has its start."""
     dropout = layer._plan.options["quantizer_dropout"]
-    if not (dropout > 0 and layer.training and layer._quantizing):
+    drops = dropout > 0 and layer.training and layer._quantizing
+    if not drops or any(book.is_waiting for book in books):
         return limit
     used = limit if torch.rand(()) >= dropout else int(torch.randint(1, limit + 1, ()))
     if not distributed.is_active():
