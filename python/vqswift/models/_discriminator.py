@@ -12,7 +12,6 @@ from ..nn import BatchNorm, Conv2d, LeakyReLU, Sequential, init
 from ..nn._module import Module
 from ._network import Network
 
-
 # Of stride 2: an image of more has sides of millions of pixels.
 MOST_LAYERS = 20
 

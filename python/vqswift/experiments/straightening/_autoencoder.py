@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ... import data, models, optim, train
+from ... import data, distributed, models, optim, train
 from ..._random import manual_seed
 from ..._tensor import Tensor
 from ...quantizers import GroupVectorQuant, GumbelQuant, Quantizer, SQVAEQuant, VectorQuant
@@ -93,6 +93,7 @@ class AutoencoderConfiguration:
             width=self.width,
             start=self.start,
         )
+        distributed.synchronize_batch_norms(model)
         optimizer = optim.AdamW(
             model.parameters(),
             lr=self.learning_rate,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ... import data, metrics, models, optim, train
+from ... import data, distributed, metrics, models, optim, train
 from ..._functions import no_grad
 from ..._random import manual_seed
 from ...models._classifier import Classifier
@@ -61,7 +61,9 @@ class ClassifierConfiguration:
                 image_size=self.image_size,
             )
         if self.network == "resnet18":
-            return models.ResNet18(quantizer, classes=10, width=self.width, small_images=True)
+            network = models.ResNet18(quantizer, classes=10, width=self.width, small_images=True)
+            distributed.synchronize_batch_norms(network)
+            return network
         return models.VisionTransformer(
             quantizer,
             image_size=self.image_size,
