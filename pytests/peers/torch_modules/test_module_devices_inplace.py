@@ -60,10 +60,16 @@ def test_a_start_and_replaced_codes_have_no_moments_there(make: Any) -> None:
     with _device.forced():
         steps(layer)
         assert layer.initialized == 1
-        dead = int((layer.unused_steps == 1).sum())
-        step(layer, 3)
-    assert dead
+        dead = layer.unused_steps == 1
+        dead[step(layer, 3)[1].unique()] = False
+    assert dead.any()
     assert torch.isfinite(layer.codebook).all()
+    (moments,) = layer.inplace_optimizer.state.values()
+    of_codes = [moment for moment in moments.values() if moment.ndim]
+    assert of_codes
+    for moment in of_codes:
+        assert not moment[dead].any()
+        assert moment[~dead].any()
 
 
 class Failing(torch.optim.SGD):

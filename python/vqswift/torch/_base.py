@@ -206,7 +206,8 @@ class Quantizer(nn.Module):
             with torch.autocast(rows.device.type, enabled=False):
                 fixed = self._frozen if freeze is None else freeze
                 out = device.quantize(self, rows, spread, kept, fixed, stages)
-            self._agree(freeze)
+            if self.training:
+                self._synchronize(plan(self._describe(freeze)))
         else:
             out = operators.quantize(rows, spread, state, kept, layer, stages, self.training)
             if self.training and rule.written:
@@ -239,13 +240,11 @@ class Quantizer(nn.Module):
         """Take the state that a training forward gave."""
         names = [rule.names[index] for index in rule.written]
         self._write(names, values)
-        if distributed.is_active():
-            distributed.synchronize({name: self._tensor(name) for name in names})
+        self._synchronize(rule)
 
-    def _agree(self, freeze: bool | None) -> None:
-        """Keep what a training forward in operations of PyTorch wrote equal in all processes."""
-        if self.training and distributed.is_active():
-            rule = plan(self._describe(freeze))
+    def _synchronize(self, rule: Plan) -> None:
+        """Keep what a training forward wrote equal in all processes."""
+        if distributed.is_active():
             names = [rule.names[index] for index in rule.written]
             distributed.synchronize({name: self._tensor(name) for name in names})
 

@@ -93,17 +93,13 @@ def nearest_codes(
     float64 distances, others in float32. There is no gradient. ValueError for NaN, infinity, no
     rows or no codes.
     """
-    if topk == 0:
+    if topk is not None and not 1 <= topk <= max(len(codebook), 1):
         raise ValueError(
-            f"[nearest_codes] topk = 0: must be at least 1 and at most the {len(codebook)} codes"
+            f"[nearest_codes] topk = {topk}: must be at least 1 and at most the {len(codebook)} "
+            "codes"
         )
     if device.is_meant(x):
         z, rows = _matrices("nearest_codes", x=x, codebook=codebook)
-        if topk is not None and not 1 <= topk <= len(rows):
-            raise ValueError(
-                f"[nearest_codes] topk = {topk}: must be at least 1 and at most the {len(rows)} "
-                "codes"
-            )
         codes = device.nearest(z, rows) if topk is None else device.ranked(z, rows, topk)
         if not return_distances:
             return codes

@@ -15,6 +15,7 @@ from . import _sampled, _scalar, _vector
 from ._clusters import kmeans
 from ._nearest import nearest, ranked
 from ._result import placed
+from ._vector import effective_codebooks
 
 if TYPE_CHECKING:
     from .._base import Quantizer
@@ -129,11 +130,6 @@ def encode(
         return quantize(layer, rows, None, mask, True, stages)[1]
     finally:
         layer.training = training
-
-
-def effective_codebooks(layer: Quantizer) -> list[torch.Tensor]:
-    """What vectors are compared with, one a codebook."""
-    return _vector.effective(layer)
 
 
 def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:

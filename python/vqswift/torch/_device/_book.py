@@ -170,11 +170,10 @@ class Book:
     def _cluster(self, z: torch.Tensor) -> bool:
         """Sets the codebook by k-means where it is due; whether it was."""
         options = self.options
-        updates, repeats = _UPDATES, options["kmeans_freq"] > 0
-        if self.is_waiting:
-            updates = 0 if options["init"] == "kmeans++" else _UPDATES
-        elif not (repeats and self._tensor("kmeans_phase") >= options["kmeans_freq"]):
+        waits, frequency = self.is_waiting, options["kmeans_freq"]
+        if not (waits or (frequency > 0 and self._tensor("kmeans_phase") >= frequency)):
             return False
+        updates = 0 if waits and options["init"] == "kmeans++" else _UPDATES
         found = kmeans(z, options["num_codes"], updates)
         counts = torch.bincount(found.codes, minlength=options["num_codes"])
         if distributed.is_active():

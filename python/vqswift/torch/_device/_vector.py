@@ -56,7 +56,7 @@ def _books(layer: Quantizer, frozen: bool) -> list[Book]:
     return [Book(layer, f"{index}.", index, options, frozen) for index in range(count)]
 
 
-def effective(layer: Quantizer) -> list[torch.Tensor]:
+def effective_codebooks(layer: Quantizer) -> list[torch.Tensor]:
     """What vectors are compared with, [k, code size] of each codebook."""
     books = _books(layer, layer._frozen)
     return [book.effective for book in (books[:1] if layer._plan.options.get("shared") else books)]
