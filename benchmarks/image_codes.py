@@ -10,6 +10,7 @@ everything has run once. The bar of a folder is 0.85 of the network alone.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -103,19 +104,25 @@ def _work(folder: Path, count: int) -> dict[str, Callable[[], object]]:
             for x in _batches(given):
                 function(x).numpy()
 
+    # Each in a new one: a file system finds it harder to write where files were just replaced.
+    folders = itertools.count(1)
+
+    def made() -> Path:
+        return folder / f"made-{next(folders)}"
+
     def sample() -> None:
-        made = vq.models.generate(transformer, labels=[0] * SAMPLES, steps=8, guidance=1.0)
+        drawn = vq.models.generate(transformer, labels=[0] * SAMPLES, steps=8, guidance=1.0)
         with vq.no_grad():
-            model.decode(made.reshape(SAMPLES, 8, 8)).numpy()
+            model.decode(drawn.reshape(SAMPLES, 8, 8)).numpy()
 
     return {
         "encode, the network alone": lambda: alone(model.encode, images),
         "encode a folder": lambda: vq.codec.encode_files(
-            model, folder / "images", folder / "codes", batch_size=BATCH
+            model, folder / "images", made(), batch_size=BATCH
         ),
         "decode, the network alone": lambda: alone(model.decode, codes),
         "decode a folder": lambda: vq.codec.decode_files(
-            model, folder / "codes", folder / "made", batch_size=BATCH
+            model, folder / "made-1", made(), batch_size=BATCH
         ),
         f"sample {SAMPLES} images": sample,
     }

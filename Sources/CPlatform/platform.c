@@ -19,6 +19,7 @@ enum { MOST_THREADS_AT_START = 64 };
 static _Atomic(int) configured_threads;
 static _Atomic(bool) direct_convolutions;
 static _Atomic(bool (*)(void)) interrupt_check;
+static _Thread_local int thread_limit;  // 0 for none
 static _Thread_local vq_loop_mode loop_mode;
 static _Thread_local bool gradients_disabled;
 static _Thread_local int32_t precision;
@@ -35,10 +36,15 @@ __attribute__((constructor)) static void start(void) {
 }
 
 int vq_thread_count(void) {
-  return vq_in_region() || omp_in_parallel() ? 1 : atomic_load(&configured_threads);
+  if (vq_in_region() || omp_in_parallel()) return 1;
+  int count = atomic_load(&configured_threads);
+  return thread_limit > 0 && thread_limit < count ? thread_limit : count;
 }
 
 void vq_set_thread_count(int count) { atomic_store(&configured_threads, count); }
+
+int vq_loop_thread_limit(void) { return thread_limit; }
+void vq_set_loop_thread_limit(int limit) { thread_limit = limit; }
 
 vq_library_scope vq_enter_library(void) {
   vq_library_scope before = {.is_outermost = library_scopes++ == 0};

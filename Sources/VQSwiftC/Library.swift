@@ -32,6 +32,19 @@ public func vq_set_threads(_ count: Int64) -> vq_status {
 @_cdecl("vq_get_threads") @implementation
 public func vq_get_threads() -> Int64 { Int64(vq_thread_count()) }
 
+@_cdecl("vq_set_thread_limit") @implementation
+public func vq_set_thread_limit(_ limit: Int64) -> vq_status {
+  catching(isSwitch: true) {
+    guard limit >= 0, limit <= 4096 else {
+      throw VQError.value("limit_threads", "count", "\(limit)", "it must lie in 1...4096")
+    }
+    vq_set_loop_thread_limit(Int32(limit))
+  }
+}
+
+@_cdecl("vq_thread_limit") @implementation
+public func vq_thread_limit() -> Int64 { Int64(vq_loop_thread_limit()) }
+
 @_cdecl("vq_set_flush_denormal") @implementation
 public func vq_set_flush_denormal(_ flush: Bool) -> Bool {
   defer { vq_set_flushes_denormals(flush) }

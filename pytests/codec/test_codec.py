@@ -349,11 +349,13 @@ def test_images_of_one_size_share_a_batch_and_few_wait(monkeypatch: pytest.Monke
 
     seen = []
     for batch in grouped(items(), 8):
-        waiting -= len(batch)
-        assert 1 <= len(batch) <= 8 and len({size for _, size in batch}) == 1
-        seen += [place for place, _ in batch]
+        waiting -= len(batch.items)
+        assert 1 <= len(batch.items) <= 8 and len({size for _, size in batch.items}) == 1
+        assert batch.pixels == sum(size * size for _, size in batch.items)
+        seen += [place for place, _ in batch.items]
     assert sorted(seen) == [*range(3000)] and most <= 4 * 8 + 1
-    monkeypatch.setattr(_batches, "_PIXELS_AT_ONCE", 100)
-    batches = list(grouped(((7, 49, place) for place in range(5)), 8))
-    assert batches == [[0, 1], [2, 3], [4]]
-    assert list(grouped(((s, 10 * s, s) for s in (9, 8, 7)), 8)) == [[9], [8], [7]]
+    monkeypatch.setattr(_batches, "PIXELS_AT_ONCE", 100)
+    batches = grouped(((7, 49, place) for place in range(5)), 8)
+    assert [batch.items for batch in batches] == [[0, 1], [2, 3], [4]]
+    batches = grouped(((s, 10 * s, s) for s in (9, 8, 7)), 8)
+    assert [batch.items for batch in batches] == [[9], [8], [7]]

@@ -366,3 +366,58 @@ print(done[0] > 0, texts <= {"[backward] another thread runs backward "})
 
 def test_racing_backward_passes_are_refused_or_right() -> None:
     assert run_python(RACE) == "True True\n"
+
+
+def test_a_limit_is_the_threads_own(threads: Callable[[int], None]) -> None:
+    threads(4)
+    found = []
+    with vq.limit_threads(2):
+        assert vq.get_threads() == 2
+        with vq.limit_threads(1):
+            started(lambda: found.append(vq.get_threads())).join()
+            assert (vq.get_threads(), found) == (1, [4])
+        with vq.limit_threads(9):
+            assert vq.get_threads() == 4
+        vq.set_threads(1)
+        assert vq.get_threads() == 1
+        vq.set_threads(3)
+        assert vq.get_threads() == 2
+    assert vq.get_threads() == 3
+
+
+def test_a_limit_ends_with_its_block(threads: Callable[[int], None]) -> None:
+    threads(4)
+    with pytest.raises(ZeroDivisionError), vq.limit_threads(1):
+        _ = 1 / 0
+    assert vq.get_threads() == 4
+
+
+def test_threads_with_a_limit_of_one_take_no_helper(threads: Callable[[int], None]) -> None:
+    """The threads of a process with two limited callers are those two."""
+    program = """
+import os, threading, time
+import numpy as np
+import vqswift as vq
+vq.set_threads(8)
+x = vq.Tensor(np.ones((2048, 1024), np.float32))
+def count():
+    return len(os.listdir("/proc/self/task"))
+before = count()
+def work():
+    with vq.limit_threads(1):
+        for _ in range(5):
+            x.exp()
+callers = [threading.Thread(target=work) for _ in range(2)]
+for caller in callers: caller.start()
+for caller in callers: caller.join()
+with vq.limit_threads(1):
+    x.exp()
+# The system lists a thread for a moment after its end.
+end = time.monotonic() + 5
+while count() != before and time.monotonic() < end:
+    time.sleep(0.01)
+print(count() - before)
+x.exp()
+print(count() - before)
+"""
+    assert run_python(program).split() == ["0", "7"]

@@ -42,7 +42,7 @@ from ._gradients import grad, value_and_grad  # noqa: E402
 from ._random import Generator, manual_seed  # noqa: E402
 from ._renamed import renamed as _renames  # noqa: E402
 from ._tensor import Tensor  # noqa: E402
-from ._threads import get_threads, libraries, set_threads  # noqa: E402
+from ._threads import get_threads, libraries, limit_threads, set_threads  # noqa: E402
 from .quantizers import *  # noqa: E402, F403
 
 if _typing.TYPE_CHECKING:
@@ -98,6 +98,7 @@ __all__ = [
     "grad",
     "int32",
     "libraries",
+    "limit_threads",
     "load",
     "load_codes",
     "manual_seed",

@@ -13,6 +13,9 @@ int vq_thread_count(void);
 
 /// Sets the thread count of every later loop; `count` is at least 1.
 void vq_set_thread_count(int count);
+/// What the calling thread's loops keep to of them, 0 for all.
+int vq_loop_thread_limit(void);
+void vq_set_loop_thread_limit(int limit);
 
 /// Begins calls of oneDNN on the calling thread: one thread for libgomp's loops, and signals wait,
 /// since its matrix products keep the stack pointer in a buffer on the heap, where the frame of a

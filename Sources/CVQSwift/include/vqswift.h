@@ -86,7 +86,12 @@ const char *vq_libraries(void);
 /// Threads of every later call, 1 to 4096. The library begins with those of OMP_NUM_THREADS, at
 /// most 64 or four a processor, else with one a processor; a forked child with 1.
 VQ_QUICK vq_status vq_set_threads(int64_t count);
+/// Those that a call of this thread would use.
 int64_t vq_get_threads(void);
+/// Lets calls of this thread use so many threads at most; 0, as at first, for those of
+/// `vq_set_threads`. Several threads that each call with a limit of 1 do not wait for one another.
+VQ_QUICK vq_status vq_set_thread_limit(int64_t limit);
+int64_t vq_thread_limit(void);
 /// Whether kernels take denormal numbers for zero, on their threads only; true at the start.
 /// Kernels that decide codes keep them. Returns what it was.
 bool vq_set_flush_denormal(bool flush);

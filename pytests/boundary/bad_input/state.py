@@ -66,6 +66,16 @@ STATE: dict[str, Case] = {
         ["complex128"],
     ),
     "threads": (lambda: vq.set_threads(0), ValueError, ["set_threads", "count = 0", "1...4096"]),
+    "no threads": (
+        lambda: vq.limit_threads(0).__enter__(),
+        ValueError,
+        ["limit_threads", "count = 0"],
+    ),
+    "a negative limit": (
+        lambda: vq.limit_threads(-1).__enter__(),
+        ValueError,
+        ["limit_threads", "count = -1", "1...4096"],
+    ),
     "many threads": (lambda: vq.set_threads(1 << 40), ValueError, ["set_threads", "1...4096"]),
     "seed": (lambda: vq.manual_seed(-1), ValueError, ["manual_seed", "seed = -1", "2**64-1"]),
     "generator seed": (lambda: vq.Generator(1 << 64), ValueError, ["generator", "2**64-1"]),

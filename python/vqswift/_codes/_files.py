@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -49,11 +49,19 @@ def load_codes(path: str | os.PathLike[str], *, model: Module | bytes | None = N
     `open` raises it, for a file that cannot be read.
     """
     place = f"[load_codes] {os.fspath(path)}:"
-    with Path(path).open("rb") as file:
+    return load_checked(place, Path(path), lambda header: require_model(place, header, model))
+
+
+def load_checked(place: str, path: Path, check: Callable[[Header], object]) -> CodeFile:
+    """The codes of a file, whose rest is read once `check` has taken the header; errors as of
+    `load_codes`."""
+    with path.open("rb") as file:
         size = _size_of(file, path)
-        content = file.read(size + 1)
-    header = header_of(place, content, len(content))
-    require_model(place, header, model)
+        content = file.read(_LONGEST_HEADER)
+        header = header_of(place, content, size)
+        check(header)
+        if size > len(content):
+            content += file.read(size + 1 - len(content))
     return codes_of(place, header, memoryview(content)[header.start :])
 
 

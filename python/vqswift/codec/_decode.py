@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._arguments import checked
 from ..nn import Module
@@ -14,9 +15,10 @@ from ._batches import grouped
 from ._encode import MAX_PIXELS, SUFFIX
 from ._network import ImageNetwork, check_choice
 from ._progress import Progress
-from ._reading import read_codes, readable
+from ._reading import Codes, read_codes, readable
 from ._sources import sources_of
 from ._tally import Tally
+from ._workers import through
 from ._writing import Writer
 
 
@@ -54,9 +56,13 @@ def decode_files(
             skip_damaged=skip_damaged,
         )
         sized = ((f.codes.shape, f.size[0] * f.size[1], f) for f in files)
-        for batch in grouped(sized, batch_size):
-            images = network.decode(np.stack([file.codes for file in batch]))
+        batches = grouped(sized, batch_size)
+        for batch, images in through(network, batches, _images, len(sources) // batch_size):
             for file, image in zip(batch, images, strict=True):
                 writer.image(file.source, image[: file.size[0], : file.size[1]], file.codes)
             writer.settle()
     return tally
+
+
+def _images(network: ImageNetwork, files: list[Codes]) -> NDArray[np.uint8]:
+    return network.decode(np.stack([file.codes for file in files]))

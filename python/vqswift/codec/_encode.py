@@ -6,6 +6,9 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._arguments import checked
 from .._codes._files import load_header
 from ..data._folder import IMAGE_SUFFIXES
@@ -13,9 +16,10 @@ from ..nn import Module
 from ._batches import grouped
 from ._network import ImageNetwork, check_choice
 from ._progress import Progress
-from ._reading import read_image, readable
+from ._reading import Image, read_image, readable
 from ._sources import Source, sources_of
 from ._tally import Tally
+from ._workers import through
 from ._writing import Writer
 
 SUFFIX = ".vq"
@@ -71,12 +75,16 @@ def encode_files(
             skip_damaged=skip_damaged,
         )
         sized = ((i.padded.shape, i.padded.shape[0] * i.padded.shape[1], i) for i in images)
-        for batch in grouped(sized, batch_size):
-            codes = network.encode([image.padded for image in batch])
+        batches = grouped(sized, batch_size)
+        for batch, codes in through(network, batches, _codes, len(sources) // batch_size):
             for image, own in zip(batch, codes, strict=True):
                 writer.codes(image.source, image.size, own)
             writer.settle()
     return tally
+
+
+def _codes(network: ImageNetwork, images: list[Image]) -> NDArray[np.int32]:
+    return network.encode([image.padded for image in images])
 
 
 def _is_done(network: ImageNetwork, source: Source) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,24 @@ class ImageNetwork:
             )
         self.fingerprint = model.fingerprint()
 
+    @property
+    def is_own(self) -> bool:
+        """Whether all of it is the library's, so that copies of it serve threads of their own."""
+        package = __name__.partition(".")[0]
+        modules = self._model.modules()
+        return all(type(module).__module__.partition(".")[0] == package for module in modules)
+
+    @property
+    def bytes(self) -> int:
+        """Of its parameters and buffers."""
+        return sum(array.nbytes for array in self._model.state_dict().values())
+
+    def copy(self) -> Self:
+        """One with weights of its own."""
+        made = copy.copy(self)
+        made._model = copy.deepcopy(self._model)
+        return made
+
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the codes of an image of that size."""
         return -(-size[0] // self.side), -(-size[1] // self.side)
@@ -67,7 +86,8 @@ class ImageNetwork:
             (0, cells * self.side - length)
             for cells, length in zip(grid, image.shape[:2], strict=True)
         ]
-        return np.pad(image, (*more, (0, 0)), mode="edge")
+        is_whole = not any(after for _, after in more)
+        return image if is_whole else np.pad(image, (*more, (0, 0)), mode="edge")
 
     def encode(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.int32]:
         """Images of one size -> codes [n, h', w', ...]."""

@@ -137,7 +137,7 @@ def inpaint_files(
         reading = partial(read_image, "inpaint", network, MAX_PIXELS)
         images = readable(sources, reading, None, tally, shown, skip_damaged=False)
         sized = ((i.padded.shape, i.padded.shape[0] * i.padded.shape[1], i) for i in images)
-        for batch in grouped(sized, batch_size):
+        for batch in (group.items for group in grouped(sized, batch_size)):
             for image in batch:
                 if top + height > image.size[0] or left + width > image.size[1]:
                     raise ValueError(

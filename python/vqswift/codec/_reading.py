@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._codes._files import load_codes, load_header
+from .._codes._files import load_checked
+from .._codes._unpacking import Header, require_model
 from ..data._picture import Picture
 from ._network import ImageNetwork
 from ._progress import Progress
@@ -81,7 +83,12 @@ def read_codes(operation: str, network: ImageNetwork, max_pixels: int, source: S
     """The codes of a file; ValueError for one that is damaged, or not of an image and this
     network."""
     place = f"[{operation}] {source.path}:"
-    header = load_header(place, source.path)
+    found = load_checked(place, source.path, partial(_check, place, network, max_pixels))
+    assert found.image_size is not None
+    return Codes(source, found.image_size, found.codes)
+
+
+def _check(place: str, network: ImageNetwork, max_pixels: int, header: Header) -> None:
     size = header.image_size
     if size is None:
         raise ValueError(f"{place} it tells no size of an image")
@@ -97,10 +104,7 @@ def read_codes(operation: str, network: ImageNetwork, max_pixels: int, source: S
             f"{place} codes {list(header.shape)} of an image of {size[0]} x {size[1]} pixels: the "
             f"network has {wanted}"
         )
-    found = load_codes(source.path, model=network.fingerprint)
-    if (found.codes.shape, found.image_size) != (header.shape, size):
-        raise ValueError(f"{place} it changed while it was read")
-    return Codes(source, size, found.codes)
+    require_model(place, header, network.fingerprint)
 
 
 def _check_size(place: str, size: Size, max_pixels: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._arguments import checked
 from ..data._folder import IMAGE_SUFFIXES
@@ -16,9 +17,10 @@ from ._batches import grouped
 from ._encode import MAX_PIXELS
 from ._network import ImageNetwork, check_choice
 from ._progress import Progress
-from ._reading import read_image, readable
+from ._reading import Image, read_image, readable
 from ._sources import sources_of
 from ._tally import Tally
+from ._workers import through
 from ._writing import Writer
 
 
@@ -56,9 +58,9 @@ def reconstruct_files(
             skip_damaged=skip_damaged,
         )
         sized = ((i.padded.shape, i.padded.shape[0] * i.padded.shape[1], i) for i in images)
-        for batch in grouped(sized, batch_size):
-            codes = network.encode([image.padded for image in batch])
-            decoded = network.decode(codes)
+        batches = grouped(sized, batch_size)
+        count = len(sources) // batch_size
+        for batch, (codes, decoded) in through(network, batches, _decoded, count):
             for image, own, picture in zip(batch, codes, decoded, strict=True):
                 inside = slice(image.size[0]), slice(image.size[1])
                 error = np.square(picture[inside] / 255.0 - image.padded[inside])
@@ -66,3 +68,11 @@ def reconstruct_files(
                 writer.image(image.source, picture[inside], own)
             writer.settle()
     return tally
+
+
+def _decoded(
+    network: ImageNetwork, images: list[Image]
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Codes, and the images that they decode to."""
+    codes = network.encode([image.padded for image in images])
+    return codes, network.decode(codes)
