@@ -32,6 +32,8 @@ from .quantizer_step import CODES, DECAY, EMA, LEARNED, PEER, PEER_WAYS
 
 SHAPE, QUICK_SHAPE = (32, 64, 32, 32), (4, 64, 16, 16)
 OURS, OVERHEAD = "vqswift.torch", "overhead"
+VQTORCH = "vqtorch's way"  # by `_torch_vqtorch.py`
+PEERS = (PEER, VQTORCH)
 FASTER, SMALLER, MICROSECONDS = 10.0, 10.0, 60.0
 MEGABYTE = 1 << 20
 
@@ -54,12 +56,16 @@ def main() -> None:
     outcomes = contest(
         [
             Contestant(OURS, _command(sys.executable, OURS)),
-            *core_types(PEER, _command(options.peer_python, PEER)),
+            *(
+                each
+                for name in PEERS
+                for each in core_types(name, _command(options.peer_python, name))
+            ),
         ],
         options.rounds,
         [case],
     )
-    memory = [_run_memory(options, name, way) for name in (OURS, PEER) for way in _ways(name)]
+    memory = [_run_memory(options, name, way) for name in (OURS, *PEERS) for way in _ways(name)]
     _report(outcomes, memory, options)
 
 
@@ -68,7 +74,7 @@ def _command(python: str, name: str) -> list[str]:
 
 
 def _ways(name: str) -> list[str]:
-    return [LEARNED, EMA] if name == OURS else [*PEER_WAYS]
+    return {OURS: [LEARNED, EMA], PEER: [*PEER_WAYS], VQTORCH: [LEARNED]}[name]
 
 
 def _run_memory(options: argparse.Namespace, name: str, way: str) -> dict[str, Any]:
@@ -108,25 +114,25 @@ def _report(
 
 
 def rows_of(outcomes: list[Outcome], memory: list[dict[str, Any]]) -> list[Comparison]:
-    """Each of ours against the best of the peer's, and the overhead against its bound."""
-    peer = best(o for o in outcomes if o.name == PEER)
+    """Each of ours against the best of each peer's, and the overhead against its bound."""
     ours = {o.way: o for o in outcomes if o.name == OURS and o.seconds}
-    rows = [
-        ahead(f"torch quantizer, {way}", ours.get(way), peer, FASTER, f"x {PEER}")
-        for way in (LEARNED, EMA)
-    ]
     added = {(m["name"], m["way"]): m["added"] for m in memory if "skip" not in m}
-    least = min((v for (name, _), v in added.items() if name == PEER), default=None)
-    for way in (LEARNED, EMA):
+    pairs = [(PEER, LEARNED), (PEER, EMA), (VQTORCH, LEARNED)]
+    rows = []
+    for name, way in pairs:
+        peer = best(o for o in outcomes if o.name == name)
+        rows.append(ahead(f"torch quantizer, {way}", ours.get(way), peer, FASTER, f"x {name}"))
+    for name, way in pairs:
         mine = added.get((OURS, way))
+        least = min((v for (other, _), v in added.items() if other == name), default=None)
         rows.append(
             Comparison(
                 f"torch quantizer, {way}, memory",
                 "" if mine is None else f"{mine / MEGABYTE:.1f} MB",
-                "" if least is None else f"{least / MEGABYTE:.1f} MB, {PEER}",
+                "" if least is None else f"{least / MEGABYTE:.1f} MB, {name}",
                 None if mine is None or least is None else least / max(mine, 1),
                 SMALLER,
-                f"x {PEER}",
+                f"x {name}",
             )
         )
     over = ours.get(OVERHEAD)
@@ -143,7 +149,7 @@ def _prepare(name: str, case: str) -> tuple[dict[str, Any], Measure]:
 
     shape = tuple(map(int, case.split(",")))
     facts: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    if name == PEER:
+    if name != OURS:
         torch_needs_core_types()
     z, gradient = _inputs(shape)
     steps = {way: partial(_step, _layer(name, way), z, gradient) for way in _ways(name)}
@@ -168,6 +174,10 @@ def _layer(name: str, way: str) -> Any:
 
         options = {"ema_decay": DECAY} if way == EMA else {}
         return vqt.VectorQuant(SHAPE[1], CODES, dim=1, seed=0, **options)
+    if name == VQTORCH:
+        from ._torch_vqtorch import VectorQuant
+
+        return VectorQuant(SHAPE[1], CODES)
     from vector_quantize_pytorch import VectorQuantize
 
     return VectorQuantize(SHAPE[1], CODES, accept_image_fmap=True, **PEER_WAYS[way])

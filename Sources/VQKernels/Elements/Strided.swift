@@ -91,22 +91,66 @@ private func transposeTiles(
     let tile = tile.baseAddress!
     for start in stride(from: 0, to: columns, by: 16) {
       let width = min(16, columns - start)
-      for column in 0..<width {
-        (tile + 16 * column).update(from: x + (start + column) * xStride, count: rows)
-      }
-      if width == 16 {
-        for row in 0..<rows {
-          let line = y + row * yStride + start
-          for column in 0..<16 { line[column] = tile[16 * column + row] }
+      let x = x + start * xStride
+      if rows == 16 && width == 16 {
+        for corner in 0..<4 {
+          let (row, column) = (corner % 2 * 8, corner / 2 * 8)
+          transposeEight(x + row + column * xStride, xStride, tile + 16 * row + column, 16)
         }
       } else {
-        for row in 0..<rows {
-          let line = y + row * yStride + start
-          for column in 0..<width { line[column] = tile[16 * column + row] }
+        for column in 0..<width {
+          for row in 0..<rows { tile[16 * row + column] = x[row + column * xStride] }
         }
+      }
+      for row in 0..<rows {
+        (y + row * yStride + start).update(from: tile + 16 * row, count: width)
       }
     }
   }
+}
+
+/// `y[r * yStride + c] = x[r + c * xStride]` for 8 rows and columns.
+@inline(__always)
+private func transposeEight(
+  _ x: UnsafePointer<Float>, _ xStride: Int, _ y: UnsafeMutablePointer<Float>, _ yStride: Int
+) {
+  // Lines i and i + 4 with their elements in turn, three times over: a perfect shuffle of 64.
+  func line(_ index: Int) -> SIMD8<Float> {
+    UnsafeRawPointer(x + index * xStride).loadUnaligned(as: SIMD8<Float>.self)
+  }
+  let (a0, a1) = inTurn(line(0), line(4))
+  let (a2, a3) = inTurn(line(1), line(5))
+  let (a4, a5) = inTurn(line(2), line(6))
+  let (a6, a7) = inTurn(line(3), line(7))
+  let (b0, b1) = inTurn(a0, a4)
+  let (b2, b3) = inTurn(a1, a5)
+  let (b4, b5) = inTurn(a2, a6)
+  let (b6, b7) = inTurn(a3, a7)
+  let (c0, c1) = inTurn(b0, b4)
+  let (c2, c3) = inTurn(b1, b5)
+  let (c4, c5) = inTurn(b2, b6)
+  let (c6, c7) = inTurn(b3, b7)
+  func put(_ line: SIMD8<Float>, _ index: Int) {
+    UnsafeMutableRawPointer(y + index * yStride).storeBytes(of: line, as: SIMD8<Float>.self)
+  }
+  put(c0, 0)
+  put(c1, 1)
+  put(c2, 2)
+  put(c3, 3)
+  put(c4, 4)
+  put(c5, 5)
+  put(c6, 6)
+  put(c7, 7)
+}
+
+@inline(__always)
+private func inTurn(
+  _ a: SIMD8<Float>, _ b: SIMD8<Float>
+) -> (SIMD8<Float>, SIMD8<Float>) {
+  var both = SIMD16<Float>()
+  both.evenHalf = a
+  both.oddHalf = b
+  return (both.lowHalf, both.highHalf)
 }
 
 @inline(__always)
