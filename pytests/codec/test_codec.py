@@ -336,6 +336,24 @@ def test_memory_does_not_grow_with_the_folder(tmp_path: Path) -> None:
     assert peak_of(encode) < 700_000
 
 
+def test_an_image_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    Image.new("1", (5000, 5000)).save(tmp_path / "large.png")
+
+    def encode() -> None:
+        with pytest.raises(ValueError, match=r"large\.png: 5000 x 5000 pixels: at most max_pixels"):
+            codec.encode_files(Network(), tmp_path / "large.png", tmp_path / "out", max_pixels=999)
+
+    assert peak_of(encode) < 2_000_000  # of RGB it would be 75 MB
+
+
+@pytest.mark.parametrize("length", [250, 251, 255])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, length: int) -> None:
+    path = tmp_path / ("x" * length)
+    write_whole(path, b"first")
+    write_whole(path, b"second")
+    assert path.read_bytes() == b"second" and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
 def test_images_of_one_size_share_a_batch_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = np.random.default_rng(1).integers(1, 40, 3000).tolist()
     waiting = most = 0

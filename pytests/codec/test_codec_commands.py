@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
 import subprocess
@@ -101,6 +102,17 @@ def test_a_command_that_is_killed_goes_on(place: Path) -> None:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_a_name_that_is_no_text_is_told_as_it_is(place: Path) -> None:
+    name = b"photos/\xff.png"
+    Path("photos/0.png").rename(os.fsdecode(name))
+    done = subprocess.run(
+        [sys.executable, "-m", "vqswift", "reconstruct", "model", name],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+    assert done.returncode == 0 and done.stdout.endswith(b" dB: " + name + b"\n"), done.stderr
 
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,9 @@ def test_commands(
     assert command.main(["inpaint", *folders, "samples", "--box", "1"]) == 1
     assert "[inpaint] box = (1,): four numbers" in capsys.readouterr().err
     assert command.main(["sample", "tokenizer", "tokenizer"]) == 1
+    capsys.readouterr()
+    assert command.main(["sample", *folders, "--label", "9"]) == 1
+    assert capsys.readouterr().err == "vqswift: [generate] labels = 9: must lie in -1...1\n"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,7 @@ def test_commands(
     [
         ({"count": 0}, r"\[sample\] count = 0: must be at least 1"),
         ({"map_shape": (2, 2)}, r"\[sample\] map_shape = \(2, 2\): the transformer's 6 codes"),
+        ({"map_shape": (-2, -3)}, r"\[sample\] map_shape = \(-2, -3\)"),
         ({}, r"\[sample\] map_shape = \(2, 2\): the transformer's 6 codes"),
         ({"map_shape": (2, 3), "steps": 0}, r"\[generate\] steps = 0"),
     ],

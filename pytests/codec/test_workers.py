@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
-from vqswift import codec, nn
+from vqswift import codec, estimators, nn, optim
 
 Image: Any = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
@@ -106,28 +107,88 @@ def test_products_of_the_callers_block(
     assert images[1] == images[2] != content(tmp_path / "float32")
 
 
-def test_a_network_of_ones_own_stays_on_its_thread(
-    folder: Path, tmp_path: Path, threads: Callable[[int], None]
+class Mine(nn.Module):
+    """A network that is not the library's."""
+
+    num_codes = 16
+
+    def encode(self, x: vq.Tensor) -> vq.Tensor:
+        return vq.Tensor((x.numpy()[..., 0] * 15).astype(np.int32))
+
+    def decode(self, codes: vq.Tensor) -> vq.Tensor:
+        raise AssertionError
+
+
+def hooked(model: Any) -> None:
+    model.decoder.register_forward_hook(lambda module, args, output: output)
+
+
+def hooked_before(model: Any) -> None:
+    model.encoder.register_forward_pre_hook(lambda module, args: None)
+
+
+def with_a_lock(model: Any) -> None:
+    model._lock = threading.Lock()
+
+
+def with_an_optimizer(model: Any) -> None:
+    model.optimizer = optim.Adam(model.parameters(), lr=1e-3)
+
+
+def with_a_method(model: Any) -> None:
+    encode = model.encode
+    model.encode = lambda x: encode(x)
+
+
+def with_quantized_weights(model: Any) -> None:
+    estimators.quantize_model(model, bits=4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [hooked, hooked_before, with_a_lock, with_an_optimizer, with_a_method, with_quantized_weights],
+)
+def test_a_network_with_what_is_the_users_is_not_copied(
+    change: Callable[[Any], None],
+    model: vq.models.SQVAE,
+    folder: Path,
+    tmp_path: Path,
+    threads: Callable[[int], None],
+    callers: set[str],
 ) -> None:
-    class Mine(nn.Module):
-        num_codes = 16
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.called_by: set[threading.Thread] = set()
-
-        def encode(self, x: vq.Tensor) -> vq.Tensor:
-            self.called_by.add(threading.current_thread())
-            return vq.Tensor((x.numpy()[..., 0] * 15).astype(np.int32))
-
-        def decode(self, codes: vq.Tensor) -> vq.Tensor:
-            raise AssertionError
-
     threads(2)
-    mine = Mine()
-    codec.encode_files(mine, folder, tmp_path, batch_size=BATCH)
-    assert mine.called_by == {threading.current_thread()}
-    assert len(content(tmp_path)) == COUNT
+    changed = copy.deepcopy(model)
+    change(changed)
+    codec.encode_files(changed, folder, tmp_path, batch_size=BATCH)
+    assert callers == {""} and len(content(tmp_path)) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        (Mine(), ""),
+        (
+            vq.models.SQVAE(
+                vq.VectorQuant(8, 9, inplace_optimizer=lambda p: optim.SGD(p, lr=1.0)), width=8
+            ),
+            "",
+        ),
+        (vq.models.SQVAE(vq.ResidualVectorQuant(8, 9, stages=2, affine_lr=1.0), width=8), "own"),
+        (vq.models.VQGAN(vq.VectorQuant(8, 9), width=8, multipliers=(1, 1), features=8), "own"),
+    ],
+    ids=["own class", "optimizer of codes", "residual", "vqgan"],
+)
+def test_networks_of_the_library_alone_are_copied(
+    network: Any,
+    name: str,
+    folder: Path,
+    tmp_path: Path,
+    threads: Callable[[int], None],
+    callers: set[str],
+) -> None:
+    threads(2)
+    codec.encode_files(network, folder, tmp_path, batch_size=BATCH)
+    assert ("vqswift-network" in callers) == bool(name) and len(content(tmp_path)) == COUNT
 
 
 def test_a_fault_in_a_thread_is_raised_and_what_was_written_stays(

@@ -395,6 +395,7 @@ def test_pictures_behind_a_link_are_found_once(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / path)
     (tmp_path / "root/a/linked").symlink_to(tmp_path / "more")
     (tmp_path / "more/back").symlink_to(tmp_path / "root/a")
+    (tmp_path / "root/a/up").symlink_to("..")
     found = data.ImageFolder(tmp_path / "root", size=7)
     assert sorted(Path(path).name for path in found.paths) == ["1.png", "2.png", "3.png"]
 

@@ -154,6 +154,11 @@ def test_what_no_file_holds_is_refused(
 
 
 def test_codes_must_be_integers() -> None:
+    for count in (2.7, "8", (2, 2.5)):
+        with pytest.raises(TypeError, match=r"^\[pack_codes\] num_codes = .*integer.* is required"):
+            vq.pack_codes([[0, 0]], count)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"image_size = 3.7: an integer is required"):
+        vq.pack_codes([0], 2, image_size=(3.7, 2))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^\[pack_codes\] codes of float64: integers are required"):
         vq.pack_codes([0.5], 2)
 

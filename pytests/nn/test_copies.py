@@ -230,3 +230,16 @@ def test_a_state_has_one_value_for_a_tensor_of_two_names() -> None:
     with pytest.raises(ValueError, match=r"0\.weight and 1\.weight are one tensor, and differ"):
         model.load_state_dict(state)
     np.testing.assert_array_equal(embedding.weight.numpy(), before)
+
+
+@pytest.mark.parametrize("range", ["auto", "he", "max", "mse"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_weights_that_were_not_trained_keep_their_grid(range: str, copied: Any) -> None:
+    vq.manual_seed(3)
+    made = nn.Sequential(nn.Linear(64, 4))
+    estimators.quantize_model(made, bits=4, estimator="ste", range=range)
+    x = np.ones((1, 64), np.float32)
+    again = copied(copied(made))
+    np.testing.assert_array_equal(again(x).numpy(), made(x).numpy())
+    assert list(again.state_dict()) == list(made.state_dict())
+    assert again.fingerprint() == made.fingerprint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -27,11 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (*COMMANDS, *CODEC_COMMANDS, *PAINTING_COMMANDS):
         command.add_to(commands)
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be any bytes
     try:
         with leaving():
             distributed.init()
             options.run(options)
-    except (ArithmeticError, ImportError, MemoryError, OSError, ValueError) as error:
+    except (ArithmeticError, ImportError, IndexError, MemoryError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         distributed.current().give_up()
         return 1

@@ -23,7 +23,8 @@ def get_threads() -> int:
 def limit_threads(count: int) -> Iterator[None]:
     """Within the block, on this thread alone, use `count` threads (at least 1) at most.
 
-    Threads of Python that each call the core do best with one each: none waits for another then.
+    In a block within the block its own count holds. Threads of Python that each call the core do
+    best with one each: none waits for another then.
 
         def work(images):
             with vq.limit_threads(1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .._arguments import checked, refuse
+from .._arguments import checked, is_integer, refuse
 from .._arrays import as_array
 from .._tensor import Tensor
 from ._bits import packed, width_of
@@ -79,7 +80,7 @@ def pack_codes(
 
 def _counts(num_codes: int | Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
     given = num_codes if isinstance(num_codes, Sequence) else (num_codes,)
-    counts = tuple(int(count) for count in given)
+    counts = tuple(_integer("num_codes", count) for count in given)
     if not counts or not all(1 <= count <= MOST_CODES for count in counts):
         raise ValueError(f"[pack_codes] num_codes = {num_codes}: must be in 1...{MOST_CODES}")
     if isinstance(num_codes, Sequence):
@@ -91,6 +92,12 @@ def _counts(num_codes: int | Sequence[int], shape: tuple[int, ...]) -> tuple[int
         if len(set(counts)) == 1:
             return counts[:1]
     return counts
+
+
+def _integer(name: str, value: object) -> int:
+    if not is_integer(value):
+        refuse("pack_codes", name, value, "an integer")
+    return operator.index(value)  # type: ignore[arg-type]
 
 
 def _names(names: Sequence[str], shape: tuple[int, ...]) -> bytes:
@@ -116,7 +123,7 @@ def _names(names: Sequence[str], shape: tuple[int, ...]) -> bytes:
 def _size(image_size: tuple[int, int] | None) -> tuple[int, int]:
     if image_size is None:
         return 0, 0
-    sides = tuple(int(side) for side in image_size)
+    sides = tuple(_integer("image_size", side) for side in image_size)
     if len(sides) != 2 or not all(1 <= side <= LONGEST_SIDE for side in sides):
         raise ValueError(
             f"[pack_codes] image_size = {image_size}: height and width in 1...2^31-1 are required"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,16 @@ from .._tensor import Tensor
 from ..nn import Module
 from ..nn._mode import evaluating
 from ..quantizers import Quantizer
+
+# What modules of the library hold their state in, and where a user's functions may be.
+_FOREIGN = ("_forward_hooks", "_forward_pre_hooks", "_weight_quantizers", "_inplace_optimizer")
+_STATE = frozenset(
+    {
+        *_FOREIGN,
+        *("_buffers", "_children", "_handle", "_made", "_made_with", "_parameters", "_parts"),
+        *("_shares_moments", "_tensors"),
+    }
+)
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -56,10 +67,9 @@ class ImageNetwork:
 
     @property
     def is_own(self) -> bool:
-        """Whether all of it is the library's, so that copies of it serve threads of their own."""
-        package = __name__.partition(".")[0]
-        modules = self._model.modules()
-        return all(type(module).__module__.partition(".")[0] == package for module in modules)
+        """Whether all of it is the library's, so that copies of it compute the same in threads:
+        no hook, no method or object that the user set, no optimizer in a quantizer."""
+        return all(_is_own(module) for module in self._model.modules())
 
     @property
     def bytes(self) -> int:
@@ -115,6 +125,20 @@ class ImageNetwork:
                 f"{[*wanted]} are required"
             )
         return as_bytes(images)
+
+
+def _is_own(module: Module) -> bool:
+    if type(module).__module__.partition(".")[0] != __name__.partition(".")[0]:
+        return False
+    own = {name: value for name, value in vars(module).items() if name not in _STATE}
+    return not any(map(vars(module).get, _FOREIGN)) and all(map(_is_plain, own.values()))
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a number, a text, a module, or made of them."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (NoneType, bool, int, float, str, Module))
 
 
 def as_bytes(images: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -57,7 +57,7 @@ def sample_files(
     if count < 1:
         raise ValueError(f"[sample] count = {count}: must be at least 1")
     shape = map_shape or (math.isqrt(transformer.length),) * 2
-    if math.prod(shape) != transformer.length:
+    if min(shape) < 1 or math.prod(shape) != transformer.length:
         raise ValueError(
             f"[sample] map_shape = {shape}: the transformer's {transformer.length} codes are not "
             "of it"

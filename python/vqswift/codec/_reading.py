@@ -73,9 +73,14 @@ def readable(
 
 def read_image(operation: str, network: ImageNetwork, max_pixels: int, source: Source) -> Image:
     """The image of a file; ValueError for one that is damaged or too large."""
-    picture = Picture(source.path, upright=True, background=(255, 255, 255), operation=operation)
+    picture = Picture(
+        source.path,
+        upright=True,
+        background=(255, 255, 255),
+        most=max_pixels,
+        operation=operation,
+    )
     width, height = picture.size
-    _check_size(f"[{operation}] {source.path}:", (height, width), max_pixels)
     return Image(source, (height, width), network.padded(picture.whole()))
 
 
@@ -92,7 +97,10 @@ def _check(place: str, network: ImageNetwork, max_pixels: int, header: Header) -
     size = header.image_size
     if size is None:
         raise ValueError(f"{place} it tells no size of an image")
-    _check_size(place, size, max_pixels)
+    if size[0] * size[1] > max_pixels:
+        raise ValueError(
+            f"{place} {size[0]} x {size[1]} pixels: at most max_pixels = {max_pixels} are taken"
+        )
     if header.counts != (network.num_codes,):
         raise ValueError(
             f"{place} num_codes {[*header.counts]}: the network has {network.num_codes}"
@@ -105,10 +113,3 @@ def _check(place: str, network: ImageNetwork, max_pixels: int, header: Header) -
             f"network has {wanted}"
         )
     require_model(place, header, network.fingerprint)
-
-
-def _check_size(place: str, size: Size, max_pixels: int) -> None:
-    if size[0] * size[1] > max_pixels:
-        raise ValueError(
-            f"{place} {size[0]} x {size[1]} pixels: at most max_pixels = {max_pixels} are taken"
-        )

@@ -71,7 +71,7 @@ class ImageFolder(ImageFiles):
         labels: list[int] = []
         empty: list[str] = []
         for label, name in enumerate(names):
-            files = sorted(files_below(root / name, IMAGE_SUFFIXES))
+            files = sorted(files_below(root / name, IMAGE_SUFFIXES, (root.resolve(),)))
             paths += files
             labels += [label] * len(files)
             if not files:

@@ -35,6 +35,7 @@ class Picture:
         path: of the file.
         upright: turn it as its EXIF orientation says.
         background: shows through where the picture is transparent; none leaves transparency out.
+        most: pixels that are taken, before any is read; none for as many as Pillow takes.
         needed: of the width and height, how many pixels across and down make one of the result; a
             JPEG is then read at a half, a quarter or an eighth of its resolution where that is
             enough.
@@ -51,6 +52,7 @@ class Picture:
         *,
         upright: bool,
         background: Color | None,
+        most: int | None = None,
         needed: Callable[[int, int], tuple[float, float]] | None = None,
         operation: str = "image_folder",
     ) -> None:
@@ -61,6 +63,11 @@ class Picture:
         full: tuple[int, int] | None = None
         try:
             with Image.open(path) as file:
+                width, height = file.size
+                if most is not None and width * height > most:
+                    raise ValueError(
+                        f"{height} x {width} pixels: at most max_pixels = {most} are taken"
+                    )
                 is_deep = _is_deep(file)
                 transparent = _transparent(file)
                 self._is_integer = file.mode != "I" or file.format in ("PNG", "PPM")

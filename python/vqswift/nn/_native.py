@@ -182,13 +182,6 @@ class Native(Module):
         Native.__init__(self, made)
         self.__dict__.update(copied["attributes"])
         self._before_state()
-        for (name, handle), quantizer in zip(
-            _core.module_weighted_layers(self._handle), copied["quantizers"], strict=True
-        ):
-            if quantizer is not None:
-                _core.module_set_weight_quantizer(handle, quantizer._handle)
-                weight = dict(self._own_parameters(True))[f"{name}.weight".lstrip(".")]
-                self.__dict__.setdefault("_weight_quantizers", {})[id(weight)] = quantizer
         pairs = [(name, Tensor(value)._handle) for name, value in copied["state"].items()]
         _core.module_load(self._handle, pairs, False, True)
         for name, parameter in _core.module_parameters(self._handle, True):
@@ -197,6 +190,14 @@ class Native(Module):
             if isinstance(value := copied["state"][name], Tensor):
                 value._handle = parameter
                 self._tensors[name] = value
+        # After the weights, which a quantizer would take its range from.
+        for (name, handle), quantizer in zip(
+            _core.module_weighted_layers(self._handle), copied["quantizers"], strict=True
+        ):
+            if quantizer is not None:
+                _core.module_set_weight_quantizer(handle, quantizer._handle)
+                weight = dict(self._own_parameters(True))[f"{name}.weight".lstrip(".")]
+                self.__dict__.setdefault("_weight_quantizers", {})[id(weight)] = quantizer
         Native._load_generators(self, copied["generators"])
         if self._shares_moments:
             self._share_moments()
