@@ -450,6 +450,12 @@ int main(int count, char **arguments) {
   CHECK(count == 2);
   CHECK(vq_abi_version() == VQ_ABI_VERSION);
   CHECK(strstr(vq_libraries(), "OpenBLAS"));
+  OK(vq_set_threads(2));
+  OK(vq_set_thread_limit(1));
+  CHECK(vq_thread_limit() == 1 && vq_get_threads() == 1);
+  CHECK(vq_set_thread_limit(-1) == VQ_ERROR_VALUE && vq_thread_limit() == 1);
+  OK(vq_set_thread_limit(0));
+  CHECK(vq_thread_limit() == 0 && vq_get_threads() == 2);
   OK(vq_set_threads(1));
   CHECK(vq_get_threads() == 1);
   operators_and_backward();
