@@ -73,6 +73,26 @@ def test_table_3_has_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not list(tmp_path.glob("*/metrics.jsonl"))
 
 
+@pytest.mark.parametrize("content", [None, b"", b"no weights", b"\x80\x02N."])
+def test_table_3_reads_its_weights_before_it_trains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    path = tmp_path / "alexnet.pth"
+    if content is not None:
+        path.write_bytes(content)
+    words = ["--lpips", str(path), "--output", str(tmp_path), "--epochs", "1", "--images", "64"]
+    assert command.main(["run", "table3", "--rows", "VQVAE", *words]) == 1
+    out, error = capsys.readouterr()
+    assert error.startswith("vqswift: [lpips] ") and "images/s" not in out
+    assert not list(tmp_path.glob("*/metrics.jsonl"))
+
+
+def test_what_table_3_has_done_needs_no_weights(tmp_path: Path) -> None:
+    settings = _table3.Table3Settings(rows=("VQVAE",), epochs=1, images=64, output=tmp_path)
+    _table3.run(settings)
+    _table3.run(dataclasses.replace(settings, lpips=tmp_path / "none.pth"))
+
+
 def test_a_row_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _table3.Table3Settings(rows=("OPT",), epochs=2, images=64, output=tmp_path / "parts")
     with monkeypatch.context() as patch:

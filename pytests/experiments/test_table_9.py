@@ -291,3 +291,22 @@ def test_settings_out_of_range(tmp_path: Path, name: str, value: int, least: int
     text = rf"\[table9\] {name} = {value}: must be at least {least}"
     with pytest.raises(ValueError, match=text):
         _table9.run(settings_of(tmp_path, **{name: value}))
+
+
+@pytest.mark.parametrize(("name", "operation"), [("lpips", "lpips"), ("inception", "fid")])
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_weights_are_read_before_anything_is_trained(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    operation: str,
+    content: bytes | None,
+) -> None:
+    path = tmp_path / "weights.pth"
+    if content is not None:
+        path.write_bytes(content)
+    words = [*words_of(tmp_path, PLAIN), f"--{name}", str(path)]
+    assert command.main(["run", "table9", *words]) == 1
+    out, error = capsys.readouterr()
+    assert error.startswith(f"vqswift: [{operation}] ") and "images/s" not in out
+    assert not (tmp_path / "cifar10" / "classifier").exists()

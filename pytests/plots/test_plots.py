@@ -91,6 +91,12 @@ def test_several_histories_have_a_line_each(tmp_path: Path) -> None:
     assert [line.get_label() for line in axes.get_lines()] == ["mine", "both a", "both b"]
 
 
+def test_a_line_that_is_no_object_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "perplexity": 2.0}\n5\n')
+    with pytest.raises(ValueError, match=r"^\[perplexity\] .*metrics\.jsonl, line 2: .*'5'"):
+        vq.plots.perplexity(tmp_path)
+
+
 def test_many_steps_are_means_of_windows() -> None:
     values = np.arange(1000.0)
     (line,) = drawn(vq.plots.perplexity(values.tolist()))

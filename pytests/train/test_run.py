@@ -118,6 +118,35 @@ def test_a_signal_writes_a_checkpoint_and_leaves(tmp_path: Path, number: int, ra
     assert all(map(same_state, states(run), states(resumed)))
 
 
+@pytest.mark.parametrize("shown", ["lines", "bar"])
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_between_steps_writes_a_checkpoint_while_its_exception_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: str, number: int, raised: type
+) -> None:
+    if shown == "bar":
+        pytest.importorskip("rich", reason="rich is not installed")
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    def text(metrics: train.StepMetrics) -> str:
+        if metrics.step == 2:
+            os.kill(os.getpid(), number)
+        return ""
+
+    monkeypatch.setattr(vq.train._progress, "_text", text)
+    monkeypatch.setattr(vq.train._progress, "_LINE_SECONDS", 0.0)
+    before = signal.getsignal(number)
+    run = a_run(tmp_path, checkpoint_every=1000)
+    with pytest.raises(raised) as held:
+        run.fit(100)
+    assert held.value.__traceback__ is not None
+    assert [path.name for path in run.checkpoints()] == ["checkpoint-000000002.safetensors"]
+    assert signal.getsignal(number) is before
+    assert a_run(tmp_path, checkpoint_every=1000).step == 2
+
+
 def test_validation_finds_the_best(tmp_path: Path) -> None:
     given = iter([3.0, 1.0, 2.0])
 
@@ -133,6 +162,38 @@ def test_validation_finds_the_best(tmp_path: Path) -> None:
     best = a_trainer()
     train.load_trainer(best, tmp_path / "best.safetensors")
     assert best.step == 6
+
+
+@pytest.mark.parametrize(
+    ("direction", "given", "best"),
+    [
+        ("min", [np.nan, 3.0, 1.0, 2.0], 3),
+        ("max", [np.nan, 1.0, 3.0, 2.0], 3),
+        ("min", [3.0, np.nan, 2.0, np.nan], 3),
+        ("max", [1.0, np.nan, 0.5, np.nan], 1),
+        ("min", [np.nan, np.inf, np.nan, np.nan], 2),
+    ],
+)
+def test_nan_is_never_the_best(
+    tmp_path: Path, direction: str, given: list[float], best: int
+) -> None:
+    numbers = iter(given)
+    run = a_run(
+        tmp_path,
+        validate=lambda _: {"error": next(numbers)},
+        validate_every=1,
+        best=("error", direction),
+    )
+    run.fit(4, progress=False)
+    found = a_trainer()
+    train.load_trainer(found, tmp_path / "best.safetensors")
+    assert found.step == best
+
+
+def test_of_nan_alone_there_is_no_best(tmp_path: Path) -> None:
+    run = a_run(tmp_path, validate=lambda _: {"error": np.nan}, best=("error", "min"))
+    run.fit(3, progress=False)
+    assert not (tmp_path / "best.safetensors").exists()
 
 
 def test_validation_sees_the_averaged_weights(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..plots._curves import curve
-from ..train._run import lines_of
+from ..train._metrics_file import lines_of
 from ._drawing import axes_of
 from ._harness import Command, setting
 
@@ -30,6 +30,9 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 """
 _COLORS = 10  # of lines that go round
 _PANELS = 4  # curves beside each other
+_METRICS = "metrics.jsonl"
+# What is in every line, and no curve.
+_UNSHOWN = ("step", "seconds", "images_per_second", "run")
 
 
 class Page:
@@ -133,20 +136,22 @@ class ReportSettings:
 def report(settings: ReportSettings) -> Path:
     """Write `report.html` of a run's directory, or of those of several runs below it.
 
-    FileNotFoundError where there is no metrics.jsonl.
+    FileNotFoundError where there is no metrics.jsonl, ValueError for one without numbers, or with
+    a line that is no JSON object with an integer `step`.
     """
     top = settings.directory
     folders = [top, *sorted(p for p in top.iterdir() if p.is_dir())] if top.is_dir() else []
-    runs = {folder.name or top.resolve().name: lines_of(folder) for folder in folders}
+    runs = {folder.name or top.resolve().name: _numbers_of(folder) for folder in folders}
     runs = {name: lines for name, lines in runs.items() if lines}
     if not runs:
-        raise FileNotFoundError(f"[report] {top}: no metrics.jsonl in it or in its folders")
+        _refuse_without_lines(top, folders)
     page = Page(f"Training in {top.resolve().name}")
-    keys = list(dict.fromkeys(key for lines in runs.values() for line in lines for key in line))
-    skipped = {"step", "seconds", "images_per_second", "run"}
-    numbers = [
-        key for key in keys if key not in skipped and any(map(_is_number(key), runs.values()))
-    ]
+    keys = dict.fromkeys(key for lines in runs.values() for line in lines for key in line)
+    numbers = [key for key in keys if key not in _UNSHOWN]
+    if not numbers:
+        raise ValueError(
+            f"[report] {top}: no line of {_METRICS} has a number beside {', '.join(_UNSHOWN)}"
+        )
     last = [
         [name, *(_last(lines, key) for key in ("step", *numbers))] for name, lines in runs.items()
     ]
@@ -163,8 +168,19 @@ def report(settings: ReportSettings) -> Path:
     return page.write(top / "report.html")
 
 
-def _is_number(key: str) -> Any:
-    return lambda lines: any(isinstance(line.get(key), (int, float)) for line in lines)
+def _numbers_of(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run, each with its numbers alone."""
+    return [
+        {key: value for key, value in line.items() if isinstance(value, (int, float))}
+        for line in lines_of(folder, _METRICS, operation="report")
+    ]
+
+
+def _refuse_without_lines(top: Path, folders: Sequence[Path]) -> NoReturn:
+    for folder in folders:
+        if (folder / _METRICS).is_file():
+            raise ValueError(f"[report] {folder / _METRICS}: it has no line that is finished yet")
+    raise FileNotFoundError(f"[report] {top}: no {_METRICS} in it or in its folders")
 
 
 def _is_positive(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> bool:

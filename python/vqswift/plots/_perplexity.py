@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._arguments import checked, described, refuse
 from ..train import StepMetrics
+from ..train._metrics_file import lines_of
 from ._curves import curve
 from ._figure import finished, panel_of
 
@@ -36,8 +36,8 @@ def perplexity(
     `history`: a run's directory or its `metrics.jsonl`, a sequence of numbers, one a step, or of
     what `Trainer.steps` gives; or several by name, for a line each. A file with several runs has a
     line for each of their names. Beyond 200 steps means of windows are drawn. `num_codes`: k, which
-    the perplexity is at most, as a dashed line. ValueError where nothing is to be drawn,
-    FileNotFoundError for a file that there is not.
+    the perplexity is at most, as a dashed line. ValueError where nothing is to be drawn, or for a
+    line that is no JSON object with a step, FileNotFoundError for a file that there is not.
     """
     several = history.items() if isinstance(history, Mapping) else [("", history)]
     lines: dict[str, NDArray[np.float64]] = {}
@@ -83,10 +83,8 @@ def _of_file(name: str, path: Path) -> dict[str, NDArray[np.float64]]:
     file = path / "metrics.jsonl" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"[perplexity] {file}: there is no such file")
-    # A last line that was broken off has no end.
-    whole = file.read_text(encoding="utf-8").rpartition("\n")[0]
     runs: dict[str, list[dict[str, Any]]] = {}
-    for line in map(json.loads, whole.splitlines()):
+    for line in lines_of(file.parent, file.name, operation="perplexity"):
         if "perplexity" in line:
             runs.setdefault(line.get("run") or "", []).append(line)
     _required(runs, str(file))

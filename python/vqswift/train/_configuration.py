@@ -6,6 +6,7 @@ import dataclasses
 import math
 import tomllib
 import types
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .._arguments import checked, refuse
@@ -43,6 +44,32 @@ def from_toml(kind: type[Configuration], text: str) -> Configuration:
         raise ValueError(f"[from_toml] {error}") from None
     made: Configuration = _read(kind, table, "")
     return made
+
+
+def difference(there: str, new: str) -> str | None:
+    """The first value in which TOML `new` differs from TOML `there`; None where all are the same.
+
+    ValueError for text that is no TOML.
+    """
+    before, after = (dict(_leaves(tomllib.loads(text), "")) for text in (there, new))
+    for name, value in after.items():
+        if name not in before:
+            return f"{f'{name} = {value}'!r} is not in it"
+        if before[name] != value:
+            return f"{f'{name} = {value}'!r} is not in it, but {f'{name} = {before[name]}'!r}"
+    for name, value in before.items():
+        if name not in after:
+            return f"it has {f'{name} = {value}'!r}, which the new one has not"
+    return None
+
+
+def _leaves(table: dict[str, Any], above: str) -> Iterator[tuple[str, str]]:
+    """Values outside tables, as Python writes them, by dotted names."""
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield above + key, repr(value)
 
 
 def _table(configuration: Any, above: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Objective:
         loss: a scalar, minimised.
         task_loss: its part that is not the quantizer's.
         info: what the quantizer told.
-        values: further numbers for the metrics, by name.
+        values: further numbers for the metrics, by names that `StepMetrics` has not.
     """
 
     loss: Tensor

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from .._arguments import checked, refuse
@@ -16,7 +17,7 @@ _LINE_SECONDS = 5.0
 
 
 @checked
-def track(steps: Iterable[StepMetrics], *, total: int, label: str) -> Iterator[StepMetrics]:
+def track(steps: Iterable[StepMetrics], *, total: int, label: str) -> Generator[StepMetrics]:
     """Pass the metrics through and shows loss, perplexity and images per second meanwhile."""
     if sys.stdout.isatty():
         try:
@@ -28,7 +29,23 @@ def track(steps: Iterable[StepMetrics], *, total: int, label: str) -> Iterator[S
     return _lines(steps, total, label)
 
 
-def _bar(steps: Iterable[StepMetrics], total: int, label: str) -> Iterator[StepMetrics]:
+@contextmanager
+def followed(
+    steps: Generator[StepMetrics], *, total: int, label: str, progress: bool
+) -> Iterator[Generator[StepMetrics]]:
+    """The steps, shown where `progress` wants it, and closed where this ends.
+
+    An exception that is held holds their frames too: nothing else would close them meanwhile.
+    """
+    with closing(steps):
+        if not progress:
+            yield steps
+            return
+        with closing(track(steps, total=total, label=label)) as shown:
+            yield shown
+
+
+def _bar(steps: Iterable[StepMetrics], total: int, label: str) -> Generator[StepMetrics]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -45,7 +62,7 @@ def _bar(steps: Iterable[StepMetrics], total: int, label: str) -> Iterator[StepM
             yield metrics
 
 
-def _lines(steps: Iterable[StepMetrics], total: int, label: str) -> Iterator[StepMetrics]:
+def _lines(steps: Iterable[StepMetrics], total: int, label: str) -> Generator[StepMetrics]:
     due = 0.0
     for done, metrics in enumerate(steps, start=1):
         if time.monotonic() >= due or done == total:

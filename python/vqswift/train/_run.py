@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,19 +13,22 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import distributed
-from .._arguments import checked
+from .._arguments import checked, refuse
 from .._termination import Termination
 from .._warning import warn
 from ..nn._mode import evaluating
 from ._checkpoint import load_trainer, save_trainer
-from ._configuration import to_toml
+from ._configuration import difference, to_toml
 from ._loggers import Logger
-from ._metrics_file import MetricsFile
-from ._progress import track
+from ._metrics_file import MetricsFile, lines_of
+from ._progress import followed
 from ._trainer import StepMetrics, Trainer
 
 _CONFIGURATION, _METRICS = "config.toml", "metrics.jsonl"
 _CHECKPOINT, _BEST = "checkpoint-{:09d}.safetensors", "best.safetensors"
+
+# A name and what decides, the least or the most.
+_Best = tuple[str, Literal["min", "max"]]
 
 
 @checked
@@ -32,10 +36,11 @@ class Run:
     """Trains in a directory, from its newest checkpoint on, and keeps what it measures there.
 
     `config.toml` has the configuration, `metrics.jsonl` a line for every step and every validation,
-    `checkpoint-*.safetensors` the last `keep` checkpoints, `best.safetensors` the one of the best
-    validation. A run that ended by kill -9, SIGTERM, Ctrl-C or a full disk goes on bit for bit from
-    its last checkpoint; Ctrl-C and SIGTERM write one first. Of several ranks, which share the
-    directory, the first writes all files; a run may go on with another number of ranks.
+    `checkpoint-*.safetensors`, by the step in nine digits or more, the last `keep` checkpoints,
+    `best.safetensors` the one of the best validation. A run that ended by kill -9, SIGTERM, Ctrl-C
+    or a full disk goes on bit for bit from its last checkpoint; Ctrl-C and SIGTERM write one first.
+    Of several ranks, which share the directory, the first writes all files; a run may go on with
+    another number of ranks.
 
     Args:
         directory: of the run; made where it is missing.
@@ -49,8 +54,9 @@ class Run:
         validate_every: steps from a validation to the next, by default an epoch; one is at the end
             too.
         best: the name of the validation's number that decides which checkpoint is the best, and
-            whether the least or the most is.
-        loggers: take the numbers of steps and validations too.
+            whether the least or the most is; NaN is never the best.
+        loggers: take the numbers of steps and validations too; those with `close` are closed at the
+            end of every `fit`.
         callbacks: called with the run and the metrics after every step; what they raise ends it.
     """
 
@@ -64,7 +70,7 @@ class Run:
         keep: int = 2,
         validate: Callable[[Any], Mapping[str, float]] | None = None,
         validate_every: int | None = None,
-        best: tuple[str, Literal["min", "max"]] | None = None,
+        best: _Best | None = None,
         loggers: Sequence[Logger] = (),
         callbacks: Sequence[Callable[[Any, StepMetrics], object]] = (),
     ) -> None:
@@ -73,6 +79,8 @@ class Run:
                 raise ValueError(f"[run] {name} = {value}: must be at least 1")
         if validate_every is not None and validate_every < 1:
             raise ValueError(f"[run] validate_every = {validate_every}: must be at least 1")
+        if best is not None and not _is_pair(best):
+            refuse("run", "best", best, "a pair of a name and 'min' or 'max'")
         if best is not None and validate is None:
             raise ValueError(f"[run] best = {best!r} without validate: nothing decides it")
         if best is not None and best[1] not in ("min", "max"):
@@ -91,6 +99,8 @@ class Run:
         self._lines = MetricsFile(self.directory / _METRICS if self._is_first else None, None)
         self._watch = _Watch(self.epoch)
         self._saved_at: int | None = None
+        self._validated_at: int | None = None
+        self._open_at: int | None = None  # a step that an error ended before all was kept
         self.directory.mkdir(parents=True, exist_ok=True)
         self._write_configuration(configuration)
         self._resume()
@@ -102,7 +112,20 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Those that the directory has, the oldest first."""
-        return sorted(self.directory.glob(_CHECKPOINT.format(0).replace("0" * 9, "[0-9]*")))
+        return list(self._by_step().values())
+
+    def _by_step(self) -> dict[int, Path]:
+        """The checkpoints by their steps, in order; files of other names are the user's."""
+        found = {}
+        for path in self.directory.glob("checkpoint-*.safetensors"):
+            digits = re.fullmatch(r"checkpoint-([0-9]{9,})\.safetensors", path.name)
+            if digits and path.name == _CHECKPOINT.format(step := int(digits[1])):
+                found[step] = path
+        return dict(sorted(found.items()))
+
+    def _passed(self) -> list[Path]:
+        """The checkpoints up to the step that the run stands at: later ones are damaged."""
+        return [path for step, path in self._by_step().items() if step <= self.step]
 
     def history(self) -> list[dict[str, Any]]:
         """All lines of `metrics.jsonl` up to the step that the run stands at."""
@@ -112,16 +135,24 @@ class Run:
         """Train until `steps` steps are done, those of earlier sittings counted.
 
         ValueError or FloatingPointError where the trainer raises it, with the last checkpoint's
-        path; OSError for a disk that is full: the checkpoints so far are whole.
+        path, of subclasses as a note; OSError for a disk that is full: the checkpoints so far are
+        whole.
         """
         if steps < self.step:
             raise ValueError(f"[run] steps = {steps}: the run stands at {self.step} already")
-        remaining = steps - self.step
-        each = self._steps(steps)
-        for _ in track(each, total=remaining, label=label) if progress else each:
-            pass
+        remaining, ended = steps - self.step, None
+        try:
+            with followed(
+                self._steps(steps), total=remaining, label=label, progress=progress
+            ) as each:
+                for _ in each:
+                    pass
+        except _Ended as error:
+            ended = error.reason
+        if ended is not None:
+            raise ended
 
-    def _steps(self, last: int) -> Iterator[StepMetrics]:
+    def _steps(self, last: int) -> Generator[StepMetrics]:
         termination = Termination(self._save, interrupts=True)
         with contextlib.ExitStack() as closing:
             closing.enter_context(self._lines)
@@ -130,8 +161,11 @@ class Run:
                     closing.callback(close)
             steps = closing.enter_context(contextlib.closing(self._guarded(last)))
             with termination.handled():
+                if self._open_at == self.step:
+                    with termination.step(), _out_of_generators():
+                        self._keep(self.step, last)
                 while self.step < last:
-                    with termination.step():
+                    with termination.step(), _out_of_generators():
                         metrics = next(steps)
                         self._after(metrics, last)
                     yield metrics
@@ -141,22 +175,32 @@ class Run:
         try:
             yield from self.trainer.steps(last - self.step)
         except (ValueError, FloatingPointError) as error:
-            found = self.checkpoints()
+            found = self._passed()
             told = f"the last checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
-            raise type(error)(f"{error}; {told}") from error
+            if type(error) in (ValueError, FloatingPointError):
+                raise type(error)(f"{error}; {told}") from error
+            error.add_note(told)  # constructors of subclasses may take other arguments
+            raise
 
     def _after(self, metrics: StepMetrics, last: int) -> None:
-        step = metrics.step
+        step = self._open_at = metrics.step
         self._tell(metrics.numbers())
         drop = self._watch.after(step, metrics.perplexity)
         if drop and self._is_first:
             warn(f"[run] step {step}: {drop}")
         for callback in self._callbacks:
             callback(self, metrics)
-        if self._validate and (step % self.validate_every == 0 or step == last):
+        self._keep(step, last)
+
+    def _keep(self, step: int, last: int) -> None:
+        """Validate and write a checkpoint where that is due; after an error the next `fit` does."""
+        is_due = step % self.validate_every == 0 or step == last
+        if self._validate and is_due and self._validated_at != step:
             self._validated(step)
+            self._validated_at = step
         if step % self.checkpoint_every == 0 or step == last:
             self._save()
+        self._open_at = None
 
     def _tell(self, numbers: dict[str, float]) -> None:
         self._lines.write(numbers)
@@ -169,20 +213,23 @@ class Run:
         trainer = self.trainer
         with evaluating(trainer.model):
             if trainer.ema is None:
-                numbers = dict(self._validate(trainer.model))
+                given = self._validate(trainer.model)
             else:
                 with trainer.ema.applied() as averaged:
-                    numbers = dict(self._validate(averaged))
+                    given = self._validate(averaged)
+        numbers = _numbers(step, given)
         if not self._is_first:
             return
         before = self._best_so_far(step)
-        self._tell({"step": step} | {f"validation.{key}": float(v) for key, v in numbers.items()})
+        self._tell({"step": step} | {f"validation.{key}": v for key, v in numbers.items()})
         if self.best is None:
             return
         name, direction = self.best
         if name not in numbers:
             raise ValueError(f"[run] best = {self.best!r}: validate gives {', '.join(numbers)}")
-        value = float(numbers[name])
+        value = numbers[name]
+        if math.isnan(value):
+            return
         if before is None or (value < before if direction == "min" else value > before):
             save_trainer(trainer, self.directory / _BEST)
 
@@ -190,7 +237,8 @@ class Run:
         if self.best is None:
             return None
         name, direction = f"validation.{self.best[0]}", self.best[1]
-        found = [line[name] for line in self.history() if name in line and line["step"] < step]
+        earlier = [line[name] for line in self.history() if name in line and line["step"] < step]
+        found = [value for value in earlier if not math.isnan(value)]
         choose: Callable[[list[float]], float] = min if direction == "min" else max
         return choose(found) if found else None
 
@@ -199,7 +247,7 @@ class Run:
             return
         save_trainer(self.trainer, self.directory / _CHECKPOINT.format(self.step))
         self._saved_at = self.step
-        for old in self.checkpoints()[: -self.keep]:
+        for old in self._passed()[: -self.keep]:
             old.unlink()
 
     def _resume(self) -> None:
@@ -220,14 +268,15 @@ class Run:
         self._saved_at = self.step if self.step else self._saved_at
 
     def _resume_newest(self) -> None:
-        for path in reversed(self.checkpoints()):
+        found = self.checkpoints()
+        while found:
+            path = found.pop()
             try:
                 load_trainer(self.trainer, path)
             except (OSError, ValueError) as error:
-                others = [each for each in self.checkpoints() if each < path]
-                if not others:
+                if not found:
                     raise
-                warn(f"[run] {error}; {others[-1].name} is taken")
+                warn(f"[run] {error}; {found[-1].name} is taken")
                 continue
             self._lines.resume(self.step)
             break
@@ -241,14 +290,50 @@ class Run:
             part.write_text(text, encoding="utf-8")
             os.replace(part, path)
             return
-        there = path.read_text(encoding="utf-8").splitlines()
-        new = text.splitlines()
-        if there != new:
-            changed = [line for line in new if line not in there] or ["it has fewer lines"]
+        try:
+            told = difference(path.read_text(encoding="utf-8"), text)
+        except ValueError as error:
+            raise ValueError(f"[run] {path}: it is no TOML: {error}") from None
+        if told is not None:
             raise ValueError(
-                f"[run] {path} has another configuration: {changed[0]!r} is not in it; "
-                "take another directory"
+                f"[run] {path} has another configuration: {told}; take another directory"
             )
+
+
+def _is_pair(best: object) -> bool:
+    return isinstance(best, (tuple, list)) and len(best) == 2 and isinstance(best[0], str)
+
+
+def _numbers(step: int, given: object) -> dict[str, float]:
+    """What a validation gave, as floats; TypeError for anything but numbers by name."""
+    if not isinstance(given, Mapping):
+        refuse("run", f"step {step}: validate's result", given, "a mapping from names to numbers")
+    numbers = {}
+    for name, value in given.items():
+        if not isinstance(name, str):
+            refuse("run", f"step {step}: a name in validate's result", name, "a string")
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            refuse("run", f"step {step}: validate's {name!r}", value, "a number")
+    return numbers
+
+
+class _Ended(Exception):
+    """Carries a StopIteration out of generators, which would make it a RuntimeError."""
+
+    def __init__(self, reason: StopIteration) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+@contextlib.contextmanager
+def _out_of_generators() -> Iterator[None]:
+    """While it lasts a StopIteration is raised as `_Ended`."""
+    try:
+        yield
+    except StopIteration as reason:
+        raise _Ended(reason) from reason
 
 
 class _Watch:
@@ -277,12 +362,3 @@ class _Watch:
             f"the perplexity fell from {highest:.1f} at step {highest_at} to {self._mean:.1f}: "
             "codes are no longer used (index collapse)"
         )
-
-
-def lines_of(directory: Path, name: str = _METRICS) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last one that was broken off has no end and is left out."""
-    path = directory / name
-    if not path.is_file():
-        return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .. import nn, optim
@@ -18,7 +18,7 @@ from ..distributed import rank
 from ._diagnosis import first_not_finite
 from ._metrics_file import MetricsFile
 from ._objectives import Objective, Reconstruction
-from ._progress import track
+from ._progress import followed
 from ._spread import Measured, Spread, sharing
 
 
@@ -59,6 +59,10 @@ class StepMetrics:
         """All by name, those of `values` beside the others."""
         own = {key: value for key, value in asdict(self).items() if key != "values"}
         return own | dict(self.values)
+
+
+# In a line of metrics, "run" is the tag.
+_OWN_NUMBERS = {each.name for each in fields(StepMetrics)} - {"values"} | {"run"}
 
 
 @checked
@@ -143,7 +147,7 @@ class Trainer:
         self._checkpoint = checkpoint
         self._is_scheduled = False  # whether the optimizer's rates are those of a schedule
 
-    def steps(self, count: int) -> Iterator[StepMetrics]:
+    def steps(self, count: int) -> Generator[StepMetrics]:
         """Run `count` more steps and yields the metrics of each as it is done.
 
         Raises `ValueError` for a negative count or an encoder's output that is not finite, and
@@ -189,7 +193,8 @@ class Trainer:
     def fit(self, count: int, *, progress: bool = True, label: str = "train") -> list[StepMetrics]:
         """Run `count` more steps and returns their metrics."""
         steps = self.steps(count)
-        return list(track(steps, total=count, label=label) if progress else steps)
+        with followed(steps, total=count, label=label, progress=progress) as each:
+            return list(each)
 
     def _resume(self, step: int) -> None:
         """Stands at `step`: what the metrics file has of later ones is done again."""
@@ -259,6 +264,11 @@ class Trainer:
             if reason := first_not_finite(self, batch):
                 raise ValueError(f"{error}; step {self.step + 1}: {reason}") from error
             raise
+        if taken := sorted(_OWN_NUMBERS & found.values.keys()):
+            raise ValueError(
+                f"[trainer] the objective's values have {taken[0]!r}: no name may be among the "
+                f"step's own, {', '.join(sorted(_OWN_NUMBERS))}"
+            )
         value = float(found.loss)
         if not math.isfinite(value):
             reason = first_not_finite(self, batch)

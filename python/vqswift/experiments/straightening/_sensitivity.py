@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import data, metrics
 from ...plots._curves import curve
-from ...train._run import lines_of
+from ...train._metrics_file import lines_of
 from .._drawing import axes_of, saved
 from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
 from ._classification import classifier

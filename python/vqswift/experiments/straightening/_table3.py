@@ -24,6 +24,7 @@ from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_
 from ._results import Column, Results
 from ._rows import Trainable, train_rows
 from ._table_page import write_page
+from ._weights import Weights
 
 _VECTOR = {"beta": 0.9, "init": "kmeans"}
 _L2 = {"norm": "l2", "cb_norm": "l2"}
@@ -128,7 +129,8 @@ def configuration(
 def run(settings: Table3Settings) -> Results:
     """Train the rows that are not done, write each as it is, and print the table.
 
-    Raises FileNotFoundError where the set is absent, ValueError for a setting out of range.
+    Raises FileNotFoundError where the set or the file of weights is absent, ValueError for a
+    setting out of range and for a file that has other weights; all before a training.
     """
     if settings.epochs < 1:
         raise ValueError(f"[table3] epochs = {settings.epochs}: must be at least 1")
@@ -137,11 +139,16 @@ def run(settings: Table3Settings) -> Results:
     test = data.cifar10("test", settings.data).images
 
     results = Results(settings.output, "Table 3, CIFAR-10", COLUMNS, PAPER)
+    chosen = [
+        configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows
+    ]
+    if not all(results.has(each.row, each.seed, each.epochs) for each in chosen):
+        Weights(settings.lpips).check()
     train_rows(
         "table3",
         settings,
         results,
-        [configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows],
+        chosen,
         Trainable(
             partial(run_of, training=training, test=test),
             partial(_measured, test=test, weights=settings.lpips),

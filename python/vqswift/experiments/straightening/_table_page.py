@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...plots._curves import curve
-from ...train._run import lines_of
+from ...train._metrics_file import lines_of
 from .._harness import rounded
 from .._page import Page, curves
 from ._results import Results

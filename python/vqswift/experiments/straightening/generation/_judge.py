@@ -16,7 +16,7 @@ from ...._random import manual_seed
 from ...._tensor import Tensor
 from ....nn._mode import evaluating
 from ....quantizers import QuantizerInfo
-from ....train._run import lines_of
+from ....train._metrics_file import lines_of
 from ._sets import Images
 
 _MEAN, _DEVIATION = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from .... import data, metrics
 from ...._threads import get_threads
+from .._weights import Weights
 from ._judge import Judge
 from ._painter import Painter
 from ._sets import Images
@@ -20,14 +19,6 @@ from ._tokenizer import decoded, encoded
 
 _SAMPLE_SEED = 2
 _TIMED = 64  # images whose sampling time is told
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Files of published networks, for distances by their features; none are measured without."""
-
-    lpips: Path | None = None
-    inception: Path | None = None
 
 
 def of_tokenizer(

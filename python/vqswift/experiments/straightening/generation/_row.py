@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from .... import models, train
 from ...._atomic import write_whole
+from .._weights import Weights
 from . import _measures, _pictures
 from ._judge import JudgeConfiguration, loaded_judge
-from ._measures import Weights
 from ._sets import Images
 from ._tokenizer import encoded, tokenizer_run
 from ._transformer import GenerationConfiguration, transformer_run

@@ -18,9 +18,9 @@ from .._autoencoder import QuantizerConfiguration
 from .._results import Column, Results
 from .._rows import train_rows
 from .._table_page import write_page
+from .._weights import Weights
 from . import _pictures
 from ._judge import judge_configuration, trained_judge
-from ._measures import Weights
 from ._painter import SamplingConfiguration
 from ._row import TOKENIZER, Generation
 from ._sets import NAMES, Name, images_of
@@ -189,7 +189,8 @@ def configuration(row: str, seed: int, settings: Table9Settings) -> GenerationCo
 def run(settings: Table9Settings) -> Results:
     """Train the classifier and the rows that are not done, write each as it is, print the table.
 
-    Raises FileNotFoundError where the set is absent, ValueError for a setting out of range.
+    Raises FileNotFoundError where the set or a file of weights is absent, ValueError for a setting
+    out of range and for a file that has other weights; all before a training.
     """
     _check(settings)
     begin(settings)
@@ -202,7 +203,9 @@ def run(settings: Table9Settings) -> Results:
     results = Results(settings.folder, title, columns, PAPER)
     missing = [each for each in chosen if not results.has(each.row, each.seed, each.epochs)]
     if missing:
-        train_rows("table9", settings, results, missing, _generation(settings))
+        weights = Weights(settings.lpips, settings.inception)
+        weights.check()
+        train_rows("table9", settings, results, missing, _generation(settings, weights))
     else:
         results.print()
     write_page(
@@ -215,14 +218,13 @@ def run(settings: Table9Settings) -> Results:
     return results
 
 
-def _generation(settings: Table9Settings) -> Generation:
+def _generation(settings: Table9Settings, weights: Weights) -> Generation:
     """What trains the rows, once the classifier is trained."""
     images = images_of(settings.dataset, settings.data, settings.images)
     epochs = _given(settings.classifier_epochs, _SIZES[settings.dataset].classifier_epochs)
     judge = judge_configuration(images, epochs)
     folder = settings.folder / "classifier"
     trained_judge(folder, judge, images)
-    weights = Weights(settings.lpips, settings.inception)
     return Generation(images, judge, folder, settings.samples, weights)
 
 
