@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import vqswift as vq
 
@@ -34,6 +36,24 @@ def test_a_channels_last_image_is_read_where_it_lies() -> None:
     image = vectors(2, 64, 8, 8).to(memory_format=torch.channels_last)
     rows = module._rows(image)
     assert rows.data_ptr() == image.data_ptr()
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(4))))
+def test_vectors_and_gradients_in_any_order_of_memory(axes: tuple[int, ...]) -> None:
+    z, pull = vectors(2, 4, 5, D), vectors(2, 4, 5, D)
+    places = sorted(range(4), key=axes.__getitem__)
+
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.permute(axes).contiguous().permute(places)
+
+    found = []
+    for order in (moved, torch.Tensor.clone):
+        given = order(z).requires_grad_()
+        module = vqt.VectorQuant(D, K, seed=2)
+        z_q, info = module(given)
+        torch.autograd.backward([z_q, info.loss], [order(pull), torch.ones(())])
+        found.append((z_q, info.q, info.loss, given.grad, module.codebook.grad))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("name", FAMILY)

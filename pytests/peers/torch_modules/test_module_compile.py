@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: make test-p
 import vqswift.torch as vqt  # noqa: E402
 from family import FAMILY, D, K, trained, vectors  # noqa: E402
 from torch import nn  # noqa: E402
+from vqswift.torch import _device  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +131,16 @@ def test_evaluation_and_decode_are_exported(name: str) -> None:
     codes = module.encode(z)
     decoder = torch.export.export(Decoder(), (codes,), dynamic_shapes=({0: batch},))
     assert torch.equal(decoder.module()(codes[:3]), module.decode(codes[:3]))
+
+
+# Dynamo warns of parts that it looks into.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_formulas_for_other_devices_are_compiled_in_parts() -> None:
+    torch._dynamo.reset()
+    module, z = vqt.VectorQuant(D, K, seed=1).eval(), vectors(9, D)
+    with _device.forced(), torch.no_grad():
+        expected = module(z)[0]
+        assert torch.equal(torch.compile(module, backend="aot_eager")(z)[0], expected)
+        torch._dynamo.reset()
+        with pytest.raises(torch._dynamo.exc.Unsupported):
+            torch.compile(module, backend="aot_eager", fullgraph=True)(z)

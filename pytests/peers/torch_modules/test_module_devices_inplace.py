@@ -93,3 +93,34 @@ def test_vqswift_s_optimizers_step_on_the_cpu() -> None:
     optimizer.param_groups[0]["params"] = [codebook]
     with pytest.raises(NotImplementedError, match=r"on meta: .* torch\.optim"):
         optimizer.step()
+
+
+@makers
+@pytest.mark.parametrize("name", ["affine, nu", "k-means, replaced", "residual"])
+def test_inference_mode_steps_as_a_forward_without_gradients_does(name: str, make: Any) -> None:
+    layers = [(ELSEWHERE | LAYERS)[name](inplace_optimizer=make) for _ in range(2)]
+    for layer, without in zip(layers, (torch.inference_mode, torch.no_grad), strict=True):
+        torch.manual_seed(0)
+        with _device.forced(), without():
+            for seed in range(2):
+                layer(vectors(40, D, seed=seed))
+        with _device.forced():
+            step(layer, 9)
+    for ours, theirs in zip(*map(everything, layers), strict=True):
+        assert not ours.is_inference()
+        assert torch.equal(ours, theirs)
+
+
+def test_a_step_that_raises_in_inference_mode_leaves_usable_moments() -> None:
+    layer = LAYERS["plain"](inplace_optimizer=functools.partial(torch.optim.Adam, lr=0.1))
+    with _device.forced():
+        steps(layer, 1)
+        before = [tensor.clone() for tensor in everything(layer)]
+        # The optimizer's step comes before what raises.
+        layer.inplace_optimizer.param_groups[0]["lr"] = torch.inf
+        with torch.inference_mode(), pytest.raises(ValueError, match="not finite"):
+            layer(vectors(40, D))
+        for now, then in zip(everything(layer), before, strict=True):
+            assert torch.equal(now, then)
+        layer.inplace_optimizer.param_groups[0]["lr"] = 0.1
+        step(layer, 3)

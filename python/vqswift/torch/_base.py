@@ -54,7 +54,8 @@ class Quantizer(nn.Module):
         for index, name in enumerate(rule.state + beside):
             path, _, last = name.rpartition(".")
             owner = self._part(path)
-            value = torch.from_numpy(state[name])
+            # `torch.device` as a context, and `torch.set_default_device`, say where.
+            value = torch.from_numpy(state[name]).to(torch.get_default_device())
             if index < rule.parameters:
                 owner.register_parameter(last, nn.Parameter(value, index in rule.trained))
             else:
@@ -172,15 +173,21 @@ class Quantizer(nn.Module):
         if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
             raise TypeError(f"[{self._kind}.decode] codes are {codes.dtype}: integers are required")
         axes = self._plan.axes
-        if codes.ndim < len(axes):
+        width = codes.shape[-1] if codes.ndim else 0
+        # The first stages may be decoded alone.
+        fits = 1 <= width <= axes[0] if self._plan.stages else [width] == axes
+        if axes and not fits:
             raise ValueError(
                 f"[{self._kind}.decode] shape {[*codes.shape]}: the last axis must be {axes[0]} "
                 "codes"
             )
+        state = self._state()
+        self._require_together(state, codes=codes)
         if device.is_meant(codes):
-            values = device.decode(self, codes)
+            with device.uncast(codes):
+                values = device.decode(self, codes)
         else:
-            values = operators.decode(codes, self._state(), self._describe())
+            values = operators.decode(codes, state, self._describe())
         return self._channels_back(values).to(self._dtype)
 
     @property
@@ -202,8 +209,9 @@ class Quantizer(nn.Module):
         layer, state = self._call(freeze)
         rule = plan(layer)
         spread = None if logvar is None else self._rows(logvar, "logvar")
+        self._require_together(state, z=rows, logvar=spread)
         if device.is_meant(rows):
-            with torch.autocast(rows.device.type, enabled=False):
+            with device.uncast(rows):
                 fixed = self._frozen if freeze is None else freeze
                 out = device.quantize(self, rows, spread, kept, fixed, stages)
             if self.training:
@@ -260,12 +268,12 @@ class Quantizer(nn.Module):
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
         spread = None if logvar is None else self._rows(logvar, "logvar")
+        state = self._state()
+        self._require_together(state, z=rows, logvar=spread)
         if device.is_meant(rows):
-            with torch.autocast(rows.device.type, enabled=False):
+            with device.uncast(rows):
                 return device.encode(self, rows, spread, kept, stages)
-        found: torch.Tensor = operators.encode(
-            rows, spread, self._state(), kept, self._describe(), stages
-        )
+        found: torch.Tensor = operators.encode(rows, spread, state, kept, self._describe(), stages)
         return found
 
     # MARK: Shapes
@@ -276,7 +284,7 @@ class Quantizer(nn.Module):
         return self.dim % rank
 
     def _rows(self, z: torch.Tensor, name: str = "z") -> torch.Tensor:
-        """z with its channels on the last axis, contiguous float32."""
+        """z with its channels on the last axis, float32."""
         if z.dtype not in _FLOATS:
             raise TypeError(f"[{self._kind}] {name} is {z.dtype}: a floating dtype is required")
         axis, size = self._axis(z.ndim), self._plan.features
@@ -289,13 +297,25 @@ class Quantizer(nn.Module):
             )
         if axis != z.ndim - 1:
             z = z.movedim(axis, -1)
-        return single(z).contiguous()
+        return single(z)
 
-    def _require_cpu(self, tensor: torch.Tensor) -> None:
-        if tensor.device.type != "cpu":
-            raise NotImplementedError(
-                f"[{self._kind}] a tensor on {tensor.device}: the kernels are the CPU's"
-            )
+    def _require_together(
+        self, state: Sequence[torch.Tensor], **given: torch.Tensor | None
+    ) -> None:
+        """Refuse tensors by name that do not lie where the first of them and the layer do."""
+        (first, tensor), *others = given.items()
+        assert tensor is not None
+        place = tensor.device
+        for own in state:
+            if own.device != place:
+                raise ValueError(
+                    f"[{self._kind}] the layer is on {own.device}, {first} on {place}: move one"
+                )
+        for name, other in others:
+            if other is not None and other.device != place:
+                raise ValueError(
+                    f"[{self._kind}] {name} is on {other.device}, {first} on {place}: move one"
+                )
 
     def _channels_back(self, rows: torch.Tensor) -> torch.Tensor:
         axis = self._axis(rows.ndim)
@@ -311,6 +331,7 @@ class Quantizer(nn.Module):
     ) -> torch.Tensor | None:
         if mask is not None and lengths is not None:
             raise ValueError(f"[{self._kind}] mask and lengths: only one of them may be given")
+        self._require_together([], z=rows, mask=mask, lengths=lengths)
         if lengths is not None:
             return self._length_mask(rows, lengths)
         if mask is None:

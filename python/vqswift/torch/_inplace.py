@@ -153,6 +153,8 @@ class InplaceOptimizers(nn.Module):
 class Steps:
     """The steps of one training forward."""
 
+    # Optimizers keep what they make: it must be usable outside of inference mode.
+    @torch.inference_mode(False)
     def __init__(
         self,
         optimizers: Sequence[torch.optim.Optimizer],
@@ -174,15 +176,15 @@ class Steps:
     def step(self, index: int, handle: _core.TensorHandle, gradient: torch.Tensor) -> None:
         """One step of a codebook, whose value is in the core and comes back to it."""
         codebook = self._owners[index][1]
-        value = torch.empty(codebook.shape)
+        value = torch.empty(codebook.shape, device="cpu", dtype=torch.float32)
         _core.tensor_copy_out(handle, array(value))
-        value = value.to(codebook.dtype)
         rows = _differing(value, codebook)
         if rows.any():
-            codebook.copy_(value)
+            codebook[rows.bool()] = value[rows.bool()].to(codebook.dtype)
         self.step_parameter(index, gradient.clone(), rows)
         refresh(handle, codebook.detach().float())
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def step_parameter(self, index: int, gradient: torch.Tensor, rows: torch.Tensor) -> None:
         """One step by `gradient`, which is written, of a codebook of which k-means has just set
@@ -216,6 +218,8 @@ class Steps:
                 distributed.follow_first(rows)
             if rows.any():
                 _forget(optimizer, codebook, waiting, rows)
+            if codebook.dtype == torch.float64:  # The core has rounded the others to float32.
+                codebook.copy_(torch.where(rows.bool()[:, None], codebook, stepped))
 
     @torch.no_grad()
     def undo(self) -> None:
@@ -245,8 +249,8 @@ def forget_changed(
 
 
 def _differing(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Whether each row differs, uint8 [k]."""
-    return (a != b).any(1).to(torch.uint8)
+    """Whether each row differs as the core has it, in float32, uint8 [k]."""
+    return (a.float() != b.float()).any(1).to(torch.uint8)
 
 
 def _forget(

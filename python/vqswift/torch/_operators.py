@@ -126,7 +126,7 @@ def _gradients(
     engine: Any, value: _core.TensorHandle, gradient: torch.Tensor
 ) -> list[torch.Tensor]:
     if not _core.tensor_requires_grad(value):
-        return [torch.zeros(_core.tensor_shape(handle)) for _, handle in engine.trained]
+        return [gradient.new_zeros(_core.tensor_shape(handle)) for _, handle in engine.trained]
     leaves = [handle for _, handle in engine.trained]
     found = _core.tensor_gradients(value, borrowed(gradient), leaves, False)
     return apart([own(handle, gradient) for _, handle in found])

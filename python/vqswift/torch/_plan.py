@@ -99,6 +99,7 @@ class Plan:
         codes: in each codebook.
         output: elements of an output vector.
         engines: of the description.
+        initial: what options are by themselves.
         compared: of a vector as it is compared; 0 where that is the vector itself.
     """
 
@@ -107,7 +108,7 @@ class Plan:
         known = {name: option.initial for name, option in options_of("module", kind).items()}
         self.quantizing: bool = quantizing
         self.kind, self._made = kind, (kind, options, frozen, quantizing)
-        self._given = known | options
+        self.initial, self._given = known, known | options
         unnamed = ("seed", "stream", _OWN)
         self.options = {n: v for n, v in self._given.items() if n not in unnamed}
         self.steps_in_place: bool = self._given.get(_OWN, False)

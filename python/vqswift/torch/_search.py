@@ -34,13 +34,19 @@ class KMeansResult(NamedTuple):
 def _points(operation: str, name: str, value: torch.Tensor) -> torch.Tensor:
     """On the CPU, without a gradient; halves as float32."""
     if value.device.type != "cpu":
-        raise NotImplementedError(
-            f"[{operation}] {name} on {value.device}: the kernels are the CPU's"
-        )
+        raise NotImplementedError(f"[{operation}] {name} is on {value.device}: it has no values")
     if value.is_complex():
         raise TypeError(f"[{operation}] {name} is {value.dtype}: real numbers are required")
     is_half = value.dtype in (torch.float16, torch.bfloat16)
     return value.detach().float() if is_half else value.detach()
+
+
+def _require_together(operation: str, **given: torch.Tensor) -> None:
+    (first, x), (name, other) = given.items()
+    if x.device != other.device:
+        raise ValueError(
+            f"[{operation}] {name} is on {other.device}, {first} on {x.device}: move one"
+        )
 
 
 def _matrices(operation: str, **given: torch.Tensor) -> list[torch.Tensor]:
@@ -56,9 +62,8 @@ def _matrices(operation: str, **given: torch.Tensor) -> list[torch.Tensor]:
                 f"[{operation}] {name} has shape {[*value.shape]}: a matrix with elements is "
                 "required"
             )
-        if not torch.isfinite(matrix).all():
-            raise ValueError(f"[{operation}] {name} has elements that are not finite")
         found.append(matrix)
+    device.require_finite(operation, dict(zip(given, found, strict=True)))
     if len({matrix.shape[1] for matrix in found}) > 1:
         shapes = " and ".join(str([*value.shape]) for value in given.values())
         raise ValueError(f"[{operation}] shapes {shapes}: rows of equal width are required")
@@ -93,6 +98,7 @@ def nearest_codes(
     float64 distances, others in float32. There is no gradient. ValueError for NaN, infinity, no
     rows or no codes.
     """
+    _require_together("nearest_codes", x=x, codebook=codebook)
     if topk is not None and not 1 <= topk <= max(len(codebook), 1):
         raise ValueError(
             f"[nearest_codes] topk = {topk}: must be at least 1 and at most the {len(codebook)} "
@@ -125,6 +131,8 @@ def kmeans(
     computed in float64, other dtypes in float32. No cluster is left empty while a point lies off
     its centroid. ValueError for NaN, infinity or no vectors.
     """
+    if isinstance(init, torch.Tensor):
+        _require_together("kmeans", x=x, init=init)
     if device.is_meant(x):
         return _kmeans_elsewhere(x, k, iterations, init, seed)
     points = _points("kmeans", "x", x)

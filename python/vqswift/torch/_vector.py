@@ -145,7 +145,8 @@ class CodebookQuantizer(Quantizer):
         Gradients reach what an optimizer trains: not a codebook that is frozen or an EMA.
         """
         if device.is_meant(self.codebooks[0]):
-            return device.effective_codebooks(self)
+            with device.uncast(self.codebooks[0]):
+                return device.effective_codebooks(self)
         state, layer = self._state(), self._describe()
         return [
             operators.effective_codebook(state, layer, index)
@@ -169,7 +170,7 @@ class CodebookQuantizer(Quantizer):
         """
         rows = self._rows(z)
         kept = self._mask(rows, mask, lengths)
-        with self._engine() as (engine, handle):
+        with self._engine("fit", z) as (engine, handle):
             given = None if kept is None else kept.to(torch.int32)
             _core.quantizer_fit(handle, borrowed(rows), borrowed_if(given), iterations)
             self._take(engine)
@@ -181,7 +182,7 @@ class CodebookQuantizer(Quantizer):
         For `ema_manual=True`: after several forwards of one accumulated step, as the optimizer's
         `step()`. RuntimeError when the codebook is frozen or has no EMA.
         """
-        with self._engine() as (engine, handle):
+        with self._engine("update") as (engine, handle):
             _core.quantizer_update(handle)
             self._take(engine)
 
@@ -199,15 +200,28 @@ class CodebookQuantizer(Quantizer):
             raise ValueError(
                 f"[{self._kind}.assign] {len(codebooks)} codebooks: there are {len(own)}"
             )
-        with self._engine() as (engine, _):
+        with self._engine("assign", *codebooks) as (engine, _):
             handles = [h for n, h in engine.parameters if last_part(n) == "codebook"]
             for handle, codebook in zip(handles, codebooks, strict=True):
                 _core.tensor_assign(handle, borrowed(codebook.float()))
             self._take(engine)
 
-    def _engine(self) -> AbstractContextManager[tuple[Engine, _core.ModuleHandle]]:
+    def _engine(
+        self, operation: str, *given: torch.Tensor
+    ) -> AbstractContextManager[tuple[Engine, _core.ModuleHandle]]:
         values = self._whole()
-        self._require_cpu(values[0])
+        for tensor in values:
+            if tensor.device.type != "cpu":
+                raise NotImplementedError(
+                    f"[{self._kind}.{operation}] the layer is on {tensor.device}: move it to the "
+                    f"CPU, {operation}, and move it back"
+                )
+        for tensor in given:
+            if tensor.device.type != "cpu":
+                raise ValueError(
+                    f"[{self._kind}.{operation}] the layer is on cpu, what is given on "
+                    f"{tensor.device}: move one"
+                )
         return self._plan.engine(values, self.training, whole=True)
 
     def _whole(self) -> list[torch.Tensor]:

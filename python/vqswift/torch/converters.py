@@ -78,11 +78,10 @@ def _layer(
     ((codes, size),) = shapes
     options = {"dim": 1, "ema_decay": 0.99, "ema_epsilon": 1e-5, "beta": 0.0} | given
     layer = ResidualVectorQuant(size, codes, stages=len(books), **options)
-    layer.assign(*(codebook for codebook, _, _ in books))
-    state = layer.state_dict()
-    for stage, (_, counts, sums) in enumerate(books):
-        for name, value in ((f"{stage}.ema_counts", counts), (f"{stage}.ema_sums", sums)):
-            if name in state:
-                state[name] = value
-    layer.load_state_dict(state)
+    state = {"initialized": torch.ones(())}
+    for stage, (codebook, counts, sums) in enumerate(books):
+        state |= {"codebook": codebook, "ema_counts": counts, "ema_sums": sums}
+        own = {f"{stage}.{name}": value for name, value in state.items()}
+        there = [name for name in own if name in layer._plan.state]
+        layer._write(there, [own[name] for name in there])
     return layer

@@ -74,7 +74,7 @@ class _Layer(nn.Module):
             "norm": norm or "none",
             "cb_norm": cb_norm or "none",
             "dim": self.dim,
-            "seed": int(torch.randint(2**31, ()).item()),
+            "seed": int(torch.randint(2**31, (), device="cpu").item()),
         }
         if kmeans_init:
             options["kmeans_init"] = True

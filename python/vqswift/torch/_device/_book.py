@@ -13,8 +13,9 @@ from torch.nn import functional
 from .. import _distributed as distributed
 from .._inplace import carrier, steps_under_way
 from ._clusters import kmeans, moved_points
+from ._finite import require_finite
 from ._nearest import nearest
-from ._through import through
+from ._through import once, through
 
 if TYPE_CHECKING:
     from .._base import Quantizer
@@ -66,8 +67,8 @@ class Book:
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
         if not self.is_projected:
             return x
-        weight, bias = self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias")
-        return functional.linear(x, weight.float(), bias.float())
+        weight, bias = (once(self._tensor(f"{name}.{part}").float()) for part in ("weight", "bias"))
+        return functional.linear(x, weight, bias)
 
     def compared(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows as they are compared with codes."""
@@ -80,7 +81,7 @@ class Book:
     def _part(self, name: str) -> torch.Tensor:
         """A parameter, such that gradients reach what an optimizer trains."""
         tensor = self._tensor(name).float()
-        return tensor.detach() if self._frozen else tensor
+        return tensor.detach() if self._frozen else once(tensor)
 
     @cached_property
     def effective(self) -> torch.Tensor:
@@ -132,7 +133,7 @@ class Book:
         if not self._has_begun and self._layer._quantizing:
             self._begin(z.detach())
         self._has_begun = True
-        codes = self._kept.pop(0) if self._kept else nearest(z.detach(), self.effective.detach())
+        codes = self._kept.pop(0) if self._kept else self._nearest(z, self.effective)
         values, beta = self.effective[codes], self.options["beta"]
         squares = (z - values).detach().square()
         error = squares.mean() if len(z) else squares.sum()
@@ -143,6 +144,15 @@ class Book:
         carried = self._synchronized[codes]
         return Assigned(z, codes, values, carried, squares.sum(1), loss, error)
 
+    def encode(self, z: torch.Tensor) -> torch.Tensor:
+        """The nearest codes of vectors [m, code size], once the codebook has its start."""
+        self.require_start()
+        return self._nearest(z, self.effective)
+
+    def _nearest(self, z: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        require_finite(self._layer._kind, {"z": z, "codebook": codes})
+        return nearest(z.detach(), codes.detach())
+
     def through(self, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """`values`, whose gradient goes to z and by `sync_nu` to them."""
         return through(z, values, self.options["sync_nu"], self.options["gradient"] == "rotation")
@@ -150,38 +160,43 @@ class Book:
     @torch.no_grad()
     def _begin(self, z: torch.Tensor) -> None:
         """What a training forward does before it looks codes up, by its vectors."""
-        if self.is_waiting and not self._is_learning:
+        if not self._is_learning:
+            self.require_start()
+            return
+        options = self.options
+        waits, frequency = self.is_waiting, options["kmeans_freq"]
+        is_new = waits or (frequency > 0 and bool(self._tensor("kmeans_phase") >= frequency))
+        if is_new:
+            require_finite(self._layer._kind, {"z": z})
+            self._cluster(z, 0 if waits and options["init"] == "kmeans++" else _UPDATES)
+        self._step(z, is_new)
+        if is_new:
+            self._restart()
+
+    def require_start(self) -> None:
+        """RuntimeError while the codebook waits for k-means."""
+        if self.is_waiting:
             raise RuntimeError(
                 f"[{self._layer._kind}] the codebook waits for its start, k-means of the first "
                 "training batch: make a training forward, or call fit(z), before codes are looked "
                 "up"
             )
-        if self._is_learning:
-            is_new = self._cluster(z)
-            self._step(z, is_new)
-            if is_new:
-                self._restart()
 
     @property
     def is_waiting(self) -> bool:
         """Whether k-means is to give the codebook its start."""
-        return self.options["init"] in _STARTS and not self._tensor("initialized")
+        return self.options["init"] in _STARTS and not bool(self._tensor("initialized"))
 
-    def _cluster(self, z: torch.Tensor) -> bool:
-        """Sets the codebook by k-means where it is due; whether it was."""
-        options = self.options
-        waits, frequency = self.is_waiting, options["kmeans_freq"]
-        if not (waits or (frequency > 0 and self._tensor("kmeans_phase") >= frequency)):
-            return False
-        updates = 0 if waits and options["init"] == "kmeans++" else _UPDATES
-        found = kmeans(z, options["num_codes"], updates)
-        counts = torch.bincount(found.codes, minlength=options["num_codes"])
+    def _cluster(self, z: torch.Tensor, updates: int) -> None:
+        """Sets the codebook by k-means."""
+        k = self.options["num_codes"]
+        found = kmeans(z, k, updates)
+        counts = torch.bincount(found.codes, minlength=k)
         if distributed.is_active():
             distributed.follow_first(found.centroids)
             distributed.follow_first(counts)
         everything = torch.arange(len(counts), device=z.device)
         self._put(found.centroids, everything, counts.clamp(min=1))
-        return True
 
     def _restart(self) -> None:
         """Lets the counters begin anew, after k-means."""
@@ -219,12 +234,14 @@ class Book:
         """The codes of each stage, and the gradient in the raw codebook of the sum over stages of
         `mse(sg z, z_q)`."""
         codes = []
-        with torch.enable_grad():
+        # What inference mode made cannot be saved for a backward.
+        with torch.inference_mode(False), torch.enable_grad():
+            z = z.clone() if z.is_inference() else z
             codebook = self._tensor("codebook").detach().float().clone().requires_grad_()
             effective = self._mapped(codebook, lambda name: self._part(name).detach())
             loss, residual = z.new_zeros(()), z
             for _ in range(self.stages):
-                codes.append(nearest(residual, effective.detach()))
+                codes.append(self._nearest(residual, effective))
                 values = effective[codes[-1]]
                 loss = loss + functional.mse_loss(values, residual)
                 residual = residual - values.detach()
@@ -313,7 +330,9 @@ def normalized(x: torch.Tensor, options: dict[str, Any], name: str = "norm") -> 
     norm, largest = options[name], options["max_norm"]
     if norm == "none":
         return x
-    lengths = x.norm(dim=-1, keepdim=True)
+    wide = x.double()
+    lengths = wide.norm(dim=-1, keepdim=True)
     if norm == "l2":
-        return x / torch.where(lengths > 0, lengths, 1)
-    return x * torch.where(lengths > largest, largest / lengths, 1)
+        return (wide / torch.where(lengths > 0, lengths, torch.inf)).to(x.dtype)
+    shrunk: torch.Tensor = wide * (largest / torch.where(lengths > largest, lengths, largest))
+    return shrunk.to(x.dtype)

@@ -9,7 +9,8 @@ import torch
 
 from ._nearest import nearest
 
-_AT_ONCE = 1024
+# Points that are looked at, and draws that are made, before the CPU hears of them.
+_AT_ONCE, _DRAWS = 1024, 64
 
 
 class Clusters(NamedTuple):
@@ -81,19 +82,22 @@ def _plus_plus(x: torch.Tensor, k: int, generator: torch.Generator | None) -> to
     before it; fewer where no more are distinct."""
     points = x.double()
     row = torch.randint(len(x), (1,), device=x.device, generator=generator)
-    rows = [row]
+    rows, totals = [row], list[torch.Tensor]()
     least = (points - points[row]).square().sum(1)
     while len(rows) < k:
         cumulative = least.cumsum(0)
         total = cumulative[-1:]
-        if not total > 0:
-            break
+        totals.append(total)
         uniform = torch.rand(1, device=x.device, dtype=torch.float64, generator=generator)
         target = torch.minimum(uniform * total, total.nextafter(torch.zeros_like(total)))
-        row = torch.searchsorted(cumulative, target, right=True)
+        row = torch.searchsorted(cumulative, target, right=True).clamp(max=len(x) - 1)
         rows.append(row)
         least = torch.minimum(least, (points - points[row]).square().sum(1))
-    return x[torch.cat(rows)]
+        if len(rows) % _DRAWS == 0 and not total > 0:
+            break
+    # Draws after the last distinct point are none.
+    count = 1 + int((torch.cat(totals) > 0).sum()) if totals else 1
+    return x[torch.cat(rows[:count])]
 
 
 def _distances(x: torch.Tensor, centroids: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -119,8 +123,8 @@ def _fill(
     left = counts.tolist()
     taken: set[tuple[float, ...]] = set()
     moved = 0
-    for row, donor in _farthest(_distances(x, centroids, codes), codes):
-        point = tuple(x[row].tolist())
+    for row, donor, elements in _farthest(x, _distances(x, centroids, codes), codes):
+        point = tuple(elements)
         is_new = point not in taken
         taken.add(point)
         if not is_new or (moves_donors and left[donor] <= 1):
@@ -136,8 +140,11 @@ def _fill(
     return moved
 
 
-def _farthest(distances: torch.Tensor, codes: torch.Tensor) -> Iterator[tuple[int, int]]:
-    """Rows with a distance, the largest first, the lower row on equality, and their codes."""
+def _farthest(
+    x: torch.Tensor, distances: torch.Tensor, codes: torch.Tensor
+) -> Iterator[tuple[int, int, list[float]]]:
+    """Rows with a distance, the largest first, the lower row on equality, their codes and their
+    elements."""
     order = distances.sort(descending=True, stable=True).indices
     for rows in torch.split(order[: int((distances > 0).sum())], _AT_ONCE):
-        yield from zip(rows.tolist(), codes[rows].tolist(), strict=True)
+        yield from zip(rows.tolist(), codes[rows].tolist(), x[rows].tolist(), strict=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn import functional
+
+# Codes of a codebook that are counted one by one, however few rows there are.
+_FEW = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,16 @@ class Result:
 
     def folded(self, groups: int) -> Result:
         """Of rows [m groups, d]: those of whole vectors."""
-        rows = len(self.codes) // groups
+
+        def wide(values: torch.Tensor) -> torch.Tensor:
+            return values.reshape(len(values) // groups, groups * math.prod(values.shape[1:]))
+
         return replace(
             self,
-            z_q=self.z_q.reshape(rows, -1),
-            codes=self.codes.reshape(rows, groups),
-            distances=self.distances.reshape(rows, groups),
-            compared=self.compared.reshape(rows, -1),
+            z_q=wide(self.z_q),
+            codes=wide(self.codes),
+            distances=wide(self.distances),
+            compared=wide(self.compared),
         )
 
     def padded(self, stages: int) -> Result:
@@ -104,7 +112,7 @@ class Result:
         missing = stages - self.codes.shape[1]
 
         def wider(values: torch.Tensor, value: float) -> torch.Tensor:
-            return torch.nn.functional.pad(values, (0, missing), value=value)
+            return functional.pad(values, (0, missing), value=value)
 
         return replace(
             self,
@@ -113,20 +121,31 @@ class Result:
             stage_losses=wider(self.stage_losses, 0),
         )
 
+    def _usages(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """How often codes of each column are chosen, float64, with zeros or without, and how many
+        codes are."""
+        columns = torch.stack(self.columns)
+        if count > max(_FEW, 4 * columns.shape[1]):
+            found = [torch.unique(column, return_counts=True)[1].double() for column in columns]
+            usages = torch.nn.utils.rnn.pad_sequence(found, batch_first=True)
+            chosen = torch.unique(columns) if self.shares_codebook else torch.cat(found)
+            return usages, torch.tensor(chosen.numel(), device=columns.device)
+        places = torch.arange(len(columns), device=columns.device)[:, None] * count
+        usages = torch.bincount((columns + places).flatten(), minlength=len(columns) * count)
+        usages = usages.reshape(len(columns), count)
+        used = usages.sum(0) if self.shares_codebook else usages
+        return usages.double(), (used > 0).sum()
+
     def listed(
         self, lead: Sequence[int], mask: torch.Tensor | None, count: int
     ) -> list[torch.Tensor]:
         """In the order of the operator, at the places that a mask kept; codebooks have `count`
         codes."""
-        usages = torch.stack(
-            [torch.bincount(column, minlength=count).double() for column in self.columns]
-        )
+        usages, active = self._usages(count)
         shares = usages / usages.sum(1, keepdim=True).clamp(min=1)
         entropies = -(shares * shares.clamp(min=1e-300).log2()).sum(1)
         perplexities = torch.exp2(entropies) * (len(self.codes) > 0)
-        used = usages.sum(0) if self.shares_codebook else usages
         numbers = [part.double() for part in (self.commitment, self.codebook, self.regularization)]
-        active = (used > 0).sum().double()
         missing = len(self.stage_losses) - len(perplexities)
         return [
             placed(self.z_q, lead, mask, 0),
@@ -134,8 +153,8 @@ class Result:
             placed(self.distances.detach(), lead, mask, 0),
             self.loss,
             self.stage_losses,
-            torch.nn.functional.pad(perplexities.float(), (0, missing)),
-            torch.stack([*numbers, perplexities.mean(), active]),
+            functional.pad(perplexities.float(), (0, missing)),
+            torch.stack([*numbers, perplexities.mean(), active.double()]),
             placed(self.compared, lead, mask, 0),
         ]
 
@@ -145,6 +164,6 @@ def placed(
 ) -> torch.Tensor:
     """Values of the rows that a mask kept, in their places; others elsewhere."""
     if mask is None:
-        return values.reshape(*lead, *values.shape[1:])
-    whole = values.new_full((*lead, *values.shape[1:]), other)
-    return whole.index_put((mask,), values)
+        return values.reshape((*lead, *values.shape[1:]))
+    whole = values.new_full((mask.numel(), *values.shape[1:]), other)
+    return whole.index_put((mask.reshape(-1),), values).reshape((*lead, *values.shape[1:]))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from ._finite import require_finite
 from ._nearest import nearest, weighted_nearest
 from ._result import Result
-from ._through import through
+from ._through import once, through
 
 if TYPE_CHECKING:
     from .._base import Quantizer
@@ -41,14 +42,13 @@ def _weights(layer: Quantizer, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _required_finite(layer: Quantizer, logits: torch.Tensor) -> torch.Tensor:
-    if not torch.isfinite(logits).all():
-        raise ValueError(f"[{layer._kind}] the logits have elements that are not finite")
+    require_finite(layer._kind, {"the logits": logits})
     return logits
 
 
 def _codebook(layer: Quantizer, frozen: bool) -> torch.Tensor:
     codebook = layer._tensor("codebook").float()
-    return codebook.detach() if frozen else codebook
+    return codebook.detach() if frozen else once(codebook)
 
 
 def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
@@ -57,6 +57,18 @@ def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
 
 
 # MARK: Gumbel softmax
+
+
+def _logits(layer: Quantizer, rows: torch.Tensor) -> torch.Tensor:
+    weight, bias = (
+        once(layer._tensor(f"projection.{name}").float()) for name in ("weight", "bias")
+    )
+    return _required_finite(layer, functional.linear(rows, weight, bias))
+
+
+def gumbel_codes(layer: Quantizer, rows: torch.Tensor) -> torch.Tensor:
+    """The code of the largest logit of each row."""
+    return _logits(layer, rows).argmax(1)
 
 
 def gumbel(layer: Quantizer, rows: torch.Tensor, frozen: bool) -> Result:
@@ -68,13 +80,13 @@ def gumbel(layer: Quantizer, rows: torch.Tensor, frozen: bool) -> Result:
             f"[{layer._kind}] vectors of {rows.shape[1]} elements cannot pass for codes of "
             f"{codebook.shape[1]}"
         )
-    weight, bias = (layer._tensor(f"projection.{name}").float() for name in ("weight", "bias"))
-    logits = _required_finite(layer, functional.linear(rows, weight, bias))
+    rows = once(rows)
+    logits = _logits(layer, rows)
     shares = logits.log_softmax(1)
     divergence = rows.new_zeros(())
     if len(rows):
         divergence = (shares.exp() * shares).sum(1).mean() + math.log(k)
-    output = rows
+    output = rows.clone()
     if layer._quantizing and layer.training:
         weights = _weights(layer, logits)
         codes = weights.argmax(1)
@@ -133,7 +145,7 @@ def _precision(
     def exponential(x: torch.Tensor) -> torch.Tensor:
         return x.clamp(-_LIMIT, _LIMIT).exp()
 
-    learned = exponential(layer._tensor("log_variance").float())
+    learned = exponential(once(layer._tensor("log_variance").float()))
     if logvar is None:
         return (1 / (learned + 1)).expand(len(rows), 1)
     kind = layer._plan.options["kind"]
@@ -173,6 +185,7 @@ def sqvae(
     frozen: bool,
 ) -> Result:
     """Rows [m, d] by Gaussian stochastic quantization, types I to IV."""
+    rows, logvar = once(rows), logvar if logvar is None else once(logvar)
     codebook = _codebook(layer, frozen)
     precision = _precision(layer, rows, logvar, samples)
     # About the codebook's mean, which the gradients do not see: weights sum to 1.
@@ -183,7 +196,7 @@ def sqvae(
         squares = squares.sum(1, keepdim=True)
     left = torch.cat([(rows - center) * precision, -0.5 * precision], 1)
     logits = _required_finite(layer, left @ torch.cat([centered, squares], 1).T)
-    output = rows
+    output = rows.clone()
     if layer._quantizing and layer.training:
         weights = _weights(layer, logits)
         codes = weights.argmax(1)

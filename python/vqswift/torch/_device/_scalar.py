@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ._result import Result
-from ._through import through
+from ._through import once, through
 
 if TYPE_CHECKING:
     from .._base import Quantizer
@@ -17,21 +17,38 @@ def _levels(layer: Quantizer, like: torch.Tensor) -> torch.Tensor:
     return torch.tensor(layer._plan.options["levels"], dtype=torch.float64, device=like.device)
 
 
-def fsq(layer: Quantizer, rows: torch.Tensor) -> Result:
-    """Finite scalar quantization of rows [m, d]."""
+def _on_grid(layer: Quantizer, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows within their levels, in steps of 1, and the nearest whole numbers."""
     levels = _levels(layer, rows)
     half = (levels - 1) * (1 + 1e-3) / 2
     offset = torch.where(levels % 2 == 0, 0.5, 0.0).to(half)
-    width = (levels // 2).to(rows.dtype)
     shift = torch.atanh(offset / half)
     bound = (torch.tanh(rows.double() + shift) * half - offset).to(rows.dtype)
-    whole = bound.detach().round()
-    values, compared = whole / width, bound / width
+    # The margin of 1e-3 is more than half a step from 1002 levels on.
+    least = -(levels // 2).to(rows.dtype)
+    return bound, bound.detach().round().clamp(least, least + (levels - 1).to(rows.dtype))
+
+
+def _codes(layer: Quantizer, whole: torch.Tensor) -> torch.Tensor:
+    levels = _levels(layer, whole)
     steps = torch.cat([levels.new_ones(1), levels.cumprod(0)[:-1]])
-    codes = ((whole.double() + levels // 2) * steps).sum(1).round().long()
+    return ((whole.double() + levels // 2) * steps).sum(1).round().long()
+
+
+def fsq_codes(layer: Quantizer, rows: torch.Tensor) -> torch.Tensor:
+    """The codes of rows [m, d]."""
+    return _codes(layer, _on_grid(layer, rows)[1])
+
+
+def fsq(layer: Quantizer, rows: torch.Tensor) -> Result:
+    """Finite scalar quantization of rows [m, d]."""
+    rows = once(rows)
+    bound, whole = _on_grid(layer, rows)
+    width = (_levels(layer, rows) // 2).to(rows.dtype)
+    values, compared = whole / width, bound / width
     return Result.of_codes(
-        z_q=through(compared, values) if layer._quantizing else rows,
-        codes=codes,
+        z_q=through(compared, values) if layer._quantizing else rows.clone(),
+        codes=_codes(layer, whole),
         distances=(compared - values).detach().square().sum(1),
         compared=compared,
         loss=rows.new_zeros(()),
@@ -46,12 +63,17 @@ def decode_fsq(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
     return ((codes[..., None] // steps % levels - half).float()) / half
 
 
+def lfq_codes(rows: torch.Tensor) -> torch.Tensor:
+    """The codes of rows [m, bits], the first the highest."""
+    places = 2 ** torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device)
+    return ((rows.detach() > 0).long() * places).sum(1)
+
+
 def lfq(layer: Quantizer, rows: torch.Tensor) -> Result:
     """Lookup-free quantization of rows [m, bits]."""
+    rows = once(rows)
     options = layer._plan.options
     values = torch.where(rows.detach() > 0, 1.0, -1.0)
-    places = 2 ** torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device)
-    codes = ((values > 0).long() * places).sum(1)
     commitment = regularization = rows.new_zeros(())
     if options["commitment_weight"] > 0 and len(rows):
         commitment = options["commitment_weight"] * (rows - values).square().mean()
@@ -59,8 +81,8 @@ def lfq(layer: Quantizer, rows: torch.Tensor) -> Result:
         entropy = _entropy(rows, options["temperature"], options["diversity"])
         regularization = options["entropy_weight"] * entropy
     return Result.of_codes(
-        z_q=through(rows, values) if layer._quantizing else rows,
-        codes=codes,
+        z_q=through(rows, values) if layer._quantizing else rows.clone(),
+        codes=lfq_codes(rows),
         distances=(rows - values).detach().square().sum(1),
         compared=rows,
         loss=commitment + regularization,

@@ -1,8 +1,8 @@
-"""Values whose gradient goes to what they stand for."""
+"""Values whose gradient goes to what they stand for, and gradients that have none."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.nn import functional
@@ -15,6 +15,34 @@ def through(
     to the values."""
     passed: torch.Tensor = _Through.apply(z, values, nu, rotates)
     return passed
+
+
+def once(x: torch.Tensor) -> torch.Tensor:
+    """x, whose gradient cannot be differentiated: a quantizer has no second derivative."""
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return x
+    passed: torch.Tensor = _Once.apply(x)
+    return passed
+
+
+class _Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        return _Last.apply(*gradients)
+
+
+class _Last(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> NoReturn:
+        raise RuntimeError("[quantize_backward] a quantizer has no second derivative")
 
 
 class _Through(torch.autograd.Function):

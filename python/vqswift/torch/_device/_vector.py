@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..._options import options_of
 from .. import _distributed as distributed
 from ._book import Assigned, Book, normalized
 from ._result import Result
+from ._through import once
 
 if TYPE_CHECKING:
     from .._base import Quantizer
@@ -34,9 +34,9 @@ _SOME: dict[str, tuple[Any, ...]] = {
 
 def _checked(layer: Quantizer) -> dict[str, Any]:
     """The options, unless one is the kernels' alone."""
-    options, known = layer._plan.options, options_of("module", layer._kind)
+    options, initial = layer._plan.options, layer._plan.initial
     for name, value in options.items():
-        allowed = _SOME.get(name, (known[name].initial,))
+        allowed = _SOME.get(name, (initial[name],))
         if name not in _ANY and value not in allowed:
             raise NotImplementedError(
                 f"[{layer._kind}] {name} = {value!r}: only on the CPU; move the layer and its "
@@ -65,26 +65,54 @@ def effective_codebooks(layer: Quantizer) -> list[torch.Tensor]:
 def quantize(layer: Quantizer, rows: torch.Tensor, frozen: bool, stages: int) -> Result:
     """Rows [m, d], by the first stages or all; a training forward moves EMA codebooks and replaces
     unused codes."""
-    books = _books(layer, frozen)
+    rows, books = once(rows), _books(layer, frozen)
     if layer._kind == "vector_quant":
         return _whole(layer, books[0], rows)
     if layer._kind == "group_vector_quant":
         return _grouped(layer, books, rows)
     limit = stages or len(books)
     used = _stages_to_use(layer, books, limit, rows.device)
+    if not layer._quantizing:  # A stage passes on what its codes leave.
+        _require_starts(books[:used])
     if layer._plan.options["shared"]:
         books[0].stages = used
     staged = _projected_stages if books[0].is_projected else _stages
     return staged(layer, books[:used], rows).padded(limit)
 
 
+def _require_starts(books: list[Book]) -> None:
+    for book in set(books):
+        book.require_start()
+
+
+def encode(layer: Quantizer, rows: torch.Tensor, stages: int) -> torch.Tensor:
+    """The codes of rows [m, d], by the first stages or all."""
+    books = _books(layer, frozen=True)
+    if layer._kind == "vector_quant":
+        return books[0].encode(books[0].compared(rows))
+    if layer._kind == "group_vector_quant":
+        parts = rows.chunk(len(books), 1)
+        return torch.stack(
+            [book.encode(book.compared(part)) for book, part in zip(books, parts, strict=True)], 1
+        )
+    is_projected = books[0].is_projected
+    residual = rows if is_projected else normalized(rows, layer._plan.options)
+    found = []
+    for book in books[: stages or len(books)]:
+        codes = book.encode(book.compared(residual) if is_projected else residual)
+        residual = residual - book.projected(book.effective[codes])
+        found.append(codes)
+    return torch.stack(found, 1)
+
+
 def decode(layer: Quantizer, codes: torch.Tensor) -> torch.Tensor:
     """The vectors of codes, 0 of -1."""
     books = _books(layer, layer._frozen)
+    _require_starts(books)
     columns = [codes] if layer._kind == "vector_quant" else codes.unbind(-1)
     values = [
         torch.where((part >= 0)[..., None], book.projected(book.effective[part.clamp(min=0)]), 0)
-        for book, part in zip(books, columns, strict=False)
+        for book, part in zip(books[: len(columns)], columns, strict=True)
     ]
     return torch.cat(values, -1) if layer._kind == "group_vector_quant" else _sum(values)
 
@@ -115,7 +143,7 @@ def _whole(
     z = book.compared(rows)
     carrier = z if passing is None else book.compared(passing)
     part = book.assign(z)
-    output = book.through(carrier, part.synchronized) if layer._quantizing else carrier
+    output = book.through(carrier, part.synchronized) if layer._quantizing else carrier.clone()
     book.move([part])
     return _result(layer, book, part, book.projected(output))
 
@@ -123,7 +151,9 @@ def _whole(
 def _grouped(layer: Quantizer, books: list[Book], rows: torch.Tensor) -> Result:
     """Each group of channels by its codebook; the loss is the mean."""
     if layer._plan.options["shared"]:
-        return _whole(layer, books[0], rows.reshape(len(rows) * len(books), -1)).folded(len(books))
+        count = len(books)
+        folded = rows.reshape(len(rows) * count, rows.shape[1] // count)
+        return _whole(layer, books[0], folded).folded(count)
     parts = rows.chunk(len(books), 1)
     results = [_whole(layer, book, part) for book, part in zip(books, parts, strict=True)]
     z_q = torch.cat([result.z_q for result in results], 1)
@@ -140,7 +170,7 @@ def _stages(layer: Quantizer, books: list[Book], rows: torch.Tensor) -> Result:
         parts.append(book.assign(residual))
         residual = residual - parts[-1].values.detach()
     values = [part.synchronized for part in parts]
-    output = books[0].through(vectors, _sum(values)) if layer._quantizing else vectors
+    output = books[0].through(vectors, _sum(values)) if layer._quantizing else vectors.clone()
     shared: bool = layer._plan.options["shared"]
     for book, part in zip(books[:1] if shared else books, parts, strict=False):
         book.move(parts if shared else [part])
@@ -168,7 +198,9 @@ def _stages_to_use(layer: Quantizer, books: list[Book], limit: int, place: torch
     drops = dropout > 0 and layer.training and layer._quantizing
     if not drops or any(book.is_waiting for book in books):
         return limit
-    used = limit if torch.rand(()) >= dropout else int(torch.randint(1, limit + 1, ()))
+    used = limit
+    if torch.rand((), device="cpu") < dropout:
+        used = int(torch.randint(1, limit + 1, (), device="cpu"))
     if not distributed.is_active():
         return used
     agreed = torch.tensor([used], device=place)

@@ -31,7 +31,9 @@ class _Engine:
 
     def __init__(self, text: str) -> None:
         name, options, bits, bound, scale, slices = json.loads(text)
-        weight = _core.tensor_create(array(torch.zeros(slices or 1)), 0)
+        weight = _core.tensor_create(
+            array(torch.zeros(slices or 1, device="cpu", dtype=torch.float32)), 0
+        )
         self.handle = _core.weight_quantizer_create(
             name, options, bits, bound, scale, "max", slices is not None, weight, None
         )

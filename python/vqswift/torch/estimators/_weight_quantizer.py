@@ -148,10 +148,12 @@ class WeightQuantizer(nn.Module):
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
         """Q(w), of w's dtype."""
-        if w.device.type != "cpu":
-            raise NotImplementedError(
-                f"[weight_quantizer] a weight on {w.device}: the kernels are the CPU's"
-            )
+        for name, tensor in (("weight", w), ("bound", self.bound), ("progress", self.progress)):
+            if tensor.device.type != "cpu":
+                raise NotImplementedError(
+                    f"[weight_quantizer] the {name} is on {tensor.device}: weights are quantized "
+                    "on the CPU; move the module there"
+                )
         rows = w.float().contiguous()
         found = operators.quantize_weight(
             rows, self.bound.float(), self.progress.float(), self._text

@@ -155,7 +155,7 @@ class ResidualVQ(nn.Module):
         if not (self.training and own.quantize_dropout and self.num_quantizers > 1):
             return None
         if seed is None:
-            seed = int(torch.randint(10_000, ()).item())
+            seed = int(torch.randint(10_000, (), device="cpu").item())
         drawn = random.Random(seed)
         last = drawn.randrange(own.quantize_dropout_cutoff_index, self.num_quantizers)
         step = own.quantize_dropout_multiple_of
@@ -241,7 +241,7 @@ class GroupedResidualVQ(nn.Module):
             refuse("GroupedResidualVQ", "indices", indices, "a call has no such option here")
         seed = None
         if self.training and self._parts[0].stages.quantize_dropout:
-            seed = int(torch.randint(10_000, ()).item())
+            seed = int(torch.randint(10_000, (), device="cpu").item())
         parts = [
             part(
                 chunk,

@@ -289,7 +289,8 @@ class LFQ(_Codebooks):
     @property
     def codebook(self) -> torch.Tensor:
         """[codes, bits]."""
-        return self._layer(_INVERSE).decode(torch.arange(self.codebook_size))
+        places = torch.arange(self.codebook_size, device=self.mask.device)
+        return self._layer(_INVERSE).decode(places)
 
     def indices_to_codes(self, indices: torch.Tensor, project_out: bool = True) -> torch.Tensor:
         """Indices -> what the forward gives for them; 0 for -1."""

@@ -19,16 +19,18 @@ def projections(
 
 def new_seed() -> int:
     """A seed from PyTorch's generator."""
-    return int(torch.randint(2**31, ()).item())
+    return int(torch.randint(2**31, (), device="cpu").item())
 
 
 def start_uniformly(layer: CodebookQuantizer) -> None:
     """Give codebooks [k, d] the peer's start: uniform in +-sqrt(6 / (k d))."""
-    codebooks = [torch.empty_like(book) for book in layer.codebooks]
-    for book in codebooks:
+    for book in layer.codebooks:
         bound = (6 / book.numel()) ** 0.5
         nn.init.uniform_(book, -bound, bound)
-    layer.assign(*codebooks)
+    sums = [b for n, b in layer.named_buffers() if n.rpartition(".")[2] == "ema_sums"]
+    with torch.no_grad():
+        for own, book in zip(sums, layer.codebooks, strict=bool(sums)):
+            own.copy_(book)
 
 
 def to_last(x: torch.Tensor, axis: int) -> torch.Tensor:

@@ -56,8 +56,8 @@ class SimVQ(nn.Module):
         )
         self.register_load_state_dict_pre_hook(fit_state)  # type: ignore[no-untyped-call]
         frozen = torch.randn(codebook_size, dim) * dim**-0.5
-        self.layer.assign(frozen if init_fn is None else init_fn(frozen))
         with torch.no_grad():
+            self.layer.codebooks[0].copy_(frozen if init_fn is None else init_fn(frozen))
             self._transform.copy_(nn.Linear(dim, dim, bias=False).weight.T)
 
     @property
