@@ -60,7 +60,8 @@ QUANTIZERS: dict[str, QuantizerConfiguration] = {
     "SQVAE": QuantizerConfiguration(
         "sqvae", {"kind": "IV", "initial_variance": 0.1}, anneal_to=0.5
     ),
-    "Gumbel-VQ": QuantizerConfiguration("gumbel", {"kl_weight": 5e-3}, anneal_to=1 / 16),
+    # With alpha the divergence weighs 5e-4; fiftyfold it keeps the choice of codes near chance.
+    "Gumbel-VQ": QuantizerConfiguration("gumbel", {"kl_weight": 1e-4}, anneal_to=1 / 16),
     "Affine": _vector(_AFFINE),
     "OPT": _opt(),
     "Affine+OPT": _opt(_AFFINE),
