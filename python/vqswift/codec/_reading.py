@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._codes._files import load_checked
 from .._codes._unpacking import Header, require_model
-from ..data._picture import Picture
+from ..data._picture import Picture, check_pixels
 from ._network import ImageNetwork
 from ._progress import Progress
 from ._sources import Source
@@ -97,10 +97,10 @@ def _check(place: str, network: ImageNetwork, max_pixels: int, header: Header) -
     size = header.image_size
     if size is None:
         raise ValueError(f"{place} it tells no size of an image")
-    if size[0] * size[1] > max_pixels:
-        raise ValueError(
-            f"{place} {size[0]} x {size[1]} pixels: at most max_pixels = {max_pixels} are taken"
-        )
+    try:
+        check_pixels(size, max_pixels)
+    except ValueError as error:
+        raise ValueError(f"{place} {error}") from None
     if header.counts != (network.num_codes,):
         raise ValueError(
             f"{place} num_codes {[*header.counts]}: the network has {network.num_codes}"

@@ -33,8 +33,8 @@ def through(
     if (
         threads == 1
         or count < _BATCHES_A_THREAD * threads
-        or (threads - 1) * network.bytes > _BYTES_OF_COPIES
         or not network.is_own
+        or (threads - 1) * network.bytes > _BYTES_OF_COPIES
     ):
         for batch in batches:
             yield batch.items, work(network, batch.items)
@@ -60,19 +60,22 @@ def _in_threads(
             free.put(own)
 
     waiting: deque[tuple[list[Item], Future[Result]]] = deque()
+
+    def first() -> tuple[list[Item], Result]:
+        items, future = waiting.popleft()
+        return items, future.result()
+
     pool = ThreadPoolExecutor(threads, "vqswift-network")
     try:
         for batch in batches:
             is_small = batch.pixels * threads <= PIXELS_AT_ONCE
             while waiting and (len(waiting) > threads or not is_small):
-                items, future = waiting.popleft()
-                yield items, future.result()
+                yield first()
             if is_small:
                 waiting.append((batch.items, pool.submit(one, batch.items)))
             else:
                 yield batch.items, work(network, batch.items)
         while waiting:
-            items, future = waiting.popleft()
-            yield items, future.result()
+            yield first()
     finally:
         pool.shutdown(cancel_futures=True)

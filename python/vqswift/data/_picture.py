@@ -63,11 +63,8 @@ class Picture:
         full: tuple[int, int] | None = None
         try:
             with Image.open(path) as file:
-                width, height = file.size
-                if most is not None and width * height > most:
-                    raise ValueError(
-                        f"{height} x {width} pixels: at most max_pixels = {most} are taken"
-                    )
+                if most is not None:
+                    check_pixels(file.size[::-1], most)
                 is_deep = _is_deep(file)
                 transparent = _transparent(file)
                 self._is_integer = file.mode != "I" or file.format in ("PNG", "PPM")
@@ -199,6 +196,12 @@ class Picture:
     def _unreadable(self, reason: object) -> Unreadable:
         text = str(reason) or type(reason).__name__
         return Unreadable(f"[{self._operation}] {os.fspath(self._path)}: {text}")
+
+
+def check_pixels(size: tuple[int, int], most: int) -> None:
+    """ValueError for more pixels than `most`; `size` is height and width."""
+    if size[0] * size[1] > most:
+        raise ValueError(f"{size[0]} x {size[1]} pixels: at most max_pixels = {most} are taken")
 
 
 def _floats(planes: Any) -> NDArray[np.float32]:
