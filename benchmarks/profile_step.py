@@ -39,7 +39,7 @@ KINDS = [
         r"ormaliz|olumn(Moments|Sums)|chunkMoments|add(Rows|Squares)|BatchNorm",
     ),
     ("batch norm", r"_core", r"pullGradientRows|addGradientProducts|parameterSums"),
-    ("convolution (ours)", r"_core", r"inograd|transform(Patches|Grad|Out|Weight)|Tap"),
+    ("convolution (ours)", r"_core", r"inograd|transform(Phase)?(Patches|Grad|Out|Weight)|Tap"),
     ("convolution (ours)", r"_core", r"multiplyPoints|addTransposedProducts|measure(Chann|Pix)"),
     ("nearest code", r"_core", r"scan\w*Tiles|[Nn]earestCode|PanelSearch|Codebook|assign"),
     ("optimizer", r"_core", r"adam|Adam|descend|Optimizer|squaredNorm"),

@@ -15,6 +15,17 @@ import VQTesting
     ConvolutionCase(input: [3, 9, 12, 64], out: 32, kernel: (5, 5), padding: (2, 2)),
     ConvolutionCase(input: [5, 14, 7, 32], out: 64, kernel: (5, 5), padding: (0, 3)),
     ConvolutionCase(input: [65, 8, 8, 32], out: 32, kernel: (5, 5), padding: (4, 1)),
+    // Stride 2: whole and cut tiles, several groups, every padding.
+    ConvolutionCase(
+      input: [4, 16, 16, 32], out: 64, kernel: (4, 4), stride: (2, 2), padding: (1, 1)),
+    ConvolutionCase(
+      input: [5, 17, 33, 64], out: 32, kernel: (4, 4), stride: (2, 2), padding: (0, 1)),
+    ConvolutionCase(
+      input: [129, 16, 16, 32], out: 32, kernel: (4, 4), stride: (2, 2), padding: (1, 1)),
+    ConvolutionCase(
+      input: [5, 14, 13, 32], out: 96, kernel: (4, 4), stride: (2, 2), padding: (2, 3)),
+    ConvolutionCase(
+      input: [4, 24, 24, 128], out: 160, kernel: (4, 4), stride: (2, 2), padding: (3, 0)),
     // Along rows and columns, in one part and several.
     ConvolutionCase(input: [4, 1, 403, 32], out: 32, kernel: (1, 7), padding: (0, 3)),
     ConvolutionCase(input: [3, 41, 5, 64], out: 32, kernel: (7, 1), padding: (2, 0)),
@@ -90,7 +101,8 @@ import VQTesting
     let found = try passes(g, operands, set, threads: 2)
     let (x, w) = (try operands.x.requiringGrad(), try operands.weight.requiringGrad())
     let y = try x.conv2d(
-      w, bias: operands.bias, padding: shape.padding, dilation: shape.dilation,
+      w, bias: operands.bias, stride: shape.stride, padding: shape.padding,
+      dilation: shape.dilation,
       backend: .patches)
     try y.backward(operands.gradient)
     let expected = [y.values, try #require(x.grad).values, try #require(w.grad).values]
@@ -128,6 +140,10 @@ import VQTesting
         ConvolutionCase(input: [32, 13, 13, 384], out: 256, kernel: (3, 3), padding: (1, 1))))
     #expect(try applies(ConvolutionCase(input: [1, 10, 10, 32], out: 32, kernel: (5, 5))))
     #expect(try applies(ConvolutionCase(input: [1, 1, 40, 32], out: 32, kernel: (1, 7))))
+    #expect(
+      try applies(
+        ConvolutionCase(
+          input: [1, 8, 8, 32], out: 32, kernel: (4, 4), stride: (2, 2), padding: (1, 1))))
     // One tile for a single output; channels that no vector holds; too many for few tiles, and for
     // any; other windows.
     #expect(
@@ -142,6 +158,13 @@ import VQTesting
     #expect(
       try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 32, kernel: (3, 3), stride: (2, 2))))
     #expect(try !applies(ConvolutionCase(input: [1, 8, 8, 32], out: 32, kernel: (4, 4))))
+    #expect(
+      try !applies(
+        ConvolutionCase(input: [1, 6, 20, 32], out: 32, kernel: (4, 4), stride: (2, 2))))
+    #expect(
+      try !applies(
+        ConvolutionCase(
+          input: [1, 8, 8, 32], out: 32, kernel: (4, 4), stride: (2, 1), padding: (1, 1))))
     #expect(try !applies(ConvolutionCase(input: [1, 1, 40, 32], out: 32, kernel: (1, 2))))
     #expect(try !applies(ConvolutionCase(input: [1, 1, 40, 32], out: 32, kernel: (1, 17))))
     #expect(

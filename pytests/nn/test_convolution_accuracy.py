@@ -1,4 +1,4 @@
-"""Convolutions of stride 1: errors are bounded by what an output sees, whatever lies beside it."""
+"""Convolutions: errors are bounded by what an output sees, whatever lies beside it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ BOUND = 2.0**-17
 Arrays = list[np.ndarray]
 
 
-# By kernel: images, [n, h, w, c], of which tiles are whole and cut.
+# By kernel: images, [n, h, w, c], of which tiles are whole and cut. That of 4x4 has stride 2.
 SHAPES = {
     (3, 3): (8, 12, 13, 32),
+    (4, 4): (8, 24, 30, 32),
     (5, 5): (8, 12, 13, 32),
     (1, 3): (3, 4, 45, 32),
     (1, 7): (4, 2, 50, 32),
@@ -34,29 +35,41 @@ def operands(
     shape: tuple[int, ...] | None = None,
     out: int = 64,
 ) -> Arrays:
-    """x, weight, gradient of a convolution that keeps the size."""
+    """x, weight, gradient of a convolution that keeps the size, or halves it."""
     shape = shape or SHAPES[kernel]
+    step = stride(kernel)
     return [
         rng.standard_normal(shape).astype(np.float32),
         (rng.standard_normal((out, shape[3], *kernel)) / 17).astype(np.float32),
-        rng.standard_normal((*shape[:3], out)).astype(np.float32),
+        rng.standard_normal((shape[0], shape[1] // step, shape[2] // step, out)).astype(np.float32),
     ]
 
 
-def same(weight: np.ndarray) -> tuple[int, int]:
-    return weight.shape[2] // 2, weight.shape[3] // 2
+def stride(kernel: tuple[int, ...]) -> int:
+    return 2 if kernel == (4, 4) else 1
+
+
+def form(weight: np.ndarray) -> Convolution:
+    kernel = weight.shape[2:]
+    step = stride(kernel)
+    return Convolution(kernel, (step, step), (kernel[0] // 2 // step, kernel[1] // 2 // step))
+
+
+def convolve(x: vq.Tensor, weight: vq.Tensor) -> vq.Tensor:
+    c = form(weight)
+    return F.conv2d(x, weight, stride=c.stride, padding=c.padding)
 
 
 def passes(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray) -> Arrays:
     a, b = Tensor(x, requires_grad=True), Tensor(weight, requires_grad=True)
-    y = F.conv2d(a, b, padding=same(weight))
+    y = convolve(a, b)
     y.backward(Tensor(gradient))
     return [y.numpy(), a.grad.numpy(), b.grad.numpy()]
 
 
 def exact(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray) -> Arrays:
     x, weight, gradient = (value.astype(np.float64) for value in (x, weight, gradient))
-    c = Convolution(weight.shape[2:], padding=same(weight))
+    c = form(weight)
     return [
         c.forward(x, weight),
         c.input_gradient(gradient, weight, *x.shape[1:3]),
@@ -111,10 +124,15 @@ def test_one_outlier(
     values = operands(rng, kernel)
     if rectified:
         values[0], values[2] = np.maximum(values[0], 0), np.maximum(values[2], 0)
-    _, height, width, _ = values[0].shape
-    row, column = round(place[0] * (height - 1)), round(place[1] * (width - 1))
+    rows = [
+        [
+            round(part * (size - 1))
+            for part, size in zip(place, values[which].shape[1:3], strict=True)
+        ]
+        for which in (0, 2)
+    ]
     last = kernel[0] - 1, kernel[1] - 1
-    for which, index in [(0, (1, row, column, 5)), (2, (1, row, column, 40)), (1, (40, 5, *last))]:
+    for which, index in [(0, (1, *rows[0], 5)), (2, (1, *rows[1], 40)), (1, (40, 5, *last))]:
         given = [value.copy() for value in values]
         given[which][index] = scale
         assert_within_what_is_seen(given)
@@ -125,6 +143,7 @@ def test_outliers_in_places(rng: np.random.Generator, kernel: tuple[int, int]) -
     """Borders, corners, masked regions, one image, one channel, scattered elements."""
     x, weight, gradient = operands(rng, kernel)
     _, height, width, _ = x.shape
+    step = stride(kernel)
     middle = np.s_[:, height // 2 :, width // 2 :]
     for region in [
         np.s_[:, 0],
@@ -137,9 +156,9 @@ def test_outliers_in_places(rng: np.random.Generator, kernel: tuple[int, int]) -
         large = x.copy()
         large[region] *= 1e6
         assert_within_what_is_seen([large, weight, gradient])
-        assert_within_what_is_seen([x, weight, np.repeat(large, 2, axis=3)])
+        assert_within_what_is_seen([x, weight, np.repeat(large[:, ::step, ::step], 2, axis=3)])
     masked = gradient.copy()
-    masked[:, height // 2 - 1 :, width // 2 - 1 :] = 0
+    masked[:, height // 2 // step - 1 :, width // 2 // step - 1 :] = 0
     large = x.copy()
     large[middle] *= 1e6
     assert_within_what_is_seen([large, weight, masked])
@@ -227,19 +246,20 @@ def test_bright_pixels_of_both_sides_keep_the_bound_of_weight_gradients(
     """A tap that sees few products of bright pixels has channels in which they are small."""
     rng = np.random.default_rng(seed)
     batch, side = int(rng.integers(1, 4)), int(rng.choice([6, 10, 14]))
-    rows, columns = (side + k - 1 if k > 1 else 2 for k in kernel)
+    step = stride(kernel)
+    rows, columns = (step * (side - 1) + k if k > 1 else 2 for k in kernel)
     if 1 in kernel:
         rows, columns = (3 * size if size > 2 else 2 for size in (rows, columns))
+    c = Convolution(kernel, (step, step))
     share = rng.choice([0.05, 0.1, 0.2, 0.4])
     x = rng.normal(size=(batch, rows, columns, 32))
-    g = rng.normal(size=(batch, rows - kernel[0] + 1, columns - kernel[1] + 1, 32))
+    g = rng.normal(size=(batch, *c.output_size(rows, columns), 32))
     x *= np.where(rng.random(x.shape[:3])[..., None] < share, factor, 1)
     g *= np.where(rng.random(g.shape[:3])[..., None] < share, factor, 1)
     x, g = x.astype(np.float32), g.astype(np.float32)
     weight = vq.Tensor(np.zeros((32, 32, *kernel), np.float32), requires_grad=True)
-    vq.nn.functional.conv2d(x, weight).backward(g)
+    F.conv2d(x, weight, stride=c.stride).backward(g)
     assert weight.grad is not None
-    c = Convolution(kernel)
     wide = x.astype(np.float64), g.astype(np.float64)
     error = np.abs(weight.grad.numpy() - c.weight_gradient(*wide))
     assert (error <= BOUND * c.weight_gradient(*(np.abs(value) for value in wide))).all()
@@ -254,14 +274,13 @@ def test_uneven_taps_beside_uneven_pixels_keep_the_bound(
     small."""
     rng = np.random.default_rng(seed)
     batch, side = int(rng.integers(1, 3)), int(rng.choice([6, 8, 12]))
-    shape = [side * (5 if 1 in kernel else 1) if k > 1 else 2 for k in kernel]
+    shape = [side * (5 if 1 in kernel else stride(kernel)) if k > 1 else 2 for k in kernel]
     x, w = rng.normal(size=(batch, *shape, 32)), rng.normal(size=(32, 32, *kernel))
     taps = rng.random((1 if seed % 2 else 32, 1, *kernel)) < 0.3
     x *= np.where(rng.random((batch, *shape, 1)) < 0.4, 10.0 ** rng.integers(1, 5), 1)
     w *= np.where(taps, 10.0 ** rng.integers(1, 5), 1)
     x, w = x.astype(np.float32), w.astype(np.float32)
-    found = vq.nn.functional.conv2d(x, w, padding=same(w)).numpy()
-    c = Convolution(kernel, padding=same(w))
+    found, c = convolve(x, w).numpy(), form(w)
     wide = x.astype(np.float64), w.astype(np.float64)
     seen = c.forward(*(np.abs(value) for value in wide))
     assert (np.abs(found - c.forward(*wide)) <= BOUND * seen).all()

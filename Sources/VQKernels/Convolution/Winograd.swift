@@ -1,10 +1,13 @@
-/// A convolution of stride 1 by Winograd's transform: 36 products for the 144 of 4x4 outputs of a
-/// 3x3 kernel or the 100 of 2x2 outputs of a 5x5 one, seven for the 15 or 16 of a kernel along one
-/// axis (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+/// A convolution by Winograd's transform: 36 products for the 144 of 4x4 outputs of a 3x3 kernel or
+/// the 100 of 2x2 outputs of a 5x5 one, 100 for the 256 of 4x4 outputs of a 4x4 kernel of stride 2,
+/// seven for the 15 or 16 of a kernel along one axis (Lavin and Gray, "Fast Algorithms for
+/// Convolutional Neural Networks", 2016).
 ///
 /// Tiles are transformed, multiplied and transformed back by chunks that stay in the cache.
 public struct WinogradConvolution {
   let tiles: any WinogradTiles
+  /// From the gradient of the outputs to that of the inputs; each has inputs of its own.
+  let transposed: [any WinogradTiles]
 
   /// Channels that every instruction set multiplies at once.
   static let channelStep = 32
@@ -19,21 +22,32 @@ public struct WinogradConvolution {
     images: Int, window w: Window, outChannels: Int, _ set: InstructionSet = .usable
   ) {
     let kernels = set == .usable ? WinogradKernels.usable : WinogradKernels(set)
-    guard w.channels % Self.channelStep == 0, outChannels % Self.channelStep == 0,
-      let tiles: any WinogradTiles =
-        WinogradPlanes(images: images, window: w, outChannels: outChannels, kernels: kernels)
-        ?? WinogradLines(images: images, window: w, outChannels: outChannels, kernels: kernels),
-      tiles.tiles > 0,
-      w.channels * outChannels <= Self.mostFilters || tiles.tiles >= Self.leastTiles,
-      tiles.form.points * tiles.form.parts * w.channels * outChannels <= Self.mostWeights
+    guard w.channels % Self.channelStep == 0, outChannels % Self.channelStep == 0
     else { return nil }
-    self.tiles = tiles
+    if let planes = WinogradPlanes(
+      images: images, window: w, outChannels: outChannels, kernels: kernels)
+    {
+      (tiles, transposed) = (planes, [planes.transposed])
+    } else if let lines = WinogradLines(
+      images: images, window: w, outChannels: outChannels, kernels: kernels)
+    {
+      (tiles, transposed) = (lines, [lines.transposed])
+    } else if let phases = WinogradPhases(
+      images: images, window: w, outChannels: outChannels, kernels: kernels)
+    {
+      (tiles, transposed) = (phases, phases.transposed)
+    } else {
+      return nil
+    }
+    guard tiles.tiles > 0,
+      w.channels * outChannels <= Self.mostFilters || tiles.tiles >= Self.leastTiles,
+      tiles.form.points * tiles.form.sections * w.channels * outChannels <= Self.mostWeights
+    else { return nil }
   }
 
   /// Elements that `convolve` and `convolveTransposed` need besides their operands.
   public func scratchCount(threads: Int) -> Int {
-    max(
-      tiles.scratchCount(threads: threads), tiles.transposed.scratchCount(threads: threads))
+    ([tiles] + transposed).map { $0.scratchCount(threads: threads) }.max()!
   }
 
   /// `out` = the convolution of `x` [images, height, width, inputs] with `weights` [outputs,
@@ -48,13 +62,15 @@ public struct WinogradConvolution {
   }
 
   /// `out` = the gradient of the inputs from that of the outputs, plus `bias` [inputs] where there
-  /// is one; false as `convolve`.
+  /// is one; false as `convolve`, but that some inputs may have been written.
   public func convolveTransposed(
     _ gradient: UnsafePointer<Float>, _ weights: UnsafePointer<Float>,
     bias: UnsafePointer<Float>?, _ out: UnsafeMutablePointer<Float>,
     scratch: UnsafeMutablePointer<Float>, threads: Int
   ) -> Bool {
-    tiles.transposed.convolve(gradient, weights, flipped: true, bias: bias, out, scratch, threads)
+    transposed.allSatisfy {
+      $0.convolve(gradient, weights, flipped: true, bias: bias, out, scratch, threads)
+    }
   }
 }
 
@@ -68,12 +84,16 @@ extension WinogradTiles {
   /// Tiles of a chunk, a multiple of the products' rows: the more weights, the more tiles share the
   /// reading of them.
   var mostChunkTiles: Int {
-    (form.points == 36 && inputs * outputs <= 1 << 13 ? 3 : 11) * kernels.rows
+    (form.points > 7 && form.sections * inputs * outputs <= 1 << 13 ? 3 : 11) * kernels.rows
   }
 
   /// From the tiles of one point to those of the next; the rest keeps points off the same cache
   /// set.
-  func pointStride(_ channels: Int) -> Int { (mostChunkTiles + form.parts - 1) * channels + 16 }
+  func inputStride(_ channels: Int) -> Int { form.phases * capacity * channels + 16 }
+  func outputStride(_ channels: Int) -> Int { capacity * channels + 16 }
+
+  /// Tiles of a chunk and those that its last outputs see behind it.
+  var capacity: Int { mostChunkTiles + form.parts - 1 }
 
   /// As many chunks for each thread.
   private func chunkTiles(threads: Int) -> Int {
@@ -85,13 +105,13 @@ extension WinogradTiles {
 
   fileprivate func scratchCount(threads: Int) -> Int {
     let widest = max(inputs, outputs)
-    return (form.points * form.parts + form.taps) * inputs * outputs + 3 * widest
-      + threads * slotCount + markScratchCount + tiles
+    return (form.points * form.sections + form.taps + (order?.places.count ?? 0)) * inputs * outputs
+      + 3 * widest + threads * slotCount + markScratchCount + tiles
   }
 
   /// A tile's direct sums read the pixels of fewer outputs than a chunk has points.
   private var slotCount: Int {
-    form.points * (pointStride(inputs) + pointStride(outputs)) + max(inputs, outputs)
+    form.points * (inputStride(inputs) + outputStride(outputs)) + max(inputs, outputs)
   }
 
   fileprivate func convolve(
@@ -100,13 +120,19 @@ extension WinogradTiles {
     _ scratch: UnsafeMutablePointer<Float>, _ threads: Int
   ) -> Bool {
     let points = scratch
-    let directWeights = points + form.points * form.parts * inputs * outputs
-    let zeros = directWeights + form.taps * inputs * outputs
+    let directWeights = points + form.points * form.sections * inputs * outputs
+    let ordered = directWeights + form.taps * inputs * outputs
+    let zeros = ordered + (order?.places.count ?? 0) * inputs * outputs
     let share = zeros + 2 * max(inputs, outputs)
     let grids = share + inputs
     let marks = grids + markScratchCount
     let slots = ScratchSlots(marks + tiles, count: threads, stride: slotCount)
 
+    var weights = weights
+    if let order {
+      order.arrange(weights, filters: inputs * outputs, ordered)
+      weights = UnsafePointer(ordered)
+    }
     let kind = WinogradWeights(weights, self, flipped: flipped, share: share)
     guard kind.areEven else { return false }
     return marks.withMemoryRebound(to: Bool.self, capacity: tiles) { isUneven in
@@ -128,7 +154,8 @@ extension WinogradTiles {
   ) {
     let (inputs, outputs, form) = (inputs, outputs, form)
     let (kernels, transforms) = (kernels, transforms)
-    let (inputStride, outputStride) = (pointStride(inputs), pointStride(outputs))
+    let (inputStride, outputStride) = (inputStride(inputs), outputStride(outputs))
+    let rowLength = form.phases * inputs
     let bias = operands.bias ?? operands.zeros
     parallelFor(tiles, grain: chunk) { range in
       slots.borrow { slot in
@@ -137,17 +164,22 @@ extension WinogradTiles {
         let read = range.lowerBound..<range.upperBound + form.parts - 1
         withPatches(read, x, channels: inputs, offset: 0, outside: operands.zeros) { patches in
           withOutputs(range, out, channels: outputs, offset: 0, outside: discarded) { targets in
-            transforms.patches(patches, read.count, inputs, slot, inputStride, inputs, 1)
+            let phaseStep = read.count * form.pixels
+            for phase in 0..<form.phases {
+              transforms.patches(
+                patches + phase * phaseStep, read.count, inputs, slot + phase * inputs, inputStride,
+                rowLength, 1)
+            }
             kernels.multiplyPoints(
-              slot, inputStride, inputs, operands.weights, products, outputStride, form.points,
-              range.count, form.parts * inputs, outputs)
+              slot, inputStride, rowLength, operands.weights, products, outputStride, form.points,
+              range.count, form.sections * inputs, outputs)
             transforms.outputs(
               products, outputStride, form.outputSide, range.count, outputs, bias, targets)
             for tile in range where isUneven[tile] {
               let index = tile - range.lowerBound
               multiplyDirectly(
-                patches + form.pixels * index, operands.directWeights, bias, slot, products,
-                targets + form.outputs * index)
+                patches + form.pixels * index, phaseStep, operands.directWeights, bias, slot,
+                products, targets + form.outputs * index)
             }
           }
         }
@@ -158,7 +190,7 @@ extension WinogradTiles {
   /// The outputs of a tile from its pixels; `gathered` holds [outputs, taps, inputs], `products`
   /// [outputs, output channels], both with as many outputs as products take at once.
   private func multiplyDirectly(
-    _ patch: WinogradKernels.Sources, _ weights: UnsafePointer<Float>,
+    _ patch: WinogradKernels.Sources, _ phaseStep: Int, _ weights: UnsafePointer<Float>,
     _ bias: UnsafePointer<Float>, _ gathered: UnsafeMutablePointer<Float>,
     _ products: UnsafeMutablePointer<Float>, _ targets: WinogradKernels.Targets
   ) {
@@ -166,7 +198,7 @@ extension WinogradTiles {
     for output in 0..<form.outputs {
       for tap in 0..<form.taps {
         (gathered + output * depth + tap * inputs)
-          .update(from: patch[form.pixel(output, tap)], count: inputs)
+          .update(from: patch[form.pixel(output, tap, phaseStep: phaseStep)], count: inputs)
       }
     }
     kernels.multiplyPoints(
@@ -181,7 +213,7 @@ extension WinogradTiles {
 // MARK: - Weights
 
 extension WinogradTiles {
-  /// `out` [points, panels, parts, inputs, columns of a product] from [outputs, inputs, taps], or
+  /// `out` [points, panels, sections, inputs, columns of a product] from [outputs, inputs, taps], or
   /// from [inputs, outputs, taps] with the taps in reverse.
   private func transform(
     _ weights: UnsafePointer<Float>, flipped: Bool, _ out: UnsafeMutablePointer<Float>
@@ -190,7 +222,7 @@ extension WinogradTiles {
     let (transforms, columns) = (transforms, kernels.columns)
     let (ofInput, ofOutput) =
       flipped ? (outputs * form.taps, form.taps) : (form.taps, inputs * form.taps)
-    let depth = form.parts * inputs
+    let depth = form.sections * inputs
     parallelFor(outputs / columns, grain: 1) { panels in
       let rows = WinogradConvolution.channelStep
       let count = rows * columns
@@ -199,7 +231,7 @@ extension WinogradTiles {
         for panel in panels {
           for row in stride(from: 0, to: inputs, by: rows) {
             let filters = weights + panel * columns * ofOutput + row * ofInput
-            for part in 0..<form.parts {
+            for part in 0..<form.sections {
               let first = part * form.partTaps
               let present = min(form.partTaps, form.taps - first)
               spreadTaps(

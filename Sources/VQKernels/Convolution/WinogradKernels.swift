@@ -26,7 +26,7 @@ struct WinogradKernels {
 
   /// Rows and columns that the products take at once.
   let rows, columns: Int
-  let planes, lines: WinogradTransforms
+  let planes, phases, lines: WinogradTransforms
   let measurePixels: (Input, Int, Int, Input, Output, Output) -> Void
   let measureChannels: (Input, Int, Int, Output, Output, Output) -> Void
   let multiplyPoints: (Input, Int, Int, Input, Output, Int, Int, Int, Int, Int) -> Void
@@ -50,6 +50,14 @@ extension WinogradKernels: VectorKernels {
       outputs: VQTiles.transformOutputs(_:pointStride:side:count:channels:bias:_:),
       weights: VQTiles.transformWeights(_:side:count:_:pointStride:),
       weightGradients: VQTiles.transformWeightGradients(_:side:count:_:)),
+    phases: WinogradTransforms(
+      patches: VQTiles.transformPhasePatches(
+        _:count:channels:_:pointStride:tileStride:channelStride:),
+      gradients: VQTiles.transformPhaseGradients(
+        _:side:count:channels:_:pointStride:tileStride:channelStride:),
+      outputs: VQTiles.transformPhaseOutputs(_:pointStride:side:count:channels:bias:_:),
+      weights: VQTiles.transformPhaseWeights(_:side:count:_:pointStride:),
+      weightGradients: VQTiles.transformPhaseWeightGradients(_:side:count:_:)),
     lines: WinogradTransforms(
       patches: VQTiles.transformLines(
         _:count:channels:_:pointStride:tileStride:channelStride:),
@@ -77,6 +85,14 @@ extension WinogradKernels: VectorKernels {
         outputs: VQTilesAVX2.transformOutputs(_:pointStride:side:count:channels:bias:_:),
         weights: VQTilesAVX2.transformWeights(_:side:count:_:pointStride:),
         weightGradients: VQTilesAVX2.transformWeightGradients(_:side:count:_:)),
+      phases: WinogradTransforms(
+        patches: VQTilesAVX2.transformPhasePatches(
+          _:count:channels:_:pointStride:tileStride:channelStride:),
+        gradients: VQTilesAVX2.transformPhaseGradients(
+          _:side:count:channels:_:pointStride:tileStride:channelStride:),
+        outputs: VQTilesAVX2.transformPhaseOutputs(_:pointStride:side:count:channels:bias:_:),
+        weights: VQTilesAVX2.transformPhaseWeights(_:side:count:_:pointStride:),
+        weightGradients: VQTilesAVX2.transformPhaseWeightGradients(_:side:count:_:)),
       lines: WinogradTransforms(
         patches: VQTilesAVX2.transformLines(
           _:count:channels:_:pointStride:tileStride:channelStride:),
@@ -103,6 +119,14 @@ extension WinogradKernels: VectorKernels {
         outputs: VQTilesAVX512.transformOutputs(_:pointStride:side:count:channels:bias:_:),
         weights: VQTilesAVX512.transformWeights(_:side:count:_:pointStride:),
         weightGradients: VQTilesAVX512.transformWeightGradients(_:side:count:_:)),
+      phases: WinogradTransforms(
+        patches: VQTilesAVX512.transformPhasePatches(
+          _:count:channels:_:pointStride:tileStride:channelStride:),
+        gradients: VQTilesAVX512.transformPhaseGradients(
+          _:side:count:channels:_:pointStride:tileStride:channelStride:),
+        outputs: VQTilesAVX512.transformPhaseOutputs(_:pointStride:side:count:channels:bias:_:),
+        weights: VQTilesAVX512.transformPhaseWeights(_:side:count:_:pointStride:),
+        weightGradients: VQTilesAVX512.transformPhaseWeightGradients(_:side:count:_:)),
       lines: WinogradTransforms(
         patches: VQTilesAVX512.transformLines(
           _:count:channels:_:pointStride:tileStride:channelStride:),

@@ -56,7 +56,7 @@ struct WinogradLines: WinogradTiles {
     (self.inputs, self.outputs, self.form, self.kernels) = (inputs, outputs, form, kernels)
   }
 
-  var transposed: any WinogradTiles {
+  var transposed: WinogradLines {
     WinogradLines(
       images: images, source: result, result: source,
       padding: (form.taps - 1) * dilation - padding, dilation: dilation, inputs: outputs,
@@ -64,6 +64,7 @@ struct WinogradLines: WinogradTiles {
   }
 
   var transforms: WinogradTransforms { kernels.lines }
+  var order: TapOrder? { nil }
 
   /// Those of a line, with the ones behind it.
   var lineTiles: Int {

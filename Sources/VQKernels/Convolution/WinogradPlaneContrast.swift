@@ -33,9 +33,9 @@ extension WinogradPlanes {
     let (sums, peaks) = (inputGrid(scratch), inputGrid(scratch + inputGridCount))
     let (channels, width, measure) = (inputs, width, kernels.measurePixels)
     parallelFor(images * sums.rows, grain: max(1, elementGrain / (channels * width))) { range in
-      forEachRow(range, [sums, peaks], isInput: true) { pixel, place in
+      forEachRow(range, [sums, peaks], isInput: true) { pixel, count, place in
         measure(
-          x + pixel * channels, width, channels, weights.share, sums.values + place,
+          x + pixel * channels, count, channels, weights.share, sums.values + place,
           peaks.values + place)
       }
     }

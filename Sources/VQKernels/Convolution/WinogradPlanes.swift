@@ -1,5 +1,5 @@
 /// Tiles of images, of F(4x4, 3x3) or F(2x2, 5x5).
-struct WinogradPlanes: WinogradTiles {
+struct WinogradPlanes: WinogradAreas {
   let images, height, width, outHeight, outWidth: Int
   let paddingHeight, paddingWidth: Int
   let inputs, outputs: Int
@@ -31,7 +31,7 @@ struct WinogradPlanes: WinogradTiles {
     (self.inputs, self.outputs, self.form, self.kernels) = (inputs, outputs, form, kernels)
   }
 
-  var transposed: any WinogradTiles {
+  var transposed: WinogradPlanes {
     WinogradPlanes(
       images: images, height: outHeight, width: outWidth, outHeight: height, outWidth: width,
       paddingHeight: form.tapSide - 1 - paddingHeight,
@@ -40,6 +40,14 @@ struct WinogradPlanes: WinogradTiles {
   }
 
   var transforms: WinogradTransforms { kernels.planes }
+  var order: TapOrder? { nil }
+  var source: (height: Int, width: Int) { (height, width) }
+  var result: (height: Int, width: Int) { (outHeight, outWidth) }
+  var inputGridSize: (rows: Int, columns: Int) {
+    (side * tileRows + 6 - side, side * tileColumns + 6 - side)
+  }
+  var outputGridSize: (rows: Int, columns: Int) { (side * tileRows, side * tileColumns) }
+  var inputCorner: (row: Int, column: Int) { (-paddingHeight, -paddingWidth) }
 
   /// Outputs of a tile along an axis.
   var side: Int { form.outputSide }

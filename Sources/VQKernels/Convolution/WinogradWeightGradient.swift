@@ -29,7 +29,7 @@ private struct WeightGradientPlan {
     (self.inputBlocks, self.outputBlocks) = (inputBlocks, outputBlocks)
     inputs = tiles.inputs / inputBlocks
     outputs = tiles.outputs / outputBlocks
-    size = tiles.form.points * tiles.form.parts * inputs * outputs
+    size = tiles.form.points * tiles.form.sections * inputs * outputs
   }
 }
 
@@ -38,7 +38,7 @@ extension WinogradConvolution {
   public func weightGradientScratchCount(threads: Int) -> Int {
     let plan = WeightGradientPlan(tiles, threads: threads)
     let slot =
-      tiles.form.points * (tiles.pointStride(plan.inputs) + tiles.pointStride(plan.outputs))
+      tiles.form.points * (tiles.inputStride(plan.inputs) + tiles.outputStride(plan.outputs))
     let sums =
       plan.groups * plan.blocks * plan.size + max(tiles.inputs, tiles.outputs) + threads * slot
     return max(sums, tiles.evenScratchCount)
@@ -60,8 +60,8 @@ extension WinogradConvolution {
 }
 
 extension WinogradTiles {
-  /// `sums` [groups, blocks, points, parts, block inputs, block outputs]; then comes what the work
-  /// needs.
+  /// `sums` [groups, blocks, points, sections, block inputs, block outputs]; then comes what the
+  /// work needs.
   fileprivate func addProducts(
     _ plan: WeightGradientPlan, _ x: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>,
     _ sums: UnsafeMutablePointer<Float>, _ threads: Int
@@ -69,10 +69,10 @@ extension WinogradTiles {
     let (inputs, outputs, tiles, form) = (inputs, outputs, tiles, form)
     let (kernels, transforms, chunk) = (kernels, transforms, mostChunkTiles)
     // Points are [channels / lanes, capacity, lanes].
-    let (lanes, capacity) = (kernels.lanes, chunk + form.parts - 1)
+    let (lanes, capacity) = (kernels.lanes, capacity)
     let zeros = sums + plan.groups * plan.blocks * plan.size
     zeros.update(repeating: 0, count: max(inputs, outputs))
-    let (inputStride, outputStride) = (pointStride(plan.inputs), pointStride(plan.outputs))
+    let (inputStride, outputStride) = (inputStride(plan.inputs), outputStride(plan.outputs))
     let slots = ScratchSlots(
       zeros + max(inputs, outputs), count: threads,
       stride: form.points * (inputStride + outputStride))
@@ -94,8 +94,11 @@ extension WinogradTiles {
               read, x, channels: inputs, offset: block / plan.outputBlocks * plan.inputs,
               outside: zeros
             ) {
-              transforms.patches(
-                $0, read.count, plan.inputs, slot, inputStride, lanes, capacity)
+              for phase in 0..<form.phases {
+                transforms.patches(
+                  $0 + phase * read.count * form.pixels, read.count, plan.inputs,
+                  slot + phase * plan.inputs * capacity, inputStride, lanes, capacity)
+              }
             }
             withOutputs(
               range, UnsafeMutablePointer(mutating: gradient), channels: outputs,
@@ -111,7 +114,7 @@ extension WinogradTiles {
             }
             kernels.addTransposedProducts(
               slot, inputStride, gradients, outputStride, capacity, total, form.points,
-              form.parts, plan.inputs, range.count, plan.outputs)
+              form.parts, form.phases * plan.inputs, range.count, plan.outputs)
           }
         }
       }
@@ -123,7 +126,11 @@ extension WinogradTiles {
     _ plan: WeightGradientPlan, _ sums: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
   ) {
     let (inputs, form, transforms) = (inputs, form, transforms)
-    let rows = form.parts * plan.inputs
+    let rows = form.sections * plan.inputs
+    let places = (0..<form.sections).map { section in
+      let taps = section * form.partTaps..<min((section + 1) * form.partTaps, form.taps)
+      return taps.map { order?.places[$0] ?? $0 }
+    }
     parallelFor(plan.blocks * rows, grain: 8) { range in
       withUnsafeTemporaryAllocation(
         of: Float.self, capacity: (form.points + form.partTaps) * plan.outputs
@@ -143,25 +150,26 @@ extension WinogradTiles {
             }
           }
           transforms.weightGradients(points, form.tapSide, plan.outputs, taps)
-          let (part, place) = row.quotientAndRemainder(dividingBy: plan.inputs)
+          let (section, place) = row.quotientAndRemainder(dividingBy: plan.inputs)
           let input = block / plan.outputBlocks * plan.inputs + place
           let output = block % plan.outputBlocks * plan.outputs
-          let first = part * form.partTaps
           gatherTaps(
-            taps, count: plan.outputs, taps: min(form.partTaps, form.taps - first),
-            out + (output * inputs + input) * form.taps + first, stride: inputs * form.taps)
+            taps, count: plan.outputs, places[section],
+            out + (output * inputs + input) * form.taps, stride: inputs * form.taps)
         }
       }
     }
   }
 }
 
-/// `filters[i][t] = values[t, i]` for `count` filters of which `taps` taps lie `stride` apart.
+/// `filters[i][places[t]] = values[t, i]` for `count` filters that lie `stride` apart.
 private func gatherTaps(
-  _ values: UnsafePointer<Float>, count: Int, taps: Int, _ filters: UnsafeMutablePointer<Float>,
-  stride: Int
+  _ values: UnsafePointer<Float>, count: Int, _ places: [Int],
+  _ filters: UnsafeMutablePointer<Float>, stride: Int
 ) {
-  for i in 0..<count {
-    for t in 0..<taps { filters[i * stride + t] = values[t * count + i] }
+  places.withUnsafeBufferPointer { places in
+    for i in 0..<count {
+      for (t, place) in places.enumerated() { filters[i * stride + place] = values[t * count + i] }
+    }
   }
 }

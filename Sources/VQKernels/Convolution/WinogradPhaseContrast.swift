@@ -1,0 +1,106 @@
+import CPlatform
+
+// As for planes: points mix the 5x5 pixels of each phase, and an output sees 2x2 of each. F(4x4,
+// 2x2) rounds half of what F(4x4, 3x3) does, so that an output may see half as much of its tile.
+
+/// Times by which the magnitude of a tile may exceed what one of its outputs sees, with even taps:
+/// six with even pixels, up to 16 at a corner.
+private let mostContrast: Float = 60
+/// Elements, of equal size, that make up what an output sees, at least.
+private let fewest: Float = 8
+/// The largest sum of magnitudes whose points are finite.
+private let largestSum: Float = 0x1p110
+
+extension WinogradPhases {
+  /// Those of the outputs in the four corners: every one of the four that see a pixel's gradient.
+  var leastTaps: [[Int]] {
+    guard form.phases > 1 else { return (0..<form.taps).map { [$0] } }
+    let side = 4
+    return [0, padding.height].flatMap { top in
+      [0, padding.width].map { left in
+        (0..<form.taps).filter { tap in
+          let (row, column) = order!.places[tap].quotientAndRemainder(dividingBy: side)
+          return row >= top && row < side - padding.height + top && column >= left
+            && column < side - padding.width + left
+        }
+      }
+    }
+  }
+
+  var markScratchCount: Int { 2 * inputGridCount }
+
+  func markUneven(
+    _ x: UnsafePointer<Float>, _ weights: WinogradWeights,
+    _ isUneven: UnsafeMutablePointer<Bool>, scratch: UnsafeMutablePointer<Float>
+  ) -> Int {
+    let (sums, peaks) = (inputGrid(scratch), inputGrid(scratch + inputGridCount))
+    let (channels, measure) = (inputs, kernels.measurePixels)
+    let grain = max(1, elementGrain / (channels * source.width))
+    parallelFor(images * sums.rows, grain: grain) { range in
+      forEachRow(range, [sums, peaks], isInput: true) { pixel, count, place in
+        measure(
+          x + pixel * channels, count, channels, weights.share, sums.values + place,
+          peaks.values + place)
+      }
+    }
+    let contrast = mostContrast / weights.unevenness
+    let limit = min(largestSum, largestSum / max(weights.scale, 0x1p-100))
+    parallelFor(tiles, grain: 256) { range in
+      for tile in range {
+        let (sum, least, isMany) = seen(sums, peaks, tile)
+        isUneven[tile] = !(sum <= contrast * least && isMany && sum < limit)
+      }
+    }
+    var count = 0
+    for tile in 0..<tiles where isUneven[tile] { count += 1 }
+    return count
+  }
+
+  /// The sum over a tile's pixels, the least sum over those of an output, and whether each output
+  /// sees many elements.
+  @inline(__always)
+  private func seen(
+    _ sums: WinogradGrid, _ peaks: WinogradGrid, _ tile: Int
+  ) -> (sum: Float, least: Float, isMany: Bool) {
+    typealias Four = WinogradGrid.Four
+    let (image, top, left) = place(tile)
+    let (step, extent) = (sourceStep, sourceStep * form.tapSide)
+    // What the outputs of a row of a tile see of one row of pixels.
+    return withUnsafeTemporaryAllocation(of: Four.self, capacity: 2 * pixelSide) { buffer in
+      let across = buffer.baseAddress!
+      let largest = across + pixelSide
+      var sum: Float = 0
+      for y in 0..<pixelSide {
+        let row = UnsafePointer(sums.row(image, top * step + y) + left * step)
+        let peak = UnsafePointer(peaks.row(image, top * step + y) + left * step)
+        var (total, most) = (Four(), Four())
+        for k in 0..<extent {
+          total += four(row + k)
+          most = vq_larger4(four(peak + k), most)
+        }
+        for k in 0..<pixelSide { sum += row[k] }
+        (across + y).initialize(to: total)
+        (largest + y).initialize(to: most)
+      }
+      // The least sum, and the most by which an element exceeds its part.
+      var (least, excess) = (Four(repeating: .infinity), Four(repeating: -.infinity))
+      for i in 0..<min(side, rows - top) {
+        var (total, most) = (Four(), Four())
+        for y in i * step..<i * step + extent {
+          total += across[y]
+          most = vq_larger4(largest[y], most)
+        }
+        for j in min(4, columns - left)..<4 { total[j] = .infinity }
+        least = -vq_larger4(-least, -total)
+        excess = vq_larger4(fewest * most - total, excess)
+      }
+      return (sum, -vq_largest_lane4(-least), vq_largest_lane4(excess) <= 0)
+    }
+  }
+
+  /// A number for each of four outputs beside each other.
+  @inline(__always)
+  func four(_ x: UnsafePointer<Float>) -> WinogradGrid.Four {
+    WinogradGrid.Four(x[0], x[sourceStep], x[2 * sourceStep], x[3 * sourceStep])
+  }
+}
