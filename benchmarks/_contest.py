@@ -9,6 +9,7 @@ when it cannot.
 
 from __future__ import annotations
 
+import ctypes.util
 import json
 import os
 import statistics
@@ -91,6 +92,13 @@ def core_types(name: str, command: Sequence[str]) -> list[Contestant]:
         Contestant(name, command, {"OPENBLAS_CORETYPE": core} if core else {}, core)
         for core in CORE_TYPES
     ]
+
+
+def with_system_blas(name: str, command: Sequence[str]) -> list[Contestant]:
+    """The contestant with the system's OpenBLAS before the one that its package carries, if any."""
+    library = ctypes.util.find_library("openblas")
+    variables = {"LD_PRELOAD": library or ""}
+    return [Contestant(name, command, variables, "system's OpenBLAS")] if library else []
 
 
 def contest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -43,6 +44,16 @@ def torch_needs_core_types() -> None:
     blas = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
     if "OPENBLAS_CORETYPE" in os.environ and blas and blas[1] != "open":
         raise NotImplementedError(f"this torch multiplies with {blas[1]}, not with OpenBLAS")
+
+
+def openblas() -> str:
+    """Which OpenBLAS stands before all that packages carry; nothing without one."""
+    try:
+        configuration = ctypes.CDLL(None).openblas_get_config
+    except AttributeError:
+        return ""
+    configuration.restype = ctypes.c_char_p
+    return configuration().decode().strip()
 
 
 def timed(call: Callable[[], object], repeats: int = 3, slow: float = 0.3) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def test_nearest_code_is_held_to_each_of_its_bars(monkeypatch: pytest.MonkeyPatc
         ("of the FMA peak", pytest.approx(0.6), False),
         ("x faiss", pytest.approx(1.3), False),
         ("x torch", pytest.approx(2.6), True),
+        ("x the best peer", pytest.approx(1.3), False),
         ("x our float32 screen", pytest.approx(1.5), True),
     ]
     narrow = nearest_code.rows_of((1024, 64, 8), (0.0, 1.3), outcomes)
@@ -74,7 +76,7 @@ def test_nearest_code_is_held_to_each_of_its_bars(monkeypatch: pytest.MonkeyPatc
 
 
 def test_objectives_are_exact_and_compared() -> None:
-    x, start = kmeans.data((500, 7, 3))
+    x, start = kmeans.data(Path(), kmeans.NORMAL, (500, 7, 3))
     distances = np.square(x[:, None].astype(np.float64) - start).sum(2)
     assert kmeans.objective((x, start), start) == pytest.approx(distances.min(1).sum(), rel=1e-12)
     assert kmeans.disagreement({"vqswift": 2.0, "a": 2.0, "b": 1.9}) == pytest.approx(0.05)
@@ -83,13 +85,15 @@ def test_objectives_are_exact_and_compared() -> None:
 
 def test_k_means_rows_take_the_assignment_from_the_seeding() -> None:
     outcomes = [
-        outcome("vqswift", 2.0, case="iterations"),
-        outcome("faiss Kmeans", 4.0, case="iterations"),
+        outcome("vqswift", 2.0, case=kmeans.NORMAL),
+        outcome("faiss Kmeans", 5.0, case=kmeans.NORMAL),
+        outcome("aoclda kmeans", 4.0, case=kmeans.NORMAL),
         outcome("vqswift", 1.5, case="seeding", way="seeding and assignment"),
         outcome("vqswift", 0.5, case="seeding", way="assignment"),
     ]
-    faiss, scikit, apart, seeding = kmeans.rows_of(outcomes, {"vqswift": 1.0, "f": 1.001})
-    assert faiss.value == 2.0 and faiss.met and scikit.met is None
+    objectives = {kmeans.NORMAL: {"vqswift": 1.0, "f": 1.001}}
+    best, apart, seeding = kmeans.rows_of(outcomes, objectives)
+    assert best.value == 2.0 and best.bar == 2.5 and best.met is False
     assert apart.met is False and seeding.value == 0.5 and seeding.met
 
 
