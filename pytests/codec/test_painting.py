@@ -103,8 +103,9 @@ def test_commands(
     box = ["--box", "0", "0", "4", "4"]
     assert command.main(["inpaint", *folders, "samples", *box]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "3 files written to inpainted"
-    assert command.main(["inpaint", *folders, "samples", "--box", "1"]) == 1
-    assert "[inpaint] box = (1,): four numbers" in capsys.readouterr().err
+    assert command.main(["inpaint", *folders, "samples"]) == 1
+    assert "[inpaint] box = (): four numbers" in capsys.readouterr().err
+    assert command.main(["inpaint", *folders, *box, "samples"]) == 0
     assert command.main(["sample", "tokenizer", "tokenizer"]) == 1
     capsys.readouterr()
     assert command.main(["sample", *folders, "--label", "9"]) == 1

@@ -63,3 +63,36 @@ def test_bad_input_is_refused() -> None:
             distributed.kmeans(np.zeros((3, 2 + rank), np.float32), 2)
 
     on_ranks(2, body)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.full((1, 4), np.nan, np.float32), np.zeros((1, 4)), np.zeros(3, np.float32), [1j]]
+)
+def test_the_wrong_rows_of_one_rank_are_an_error_on_all(wrong: object) -> None:
+    def body(rank: int) -> str:
+        with pytest.raises((TypeError, ValueError)) as raised:
+            distributed.kmeans(wrong if rank == 1 else POINTS, 3)
+        return str(raised.value)
+
+    others, own = on_ranks(2, body)
+    assert "x of rank 1 is refused there" in others and own.startswith("[kmeans]")
+
+
+@pytest.mark.parametrize("none", [[], np.empty(0), np.empty((0, 4), np.float32)])
+def test_a_rank_may_have_no_rows(none: object) -> None:
+    found = on_ranks(2, lambda rank: distributed.kmeans(none if rank else POINTS, 3))
+    one = distributed.kmeans(POINTS, 3)
+    assert all(np.array_equal(each.centroids, one.centroids) for each in found)
+    assert len(found[1].codes) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e30])
+def test_inertia_is_that_of_any_float32(scale: float) -> None:
+    points = (POINTS * np.float32(scale)).astype(np.float32)
+    found = distributed.kmeans(points, 3, iterations=2, init=points[:3])
+    difference = points.astype(np.float64) - found.centroids[found.codes]
+    assert found.inertia == pytest.approx(np.square(difference).sum(), rel=1e-6) and found.inertia
+
+
+def test_lists_are_rows() -> None:
+    assert distributed.kmeans([[1.0, 2.0], [3.0, 4.0]], 2).inertia == 0

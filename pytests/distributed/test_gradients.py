@@ -71,3 +71,38 @@ def test_one_process_keeps_its_gradients() -> None:
     before = gradients(linear)
     distributed.reduce_gradients(linear.parameters(), count=5)
     assert all(np.array_equal(a, b) for a, b in zip(gradients(linear), before, strict=True))
+
+
+def reduced(gradients: list[list[float]], counts: list[float]) -> list[list[float]]:
+    """The gradients of one parameter that ranks have after `reduce_gradients`."""
+
+    def body(rank: int) -> list[float]:
+        parameter = vq.Tensor(np.zeros(len(gradients[rank]), np.float32), requires_grad=True)
+        parameter.grad = vq.Tensor(np.array(gradients[rank], np.float32))
+        distributed.reduce_gradients([parameter, parameter], count=counts[rank])
+        return [] if parameter.grad is None else parameter.grad.numpy().tolist()
+
+    return on_ranks(len(counts), body)
+
+
+def test_gradients_of_no_samples_do_not_count() -> None:
+    assert reduced([[2.0], [np.nan]], [4, 0]) == [[2.0], [2.0]]
+
+
+def test_a_mean_is_finite_where_its_sum_is_not() -> None:
+    for counts in ([1000, 1000], [1e38, 1e38], [1e-46, 1e-46]):
+        for (found,) in reduced([[1e36], [2e36]], counts):
+            assert found == pytest.approx(1.5e36)
+    assert reduced([[1.0], [3.0]], [1e38, 3e38]) == [[2.5], [2.5]]
+
+
+def test_no_samples_anywhere_leave_the_gradients_alone() -> None:
+    parameters = [vq.Tensor(np.zeros(1, np.float32), requires_grad=True) for _ in range(2)]
+
+    def body(rank: int) -> list[float]:
+        parameters[rank].grad = vq.Tensor(np.ones(1, np.float32))
+        with pytest.raises(ValueError, match="count = 0 on every rank"):
+            distributed.reduce_gradients([parameters[rank]], count=0)
+        return parameters[rank].grad.numpy().tolist()
+
+    assert on_ranks(2, body) == [[1.0], [1.0]]

@@ -122,7 +122,8 @@ def test_a_large_sum_sends_two_shares_of_each_byte(size: int) -> None:
         here.all_reduce(np.ones(length, np.float32))
         return here.sent
 
-    assert on_ranks(size, body) == [2 * (size - 1) * length * 4 // size] * size
+    told = 8 * (size - 1)  # of the array's dtype and shape
+    assert on_ranks(size, body) == [told + 2 * (size - 1) * length * 4 // size] * size
 
 
 def test_moments_join_to_those_of_all_vectors() -> None:
@@ -160,3 +161,60 @@ def test_one_process_is_the_rank_0_of_1() -> None:
     assert (distributed.rank(), distributed.size()) == (0, 1)
     distributed.current().barrier()
     assert distributed.init() is distributed.current()
+
+
+def test_arrays_of_another_byte_order_are_summed() -> None:
+    def body(rank: int) -> list[np.ndarray]:
+        here = distributed.current()
+        return [
+            here.all_reduce(np.array([1, 2], ">f4")),
+            here.all_reduce(np.array([1, rank], ">i4"), "max"),
+            *here.all_gather(np.array([rank], ">i2")),
+        ]
+
+    for found in on_ranks(2, body):
+        assert [value.tolist() for value in found] == [[2, 4], [1, 1], [0], [1]]
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0)])
+def test_arrays_of_nothing_are_summed(shape: tuple[int, ...]) -> None:
+    for found in on_ranks(3, lambda _: distributed.current().all_reduce(np.empty(shape, "f"))):
+        assert found.shape == shape and found.dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_results_are_arrays_of_their_own(size: int) -> None:
+    def body(_: int) -> list[float]:
+        given = np.zeros(3)
+        here = distributed.current()
+        for found in (here.all_reduce(given), here.broadcast(given)):
+            found += 1
+        return given.tolist()
+
+    assert on_ranks(size, body) == [[0.0] * 3] * size
+
+
+def test_unlike_arrays_are_an_error_on_every_rank() -> None:
+    cases = [
+        (lambda here, rank: here.all_reduce(np.zeros(2, "fi"[rank])), "float32|<f4"),
+        (lambda here, rank: here.all_reduce(np.zeros(2 + rank)), r"rank 1: <f8 \[3\]"),
+        (lambda here, rank: here.all_gather(np.zeros(2, "fi"[rank])), r"rank 1: <i4 \[n\]"),
+        (lambda here, rank: here.all_gather(np.zeros((rank, 2 + rank))), r"rank 0: <f8 \[n, 2\]"),
+    ]
+
+    def body(rank: int) -> int:
+        here = distributed.current()
+        refused = 0
+        for call, told in cases:
+            with pytest.raises(ValueError, match=told):
+                call(here, rank)
+            refused += 1
+        return refused + int(here.all_reduce(np.ones(1))[0])  # the ranks are still in step
+
+    assert on_ranks(2, body) == [len(cases) + 2] * 2
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_barrier_takes_a_positive_time(timeout: float) -> None:
+    with pytest.raises(ValueError, match=r"\[barrier\] timeout = .*: must be positive and finite"):
+        distributed.current().barrier(timeout)

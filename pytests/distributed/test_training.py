@@ -197,12 +197,62 @@ def test_a_step_sends_what_the_guide_says(size: int) -> None:
         trainers[rank].fit(1, progress=False)
         before = vq.distributed.current().sent
         trainers[rank].fit(2, progress=False)
-        return vq.distributed.current().sent - before
+        begin = 8 * (size - 1)  # what the weights are like
+        return vq.distributed.current().sent - before - begin
 
     parameters = trainers[0].model.parameters()
     for rank, found in enumerate(on_ranks(size, body)):
         step = sent(size, rank, sum(p.size for p in parameters), 4)
         step += sent(size, rank, len(parameters) + 1, 4)
         step += sent(size, rank, 3000 + 3000 * 8 + size, 8)
-        step += (size - 1) * (8 + 8 * 6)
+        step += (size - 1) * (8 + 8 * 7)
         assert found == 2 * step
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_values_have_their_names_on_ranks_without_samples(size: int) -> None:
+    """The last batch has one sample, and the first rank none of it."""
+
+    def objective(model: Any, batch: Any) -> train.Objective:
+        found = train.Reconstruction()(model, batch)
+        values = {"b": 2.0, "a": float(batch.shape[0])}
+        return train.Objective(found.loss, found.task_loss, found.info, values=values)
+
+    def body(rank: int) -> list[dict[str, float]]:
+        vq.manual_seed(0)
+        model = Network(QUANTIZERS["plain"]())
+        batches = Batches(IMAGES[:5], batch_size=4, shuffle=False)
+        optimizer = vq.optim.SGD(model.parameters(), lr=1e-2)
+        trainer = train.Trainer(model, optimizer, batches, objective=objective)
+        return [dict(step.values) for step in trainer.steps(2)]
+
+    for steps in on_ranks(size, body):
+        assert [list(values) for values in steps] == [["b", "a"]] * 2
+        assert steps[1] == {"b": 2.0, "a": 1.0}
+
+
+def test_other_names_on_another_rank_are_refused() -> None:
+    def body(rank: int) -> None:
+        def objective(model: Any, batch: Any) -> train.Objective:
+            found = train.Reconstruction()(model, batch)
+            values = {"ab"[rank]: 1.0}
+            return train.Objective(found.loss, found.task_loss, found.info, values=values)
+
+        trainer = made("plain", None)
+        trainer.objective = objective
+        with pytest.raises(ValueError, match="blocks of a batch name others"):
+            list(trainer.steps(1))
+
+    on_ranks(2, body)
+
+
+def test_models_of_other_weights_are_refused_on_every_rank() -> None:
+    def body(rank: int) -> None:
+        vq.manual_seed(rank)
+        model = Network(QUANTIZERS["plain"]())
+        optimizer = vq.optim.SGD(model.parameters(), lr=1e-2)
+        trainer = train.Trainer(model, optimizer, Batches(IMAGES, batch_size=16))
+        with pytest.raises(ValueError, match="rank 1, 2 has a model of other weights than rank 0"):
+            trainer.fit(1, progress=False)
+
+    on_ranks(3, body)

@@ -70,3 +70,19 @@ def test_precision_and_recall_tell_modes_and_strays_apart(rng: np.random.Generat
     assert one_mode.precision > 0.7 and one_mode.recall < 0.6
     strays = np.concatenate([real + 1e-6, rng.normal(size=(200, 3)) + 500])
     assert metrics.precision_recall(real, strays) == pytest.approx((0.5, 1.0))
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e-160, 1e160, 1e200])
+def test_squares_may_leave_float64(rng: np.random.Generator, scale: float) -> None:
+    a, b = rng.normal(size=(40, 6)), rng.normal(size=(50, 6)) * 2 + 1
+    found = metrics.frechet_distance(a * scale, b * scale)
+    expected = metrics.frechet_distance(a, b)
+    with np.errstate(over="ignore"):
+        assert found == pytest.approx(np.float64(expected) * scale * scale, rel=1e-9, abs=5e-324)
+    assert metrics.precision_recall(a * scale, b * scale) == metrics.precision_recall(a, b)
+
+
+def test_a_kernel_beyond_float64_is_refused(rng: np.random.Generator) -> None:
+    a, b = rng.normal(size=(40, 6)), rng.normal(size=(50, 6))
+    with pytest.raises(ValueError, match="is beyond Float64; scale both sets by one factor"):
+        metrics.kernel_distance(a * 1e120, b)

@@ -128,3 +128,21 @@ def test_what_is_not_installed_is_named(
     x = np.zeros((2, 8, 8, 3), np.float32)
     with pytest.raises(ImportError, match=rf"^\[{call.__name__}\] .*vqswift\[metrics\]"):
         call(x, x, weights="weights.pth")
+
+
+def test_float64_is_compared_in_float64() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
+    error = np.square(a - b).mean()
+    for scale in (1.0, 1e-25, 1e100):
+        assert metrics.mse(a * scale, b * scale) == pytest.approx(error * scale**2, rel=1e-13)
+    assert metrics.mse(np.array([1 + 1e-12]), np.array([1.0])) == pytest.approx(1e-24, rel=1e-3)
+    ratio = metrics.psnr(a * 1e-30, b * 1e-30, 1e-30)
+    assert ratio == pytest.approx(-10 * np.log10(error), rel=1e-12)
+
+
+def test_squares_may_leave_float32() -> None:
+    assert metrics.mse(np.float32([1e20]), np.float32([0])) == pytest.approx(1e40, rel=1e-6)
+    assert metrics.mse(np.float32([1e-30]), np.float32([0])) == pytest.approx(1e-60, rel=1e-6)
+    assert metrics.psnr(np.float32([1e20]), np.float32([0])) == pytest.approx(-400, rel=1e-6)
+    assert metrics.psnr(np.ones(3), np.ones(3)) == np.inf

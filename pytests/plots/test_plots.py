@@ -229,3 +229,21 @@ def test_without_matplotlib_the_extra_is_named() -> None:
         "try: vq.plots.usage([1])\nexcept ImportError as error: print(error)"
     )
     assert 'pip install "vqswift[train]"' in told
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is nothing to draw"):
+        vq.plots.perplexity({})
+    with pytest.raises(ValueError, match="num_codes = 0: must be at least 1"):
+        vq.plots.perplexity([1.0, 2.0], num_codes=0)
+    with pytest.raises(ValueError, match="finite uses"):
+        vq.plots.usage([np.inf, 3.0])
+    with pytest.raises(TypeError, match=r"images holds integers \(int64\)"):
+        vq.plots.reconstructions(np.zeros((1, 4, 4, 3), int), np.zeros((1, 4, 4, 3), int))
+    with pytest.raises(ValueError, match="images holds NaN or infinity"):
+        vq.plots.reconstructions(np.full((1, 4, 4, 3), np.nan), np.zeros((1, 4, 4, 3)))
+
+
+def test_uses_in_halves_are_summed_in_float64() -> None:
+    figure = vq.plots.usage(np.array([60000, 60000], np.float16))
+    assert "perplexity 2.0" in figure.axes[0].get_title()

@@ -194,3 +194,48 @@ def test_a_mini_batch_of_all_rows_is_an_update_of_lloyds() -> None:
 def test_what_mini_batches_cannot_be(x: np.ndarray, more: dict[str, object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         vq.minibatch_kmeans(x, 4, **more)  # type: ignore[arg-type]
+
+
+def test_float64_blocks_keep_their_digits_beside_float32_centroids() -> None:
+    x = 1.7e9 + np.random.default_rng(1).normal(size=(200, 1)) * 10
+    start = np.array([[1.7e9 - 10], [1.7e9 + 10]], np.float32)
+    whole = vq.kmeans(x, 2, init=start, iterations=50)
+    found = vq.kmeans_blocks([x[:70], x[70:]], 2, init=start, iterations=50)
+    assert found.centroids.dtype == np.float64 and found.iterations == whole.iterations
+    np.testing.assert_allclose(found.centroids, whole.centroids, rtol=1e-15)
+    assert found.inertia == pytest.approx(whole.inertia, rel=1e-12)
+
+
+def test_a_wider_block_widens_the_centroids() -> None:
+    x = np.random.default_rng(2).normal(size=(50, 5))
+    blocks = [x.astype(np.float32), x + 1e9]
+    rows = np.concatenate(blocks)
+    start = rows[[0, 50, 51]].astype(np.float32)
+    whole = vq.kmeans(rows, 3, init=start)
+    found = vq.kmeans_blocks(blocks, 3, init=start)
+    assert found.inertia == pytest.approx(whole.inertia, rel=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1e-42])
+def test_inertia_is_that_of_any_float32(scale: float) -> None:
+    x = (np.random.default_rng(3).normal(size=(300, 5)) * scale).astype(np.float32)
+    found = vq.kmeans_blocks([x[:100], x[100:]], 4, init=x[:4], iterations=3)
+    nearest = vq.nearest_codes(x, found.centroids)
+    difference = x.astype(np.float64) - found.centroids[nearest]
+    assert found.inertia == pytest.approx(np.square(difference).sum(), rel=1e-6)
+    assert 0 < found.inertia < np.inf
+
+
+def test_a_callback_may_return_what_numpy_says() -> None:
+    found = vq.kmeans_blocks([X], 3, on_iteration=lambda step: np.all(step.inertia > 0))
+    assert found.is_stopped and found.iterations == 0
+    with pytest.raises(TypeError, match="what on_iteration returns = 1: True, False or None"):
+        vq.kmeans_blocks([X], 3, on_iteration=lambda step: 1)
+
+
+@pytest.mark.parametrize("init", ["kmeans++", "given"])
+def test_the_block_and_row_of_a_nan_are_named(init: str) -> None:
+    wrong = X[:100].copy()
+    wrong[21, 3] = np.nan
+    with pytest.raises(ValueError, match=r"\[kmeans_blocks\] block 1 holds nan in row 21:"):
+        vq.kmeans_blocks([X[:50], wrong], 3, init=X[:3] if init == "given" else init)

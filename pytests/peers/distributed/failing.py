@@ -1,4 +1,5 @@
-"""A run on ranks that is killed or hangs: `failing.py ENGINE FOLDER STEPS TIMEOUT [HANG]`."""
+"""A run on ranks that is killed, hangs or leaves: `failing.py ENGINE FOLDER STEPS TIMEOUT [HANG]`,
+where a negative step is that at which rank 1 leaves."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def main(engine: str, folder: str, steps: str, timeout: str, hang: str = "") -> 
 
     def after(run: Any, step: Any) -> None:
         (path / f"pid-{here.rank}").write_text(f"{os.getpid()} {step.step}", encoding="utf-8")
-        if hang and here.rank == 1 and step.step == int(hang):
+        if hang and here.rank == 1 and step.step == abs(int(hang)):
+            if int(hang) < 0:
+                sys.exit("it leaves")
             time.sleep(3600)
 
     run = train.Run(path, made, checkpoint_every=1, callbacks=[after])

@@ -77,3 +77,14 @@ def test_a_hanging_rank_ends_the_others_by_the_time_out(engine: str, tmp_path: P
     statuses, told = ranks.wait(120)
     assert statuses[0] != 0
     assert "one of them has ended or hangs" in told
+
+
+@ENGINES
+def test_a_rank_that_leaves_ends_the_others_at_once(engine: str, tmp_path: Path) -> None:
+    require(engine)
+    ranks = started(engine, tmp_path, 600, -3)
+    process_of(tmp_path, 1, 3)
+    begin = time.monotonic()
+    statuses, told = ranks.wait(120)
+    assert time.monotonic() - begin < 60 and any(statuses), told
+    assert ("which has left" if engine == "mpi" else "one of them has ended or hangs") in told

@@ -51,7 +51,9 @@ class InpaintSettings(_Settings):
     """Which images, which box of them, and where they go."""
 
     inputs: tuple[Path, ...] = setting((), "files, and folders of files", is_positional=True)
-    box: tuple[int, ...] = setting((), "top, left, height and width in pixels")
+    box: tuple[int, ...] = setting(
+        (), "what is made anew, in pixels", parts=("TOP", "LEFT", "HEIGHT", "WIDTH")
+    )
     output: Path = output_setting("inpainted")
 
 

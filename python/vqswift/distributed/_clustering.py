@@ -18,6 +18,7 @@ from ._current import current
 from ._tree import Array
 
 _SAMPLE = 64  # rows a center that starts are chosen among
+_ROWS = 1 << 14  # whose distances are in memory at a time
 
 
 @checked
@@ -41,52 +42,77 @@ def kmeans(
     are fewer), or centroids [k, d]. A cluster that empties takes the row farthest from its
     centroid.
 
-    TypeError for float64, which these sums would round; ValueError for NaN, infinity, no rows on
-    any rank or k < 1.
+    TypeError for arrays of float64, which these sums would round; ValueError for NaN, infinity, no
+    rows on any rank or k < 1. What is wrong with the rows of one rank is an error on all.
     """
     seed, k = checked_word("kmeans", "seed", seed), index(k)
     if k < 1 or iterations < 0:
         raise ValueError(f"[kmeans] k = {k}, iterations = {iterations}: at least 1 and 0")
+    communicator = current()
+    error: Exception | None = None
+    try:
+        points = _points(x)
+    except (TypeError, ValueError) as wrong:
+        points, error = np.empty((0, 0), np.float32), wrong
+    told = np.array([len(points), points.shape[1] if points.ndim > 1 else -1, error is not None])
+    rows = np.stack(communicator.all_gather_of(told, [3] * communicator.size))
+    if error is not None:
+        raise error
+    if rows[:, 2].any():
+        wrong_ranks = ", ".join(map(str, np.flatnonzero(rows[:, 2])))
+        raise ValueError(f"[kmeans] x of rank {wrong_ranks} is refused there")
+    widths = sorted(set(rows[:, 1].tolist()) - {-1})
+    if len(widths) > 1:
+        raise ValueError(f"[kmeans] d = {rows[:, 1].tolist()} by rank: it must be one")
+    if not rows[:, 0].sum():
+        raise ValueError("[kmeans] no rows on any rank")
+    points = points.reshape(len(points), *widths)
+    return _Clustering(communicator, points, k, rows[:, 0]).run(iterations, init, seed)
+
+
+def _points(x: npt.ArrayLike | Tensor) -> Array:
+    """This rank's rows [n, d], or [0] where it has none."""
     points = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-    if points.dtype == np.float64:
+    if points.size and points.dtype == np.float64 and isinstance(x, np.ndarray):
         raise TypeError("[kmeans] x float64: float32 is required over ranks")
-    points = np.ascontiguousarray(points, np.float32)
+    if points.dtype.kind not in "biuf":
+        raise TypeError(f"[kmeans] x {points.dtype}: real numbers are required")
+    with np.errstate(over="ignore"):
+        points = np.ascontiguousarray(points, np.float32)
+    if points.size == 0 and points.ndim == 1:
+        return points
     if points.ndim != 2:
         raise ValueError(f"[kmeans] shape {list(points.shape)}: x [n, d] is required")
     if not np.isfinite(points).all():
         raise ValueError("[kmeans] x holds NaN or infinity")
-    return _Clustering(current(), points, k).run(iterations, init, seed)
+    return points
 
 
 class _Clustering:
-    def __init__(self, communicator: Communicator, points: Array, k: int) -> None:
+    """`counts` are the rows of each rank."""
+
+    def __init__(self, communicator: Communicator, points: Array, k: int, counts: Array) -> None:
         self._communicator, self._points, self._k = communicator, points, k
-        told = np.array([len(points), points.shape[1]], np.int64)
-        rows = np.stack(communicator.all_gather_of(told, [2] * communicator.size))
-        if len(set(rows[:, 1])) > 1:
-            raise ValueError(f"[kmeans] d = {rows[:, 1].tolist()} by rank: it must be one")
-        self._counts = rows[:, 0]
-        self._n = int(self._counts.sum())
-        self._first = int(self._counts[: communicator.rank].sum())
-        if self._n == 0:
-            raise ValueError("[kmeans] no rows on any rank")
+        self._counts = counts
+        self._n = int(counts.sum())
+        self._first = int(counts[: communicator.rank].sum())
         grid = self._grid_of(points)
         self._wide = np.rint(points.astype(np.float64) / grid) * grid
 
     def run(self, iterations: int, init: str | npt.ArrayLike, seed: int) -> KMeansResult:
         """The clustering."""
         centroids = self._start(init, seed)
-        codes, distances = self._nearest(centroids)
+        codes = self._nearest(centroids)
         done = 0
         while done < iterations:
-            centroids = self._moved(centroids, codes, distances)
+            centroids = self._moved(centroids, codes)
             before = codes
-            codes, distances = self._nearest(centroids)
+            codes = self._nearest(centroids)
             done += 1
             changed = np.array([np.count_nonzero(codes != before)], np.int64)
             if not self._communicator.all_reduce(changed)[0]:
                 break
-        return KMeansResult(centroids, codes, self._inertia(distances), done)
+        return KMeansResult(centroids, codes, self._inertia(centroids, codes), done)
 
     def _start(self, init: str | npt.ArrayLike, seed: int) -> Array:
         shape = self._k, self._points.shape[1]
@@ -114,12 +140,21 @@ class _Clustering:
         own = self._points[rows[owners == self._communicator.rank] - self._first]
         return np.concatenate(self._communicator.all_gather_of(own, lengths))
 
-    def _nearest(self, centroids: Array) -> tuple[Array, Array]:
+    def _nearest(self, centroids: Array) -> Array:
         if not len(self._points):
-            return np.empty(0, np.int32), np.empty(0, np.float32)
-        return nearest_codes(self._points, centroids, return_distances=True)
+            return np.empty(0, np.int32)
+        return nearest_codes(self._points, centroids)
 
-    def _moved(self, centroids: Array, codes: Array, distances: Array) -> Array:
+    def _distances(self, centroids: Array, codes: Array) -> Array:
+        """The squared distances in Float64, where those of all finite float32 are finite."""
+        found = np.empty(len(codes))
+        for begin in range(0, len(codes), _ROWS):
+            part = slice(begin, begin + _ROWS)
+            difference = self._points[part].astype(np.float64) - centroids[codes[part]]
+            found[part] = np.square(difference).sum(1)
+        return found
+
+    def _moved(self, centroids: Array, codes: Array) -> Array:
         k, d = centroids.shape
         sums = np.empty((k, d + 1))
         sums[:, d] = np.bincount(codes, minlength=k)
@@ -132,7 +167,7 @@ class _Clustering:
         moved[used] = total[used, :d] / counts[used, None]
         empty = np.flatnonzero(~used)
         if empty.size:
-            farthest = self._farthest(distances, empty.size)
+            farthest = self._farthest(self._distances(centroids, codes), empty.size)
             moved[empty[: len(farthest)]] = farthest
         return moved
 
@@ -140,7 +175,7 @@ class _Clustering:
         """The vectors farthest from their centroids, those with distance 0 left out."""
         order = np.lexsort((np.arange(len(distances)), -distances))[:count]
         own = order[distances[order] > 0]
-        told = np.stack([distances[own].astype(np.float64), own + float(self._first)], 1)
+        told = np.stack([distances[own], own + float(self._first)], 1)
         found = np.concatenate(self._communicator.all_gather(told))
         best = np.lexsort((found[:, 1], -found[:, 0]))[:count]
         chosen = found[best, 1].astype(np.int64)
@@ -148,10 +183,11 @@ class _Clustering:
         found_rows: Array = self._rows(ascending)[np.searchsorted(ascending, chosen)]
         return found_rows
 
-    def _inertia(self, distances: Array) -> float:
+    def _inertia(self, centroids: Array, codes: Array) -> float:
         """The sum of squared distances, exact in the same way."""
-        wide, grid = distances.astype(np.float64), self._grid_of(distances)
-        rounded = np.array([(np.rint(wide / grid) * grid).sum()])
+        distances = self._distances(centroids, codes)
+        grid = self._grid_of(distances)
+        rounded = np.array([(np.rint(distances / grid) * grid).sum()])
         return float(self._communicator.all_reduce(rounded)[0])
 
     def _grid_of(self, values: Array) -> float:

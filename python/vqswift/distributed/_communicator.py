@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +14,7 @@ from .._arguments import checked, refuse
 from ._tree import Array, FixedTree, Node, nodes_of
 
 _SMALL = 1 << 16  # bytes of a rank below which sums take one round instead of two
+_CHECK_BITS = 24  # of a length's int64, which hold what else arrays have in common
 
 
 class PeerLost(ConnectionError):
@@ -32,7 +35,9 @@ class Communicator(ABC):
         sent: bytes that this rank has handed over for other ranks so far.
         is_threaded: whether another thread may make calls while the main one makes none.
 
-    All calls raise `PeerLost`, an OSError, when another rank has ended or does not answer in time.
+    All calls raise `PeerLost`, an OSError, when another rank has ended or does not answer in time;
+    behind it the ranks are out of step, and every further call raises it. Arrays of another dtype
+    or shape than on other ranks raise ValueError on all of them.
     """
 
     name = "one process"
@@ -48,8 +53,9 @@ class Communicator(ABC):
         array = np.ascontiguousarray(_numbers("all_gather", array))
         if self.size == 1:
             return [array]
-        lengths = self._gathered(np.array([len(array)], np.int64), [8] * self.size).view(np.int64)
-        return self.all_gather_of(array, [int(length) for length in lengths])
+        kind = f"{array.dtype.str} [n{''.join(f', {side}' for side in array.shape[1:])}]"
+        lengths = self._agree("all_gather", kind, len(array))
+        return self.all_gather_of(array, lengths)
 
     def all_gather_of(self, array: Array, lengths: Sequence[int]) -> list[Array]:
         """`all_gather` where every rank knows the lengths of all first axes: one round."""
@@ -73,13 +79,17 @@ class Communicator(ABC):
         ]
 
     def all_reduce(self, array: Array, operation: str = "sum") -> Array:
-        """The sum, "max" or "min" of equal-shaped arrays of all ranks, element by element."""
+        """The sum, "max" or "min" of equal-shaped arrays of all ranks, element by element, as a new
+        array; of bools the sum is `or`."""
         combine = {"sum": np.add, "max": np.maximum, "min": np.minimum}.get(operation)
         if combine is None:
             raise ValueError(
                 f"[all_reduce] operation = {operation!r}: it must be 'sum', 'max' or 'min'"
             )
         array = _numbers("all_reduce", array)
+        if self.size == 1:
+            return array.copy()
+        self._agree("all_reduce", f"{array.dtype.str} {[*array.shape]} {operation}")
         leaf = Node(0, self.rank, np.ascontiguousarray(array).reshape(-1))
         ranges = [(rank, rank + 1) for rank in range(self.size)]
         return self.reduce_tree([leaf], ranges, combine).reshape(array.shape)
@@ -121,7 +131,7 @@ class Communicator(ABC):
         given = _numbers("broadcast", array) if self.rank == root else None
         if self.size == 1:
             assert given is not None
-            return given
+            return given.copy()
         head = b"" if given is None else f"{given.dtype.str} {[*given.shape]}".encode()
         heads = self.all_gather(np.frombuffer(head, np.uint8))
         kind, _, shape = heads[root].tobytes().decode().partition(" ")
@@ -133,6 +143,8 @@ class Communicator(ABC):
 
     def barrier(self, timeout: float | None = None) -> None:
         """Wait until all ranks have come here, `timeout` seconds at most."""
+        if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+            raise ValueError(f"[barrier] timeout = {timeout}: must be positive and finite")
         before = self.timeout
         self.timeout = before if timeout is None else timeout
         try:
@@ -158,6 +170,19 @@ class Communicator(ABC):
     @abstractmethod
     def _all_to_all(self, data: Array, sizes: list[int], theirs: list[int]) -> Array:
         """`data` has `sizes[rank]` bytes for each rank; gives `theirs[rank]` from each."""
+
+    def _agree(self, operation: str, kind: str, length: int = 0) -> list[int]:
+        """The lengths of all ranks' arrays; ValueError on all where these are of several kinds."""
+        check = zlib.crc32(kind.encode()) & ((1 << _CHECK_BITS) - 1)
+        told = np.array([length << _CHECK_BITS | check], np.int64)
+        found = self._gathered(told, [8] * self.size).view(np.int64)
+        if len(set((found & ((1 << _CHECK_BITS) - 1)).tolist())) > 1:
+            text = np.frombuffer(kind.encode(), np.uint8)
+            sizes = self._gathered(np.array([text.size], np.int64), [8] * self.size).view(np.int64)
+            kinds = [part.tobytes().decode() for part in self.all_gather_of(text, sizes.tolist())]
+            each = "; ".join(f"rank {rank}: {kind}" for rank, kind in enumerate(kinds))
+            raise ValueError(f"[{operation}] arrays differ between ranks: {each}")
+        return [int(length) for length in found >> _CHECK_BITS]
 
     def _gathered(self, array: Array, sizes: list[int]) -> Array:
         self.sent += sizes[self.rank] * (self.size - 1)
@@ -191,9 +216,11 @@ class Communicator(ABC):
         theirs = [len(each) * (end - begin) * dtype.itemsize for each in expected]
         self.sent += sum(sizes) - sizes[self.rank]
         found = self._all_to_all(data.view(np.uint8), sizes, theirs).view(dtype)
-        rows = iter(found.reshape(-1, end - begin) if end > begin else np.empty((len(found), 0)))
+        if end == begin:
+            return np.empty(0, dtype)
+        rows = iter(found.reshape(-1, end - begin))
         given = [[Node(*place, next(rows)) for place in each] for each in expected]
-        return _merged(given, expected, combine) if end > begin else np.empty(0, dtype)
+        return _merged(given, expected, combine)
 
 
 def _numbers(operation: str, value: Any) -> Array:
@@ -201,7 +228,7 @@ def _numbers(operation: str, value: Any) -> Array:
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         refuse(operation, "array", value, "an array of numbers")
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _merged(

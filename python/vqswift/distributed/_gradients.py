@@ -107,7 +107,8 @@ def reduce_gradients(parameters: Sequence[Tensor], *, count: float = 1.0) -> Non
     Call it between `backward` and the optimizer's `step`, on every rank, with the same parameters:
     where each rank's loss is a mean, and `count` is how many samples it is of, the result is the
     gradient of the mean over the samples of all ranks, for shards of any sizes. A rank without
-    samples gives 0 and need not have called `backward`. The bits are the same on every rank.
+    samples gives 0: its gradients do not count, and it need not have called `backward`. The bits
+    are the same on every rank. A parameter that is given twice counts once.
 
     ValueError for a count that is negative or not finite, or 0 on all ranks; `PeerLost` as with all
     calls.
@@ -117,19 +118,21 @@ def reduce_gradients(parameters: Sequence[Tensor], *, count: float = 1.0) -> Non
     communicator = current()
     if communicator.size == 1:
         return
-    known = list(parameters)
+    known = list({id(parameter): parameter for parameter in parameters}.values())
+    told = communicator.all_gather_of(np.array([count]), [1] * communicator.size)
+    counts = [float(each[0]) for each in told]
+    largest = max(counts)
+    if largest == 0:
+        raise ValueError("[reduce_gradients] count = 0 on every rank: there is no mean")
+    share = count / largest / math.fsum(each / largest for each in counts)
     for parameter in known:
         if parameter.grad is not None:
-            parameter.grad = Tensor(parameter.grad.numpy() * np.float32(count))
+            weighted = Tensor(parameter.grad.numpy() * np.float32(share)) if share else None
+            parameter.grad = weighted
     ranges = [(rank, rank + 1) for rank in range(communicator.size)]
     adding = GradientSum(known, communicator, ranges)
-    adding.add(communicator.rank, np.array([count], np.float32))
-    (total,) = adding.finish(1)
-    if not total > 0:
-        raise ValueError("[reduce_gradients] count = 0 on every rank: there is no mean")
-    for parameter in known:
-        if parameter.grad is not None:
-            parameter.grad = Tensor(parameter.grad.numpy() / total)
+    adding.add(communicator.rank, np.empty(0, np.float32))
+    adding.finish(0)
 
 
 def _flat(gradient: Tensor | None, parameter: Tensor) -> Array:

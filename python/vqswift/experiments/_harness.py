@@ -22,13 +22,21 @@ def setting(
     choices: tuple[str, ...] | None = None,
     is_open: bool = False,
     is_positional: bool = False,
+    parts: tuple[str, ...] = (),
 ) -> Any:
     """Return a field of settings that is an option of the command too.
 
     `is_open`: the option's own default is none, as `help` says; a preset may fill it then.
-    `is_positional`: it is a word of the command instead, and must be given.
+    `is_positional`: it is a word of the command instead, and must be given. `parts`: what each of
+    its values is, where there are as many.
     """
-    about = {"help": help, "choices": choices, "is_open": is_open, "is_positional": is_positional}
+    about = {
+        "help": help,
+        "choices": choices,
+        "is_open": is_open,
+        "is_positional": is_positional,
+        "parts": parts,
+    }
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -144,7 +152,11 @@ def _argument(field: Any, hint: Any) -> dict[str, Any]:
     if hint is bool:
         return about | {"action": "store_true"}
     if get_origin(hint) is tuple:
-        about |= {"nargs": "+", "metavar": field.name.removesuffix("s").upper()}
+        parts = field.metadata["parts"]
+        about |= {
+            "nargs": len(parts) or "+",
+            "metavar": parts or field.name.removesuffix("s").upper(),
+        }
         hint = get_args(hint)[0]
     if field.metadata["choices"]:
         about["choices"] = field.metadata["choices"]

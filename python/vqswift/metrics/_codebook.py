@@ -90,7 +90,8 @@ def quantization_error(z: Array, z_q: Array, mask: Array | None = None) -> float
     """Mean of (z - z_q)^2 over all elements of the vectors that `mask` keeps.
 
     z and z_q [..., d], mask [...] of booleans or integers, false where a vector is left out. It is
-    the commitment loss before its weights. ValueError when nothing is kept.
+    the commitment loss before its weights, of float64 rounded to float32. ValueError when nothing
+    is kept.
     """
     kept = None if mask is None else as_tensor(mask)._handle
     given = as_floats("quantization_error", "z", z)._handle
@@ -103,9 +104,9 @@ def quantization_error(z: Array, z_q: Array, mask: Array | None = None) -> float
 def divergence(p: Array, c: Array) -> float:
     """D(P, C): mean over the points z of p of min over the points c_j of c of 1/2 |z - c_j|^2.
 
-    Huh et al. 2023, eq. 13, with d of section 2. p and c [..., d]; nearest points are exact and no
-    matrix of distances is made. With P embeddings, C the codebook and Q the codes in use,
-    `codebook[np.unique(codes)]`:
+    Huh et al. 2023, eq. 13, with d of section 2. p and c [..., d], of float64 rounded to float32;
+    nearest points are exact and no matrix of distances is made. With P embeddings, C the codebook
+    and Q the codes in use, `codebook[np.unique(codes)]`:
 
     - D(P, C): what the commitment loss minimises.
     - D(C, P): grows with codes that lie far from the data; D(P, C) does not see them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -23,7 +24,8 @@ def frechet_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> fl
     ValueError for fewer than 2 rows, different d, NaN or infinity.
     """
     a, b = _pair("frechet_distance", ("features_a", features_a), ("features_b", features_b), 2)
-    return _core.frechet_distance(np.ascontiguousarray(a), np.ascontiguousarray(b))
+    a, b, unit = _within_range(a, b)
+    return _core.frechet_distance(np.ascontiguousarray(a), np.ascontiguousarray(b)) * unit * unit
 
 
 @checked
@@ -32,15 +34,24 @@ def kernel_distance(features_a: npt.ArrayLike, features_b: npt.ArrayLike) -> flo
 
     The unbiased estimate in Float64, which is below 0 by chance for sets that are alike: KID
     (Binkowski et al., 2018) where the features are Inception's, of the whole sets in place of
-    subsets. ValueError for fewer than 2 rows, different d, NaN or infinity.
+    subsets. ValueError for fewer than 2 rows, different d, NaN or infinity, and for features whose
+    kernel is beyond Float64.
     """
     a, b = _pair("kernel_distance", ("features_a", features_a), ("features_b", features_b), 2)
-    within = sum(
-        (_kernel_sum(x, x) - float(_kernel(np.square(x).sum(1), x.shape[1]).sum()))
-        / (len(x) * (len(x) - 1))
-        for x in (a, b)
-    )
-    return within - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+    with np.errstate(over="ignore", invalid="ignore"):
+        within = sum(
+            (_kernel_sum(x, x) - float(_kernel(np.square(x).sum(1), x.shape[1]).sum()))
+            / (len(x) * (len(x) - 1))
+            for x in (a, b)
+        )
+        found = within - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+    if not np.isfinite(found):
+        largest = max(np.abs(x).max() for x in (a, b))
+        raise ValueError(
+            f"[kernel_distance] features up to {largest:.3g}: (x.y / d + 1)^3 is beyond Float64; "
+            "scale both sets by one factor"
+        )
+    return found
 
 
 class PrecisionRecall(NamedTuple):
@@ -63,7 +74,9 @@ def precision_recall(
     """
     if neighbors < 1:
         raise ValueError(f"[precision_recall] neighbors = {neighbors}: must be at least 1")
-    sets = _pair("precision_recall", ("real", real), ("made", made), neighbors + 1)
+    sets = _within_range(*_pair("precision_recall", ("real", real), ("made", made), neighbors + 1))[
+        :2
+    ]
     shares = []
     for balls, points in (sets, sets[::-1]):
         radii = np.empty(len(balls))
@@ -97,6 +110,14 @@ def _pair(
                 f"[{operation}] {name} holds NaN or infinity: every element must be finite"
             )
     return a, b
+
+
+def _within_range(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Both divided by one power of two where squares would leave Float64, and that power."""
+    exponent = math.frexp(max(np.abs(x).max() for x in (a, b)))[1] - 1
+    if abs(exponent) < 400:
+        return a, b, 1.0
+    return np.ldexp(a, -exponent), np.ldexp(b, -exponent), math.ldexp(1.0, exponent)
 
 
 def _kernel(products: np.ndarray, d: int) -> np.ndarray:

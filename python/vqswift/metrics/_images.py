@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,8 +17,8 @@ Array = npt.ArrayLike | Tensor
 
 @checked
 def mse(a: Array, b: Array) -> float:
-    """Mean of (a - b)^2 over all elements of two arrays of one shape."""
-    return _core.mse(as_floats("mse", "a", a)._handle, as_floats("mse", "b", b)._handle)
+    """Mean of (a - b)^2 over all elements of two arrays of one shape; of float64 in float64."""
+    return _mean_square("mse", a, b)
 
 
 @checked
@@ -27,7 +29,12 @@ def psnr(a: Array, b: Array, data_range: float | None = None) -> float:
     1 unless given, and to be given for integers. Infinite for equal arrays.
     """
     span = _range("psnr", data_range, a, b)
-    return _core.psnr(as_floats("psnr", "a", a)._handle, as_floats("psnr", "b", b)._handle, span)
+    with np.errstate(over="ignore"):
+        found = _core.psnr(
+            as_floats("psnr", "a", a)._handle, as_floats("psnr", "b", b)._handle, span
+        )
+    error = _mean_square("psnr", a, b)
+    return found if error == 0 else 20 * math.log10(span) - 10 * math.log10(error)
 
 
 @checked
@@ -46,11 +53,27 @@ def ssim(
     `psnr`. Moments are biased, under a Gaussian of `window` x `window` taps (odd) and standard
     deviation `sigma`, over the windows that lie inside the image: scikit-image's
     `gaussian_weights=True, use_sample_covariance=False`. (torchmetrics 1.9 also counts windows over
-    a mirrored border.)
+    a mirrored border.) Pixels of float64 are rounded to float32.
     """
     span = _range("ssim", data_range, a, b)
     first, second = as_floats("ssim", "a", a)._handle, as_floats("ssim", "b", b)._handle
     return _core.ssim(first, second, span, window, sigma)
+
+
+def _mean_square(operation: str, a: Array, b: Array) -> float:
+    """In float64 where an array is, or where squares are none that float32 tells from 0."""
+    with np.errstate(over="ignore"):
+        found = _core.mse(
+            as_floats(operation, "a", a)._handle, as_floats(operation, "b", b)._handle
+        )
+    wide = any(not isinstance(x, Tensor) and np.asanyarray(x).dtype == np.float64 for x in (a, b))
+    if not wide and 1e-30 < found < 1e37:
+        return found
+    first, second = (
+        (x.numpy() if isinstance(x, Tensor) else np.asanyarray(x)).astype(np.float64)
+        for x in (a, b)
+    )
+    return float(np.square(first - second).mean())
 
 
 def _range(operation: str, data_range: float | None, a: Array, b: Array) -> float:

@@ -40,6 +40,10 @@ def perplexity(
     line that is no JSON object with a step, FileNotFoundError for a file that there is not.
     """
     several = history.items() if isinstance(history, Mapping) else [("", history)]
+    if not several:
+        raise ValueError("[perplexity] history is {}: there is nothing to draw")
+    if num_codes is not None and num_codes < 1:
+        raise ValueError(f"[perplexity] num_codes = {num_codes}: must be at least 1")
     lines: dict[str, NDArray[np.float64]] = {}
     for name, each in several:
         lines |= _lines(name, each)

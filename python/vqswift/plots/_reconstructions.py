@@ -76,6 +76,13 @@ def _pictures(name: str, value: npt.ArrayLike | Tensor) -> NDArray[np.float32]:
             f"[reconstructions] {name} has shape {[*np.shape(value)]}: [n, h, w, 3] or "
             f"[n, h, w, 1] is required{hint}"
         )
+    if found.dtype.kind in "iu" and found.dtype != np.uint8:
+        raise TypeError(
+            f"[reconstructions] {name} holds integers ({found.dtype}): numbers in [0, 1] or uint8 "
+            "are required"
+        )
+    if not np.isfinite(found).all():
+        raise ValueError(f"[reconstructions] {name} holds NaN or infinity")
     scale = 255 if found.dtype == np.uint8 else 1
     return (found.astype(np.float32) / scale).clip(0, 1)
 

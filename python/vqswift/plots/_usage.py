@@ -35,10 +35,11 @@ def usage(
     below 0, and for none.
     """
     given = counts.counts if isinstance(counts, CodeUsage) else as_array("usage", "counts", counts)
-    if given.ndim != 1 or not given.size or given.min() < 0 or not given.sum() > 0:
+    given = given.astype(np.float64)
+    if given.ndim != 1 or not given.size or given.min() < 0 or not 0 < given.sum() < np.inf:
         raise ValueError(
-            f"[usage] counts of shape {[*given.shape]}: uses [k] of each code are required, at "
-            "least 0 and one in all; codes are counted by CodeUsage(k).update(codes)"
+            f"[usage] counts of shape {[*given.shape]}: finite uses [k] of each code are "
+            "required, at least 0 and one in all; codes are counted by CodeUsage(k).update(codes)"
         )
     shares = given / given.sum()
     if ordered:

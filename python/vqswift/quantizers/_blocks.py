@@ -19,6 +19,7 @@ from ._search import nearest_codes
 
 _ROWS = 1 << 16  # that are searched and summed at a time
 _FARTHEST = 1024  # points at most that empty clusters are given after a pass
+_SMALLEST, _LARGEST = 1e-25, 1e36  # squared distances that float32 holds with all its digits
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,13 @@ def kmeans_blocks(
     place. Codes are not kept: `nearest_codes(block, result.centroids)` gives them.
 
     `on_iteration` is called after each pass; where it returns True, the clustering ends with the
-    centroids and the inertia that it was shown. What it raises passes through, as Ctrl-C does.
+    centroids and the inertia that it was shown; it returns a bool or None. What it raises passes
+    through, as Ctrl-C does.
 
     Codes and means are those of `kmeans`: exact nearest centroids, sums in Float64. It ends when no
     centroid moves. A cluster that empties takes the point farthest from its centroid. Blocks of
-    float64, and of integers of 32 bits and more, are compared in float64.
+    float64, and of integers of 32 bits and more, are compared in float64, and centroids are float64
+    where any block is.
 
     TypeError for an iterator, which cannot be gone through again; ValueError for NaN, infinity, no
     rows, blocks of different widths, or rows that change in number between passes.
@@ -82,14 +85,22 @@ def kmeans_blocks(
     done = 0
     while True:
         run.measure(centroids)
+        centroids = centroids.astype(run.dtype, copy=False)
         shown = KMeansProgress(done, run.inertia, centroids.copy())
-        is_stopped = on_iteration is not None and on_iteration(shown) is True
+        is_stopped = on_iteration is not None and _stops(on_iteration(shown))
         ends = is_stopped or iterations == 0
         moved = centroids if ends else run.moved(centroids, done < iterations)
         if np.array_equal(moved, centroids):
             return BlockKMeansResult(centroids, run.inertia, done, run.points, is_stopped)
         centroids = moved
         done = min(done + 1, iterations)
+
+
+def _stops(answer: object) -> bool:
+    """What `on_iteration` has returned."""
+    if answer is not None and not isinstance(answer, (bool, np.bool_)):
+        refuse("kmeans_blocks", "what on_iteration returns", answer, "True, False or None")
+    return bool(answer)
 
 
 class _Passes:
@@ -99,6 +110,7 @@ class _Passes:
         self._blocks = blocks
         self._shape = centroids.shape
         self.points = -1
+        self.dtype = centroids.dtype
 
     def measure(self, centroids: np.ndarray) -> None:
         """The sums of the rows nearest to each centroid, and the rows farthest from theirs."""
@@ -108,7 +120,11 @@ class _Passes:
         self._far, self._lengths = np.empty((0, d), centroids.dtype), np.empty(0)
         self.inertia, points = 0.0, 0
         for rows in _parts(self._blocks, d):
+            self.dtype = np.result_type(self.dtype, rows)
             codes, squares = nearest_codes(rows, codebook, return_distances=True)
+            if not _SMALLEST < squares.max(initial=0.0) < _LARGEST:
+                difference = rows.astype(np.float64) - centroids[codes]
+                squares = np.square(difference).sum(1)
             used, counts, sums = sums_of(rows, codes)
             self._sums[used] += sums
             self._counts[used] += counts
@@ -144,7 +160,7 @@ class _Passes:
         if further.size > 4 * count:
             further = further[np.argpartition(-squares[further], 4 * count)[: 4 * count]]
             further.sort()
-        far = np.concatenate([self._far, rows[further].astype(self._far.dtype)])
+        far = np.concatenate([self._far, rows[further]])
         lengths = np.concatenate([self._lengths, squares[further].astype(np.float64)])
         order = np.argsort(-lengths, kind="stable")
         _, first = np.unique(far[order], axis=0, return_index=True)
@@ -164,7 +180,14 @@ def _parts(blocks: Iterable[npt.ArrayLike], d: int | None) -> Iterator[np.ndarra
             )
         d = array.shape[1]
         for first in range(0, len(array), _ROWS):
-            yield exact_points("kmeans_blocks", "blocks", array[first : first + _ROWS])
+            rows = exact_points("kmeans_blocks", "blocks", array[first : first + _ROWS])
+            if not np.isfinite(rows).all():
+                row, column = np.argwhere(~np.isfinite(rows))[0]
+                raise ValueError(
+                    f"[kmeans_blocks] block {number} holds {rows[row, column]} in row "
+                    f"{first + row}: every element must be finite"
+                )
+            yield rows
 
 
 def _drawn(blocks: Iterable[npt.ArrayLike], seed: int, count: int) -> np.ndarray:

@@ -7,18 +7,25 @@ from collections.abc import Mapping
 import torch
 from torch import distributed
 
+from ..distributed._current import has_joined
+
 # Means over the processes' batches of one size are those of the whole batch, or near it.
 _MEANS = ("running_mean", "running_var", "affine_vector_mean", "affine_vector_variance")
 _SUMS = ("ema_pending_counts", "ema_pending_sums")
 
 
 def is_active() -> bool:
-    """Whether several processes train together."""
-    return (
-        distributed.is_available()
-        and distributed.is_initialized()
-        and distributed.get_world_size() > 1
-    )
+    """Whether several processes train together; RuntimeError where that is over MPI alone."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_world_size() > 1
+    joined = has_joined()
+    if joined.size > 1:
+        raise RuntimeError(
+            f"[distributed] vqswift.torch among {joined.size} ranks of {joined.name}: its layers "
+            "are synchronized by torch.distributed; call init_process_group, or train within "
+            "vq.distributed.alone()"
+        )
+    return False
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from ._running import RunningMoments, drawing
 
 if TYPE_CHECKING:
     from ._trainer import Trainer
+
+
+_LEARNED = ("codebook", "weight", "bias")  # last parts of names in a state
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Spread:
         blocks = size if trainer.blocks is None else trainer.blocks
         if blocks < size:
             raise ValueError(f"[trainer] blocks = {blocks}: there are {size} ranks to share them")
+        _require_equal(trainer.model)
         return cls(trainer, blocks)
 
     def gradients(self, batch: Any, rate: float) -> Measured:
@@ -168,15 +173,21 @@ class Spread:
 
     def _measured(self, told: list[_Told], cut: Cut) -> Measured:
         """The means over all blocks, in their order."""
-        own = np.array([[*each.numbers, *each.values.values()] for each in told])
+        own = np.array([each.row() for each in told])
         found = self._communicator.all_gather(own.reshape(-1))
         counts = [share.filled(cut.count) for share in self._shares]
-        rows = np.concatenate(
-            [part.reshape(count, -1) for part, count in zip(found, counts, strict=True) if count]
-        )
+        parts = [part.reshape(c, -1) for part, c in zip(found, counts, strict=True) if c]
+        names = list(told[0].values) if told else []
+        if min(counts) == 0:  # who had no samples does not know the names
+            names = self._names_of(names, next(rank for rank, c in enumerate(counts) if c))
+        if len({part.shape[1] for part in parts}) > 1 or len({r[6] for p in parts for r in p}) > 1:
+            raise ValueError(
+                f"[trainer] the objective's values {sorted(names)}: blocks of a batch name others"
+            )
+        rows = np.concatenate(parts)
         weights = rows[:, 0] / rows[:, 0].sum()
         means = [float(sum(weights * column)) for column in rows.T]
-        names = list(told[0].values) if told else [f"value {i}" for i in range(len(means) - 6)]
+        values = dict(zip(sorted(names), means[7:], strict=True))
         return Measured(
             count=int(rows[:, 0].sum()),
             loss=means[1],
@@ -184,14 +195,26 @@ class Spread:
             quantizer_loss=means[3],
             perplexity=means[4],
             active_codes=int(rows[:, 5].max()),
-            values=dict(zip(names, means[6:], strict=True)),
+            values={name: values[name] for name in names},
         )
+
+    def _names_of(self, names: list[str], rank: int) -> list[str]:
+        """Those of one rank, on all."""
+        text = np.frombuffer("\0".join(names).encode(), np.uint8)
+        told: str = self._communicator.broadcast(text, rank).tobytes().decode()
+        return told.split("\0") if told else []
 
 
 @dataclass(frozen=True)
 class _Told:
     numbers: tuple[float, ...]
     values: Mapping[str, float]
+
+    def row(self) -> list[float]:
+        """The numbers, a checksum of the names, and the values by name."""
+        names = sorted(self.values)
+        check = zlib.crc32("\0".join(names).encode())
+        return [*self.numbers, float(check), *(self.values[name] for name in names)]
 
 
 def _numbers(found: Any, count: int) -> _Told:
@@ -209,6 +232,23 @@ def _numbers(found: Any, count: int) -> _Told:
 
 def _mean_perplexity(found: list[CodebookUpdate]) -> float:
     return float(np.mean([book.perplexity for book in found]))
+
+
+def _require_equal(model: Module) -> None:
+    """ValueError on all ranks where these have models of other weights."""
+    check = 0
+    for name, value in model.state_dict().items():
+        if name.rpartition(".")[2] in _LEARNED:
+            text = f"{name} {[*value.shape]}".encode()
+            check = zlib.crc32(np.asarray(value).tobytes(), zlib.crc32(text, check))
+    here = current()
+    found = here.all_gather_of(np.array([check]), [1] * here.size)
+    others = [rank for rank, each in enumerate(found) if each[0] != found[0][0]]
+    if others:
+        raise ValueError(
+            f"[trainer] rank {', '.join(map(str, others))} has a model of other weights than rank "
+            "0: all ranks build it from one seed (vq.manual_seed), or load the same file"
+        )
 
 
 @contextmanager
