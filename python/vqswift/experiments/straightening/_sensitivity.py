@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import data, metrics
+from ... import data, metrics, no_grad
 from ...plots._curves import curve
 from ...train._metrics_file import lines_of
 from .._drawing import axes_of, saved
@@ -116,8 +116,9 @@ def figure8(settings: SensitivitySettings) -> dict[str, Any]:
     points = np.array([[v["D(P, Q) at the start"], v["accuracy"]] for v in told.values()])
     correlation = float(np.corrcoef(np.log(points[:, 0]), points[:, 1])[0, 1])
     panel.set(
-        title=f"correlation {correlation:.2f}", xscale="log",
-        xlabel="D(P, Q) after the first step", ylabel="test accuracy",
+        title=f"correlation {correlation:.2f}",
+        xscale="log" if points[:, 0].max() > 20 * points[:, 0].min() else "linear",
+        xlabel="D(P, Q) at the start", ylabel="test accuracy",
     )  # fmt: skip
     saved(figure, settings.output / "fig8.png")
     return written(settings.output / "fig8.json", told | {"correlation": correlation})
@@ -146,10 +147,12 @@ def _trained(settings: SensitivitySettings, sets: _Sets, chosen: ClassifierConfi
 
 
 def _at_first(chosen: ClassifierConfiguration, sets: _Sets) -> float:
-    """D(P, Q) behind the first step, by which a codebook has its start."""
+    """D(P, Q) behind the first forward, in which a codebook has its start."""
     training, test = sets
     trainer = chosen.trainer(training)
-    list(trainer.steps(1))
+    trainer.model.train()
+    with no_grad():
+        trainer.objective(trainer.model, next(iter(trainer.batches)))
     trainer.model.eval()
     shot = snapshot(trainer.model, test)
     return metrics.divergence(shot["z"], shot["codebook"][shot["used"]])
