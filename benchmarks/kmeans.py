@@ -237,7 +237,7 @@ def _prepare(
         AMD: _amd,
     }[name]
     facts, run = prepare(x, start, ITERATIONS[case])
-    path = folder / f"{os.getpid()}.npy"
+    path = folder / f"{os.getpid()} {case}.npy"
     np.save(path, run())
     return facts | {"centroids": str(path)}, lambda: {"": [seconds_of(run)]}
 
