@@ -39,6 +39,15 @@ def photos(folder: Path, *sizes: tuple[int, int]) -> dict[str, np.ndarray]:
     return pictures(folder)
 
 
+@pytest.mark.parametrize("name", ["generator", "codes", "labels", "count_of"])
+def test_options_that_are_none_are_named(tmp_path: Path, name: str) -> None:
+    transformer, tokenizer = networks()
+    with pytest.raises(TypeError, match=rf"\[sample\] {name} is no option: those of"):
+        codec.sample_files(transformer, tokenizer, tmp_path, 1, map_shape=(2, 3), **{name: 1})
+    with pytest.raises(ValueError, match=r"map_shape = \(1, 2, 3\)"):
+        codec.sample_files(transformer, tokenizer, tmp_path, 1, map_shape=(1, 2, 3))
+
+
 def test_samples_are_the_decoded_codes_of_the_generator(tmp_path: Path) -> None:
     transformer, tokenizer = networks()
     codec.sample_files(

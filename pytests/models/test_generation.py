@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -309,3 +310,16 @@ def test_a_map_without_places() -> None:
     model = Fixed(8)
     with pytest.raises(ValueError, match=r"map_shape = \(2, 2\): it must have length = 8"):
         generate(model, 1, order="halton")
+
+
+def test_temperatures_beyond_float32_choose_the_likeliest_and_all_alike() -> None:
+    model = network()
+    cold = vq.models.generate(model, 3, temperature=1e-3, generator=vq.Generator(0)).numpy()
+    for temperature in (1e-25, 1e-38, 1e-45):
+        found = vq.models.generate(
+            model, 3, temperature=temperature, generator=vq.Generator(0)
+        ).numpy()
+        assert np.array_equal(found, cold)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vq.models.generate(model, 3, temperature=1e39)

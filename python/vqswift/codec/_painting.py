@@ -23,6 +23,15 @@ from ._sources import Source, sources_of
 from ._tally import Tally
 from ._writing import Writer
 
+_OPTIONS = (
+    "steps",
+    "temperature",
+    "choice_temperature",
+    "order",
+    "guidance",
+    "guidance_schedule",
+)
+
 
 @checked
 def sample_files(
@@ -56,8 +65,9 @@ def sample_files(
     check_choice("sample", batch_size, MAX_PIXELS)
     if count < 1:
         raise ValueError(f"[sample] count = {count}: must be at least 1")
+    _require_options("sample", options)
     shape = map_shape or (math.isqrt(transformer.length),) * 2
-    if min(shape) < 1 or math.prod(shape) != transformer.length:
+    if len(shape) != 2 or min(shape) < 1 or math.prod(shape) != transformer.length:
         raise ValueError(
             f"[sample] map_shape = {shape}: the transformer's {transformer.length} codes are not "
             "of it"
@@ -115,6 +125,7 @@ def inpaint_files(
     """
     network = _fitting("inpaint", transformer, tokenizer)
     check_choice("inpaint", batch_size, MAX_PIXELS)
+    _require_options("inpaint", options)
     if not (isinstance(box, tuple) and len(box) == 4 and all(map(is_integer, box))):
         refuse("inpaint", "box", box, "(top, left, height, width)")
     top, left, height, width = box
@@ -178,6 +189,15 @@ def _fitting(operation: str, transformer: MaskGIT, tokenizer: Module) -> ImageNe
             f"{transformer.num_codes}"
         )
     return network
+
+
+def _require_options(operation: str, options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in _OPTIONS:
+            raise TypeError(
+                f"[{operation}] {name} is no option: those of vq.models.generate that may be given "
+                f"are {', '.join(_OPTIONS)}"
+            )
 
 
 def _with_map(options: dict[str, Any], map_shape: tuple[int, int] | None) -> dict[str, Any]:

@@ -135,9 +135,12 @@ class _Sampler:
         if weight := float(self.weights[step - 1]):
             without = self._logits(codes, np.full_like(labels, -1), rows)
             logits = logits + (logits - without) * weight
-        p = (logits / self.temperature).softmax(-1).numpy().astype(np.float64)
+        p = _cooled(logits, self.temperature).softmax(-1).numpy().astype(np.float64)
         if not np.isfinite(p).all():
-            raise ValueError(f"[generate] step {step}: the model's logits hold NaN or infinity")
+            guided = f" with guidance = {weight:g}" if weight else ""
+            raise ValueError(
+                f"[generate] step {step}: the model's logits{guided} hold NaN or infinity"
+            )
         sums = p.cumsum(-1)
         chosen = (sums <= noise[hidden][:, None] * sums[:, -1:]).sum(-1)
         return chosen, np.take_along_axis(p, chosen[:, None], 1)[:, 0]
@@ -146,6 +149,13 @@ class _Sampler:
         """[m, k] of the places `rows`."""
         logits: Tensor = self.model(codes, labels)
         return logits.reshape(-1, self.model.num_codes).take(rows, 0)
+
+
+def _cooled(logits: Tensor, temperature: float) -> Tensor:
+    """Over the temperature; where that would leave float32, less the largest first."""
+    if 1e-20 < temperature < 1e20:
+        return logits / temperature
+    return (logits - logits.max(-1, keepdims=True)) / min(max(temperature, 1e-30), 1e30)
 
 
 def hidden_after(step: int, steps: int, at_first: np.ndarray, before: np.ndarray) -> np.ndarray:
