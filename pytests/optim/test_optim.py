@@ -170,8 +170,3 @@ def test_a_quadratic_is_minimized(make: Callable[[list[Tensor]], optim.Optimizer
         optimizer.step()
         optimizer.zero_grad()
     np.testing.assert_allclose(x.numpy(), [1, 2], atol=1e-2)
-
-
-def test_a_schedule_begins_at_step_0() -> None:
-    with pytest.raises(ValueError, match=r"\[schedule\] step = -5: must not be negative"):
-        vq.optim.cosine_schedule(10)(-5)

@@ -213,8 +213,8 @@ extension WinogradTiles {
 // MARK: - Weights
 
 extension WinogradTiles {
-  /// `out` [points, panels, sections, inputs, columns of a product] from [outputs, inputs, taps], or
-  /// from [inputs, outputs, taps] with the taps in reverse.
+  /// `out` [points, panels, sections, inputs, columns of a product] from [outputs, inputs, taps],
+  /// or from [inputs, outputs, taps] with the taps in reverse.
   private func transform(
     _ weights: UnsafePointer<Float>, flipped: Bool, _ out: UnsafeMutablePointer<Float>
   ) {

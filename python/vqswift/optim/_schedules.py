@@ -24,9 +24,7 @@ class Schedule:
         return f"{self._kind}_schedule({text})"
 
     def __call__(self, step: int) -> float:
-        """The factor at `step`, counted from 0; ValueError for a negative one."""
-        if step < 0:
-            raise ValueError(f"[schedule] step = {step}: must not be negative")
+        """The factor at `step`, counted from 0."""
         return _core.schedule_factor(self._kind, self._options, step)
 
 
@@ -104,9 +102,7 @@ class JoinedSchedule:
         return f"joined_schedule({[*self._schedules]!r}, {[*self._milestones]!r})"
 
     def __call__(self, step: int) -> float:
-        """The factor at `step`, counted from 0; ValueError for a negative one."""
-        if step < 0:
-            raise ValueError(f"[schedule] step = {step}: must not be negative")
+        """The factor at `step`, counted from 0."""
         place = bisect_right(self._milestones, step)
         start = self._milestones[place - 1] if place else 0
         return float(self._schedules[place](step - start))
