@@ -24,7 +24,7 @@ class ThreadCommunicator(Communicator):
         self.rank, self.size, self.timeout = rank, size, timeout
         self._meeting = meeting
 
-    def _exchanged(self, given: Any) -> list[Any]:
+    def _met(self, given: Any) -> list[Any]:
         try:
             self._meeting.given[self.rank] = given
             self._meeting.barrier.wait(self.timeout)
@@ -35,14 +35,14 @@ class ThreadCommunicator(Communicator):
             raise PeerLost(f"[distributed] rank {self.rank}: another rank has ended") from None
 
     def _all_gather(self, data: np.ndarray, sizes: list[int]) -> np.ndarray:
-        found = self._exchanged(data.copy())
+        found = self._met(data.copy())
         assert [len(each) for each in found] == sizes
         return np.concatenate(found)
 
     def _all_to_all(self, data: np.ndarray, sizes: list[int], theirs: list[int]) -> np.ndarray:
         ends = np.cumsum([0, *sizes])
         parts = [data[a:b].copy() for a, b in zip(ends, ends[1:], strict=False)]
-        found = [each[self.rank] for each in self._exchanged(parts)]
+        found = [each[self.rank] for each in self._met(parts)]
         assert [len(each) for each in found] == theirs
         return np.concatenate(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class Communicator(ABC):
     sent = 0
     is_threaded = True
     has_failed = False
+    _has_lost = False
 
     def all_gather(self, array: Array) -> list[Array]:
         """The arrays of all ranks, by rank; they may differ in the length of the first axis."""
@@ -186,7 +187,18 @@ class Communicator(ABC):
 
     def _gathered(self, array: Array, sizes: list[int]) -> Array:
         self.sent += sizes[self.rank] * (self.size - 1)
-        return self._all_gather(np.ascontiguousarray(array).reshape(-1).view(np.uint8), sizes)
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return self._exchanged(self._all_gather, data, sizes)
+
+    def _exchanged(self, call: Callable[..., Array], *arguments: Any) -> Array:
+        """What an engine's call gives; behind one that others were lost in, none is made."""
+        if self._has_lost:
+            raise PeerLost(f"[distributed] rank {self.rank} of {self.size} has lost others before")
+        try:
+            return call(*arguments)
+        except PeerLost:
+            self._has_lost = True
+            raise
 
     def _kind(
         self, nodes: Sequence[Node], ranges: Sequence[tuple[int, int]]
@@ -215,7 +227,7 @@ class Communicator(ABC):
         begin, end = chunks[self.rank]
         theirs = [len(each) * (end - begin) * dtype.itemsize for each in expected]
         self.sent += sum(sizes) - sizes[self.rank]
-        found = self._all_to_all(data.view(np.uint8), sizes, theirs).view(dtype)
+        found = self._exchanged(self._all_to_all, data.view(np.uint8), sizes, theirs).view(dtype)
         if end == begin:
             return np.empty(0, dtype)
         rows = iter(found.reshape(-1, end - begin))

@@ -32,7 +32,6 @@ class GlooCommunicator(Communicator):
         # A group of its own: gloo, whatever the default is, and no order with other messages.
         self._group: Any = engine.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
         self.timeout = timeout
-        self._has_lost = False
 
     def _all_gather(self, data: Array, sizes: list[int]) -> Array:
         if len(set(sizes)) == 1:
@@ -53,13 +52,10 @@ class GlooCommunicator(Communicator):
         return self._torch.from_numpy(data if data.flags.writeable else data.copy())
 
     def _run(self, call: Callable[..., Any], *arguments: Any) -> None:
-        if self._has_lost:
-            raise PeerLost(f"[distributed] rank {self.rank} of {self.size} has lost others before")
         try:
             work = call(*arguments, group=self._group, async_op=True)
             work.wait(timedelta(seconds=self.timeout))
         except RuntimeError as error:
-            self._has_lost = True
             told = str(error).strip().splitlines()[0]
             raise PeerLost(
                 f"[distributed] rank {self.rank} of {self.size} waited for the others: one of them "

@@ -47,7 +47,6 @@ class MPICommunicator(Communicator):
     def _all_gather(self, data: Array, sizes: list[int]) -> Array:
         out = np.empty(sum(sizes), np.uint8)
         byte = self._mpi.BYTE
-        self._require_all("all_gather")
         request = self._world.Iallgatherv([data, data.size, byte], [out, sizes, byte])
         self._wait(request, "all_gather", data, out)
         return out
@@ -55,16 +54,9 @@ class MPICommunicator(Communicator):
     def _all_to_all(self, data: Array, sizes: list[int], theirs: list[int]) -> Array:
         out = np.empty(sum(theirs), np.uint8)
         byte = self._mpi.BYTE
-        self._require_all("all_to_all")
         request = self._world.Ialltoallv([data, sizes, byte], [out, theirs, byte])
         self._wait(request, "all_to_all", data, out)
         return out
-
-    def _require_all(self, operation: str) -> None:
-        if self._kept:
-            raise PeerLost(
-                f"[distributed] {operation}: rank {self.rank} of {self.size} has lost others before"
-            )
 
     def _wait(self, request: Any, operation: str, *buffers: Array) -> None:
         deadline = time.monotonic() + self.timeout

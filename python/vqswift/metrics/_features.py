@@ -74,9 +74,8 @@ def precision_recall(
     """
     if neighbors < 1:
         raise ValueError(f"[precision_recall] neighbors = {neighbors}: must be at least 1")
-    sets = _within_range(*_pair("precision_recall", ("real", real), ("made", made), neighbors + 1))[
-        :2
-    ]
+    pair = _pair("precision_recall", ("real", real), ("made", made), neighbors + 1)
+    *sets, _ = _within_range(*pair)
     shares = []
     for balls, points in (sets, sets[::-1]):
         radii = np.empty(len(balls))

@@ -18,7 +18,9 @@ Array = npt.ArrayLike | Tensor
 @checked
 def mse(a: Array, b: Array) -> float:
     """Mean of (a - b)^2 over all elements of two arrays of one shape; of float64 in float64."""
-    return _mean_square("mse", a, b)
+    with np.errstate(over="ignore"):
+        found = _core.mse(as_floats("mse", "a", a)._handle, as_floats("mse", "b", b)._handle)
+    return found if _is_exact(found, a, b) else _mean_square(a, b)
 
 
 @checked
@@ -33,7 +35,9 @@ def psnr(a: Array, b: Array, data_range: float | None = None) -> float:
         found = _core.psnr(
             as_floats("psnr", "a", a)._handle, as_floats("psnr", "b", b)._handle, span
         )
-    error = _mean_square("psnr", a, b)
+    if _is_exact(10 ** ((20 * math.log10(span) - found) / 10), a, b):
+        return found
+    error = _mean_square(a, b)
     return found if error == 0 else 20 * math.log10(span) - 10 * math.log10(error)
 
 
@@ -60,15 +64,13 @@ def ssim(
     return _core.ssim(first, second, span, window, sigma)
 
 
-def _mean_square(operation: str, a: Array, b: Array) -> float:
-    """In float64 where an array is, or where squares are none that float32 tells from 0."""
-    with np.errstate(over="ignore"):
-        found = _core.mse(
-            as_floats(operation, "a", a)._handle, as_floats(operation, "b", b)._handle
-        )
+def _is_exact(square: float, a: Array, b: Array) -> bool:
+    """Whether float32 holds the arrays, and squares whose mean this is."""
     wide = any(not isinstance(x, Tensor) and np.asanyarray(x).dtype == np.float64 for x in (a, b))
-    if not wide and 1e-30 < found < 1e37:
-        return found
+    return not wide and 1e-30 < square < 1e37
+
+
+def _mean_square(a: Array, b: Array) -> float:
     first, second = (
         (x.numpy() if isinstance(x, Tensor) else np.asanyarray(x)).astype(np.float64)
         for x in (a, b)
