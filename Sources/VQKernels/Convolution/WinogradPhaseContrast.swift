@@ -3,15 +3,13 @@ import CPlatform
 // As for planes: points mix the 5x5 pixels of each phase, and an output sees 2x2 of each. F(4x4,
 // 2x2) rounds half of what F(4x4, 3x3) does, so that an output may see half as much of its tile.
 
-/// Times by which the magnitude of a tile may exceed what one of its outputs sees, with even taps:
-/// six with even pixels, up to 16 at a corner.
-private let mostContrast: Float = 60
 /// Elements, of equal size, that make up what an output sees, at least.
 private let fewest: Float = 8
-/// The largest sum of magnitudes whose points are finite.
-private let largestSum: Float = 0x1p110
 
 extension WinogradPhases {
+  /// Six with even pixels, up to 16 at a corner.
+  var mostContrast: Float { 60 }
+
   /// Those of the outputs in the four corners: every one of the four that see a pixel's gradient.
   var leastTaps: [[Int]] {
     guard form.phases > 1 else { return (0..<form.taps).map { [$0] } }
@@ -27,39 +25,8 @@ extension WinogradPhases {
     }
   }
 
-  var markScratchCount: Int { 2 * inputGridCount }
-
-  func markUneven(
-    _ x: UnsafePointer<Float>, _ weights: WinogradWeights,
-    _ isUneven: UnsafeMutablePointer<Bool>, scratch: UnsafeMutablePointer<Float>
-  ) -> Int {
-    let (sums, peaks) = (inputGrid(scratch), inputGrid(scratch + inputGridCount))
-    let (channels, measure) = (inputs, kernels.measurePixels)
-    let grain = max(1, elementGrain / (channels * source.width))
-    parallelFor(images * sums.rows, grain: grain) { range in
-      forEachRow(range, [sums, peaks], isInput: true) { pixel, count, place in
-        measure(
-          x + pixel * channels, count, channels, weights.share, sums.values + place,
-          peaks.values + place)
-      }
-    }
-    let contrast = mostContrast / weights.unevenness
-    let limit = min(largestSum, largestSum / max(weights.scale, 0x1p-100))
-    parallelFor(tiles, grain: 256) { range in
-      for tile in range {
-        let (sum, least, isMany) = seen(sums, peaks, tile)
-        isUneven[tile] = !(sum <= contrast * least && isMany && sum < limit)
-      }
-    }
-    var count = 0
-    for tile in 0..<tiles where isUneven[tile] { count += 1 }
-    return count
-  }
-
-  /// The sum over a tile's pixels, the least sum over those of an output, and whether each output
-  /// sees many elements.
   @inline(__always)
-  private func seen(
+  func seen(
     _ sums: WinogradGrid, _ peaks: WinogradGrid, _ tile: Int
   ) -> (sum: Float, least: Float, isMany: Bool) {
     typealias Four = WinogradGrid.Four

@@ -3,20 +3,15 @@ import CPlatform
 // The points of a tile mix its 36 pixels, so that each of its outputs is rounded by the largest of
 // them, seen or not. Below, magnitudes are sums over channels of |x|.
 
-/// Times by which the magnitude of a tile may exceed what one of its outputs sees, with even taps:
-/// of 3x3 four with even pixels and a little over six at a corner, of 5x5 half of that.
-private let mostContrast: (three: Float, five: Float) = (32, 10)
 /// Elements, of equal size, that make up what an output sees, at least: one alone may meet a small
 /// weight.
 private let fewest: Float = 8
-/// The largest sum of magnitudes whose points are finite.
-private let largestSum: Float = 0x1p110
 
 extension WinogradPlanes {
   /// Those of the outputs in the four corners.
   var leastTaps: [[Int]] {
     let taps = form.tapSide
-    let seen = taps - max(paddingHeight, paddingWidth, taps / 2)
+    let seen = taps - max(padding.height, padding.width, taps / 2)
     return [0, taps - seen].flatMap { top in
       [0, taps - seen].map { left in
         (0..<seen * seen).map { (top + $0 / seen) * taps + left + $0 % seen }
@@ -24,44 +19,15 @@ extension WinogradPlanes {
     }
   }
 
-  var markScratchCount: Int { 2 * inputGridCount }
+  /// Of 3x3 four with even pixels and a little over six at a corner, of 5x5 half of that.
+  var mostContrast: Float { form.tapSide == 3 ? 32 : 10 }
 
-  func markUneven(
-    _ x: UnsafePointer<Float>, _ weights: WinogradWeights,
-    _ isUneven: UnsafeMutablePointer<Bool>, scratch: UnsafeMutablePointer<Float>
-  ) -> Int {
-    let (sums, peaks) = (inputGrid(scratch), inputGrid(scratch + inputGridCount))
-    let (channels, width, measure) = (inputs, width, kernels.measurePixels)
-    parallelFor(images * sums.rows, grain: max(1, elementGrain / (channels * width))) { range in
-      forEachRow(range, [sums, peaks], isInput: true) { pixel, count, place in
-        measure(
-          x + pixel * channels, count, channels, weights.share, sums.values + place,
-          peaks.values + place)
-      }
-    }
-    let contrast =
-      (form.tapSide == 3 ? mostContrast.three : mostContrast.five) / weights.unevenness
-    let limit = min(largestSum, largestSum / max(weights.scale, 0x1p-100))
-    parallelFor(tiles, grain: 256) { range in
-      for tile in range {
-        let (image, top, left) = corner(tile)
-        let (sum, least) = seen(
-          sums, image, top, left, rows: min(side, outHeight - top),
-          columns: min(side, outWidth - left))
-        let peak = peaks.largest(image, top, left)
-        isUneven[tile] = !(sum <= contrast * least && fewest * peak <= least && sum < limit)
-      }
-    }
-    var count = 0
-    for tile in 0..<tiles where isUneven[tile] { count += 1 }
-    return count
-  }
-
-  /// The sum over a tile's 6x6 pixels, and the least sum over those of an output.
   @inline(__always)
-  private func seen(
-    _ grid: WinogradGrid, _ image: Int, _ top: Int, _ left: Int, rows: Int, columns: Int
-  ) -> (sum: Float, least: Float) {
+  func seen(
+    _ grid: WinogradGrid, _ peaks: WinogradGrid, _ tile: Int
+  ) -> (sum: Float, least: Float, isMany: Bool) {
+    let (image, top, left) = place(tile)
+    let (rows, columns) = (min(side, self.rows - top), min(side, self.columns - left))
     let isWide = form.tapSide == 5
     // Sums of three or five across, one for each column of outputs.
     @inline(__always)
@@ -85,7 +51,8 @@ extension WinogradPlanes {
       if rows > 3 { least = -vq_larger4(-least, -(d + e + f)) }
     }
     for column in columns..<4 { least[column] = .infinity }
-    return (sum, -vq_largest_lane4(-least))
+    let smallest = -vq_largest_lane4(-least)
+    return (sum, smallest, fewest * peaks.largest(image, top, left) <= smallest)
   }
 }
 

@@ -5,7 +5,7 @@ extension WinogradPlanes {
   func add(
     _ tile: Int, _ x: WinogradGrid, _ gradient: WinogradGrid, to sum: inout TapMagnitudes
   ) {
-    let (image, top, left) = corner(tile)
+    let (image, top, left) = place(tile)
     // Gradients of the tile alone: vectors of two hold two of the next.
     var isOfTile = WinogradGrid.Four(repeating: 1)
     for column in side..<4 { isOfTile[column] = 0 }
