@@ -293,6 +293,21 @@ def test_settings_out_of_range(tmp_path: Path, name: str, value: int, least: int
         _table9.run(settings_of(tmp_path, **{name: value}))
 
 
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        (-0.5, "must be finite and not negative"),
+        (float("nan"), "must be finite and not negative"),
+        (1.0, "needs AlexNet's weights, lpips = FILE"),
+    ],
+)
+def test_a_perceptual_loss_that_cannot_be(tmp_path: Path, value: float, rule: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        _table9.run(settings_of(tmp_path, perceptual=value))
+    assert str(caught.value) == f"[table9] perceptual = {value}: {rule}"
+    assert not (tmp_path / "cifar10").exists()
+
+
 @pytest.mark.parametrize(("name", "operation"), [("lpips", "lpips"), ("inception", "fid")])
 @pytest.mark.parametrize("content", [None, b"no weights"])
 def test_weights_are_read_before_anything_is_trained(

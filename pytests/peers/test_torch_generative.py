@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import vqswift as vq
+from vqswift.experiments.straightening._weights import Weights
+from vqswift.experiments.straightening.generation import _sets, _table9
 from vqswift.nn import functional as F
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers")
@@ -225,22 +227,25 @@ def test_adversarial_loss_is_weighed_as_in_torch() -> None:
     same_gradients(own, peer, 2e-4)
 
 
+def alexnet(lpips: Any, folder: Path) -> tuple[Path, Any]:
+    """A file of weights of the published shapes, and LPIPS by them."""
+    torch.manual_seed(0)
+    reference = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    names = {name: "features." + name.partition(".")[2] for name in reference.net.state_dict()}
+    state = {names[name]: value * 1.5 for name, value in reference.net.state_dict().items()}
+    torch.save(state, folder / "alexnet.pth")
+    reference.net.load_state_dict({name: state[own] for name, own in names.items()})
+    return folder / "alexnet.pth", reference
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_perceptual_loss_is_lpips(tmp_path: Path) -> None:
     """With weights of the published shapes; the heads are the published ones."""
     lpips = pytest.importorskip("lpips", reason="lpips is not installed: make test-peers")
-    torch.manual_seed(0)
-    reference = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
-    path = tmp_path / "alexnet.pth"
-    state = {
-        "features." + name.partition(".")[2]: value * 1.5
-        for name, value in reference.net.state_dict().items()
-    }
-    torch.save(state, path)
-    names = {name: "features." + name.partition(".")[2] for name in reference.net.state_dict()}
-    reference.net.load_state_dict({name: state[own] for name, own in names.items()})
+    path, reference = alexnet(lpips, tmp_path)
     reference = reference.double()
+    state = torch.load(path, weights_only=True)
     a, theirs = images(3, 48)
     b = np.clip(a + 0.2 * np.random.default_rng(2).normal(size=a.shape), 0, 1).astype(np.float32)
     x = vq.Tensor(a, requires_grad=True)
@@ -276,3 +281,27 @@ def test_perceptual_loss_is_lpips(tmp_path: Path) -> None:
         assert text in str(caught.value)
     with pytest.raises(FileNotFoundError, match=r"\[perceptual_loss\] weights = '.*none'"):
         vq.train.PerceptualLoss(tmp_path / "none")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_tokenizer_of_table_9_trained_by_lpips_too(tmp_path: Path) -> None:
+    lpips = pytest.importorskip("lpips", reason="lpips is not installed: make test-peers")
+    path, reference = alexnet(lpips, tmp_path)
+    x, theirs = images(2, 32)
+    settings = _table9.Table9Settings(
+        perceptual=0.5, lpips=path, tokenizer_width=8, codes=16, batch_size=2
+    )
+    chosen = _table9.configuration("MaskGIT", 0, settings).tokenizer
+    assert chosen.loss == "MSE + 0.5 LPIPS"
+    pictures = np.uint8(255 * x)
+    labels = np.zeros(2, np.int32)
+    both = _sets.Images("cifar10", pictures, pictures, labels, labels, 10, "test", False)
+    trainer = chosen.trainer(both, Weights(path))
+    found = trainer.objective(trainer.model, x)
+    with vq.no_grad():
+        made = torch.from_numpy(trainer.model.eval()(x)[0].numpy()).permute(0, 3, 1, 2)
+    distance = reference(made, theirs.detach().float(), normalize=True).mean().item()
+    error = (made - theirs).square().mean().item()
+    assert found.task_loss.item() == pytest.approx(error + 0.5 * distance, rel=1e-4)
+    assert distance > 1e-3

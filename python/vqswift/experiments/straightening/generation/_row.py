@@ -50,7 +50,7 @@ class Generation:
         """The row's numbers; what its directory has already is not done again."""
         images, judge = self.images, loaded_judge(self.judge_folder, self.judge)
         own = configuration.tokenizer
-        first = tokenizer_run(own, directory / TOKENIZER, images, judge)
+        first = tokenizer_run(own, directory / TOKENIZER, images, judge, self.weights)
         first.fit(own.epochs * first.epoch, progress=shown, label=f"{configuration.row}, tokenizer")
         tokenizer: Any = first.trainer.model.eval()
         codes = _kept_codes(directory / _CODES, tokenizer, images)
@@ -76,6 +76,7 @@ class Generation:
             "dataset": images.name,
             "reading": own.reading,
             "tokenizer_epochs": own.epochs,
+            "tokenizer_loss": own.loss,
             "training_images": len(images.training),
         }
         return facts | told | parts | {"seconds": sum(parts.values())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -127,6 +128,9 @@ class Table9Settings:
     )  # fmt: skip
     blocks: int = setting(1, "residual blocks of a level of the tokenizer; the paper has 2")
     codes: int = setting(1024, "of the codebook")
+    perceptual: float = setting(
+        0.0, "weight of LPIPS in the tokenizer's loss, with --lpips; 0, as in the paper, by default"
+    )
     width: int = setting(96, "channels of the transformer; the paper has 768")
     depth: int = setting(8, "blocks of the transformer")
     heads: int = setting(3, "of attention")
@@ -168,6 +172,7 @@ def configuration(row: str, seed: int, settings: Table9Settings) -> GenerationCo
         blocks=settings.blocks,
         codes=settings.codes,
         batch_size=settings.batch_size,
+        perceptual=settings.perceptual,
         validations=settings.validations,
         validated=2 * settings.curve_samples,
     )
@@ -243,6 +248,8 @@ def _about(results: Results) -> str:
         "perplexity and codes in use are those of test images. Rows of several seeds show the "
         f"mean. 64 samples took {row['seconds_of_64_samples']:.1f} s, threads: {row['threads']}."
     )
+    if (loss := row.get("tokenizer_loss", "MSE")) != "MSE":
+        text += f" The tokenizers are trained by {loss}; the paper's are by MSE alone."
     if "chance" in row:
         text += (
             " Class is the share of samples that the classifier takes for their class; chance is "
@@ -269,6 +276,14 @@ def _check(settings: Table9Settings) -> None:
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise ValueError(f"[table9] {name} = {value}: must be at least 1")
+    if not 0 <= settings.perceptual < math.inf:
+        raise ValueError(
+            f"[table9] perceptual = {settings.perceptual}: must be finite and not negative"
+        )
+    if settings.perceptual and settings.lpips is None:
+        raise ValueError(
+            f"[table9] perceptual = {settings.perceptual}: needs AlexNet's weights, lpips = FILE"
+        )
     # Precision and recall want four rows.
     for name in ("samples", "curve_samples"):
         value = getattr(settings, name)

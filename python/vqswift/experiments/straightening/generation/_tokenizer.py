@@ -1,8 +1,8 @@
-"""The tokenizer of Table 9 as a run: a VQGAN with a row's quantizer, reconstruction loss alone."""
+"""The tokenizer of Table 9 as a run: a VQGAN with a row's quantizer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .... import data, metrics, models, optim, train
+from .... import data, metrics, models, nn, optim, train
 from ...._functions import no_grad
 from ...._random import manual_seed
 from ....nn._mode import evaluating
 from .._autoencoder import QuantizerConfiguration
+from .._weights import Weights
 from ._judge import Judge
 from ._sets import Images
 
@@ -25,8 +26,8 @@ _BATCH = 128  # images that go through a network together
 class TokenizerConfiguration:
     """A VQGAN, a quantizer, AdamW with warm-up and cosine.
 
-    `alpha` weighs the quantizer's loss; `validated` test images are looked at after each of
-    `validations` equal parts of the training.
+    `alpha` weighs the quantizer's loss and `perceptual` LPIPS, which is added to the squared error;
+    `validated` test images are looked at after each of `validations` equal parts of the training.
     """
 
     quantizer: QuantizerConfiguration
@@ -41,6 +42,7 @@ class TokenizerConfiguration:
     codes: int = 1024
     batch_size: int = 32
     alpha: float = 5.0
+    perceptual: float = 0.0
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.95)
@@ -64,8 +66,13 @@ class TokenizerConfiguration:
         side, codes = self.image_size, self.map_side
         return f"{side}x{side}, factor {self.factor}, {codes}x{codes} map"
 
-    def trainer(self, images: Images) -> train.Trainer:
-        """The trainer at its first step."""
+    @property
+    def loss(self) -> str:
+        """What is minimised beside the quantizer's loss."""
+        return f"MSE + {self.perceptual:g} LPIPS" if self.perceptual else "MSE"
+
+    def trainer(self, images: Images, weights: Weights) -> train.Trainer:
+        """The trainer at its first step; LPIPS is that of `weights`."""
         batches = data.Batches(
             images.training,
             batch_size=min(self.batch_size, len(images.training)),
@@ -91,13 +98,21 @@ class TokenizerConfiguration:
             model,
             optimizer,
             batches,
-            objective=train.Reconstruction(self.alpha),
+            objective=train.Reconstruction(self.alpha, self._error(weights)),
             schedule=optim.cosine_schedule(steps, warmup_steps=round(self.warmup * steps)),
         )
 
+    def _error(self, weights: Weights) -> Callable[[Any, Any], Any]:
+        """Of reconstructions and images."""
+        if not self.perceptual:
+            return nn.functional.mse_loss
+        assert weights.lpips is not None
+        lpips = train.PerceptualLoss(weights.lpips)
+        return lambda x, y: nn.functional.mse_loss(x, y) + self.perceptual * lpips(x, y)
+
 
 def tokenizer_run(
-    chosen: TokenizerConfiguration, directory: Path, images: Images, judge: Judge
+    chosen: TokenizerConfiguration, directory: Path, images: Images, judge: Judge, weights: Weights
 ) -> train.Run:
     """The run in its directory, at the step where it stopped."""
     test = images.test[: chosen.validated]
@@ -113,7 +128,7 @@ def tokenizer_run(
             **judge.distances(real, judge.features(pictures)),
         }
 
-    trainer = chosen.trainer(images)
+    trainer = chosen.trainer(images, weights)
     steps = chosen.epochs * len(trainer.batches)
     return train.Run(
         directory,
