@@ -22,6 +22,7 @@ from ._table3 import PAPER, QUANTIZERS
 
 _BEST = "Affine+OPT+replace+l2"
 _POSITIONS = 64  # of an image's map, 8x8
+_TICKS = (384, 640, 1280, 2560), (2, 3, 4, 5, 6, 7)  # of bits and errors
 # Codes of a book, and codes a position: channels are cut into so many groups.
 _ROWS: dict[str, tuple[int, int]] = {
     "64": (64, 1),
@@ -119,23 +120,28 @@ def _measured(run: train.Run, test: NDArray[Any]) -> dict[str, Any]:
 
 def _draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure, panel = axes_of(1, 1, 4.6)
+    lengths = sorted({found["epochs"] for found in rows})
     for found in rows:
+        label, error = found["row"], 1e3 * found["mse"]
+        if len(lengths) > 1:
+            label += f", {found['epochs']} epochs"
         if "bits" not in found:
-            panel.axhline(found["mse"], color="gray", linewidth=1)
-            panel.annotate(found["row"], (400, found["mse"]), va="bottom", color="gray")
+            panel.axhline(error, color="gray", linewidth=1)
+            panel.annotate(label, (400, error), va="bottom", color="gray")
             continue
-        panel.plot(found["bits"], found["mse"], "o", color="C0")
-        panel.annotate(
-            found["row"], (found["bits"], found["mse"]), xytext=(6, 3), textcoords="offset points"
-        )
+        panel.plot(found["bits"], error, "o", color="C0")
+        panel.annotate(label, (found["bits"], error), xytext=(6, 3), textcoords="offset points")
     for row in ("SQVAE", _BEST):
-        panel.plot(10 * _POSITIONS, PAPER[row][0] / 1e3, "*", color="C1")
+        place = 10 * _POSITIONS, PAPER[row][0]
+        panel.plot(*place, "*", color="C1")
         panel.annotate(
-            f"paper's {row}", (10 * _POSITIONS, PAPER[row][0] / 1e3), xytext=(6, -10),
-            textcoords="offset points", color="C1",
+            f"paper's {row}, 90 epochs", place, xytext=(6, -10), textcoords="offset points",
+            color="C1",
         )  # fmt: skip
-    panel.set(
-        title="CIFAR-10, 8x8 positions", xscale="log", yscale="log", xlabel="bits an image",
-        ylabel="MSE, test images",
-    )  # fmt: skip
+    epochs = " and ".join(map(str, lengths))
+    panel.set(title=f"CIFAR-10, 8x8 positions, {epochs} epochs", xscale="log", yscale="log")
+    panel.set(xlabel="bits an image", ylabel="MSE x 1e-3, test images")
+    panel.minorticks_off()
+    panel.set_xticks(_TICKS[0], map(str, _TICKS[0]))
+    panel.set_yticks(_TICKS[1], map(str, _TICKS[1]))
     saved(figure, path)
