@@ -227,6 +227,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "Optimizer": lambda: vq.optim.SGD([leaf()]),
     "Schedule": lambda: vq.optim.cosine_schedule(10),
     "PlateauSchedule": vq.optim.PlateauSchedule,
+    "JoinedSchedule": lambda: vq.optim.joined_schedule([vq.optim.PlateauSchedule()], []),
     "Average": lambda: vq.optim.EMA(layer()),
     "SQVAE": autoencoder,
     "Autoencoder": autoencoder,

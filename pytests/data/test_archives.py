@@ -70,6 +70,14 @@ def test_what_is_wrong_is_named(path: Path, tmp_path: Path) -> None:
         data.npz_images(tmp_path / "objects.npz")
 
 
+@pytest.mark.parametrize(("dtype", "start"), [(np.int64, 2**32), (np.uint64, 2**63)])
+def test_labels_beyond_int32_are_refused(tmp_path: Path, dtype: type, start: int) -> None:
+    labels = np.arange(20, dtype=dtype) + dtype(start)
+    np.savez(tmp_path / "far.npz", images=np.zeros((20, 2, 2), np.uint8), labels=labels)
+    with pytest.raises(ValueError, match=rf"far.npz: labels {start}.* they do not fit in int32"):
+        data.npz_images(tmp_path / "far.npz")
+
+
 @pytest.mark.parametrize(
     ("name", "every", "count", "classes"),
     [("faces/faces64.npz", 11, 80, 1), ("flowers/flowers64.npz", 5, 100, 5)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from typing import Any
 
@@ -44,6 +45,34 @@ def test_integers_are_laid_over_the_range(dtype: Any, full: int) -> None:
     assert first() == [0, np.float32(0.2), 1]
     assert first(value_range=None) == first()
     assert first(value_range=(-1, 1)) == pytest.approx([-1, -0.6, 1], abs=1e-7)
+
+
+def test_black_and_white_are_the_ends_of_any_range(rng: np.random.Generator) -> None:
+    x = np.array([[0, 1, 128, 254, 255]], np.uint8)
+    huge = np.finfo(np.float32).max
+    bounds = np.sort(rng.normal(size=(500, 2)) * 10.0 ** rng.integers(-9, 9, (500, 2)), axis=1)
+    for low, high in [(0.1, 0.7), (1, 1 + 1e-12), (-3e38, 3e38), (-huge, huge), *bounds.tolist()]:
+        (found,) = data.Batches(x, batch_size=1, value_range=(low, high))
+        black, *between, white = found[0]
+        assert (black, white) == (np.float32(low), np.float32(high))
+        assert black <= min(between) <= max(between) <= white
+
+
+@pytest.mark.parametrize("declared", [(0, 1e300), (-1e39, 0)])
+def test_a_range_beyond_float32_is_refused(declared: Any) -> None:
+    for x in (np.array([[1e200]]), np.array([[255]], np.uint8)):
+        with pytest.raises(ValueError, match="value_range = .*finite in float32"):
+            data.Batches(x, batch_size=1, value_range=declared)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.array])
+def test_integers_of_numpy_become_those_of_python(kind: Any) -> None:
+    given = {"seed": 4, "batch_size": 3, "workers": 1}
+    plain = data.Batches(images(), transform=RANDOM, **given)
+    made = data.Batches(images(), transform=RANDOM, **{n: kind(v) for n, v in given.items()})
+    assert json.dumps(made.state_dict()) == json.dumps(plain.state_dict())
+    assert type(made.batch_size) is type(made.workers) is int
+    assert same(made, plain)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -168,6 +197,17 @@ def test_an_exception_tells_its_place(count: int) -> None:
     assert workers() == before
     source.transform = None
     assert next(iter(source))[0, 0] == 6
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_transform_that_stops_is_an_error_with_its_place(count: int) -> None:
+    def stop(x: np.ndarray) -> np.ndarray:
+        raise StopIteration
+
+    with pytest.raises(RuntimeError) as caught:
+        next(iter(batches(transform=stop, workers=count)))
+    assert str(caught.value) == "[batches] StopIteration: a transform must not raise it"
+    assert caught.value.__notes__ == ["[batches] while batch 0 of epoch 0 was prepared"]
 
 
 def test_a_batch_is_the_callers_own() -> None:

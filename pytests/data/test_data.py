@@ -189,6 +189,13 @@ def test_photos_are_reproducible_and_never_cross_the_split():
         assert (windows == wanted).all(axis=(2, 3, 4)).any()
 
 
+def test_photos_take_integers_of_numpy():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    narrow = np.uint8
+    found = data.photos("train", narrow(9), size=narrow(40), seed=narrow(3))
+    assert np.array_equal(found.images, data.photos("train", 9, size=40, seed=3).images)
+
+
 def test_photos_credit_both_photographers():
     for words in ("danielbuechele", "vultilion", "CC BY 2.0"):
         assert words in data.PHOTO_CREDITS

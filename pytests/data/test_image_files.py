@@ -207,6 +207,46 @@ def test_a_transform_that_fails_is_no_damage(folder: Path) -> None:
 # Lists of files, CelebA.
 
 
+@pytest.mark.parametrize("label", [2**32 + 1, 2**31, -(2**31) - 1])
+def test_labels_of_files_beyond_int32_are_refused(label: int) -> None:
+    with pytest.raises(ValueError, match=rf"\[image_files\] labels .*{label}.* fit in int32"):
+        data.ImageFiles(["a.png", "b.png"], [label, label])
+
+
+@pytest.mark.parametrize("index", [-1, 10, 2**70])
+def test_an_index_that_no_file_has_is_named(folder: Path, index: int) -> None:
+    files = data.ImageFolder(folder, size=8)
+    text = rf"\[image_folder.image\] index {index}: must be from 0 to 9"
+    for random in (None, np.random.default_rng(0)):
+        with pytest.raises(IndexError, match=text):
+            files.image(index, random)
+    assert files.image(np.uint8(9)).shape == (8, 8, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", [3, b"x", None])
+def test_what_is_no_path_is_named(path: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        data.ImageFiles(["a.png", path])
+    assert str(caught.value) == f"[image_files] paths[1] = {path!r}: a path is required"
+
+
+def test_classes_of_the_same_name_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        data.ImageFolder(folder, classes=["ant", "ant"])
+    assert str(caught.value) == "[image_folder] classes ['ant', 'ant']: must differ"
+
+
+def test_files_take_integers_of_numpy(folder: Path) -> None:
+    narrow: Any = np.uint8
+    made = data.ImageFolder(folder, size=narrow(200), background=(narrow(1),) * 3)
+    assert type(made.size) is type(made.background[0]) is int
+    np.testing.assert_array_equal(made.image(0), data.ImageFolder(folder, size=200).image(0))
+    small = data.ImageFolder(folder, size=8)
+    pairs = small.batches(narrow(7), seed=narrow(3)), small.batches(7, seed=3)
+    for found, expected in zip(*map(next, pairs), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_own_files_without_labels(folder: Path) -> None:
     paths = [folder / "ant" / "1.png", str(folder / "bee" / "3.png")]
     files = data.ImageFiles(paths, size=7)
@@ -245,6 +285,19 @@ def test_celeba_is_read_from_its_own_files(faces: Path) -> None:
     picture = Image.open(training.paths[0]).crop((19, 39, 159, 179))
     expected = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR))
     np.testing.assert_allclose(training.image(0) * 255, expected, atol=1)
+
+
+@pytest.mark.parametrize("name", ["list_eval_partition.txt", "list_attr_celeba.txt"])
+def test_lists_of_celeba_are_utf8(faces: Path, name: str) -> None:
+    path = faces / "celeba" / name
+    expected = data.celeba("train", faces)
+    path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    found = data.celeba("train", faces)
+    assert found.paths == expected.paths and (found.labels == expected.labels).all()
+    path.write_bytes(path.read_bytes() + "ä".encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"\[celeba\] .*{name}: must be UTF-8: ") as caught:
+        data.celeba("train", faces)
+    assert not isinstance(caught.value, UnicodeError)
 
 
 def test_celeba_says_what_is_missing(faces: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,25 @@ def test_a_function_gets_the_epoch() -> None:
     assert numbers(data.Stream(endless).forever(), 3) == [0, 1, 2]
     defaults = data.Stream(lambda start=5: [batch(start)])
     assert numbers(defaults.forever(), 2) == [5, 5]
+
+
+def with_default(count: int = 1, epoch: int = 7) -> list[np.ndarray]:
+    return [batch(epoch)] * count
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (with_default, [0, 1, 2]),
+        (partial(with_default, count=1), [0, 1, 2]),
+        (partial(with_default, epoch=3), [3, 3, 3]),
+        (lambda *numbers: [batch(*numbers)], [0, 1, 2]),
+        (lambda number, count=1: [batch(number)] * count, [0, 1, 2]),
+        (lambda number=4, /: [batch(number)], [4, 4, 4]),
+    ],
+)
+def test_which_parameter_gets_the_epoch(made: Any, expected: list[int]) -> None:
+    assert numbers(data.Stream(made).forever(), 3) == expected
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2, 3, 4, 30])
@@ -120,12 +140,41 @@ def test_numbers_become_those_of_the_package() -> None:
     assert pair[1].dtype == other[1].dtype == np.int32
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, bool])
+@pytest.mark.parametrize("shape", [(2,), (2, 1), (2, 3, 3)])
+def test_labels_stay_integers(dtype: Any, shape: tuple[int, ...]) -> None:
+    labels = np.ones(shape, dtype)
+    _, found = next(iter(data.Stream([(batch(0), labels)])))
+    assert found.dtype == np.int32 and found.shape == shape and (found == 1).all()
+
+
+@pytest.mark.parametrize(("dtype", "full"), [(np.uint8, 255), (np.uint16, 65535)])
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_further_images_are_images(dtype: Any, full: int, channels_first: bool) -> None:
+    x = np.full((2, 3, 4, 5), full, dtype)
+    pair = next(iter(data.Stream([(x, x)], channels_first=channels_first)))
+    for found in pair:
+        assert found.dtype == np.float32 and (found == 1).all()
+        assert found.shape == ((2, 4, 5, 3) if channels_first else x.shape)
+
+
+def test_labels_of_torch_stay_integers() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    given = torch.full((3, 2), 255, dtype=torch.uint8), torch.arange(3, dtype=torch.uint8)
+    x, labels = next(iter(data.Stream([given])))
+    assert (x == 1).all() and labels.dtype == np.int32 and labels.tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("item", "error", "text"),
     [
         ("text", TypeError, "a batch = 'text': an array of real numbers is required"),
         ((), TypeError, r"a batch = \(\): an array, or a tuple of arrays is required"),
         (np.array([2**40]), ValueError, "1099511627776: they do not fit in int32"),
+        ((batch(0), [2**31]), ValueError, "integers 2147483648...2147483648: they do not fit"),
+        (np.array([0, 1e300]), ValueError, r"floats 0\.\.\.1e\+300: they do not fit in float32"),
+        (np.ma.masked_array([1.0, 2.0], [0, 1]), ValueError, "a batch has masked elements"),
+        ((batch(0), np.ma.masked_array([1, 2], [0, 1])), ValueError, "has masked elements"),
     ],
 )
 def test_other_batches_are_refused(item: Any, error: type[Exception], text: str) -> None:
@@ -138,6 +187,31 @@ def test_the_length_is_given_or_that_of_the_iterable() -> None:
     assert len(data.Stream(endless, length=7)) == 7
     with pytest.raises(TypeError, match=r"the iterable has no len: length= must say how many"):
         len(data.Stream(endless))
+    stream = data.Stream(endless, length=np.int64(7))  # type: ignore[arg-type]
+    assert type(stream.length) is int
+
+
+def test_a_loader_without_a_length_is_told_to_give_one() -> None:
+    utils = pytest.importorskip("torch.utils.data", reason="PyTorch is not installed")
+
+    class Numbers(utils.IterableDataset):  # type: ignore[misc,name-defined]
+        def __iter__(self) -> Iterator[np.ndarray]:
+            return iter([batch(0)[0], batch(1)[0]])
+
+    stream = data.Stream(utils.DataLoader(Numbers(), batch_size=1))
+    assert [first(x) for x in stream] == [0, 1]
+    with pytest.raises(TypeError, match=r"\[stream\] the iterable has no len: length= must"):
+        len(stream)
+
+
+def test_a_function_that_stops_is_an_error_with_its_place() -> None:
+    def stop() -> list[np.ndarray]:
+        return [next(iter(()))]
+
+    with pytest.raises(RuntimeError) as caught:
+        next(data.Stream(stop).forever())
+    assert str(caught.value) == "[stream] StopIteration: what makes batches must not raise it"
+    assert caught.value.__notes__ == ["[stream] at batch 0 of epoch 0"]
 
 
 def trainer(stream: data.Stream) -> train.Trainer:

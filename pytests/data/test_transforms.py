@@ -56,6 +56,18 @@ def test_draws_are_those_of_splitmix64() -> None:
     assert data.Draws(7, 2, [11]).uniform(3)[0].tolist() == expected
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.array])
+def test_draws_take_integers_of_numpy(kind: Any) -> None:
+    plain = data.Draws(3, 2, [9], 1)
+    made = data.Draws(kind(3), kind(2), [9], kind(1))
+    for count in (2, 3):
+        np.testing.assert_array_equal(made.uniform(kind(count)), plain.uniform(count))
+    crop = data.RandomResizedCrop(kind(4))
+    assert crop.size == (4, 4)
+    windows = crop.windows(kind(60), kind(200), draws(5)), crop.windows(60, 200, draws(5))
+    np.testing.assert_array_equal(*windows)
+
+
 def test_integers_stay_below_their_bounds() -> None:
     bounds = np.array([1, 2, 5] * 400)
     found = draws(1200).integers(bounds)
@@ -121,6 +133,31 @@ def test_normalize_is_of_each_channel(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(data.Normalize(0.5, 0.25)(x), (x - 0.5) / 0.25, atol=1e-6)
     assert data.Normalize(mean, 1.0)(x[:, 0, 0]).shape == (3, 3)
     assert data.Normalize(mean, 1.0)(x[:, :, :0]).shape == (3, 4, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [
+        (1e300, 1.0, r"mean = 1e\+300: must be finite in float32"),
+        ([0.0, -1e39], 1.0, r"mean = \[0\.0, -1e\+39\]: must be finite in float32"),
+        (0.0, 1e300, r"std = 1e\+300: must be finite in float32"),
+        (0.0, 1e-60, "std = 1e-60: must be positive, at least 1.2e-38"),
+        (0.0, [1.0, 1e-39], r"std = \[1\.0, 1e-39\]: must be positive, at least 1.2e-38"),
+    ],
+)
+def test_normalize_takes_numbers_of_float32(mean: Any, std: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=rf"\[normalize\] {text}"):
+        data.Normalize(mean, std)
+    least = float(np.finfo(np.float32).tiny)
+    assert np.isfinite(data.Normalize(0.0, least)(np.ones((1, 2), np.float32))).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_normalize_takes_floats_alone(dtype: Any) -> None:
+    with pytest.raises(TypeError, match=r"\[normalize\] images of .*: must be floats"):
+        data.Normalize(0.5, 0.5)(np.ones((1, 2, 2, 3), dtype))
+    half = data.Normalize(0.5, 0.5)(np.ones((1, 2), np.float16))
+    assert half.dtype == np.float32 and (half == 1).all()
 
 
 def test_scaling_of_a_ramp_by_hand() -> None:

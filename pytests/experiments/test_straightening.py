@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import colored_blocks
 import numpy as np
 import pytest
 from vqswift import __main__ as command
@@ -33,16 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*index collapse")
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of two colors in place of CIFAR-10."""
-
-    def cifar10(split: str, root: Path | None = None) -> data.ImageSet:
-        random = np.random.default_rng(split == "test")
-        count = 256 if split == "train" else 32
-        coarse = random.integers(256, size=(count, 4, 4, 3), dtype=np.uint8)
-        images = coarse.repeat(8, axis=1).repeat(8, axis=2)
-        return data.ImageSet("blocks", images, random.integers(10, size=count).astype(np.int32))
-
-    monkeypatch.setattr(data, "cifar10", cifar10)
+    monkeypatch.setattr(data, "cifar10", colored_blocks.cifar10)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -87,12 +79,6 @@ def test_table_3_reads_its_weights_before_it_trains(
     assert not list(tmp_path.glob("*/metrics.jsonl"))
 
 
-def test_what_table_3_has_done_needs_no_weights(tmp_path: Path) -> None:
-    settings = _table3.Table3Settings(rows=("VQVAE",), epochs=1, images=64, output=tmp_path)
-    _table3.run(settings)
-    _table3.run(dataclasses.replace(settings, lpips=tmp_path / "none.pth"))
-
-
 def test_a_row_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _table3.Table3Settings(rows=("OPT",), epochs=2, images=64, output=tmp_path / "parts")
     with monkeypatch.context() as patch:
@@ -116,7 +102,7 @@ def test_rows_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert found[1] == found[2] and len(found[1]) == 2
     assert "OPT, seed 0: done in 0 min" in capsys.readouterr().out
     assert "--jobs" not in found[2][0]["command"]
-    with pytest.raises(ValueError, match=r"\[rows\] jobs = 0: must be at least 1"):
+    with pytest.raises(ValueError, match=r"\[table3\] jobs = 0: must be at least 1"):
         _table3.run(dataclasses.replace(common, jobs=0, output=tmp_path / "0"))
 
 

@@ -132,6 +132,8 @@ def test_table_9_and_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert set(told) == {PLAIN, OURS}
     assert [len(points) for points in told[PLAIN].values()] == [2, 2]
     assert (folder / "fig4.png").is_file() and (folder / "fig11.png").is_file()
+    assert command.main(["run", "table9", *words, "--samples", "8"]) == 1
+    assert "done with samples = 16, not 8; take another --output" in capsys.readouterr().err
 
 
 def test_the_networks_of_a_row_are_for_the_commands_of_files(tmp_path: Path) -> None:

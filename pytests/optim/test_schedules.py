@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,23 @@ def test_exponential_and_multistep() -> None:
     assert optim.multistep_schedule([])(1000) == 1
     warm = optim.multistep_schedule([1], gamma=0.5, warmup_steps=2)
     assert [warm(step) for step in range(4)] == [0.5, 1, 1, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (lambda: optim.cosine_schedule(0), "total_steps = 0: must be at least 1"),
+        (lambda: optim.cosine_schedule(4, minimum=2), "minimum = 2.0: must be from 0 to 1"),
+        (lambda: optim.constant_schedule(-1), "warmup_steps = -1: must be at least 0"),
+        (lambda: optim.step_schedule(0), "step_size = 0: must be at least 1"),
+        (lambda: optim.exponential_schedule(0), "gamma = 0.0: must be finite and above 0"),
+        (lambda: optim.one_cycle_schedule(0), "total_steps = 0: must be at least 1"),
+    ],
+)
+def test_errors_name_the_options(made: Callable[[], object], text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        made()
+    assert str(caught.value) == f"[schedule] {text}"
 
 
 def test_one_cycle_rises_to_the_base_rate_and_falls_far_below() -> None:

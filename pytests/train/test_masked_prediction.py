@@ -144,7 +144,7 @@ def test_an_objective_of_another_kind_is_refused(tmp_path: Path) -> None:
     train.save_trainer(run, drawing)
     train.save_trainer(own, other)
     before = own.model.state_dict()
-    with pytest.raises(ValueError, match="an objective's draws in it, unlike the trainer"):
+    with pytest.raises(ValueError, match="an objective's state in it, unlike the trainer"):
         train.load_trainer(own, drawing)
     with pytest.raises(ValueError, match=r"names \[\]: they must be \['generator'\]"):
         train.load_trainer(run, other)

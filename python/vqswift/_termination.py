@@ -31,8 +31,8 @@ class Termination:
 
     Args:
         save: called before the exit, between two steps; None leaves the signal alone.
-        interrupts: take Ctrl-C alike, which ends in `KeyboardInterrupt`; a second wish is met at
-            once.
+        interrupts: take Ctrl-C alike, which ends in `KeyboardInterrupt`; a second wish by Ctrl-C
+            is met at once. By SIGTERM it is not: one may follow the Ctrl-C of a whole group.
     """
 
     def __init__(self, save: Callable[[], None] | None, *, interrupts: bool = False) -> None:
@@ -73,8 +73,8 @@ class Termination:
             self._leave(self._asked)
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        is_urgent = self._interrupts and self._asked is not None
-        self._asked = number
+        is_urgent = number == signal.SIGINT and self._asked is not None
+        self._asked = self._asked or number
         if is_urgent or not self._in_step:
             self._leave(number)
 

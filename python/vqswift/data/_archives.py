@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._arguments import checked
 from ._files import search_roots
+from ._labels import as_int32
 from ._sets import ImageSet, Split, check_split, frozen_set
 
 
@@ -41,7 +42,7 @@ def npz_images(
     Raises:
         FileNotFoundError: with the places it looked in.
         ValueError: for a file that is no archive, a key that it does not have, images or labels of
-            another form, a part without images, or an `every` below 2.
+            another form, labels beyond int32, a part without images, or an `every` below 2.
     """
     if split is not None:
         check_split("npz_images", split)
@@ -61,7 +62,7 @@ def npz_images(
 
 def _chosen(
     arrays: _Archive, key: str | None, labels: str | None
-) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Images `[n, h, w, c]` and labels `[n]`, both as they are to be."""
     key = arrays.images_key() if key is None else key
     images = arrays.get(key)
@@ -80,7 +81,7 @@ def _chosen(
             f"[npz_images] {arrays.path}: {labels} is {codes.dtype} {[*codes.shape]}: must be "
             f"integers [{len(images)}]"
         )
-    return images, codes
+    return images, as_int32("npz_images", f"{arrays.path}: {labels}", codes)
 
 
 def _found(path: str | os.PathLike[str]) -> Path:

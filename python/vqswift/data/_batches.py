@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import checked
-from .._arrays import as_array
 from .._warning import warn
 from ._ahead import Ahead
 from ._cut import Cut, Share
 from ._draws import Draws
 from ._image_files import FileSamples, ImageFiles
+from ._labels import checked_labels
 from ._transform import applied
 from ._values import ArraySamples, checked_range
 
@@ -35,7 +35,8 @@ class Batches:
         for x in Batches(photos("train").images, batch_size=128, seed=0):
             ...
 
-    An exception while a batch is prepared has the batch's place as a note.
+    An exception while a batch is prepared has the batch's place as a note; StopIteration, which
+    would end the iterator, comes as RuntimeError.
 
     Args:
         images: `[n, h, w, c]`, sequences `[n, t, c]`, video `[n, t, h, w, c]` or vectors
@@ -47,7 +48,8 @@ class Batches:
         shuffle: a new order every epoch; otherwise as given.
         drop_last: leave out an incomplete last batch; by default as `shuffle`.
         value_range: the least and the greatest value. Floats must lie in it; uint8, uint16 and
-            files are laid over it. With None floats must be finite, and integers come in [0, 1].
+            files are laid over it, black and white at its ends in float32. With None floats must
+            be finite, and integers come in [0, 1].
         add_channel: add the last axis, of one channel, to gray images `[n, h, w]` and sounds
             `[n, t]`.
         transform: of a batch: a `Transform`, or a function of the images alone.
@@ -56,9 +58,9 @@ class Batches:
 
     Raises:
         TypeError: for another dtype.
-        ValueError: for another rank, no images, values outside the range or not finite, labels of
-            another length, a negative seed or number of workers, or a batch size below 1 or (with
-            `drop_last`) above n.
+        ValueError: for another rank, no images, values outside the range or not finite, a range
+            beyond float32, labels of another length or beyond int32, a negative seed or number of
+            workers, or a batch size below 1 or (with `drop_last`) above n.
     """
 
     images: Any
@@ -93,17 +95,13 @@ class Batches:
             self._samples = ArraySamples(images, declared, add_channel)
             self.images = self._samples.array
         count = len(self._samples)
-        self.labels = (
-            None
-            if labels is None
-            else _checked_labels(as_array("batches", "labels", labels), count)
-        )
-        self.batch_size = batch_size
-        self.seed = seed
+        self.labels = None if labels is None else checked_labels("batches", labels, count)
+        self.batch_size = batch_size = int(batch_size)
+        self.seed = seed = int(seed)
         self.shuffle = shuffle
         self.drop_last = shuffle if drop_last is None else drop_last
         self.transform = transform
-        self.workers = workers
+        self.workers = workers = int(workers)
         self.epoch = 0
         self.position = 0
         self._orders: dict[tuple[int, int], NDArray[np.intp]] = {}
@@ -179,10 +177,15 @@ class Batches:
     def _prepared(self, key: _Key) -> tuple[Any, list[str]]:
         """A batch, and what is to be told of it; also called by the workers."""
         seed, epoch, position = key
+        place = f"[batches] while batch {position} of epoch {epoch} was prepared"
         try:
             return self._batch(seed, epoch, position)
+        except StopIteration as error:
+            stopped = RuntimeError("[batches] StopIteration: a transform must not raise it")
+            stopped.add_note(place)
+            raise stopped from error
         except Exception as error:
-            error.add_note(f"[batches] while batch {position} of epoch {epoch} was prepared")
+            error.add_note(place)
             raise
 
     def _batch(self, seed: int, epoch: int, position: int) -> tuple[Any, list[str]]:
@@ -226,17 +229,3 @@ def checked_state(operation: str, state: Mapping[str, int], keys: Sequence[str])
         if not whole or state[key] < 0:
             raise ValueError(f"[{operation}] {key} {state[key]!r}: must be an integer from 0")
     return [int(state[key]) for key in keys]
-
-
-def _checked_labels(labels: NDArray[Any], count: int) -> NDArray[np.int32]:
-    if labels.ndim not in (1, 2) or len(labels) != count:
-        raise ValueError(
-            f"[batches] labels {list(labels.shape)}: must be [{count}], or [{count}, k]"
-        )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"[batches] labels of {labels.dtype}: must be integers")
-    if labels.size and not -(1 << 31) <= int(labels.min()) <= int(labels.max()) < 1 << 31:
-        raise ValueError(
-            f"[batches] labels {labels.min()}...{labels.max()}: they do not fit in int32"
-        )
-    return labels.astype(np.int32)

@@ -83,10 +83,17 @@ def _folder(root: Root) -> Path:
     )
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"[celeba] {path}: must be UTF-8: {error}") from error
+
+
 def _chosen(path: Path, part: int) -> list[str]:
     """The names of the part's images."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         words = line.split()
         if not words:
             continue
@@ -101,7 +108,7 @@ def _attributes(path: Path) -> tuple[list[str], dict[str, NDArray[np.int32]]]:
     """The attributes' names, and 1 or 0 of each by the image's name."""
     if not path.is_file():
         raise FileNotFoundError(f"[celeba] {path}: the list of attributes is missing")
-    _, names, *lines = [*path.read_text(encoding="utf-8").splitlines(), "", ""]
+    _, names, *lines = [*_lines(path), "", ""]
     classes = names.split()
     found = {}
     for number, line in enumerate(lines, 3):

@@ -52,6 +52,7 @@ class RandomResizedCrop(Transform):
 
     def windows(self, height: int, width: int, draws: Draws) -> NDArray[np.int64]:
         """Top, left, height and width of a window in each image, `[n, 4]`."""
+        height, width = int(height), int(width)
         if min(height, width) < 1:
             raise ValueError(
                 f"[random_resized_crop] {height} x {width} pixels: must be at least 1 x 1"

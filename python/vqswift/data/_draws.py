@@ -36,6 +36,7 @@ class Draws:
             raise TypeError(f"[draws] indices of {rows.dtype}: must be integers")
         if rows.ndim != 1:
             raise ValueError(f"[draws] indices {[*rows.shape]}: must be [n]")
+        seed, epoch, stream = int(seed), int(epoch), int(stream)
         for name, value in (("seed", seed), ("epoch", epoch), ("stream", stream)):
             if value < 0:
                 raise ValueError(f"[draws] {name} = {value}: must not be negative")
@@ -55,7 +56,7 @@ class Draws:
         """Numbers in [0, 1): one for each sample, `[n]`, or with a count `[n, count]`."""
         if count is not None and count < 0:
             raise ValueError(f"[draws.uniform] count = {count}: must not be negative")
-        number = 1 if count is None else count
+        number = 1 if count is None else int(count)
         steps = np.arange(self._drawn + 1, self._drawn + 1 + number, dtype=np.uint64) * _STRIDE
         self._drawn += number
         bits = _mixed(self._states[:, None] + steps)

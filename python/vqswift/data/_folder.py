@@ -44,8 +44,8 @@ class ImageFolder(ImageFiles):
         background: as of `ImageFiles`.
         on_error: as of `ImageFiles`.
 
-    Raises `FileNotFoundError` without a sub-folder that has images, and as `ImageFiles`. Warns of
-    sub-folders without images: they are classes too.
+    Raises `FileNotFoundError` without a sub-folder that has images, `ValueError` for classes of the
+    same name, and as `ImageFiles`. Warns of sub-folders without images: they are classes too.
     """
 
     classes: list[str]
@@ -67,6 +67,8 @@ class ImageFolder(ImageFiles):
         root = Path(folder)
         found = sorted(e.name for e in root.iterdir() if not _is_left_out(e.name) and e.is_dir())
         names = found if classes is None else classes
+        if len(set(names)) < len(names):
+            raise ValueError(f"[image_folder] classes {names}: must differ")
         paths: list[Path] = []
         labels: list[int] = []
         empty: list[str] = []
@@ -106,7 +108,7 @@ class ImageFolder(ImageFiles):
             raise ValueError(
                 f"[image_folder] batch_size {batch_size}: must be from 1 to {len(self)}, the images"
             )
-        return self._batches(batch_size, seed)
+        return self._batches(int(batch_size), int(seed))
 
     def _batches(self, batch_size: int, seed: int) -> Iterator[_Batch]:
         def read(indices: NDArray[np.integer], stream: int) -> NDArray[np.float32]:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from .._arguments import checked, operation_of
-from .._arrays import as_array
+from .._arguments import checked, is_integer, operation_of, refuse
 from ._draws import Draws
+from ._labels import checked_labels
 from ._picture import Color, Picture, Unreadable
 from ._transform import Region, Transform, applied, region_of
 from ._values import Range, mapped
@@ -41,8 +41,9 @@ class ImageFiles:
         on_error: what `Batches` does with a file that cannot be read: "raise" stops, "skip" leaves
             it out of its batch and warns once. All files of a batch unreadable is an error.
 
-    Raises `ImportError` without Pillow, and `ValueError` for no paths, labels of another length,
-    a size below 1 or beside a transform, or a background that is no color.
+    Raises `ImportError` without Pillow, `TypeError` for what is no path, and `ValueError` for no
+    paths, labels of another length or beyond int32, a size below 1 or beside a transform, or a
+    background that is no color.
     """
 
     def __init__(
@@ -61,26 +62,22 @@ class ImageFiles:
 
         self._operation = operation_of(type(self))
         self._check(size, transform, background, on_error)
-        self.size = size
+        self.size = None if size is None else int(size)
         self.transform = transform
         self.upright = upright
-        self.background = background
+        self.background = background and _color(background)
         self.on_error = on_error
         self.classes = list(classes)
-        self.paths = [Path(path) for path in paths]
+        self.paths: list[Path] = []
+        for path in paths:
+            if not isinstance(path, (str, os.PathLike)):
+                refuse(self._operation, f"paths[{len(self.paths)}]", path, "a path")
+            self.paths.append(Path(path))
         if not self.paths:
             raise ValueError(f"[{self._operation}] paths []: at least one is required")
         self.labels: Any = None
         if labels is not None:
-            found = as_array(self._operation, "labels", labels)
-            if found.ndim not in (1, 2) or len(found) != len(self.paths):
-                raise ValueError(
-                    f"[{self._operation}] labels {[*found.shape]}: must be [{len(self.paths)}], or "
-                    f"[{len(self.paths)}, k]"
-                )
-            if found.dtype.kind not in "iu":
-                raise TypeError(f"[{self._operation}] labels of {found.dtype}: must be integers")
-            self.labels = found.astype(np.int32)
+            self.labels = checked_labels(self._operation, labels, len(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -90,8 +87,13 @@ class ImageFiles:
 
         With a transform it is that of epoch 0 and seed 0. With a size it is the middle, or with
         `random` a crop that may be mirrored; the shorter side is scaled to 8/7 of the size before.
-        Raises `ValueError` with the path of a file that cannot be read.
+        Raises `IndexError` for an index below 0 or beyond the last, and `ValueError` with the path
+        of a file that cannot be read.
         """
+        if not 0 <= index < len(self.paths):
+            raise IndexError(
+                f"[{self._operation}.image] index {index}: must be from 0 to {len(self.paths) - 1}"
+            )
         if random is not None and self.size is None:
             raise ValueError(f"[{self._operation}.image] random without a size: none is known")
         try:
@@ -226,5 +228,10 @@ def _is_color(value: object) -> bool:
     return (
         isinstance(value, tuple)
         and len(value) == 3
-        and all(isinstance(part, int) and 0 <= part <= 255 for part in value)
+        and all(is_integer(part) and 0 <= part <= 255 for part in value)
     )
+
+
+def _color(value: Color) -> Color:
+    red, green, blue = map(int, value)
+    return red, green, blue

@@ -47,6 +47,7 @@ def photos(
     check_split("photos", split)
     if count is None:
         count = 20_000 if split == "train" else 2_000
+    count, size, seed = int(count), int(size), int(seed)
     if count < 1:
         raise ValueError(f"[photos] count {count}: must be at least 1")
     if seed < 0:

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import checked, refuse
+from .._arrays import as_array
 from ._batches import checked_state
+from ._labels import as_int32
 from ._values import unit_range
 
+_IMAGE_RANK = 4  # [n, h, w, c]; maps of labels are [n, h, w]
 _REMEMBERED = 16  # batches after a position that is asked for again
 _END = object()
 
@@ -31,22 +34,25 @@ class Stream:
     """Batches from an iterable, as `Trainer` and `Run` take them.
 
     What it yields is a batch: an array, or a tuple or list of arrays of which the first are the
-    images and the others labels. Tensors of other libraries are read as arrays. uint8 and uint16
-    images come in [0, 1], floats as float32, and other integers, such as labels, as int32.
+    images and the others labels, or, with four axes and more, images too. Tensors of other
+    libraries are read as arrays. uint8 and uint16 images come in [0, 1], floats as float32, and
+    other integers, such as labels of any dtype, as int32.
 
     The position is counted. An iterable that begins anew with each `iter()`, such as a torch
     `DataLoader`, and a function that makes iterators resume by it: the batches before are taken
-    and dropped, which is exact as far as the iteration repeats itself. A function with a parameter
-    gets the number of the epoch, from which it can seed its order. An iterator, such as a
-    generator, is gone through once and cannot be resumed.
+    and dropped, which is exact as far as the iteration repeats itself. A function gets the number
+    of the epoch, from which it can seed its order, as its parameter `epoch` or, without one, as a
+    positional parameter that has no default. An iterator, such as a generator, is gone through
+    once and cannot be resumed.
 
     Args:
         iterable: of batches, or a function that makes one, such as a generator function.
         length: batches that count as an epoch for `Run`, where the iterable has no `len`.
-        channels_first: move axis 1 of the images to the end: torch's layout to this package's.
+        channels_first: move axis 1 of all images to the end: torch's layout to this package's.
 
     Raises `ValueError` for a length below 1; while it is gone through `TypeError` for a batch that
-    is no array of numbers, and `ValueError` for an iterable without batches or one that has ended.
+    is no array of numbers, and `ValueError` for numbers beyond float32 or int32, masked elements,
+    an iterable without batches or one that has ended.
     """
 
     def __init__(
@@ -59,7 +65,7 @@ class Stream:
         if length is not None and length < 1:
             raise ValueError(f"[stream] length = {length}: must be at least 1")
         self.iterable: Any = iterable
-        self.length = length
+        self.length = None if length is None else int(length)
         self.channels_first = channels_first
         self.epoch = 0
         self.position = 0
@@ -72,12 +78,13 @@ class Stream:
         """The number of batches in an epoch; TypeError where it is not known."""
         if self.length is not None:
             return self.length
-        if not hasattr(self.iterable, "__len__"):
+        try:
+            return len(self.iterable)
+        except TypeError as error:  # also of a torch DataLoader, by its set
             raise TypeError(
                 "[stream] the iterable has no len: length= must say how many batches count as an "
                 "epoch"
-            )
-        return len(self.iterable)
+            ) from error
 
     def __iter__(self) -> Iterator[Any]:
         return self._taken(endless=False)
@@ -145,14 +152,21 @@ class Stream:
     def _next(self, endless: bool) -> Any:
         """The next batch; after the last of an epoch the first of the next, or the end."""
         while True:
+            place = f"[stream] at batch {self.position} of epoch {self.epoch}"
             try:
                 if self._live is None:
                     self._live = self._begun()
                 batch = next(self._live, _END)
                 if batch is not _END:
                     return self._converted(batch)
+            except StopIteration as error:
+                stopped = RuntimeError(
+                    "[stream] StopIteration: what makes batches must not raise it"
+                )
+                stopped.add_note(place)
+                raise stopped from error
             except Exception as error:
-                error.add_note(f"[stream] at batch {self.position} of epoch {self.epoch}")
+                error.add_note(place)
                 raise
             if self._is_iterator and (endless or self.position == 0):
                 raise ValueError(
@@ -173,7 +187,7 @@ class Stream:
         source = self.iterable
         made: Any = source
         if callable(source) and not hasattr(source, "__iter__"):
-            made = source(self.epoch) if _has_parameter(source) else source()
+            made = _made(source, self.epoch)
         live: Iterator[Any] = iter(made)
         for number in range(self.position):
             if next(live, _END) is _END:
@@ -184,13 +198,16 @@ class Stream:
 
     def _converted(self, batch: Any) -> Any:
         if not isinstance(batch, (tuple, list)):
-            return self._images(batch)
+            return self._images(_array(batch))
         if not batch:
             refuse("stream", "a batch", batch, "an array, or a tuple of arrays")
-        return self._images(batch[0]), *(_array(part) for part in batch[1:])
+        first, *others = (_array(part) for part in batch)
+        return self._images(first), *(
+            self._images(part) if part.ndim >= _IMAGE_RANK else _narrow(part) for part in others
+        )
 
-    def _images(self, value: Any) -> NDArray[Any]:
-        images = _array(value)
+    def _images(self, found: NDArray[Any]) -> NDArray[Any]:
+        images = unit_range(found) if found.dtype in (np.uint8, np.uint16) else _narrow(found)
         if not self.channels_first:
             return images
         if images.ndim < 3:
@@ -200,32 +217,46 @@ class Stream:
         return np.ascontiguousarray(np.moveaxis(images, 1, -1))
 
 
-def _has_parameter(function: Callable[..., Any]) -> bool:
-    """Whether it must be given something."""
-    unnamed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(
-        parameter.kind in unnamed and parameter.default is parameter.empty
-        for parameter in inspect.signature(function).parameters.values()
+def _made(function: Callable[..., Any], epoch: int) -> Any:
+    """What it gives for the epoch, where it takes one; keywords of a partial stay as they are."""
+    parameters = inspect.signature(function).parameters.values()
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    if any(parameter.name == "epoch" and parameter.kind in by_name for parameter in parameters):
+        return function() if "epoch" in getattr(function, "keywords", ()) else function(epoch=epoch)
+    by_place = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
     )
+    takes_one = any(
+        parameter.kind in by_place and parameter.default is parameter.empty
+        for parameter in parameters
+    )
+    return function(epoch) if takes_one else function()
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """Float32 or int32."""
+    """Real numbers of any kind."""
     if hasattr(value, "detach"):
         value = value.detach()
         if hasattr(value, "cpu"):
             value = value.cpu()
         if str(getattr(value, "dtype", "")) == "torch.bfloat16":
             value = value.float()
-    found = np.asarray(value)
+    found = as_array("stream", "a batch", value)
     if found.dtype.kind not in "fiub":
         refuse("stream", "a batch", value, "an array of real numbers")
-    if found.dtype in (np.uint8, np.uint16):
-        return unit_range(found)
-    if found.dtype.kind == "f":
-        return found.astype(np.float32, copy=False)
-    if found.size and not -(1 << 31) <= int(found.min()) <= int(found.max()) < 1 << 31:
+    return found
+
+
+def _narrow(found: NDArray[Any]) -> NDArray[Any]:
+    """Float32 or int32."""
+    if found.dtype.kind != "f":
+        return as_int32("stream", "integers", found)
+    try:
+        with np.errstate(over="raise"):
+            return found.astype(np.float32, copy=False)
+    except FloatingPointError:
         raise ValueError(
-            f"[stream] integers {found.min()}...{found.max()}: they do not fit in int32"
-        )
-    return found.astype(np.int32)
+            f"[stream] floats {found.min():g}...{found.max():g}: they do not fit in float32"
+        ) from None

@@ -69,11 +69,16 @@ def region_of(transform: object, height: int, width: int, draws: Draws) -> Regio
 
 def checked_images(operation: str, images: npt.ArrayLike) -> Images:
     """Float32 `[n, ..., h, w, c]`, or an exception."""
+    found = _floats(operation, images)
+    if found.ndim < 4:
+        raise ValueError(f"[{operation}] images {[*found.shape]}: must be [n, ..., h, w, c]")
+    return found
+
+
+def _floats(operation: str, images: npt.ArrayLike) -> Images:
     found = as_array(operation, "images", images)
     if found.dtype.kind != "f":
         raise TypeError(f"[{operation}] images of {found.dtype}: must be floats")
-    if found.ndim < 4:
-        raise ValueError(f"[{operation}] images {[*found.shape]}: must be [n, ..., h, w, c]")
     return found.astype(np.float32, copy=False)
 
 
@@ -137,23 +142,27 @@ class Normalize(Transform):
         mean: a number, or one for each channel.
         std: likewise; positive.
 
-    Raises `ValueError` for numbers that are not finite or a std that is not positive.
+    Raises `ValueError` for numbers that are not finite in float32 or a std that is not positive
+    there.
     """
 
     def __init__(self, mean: Sequence[float] | float, std: Sequence[float] | float) -> None:
         self.mean, self.std = (np.asarray(value, np.float64) for value in (mean, std))
         for name, value in (("mean", self.mean), ("std", self.std)):
-            if value.ndim > 1 or not np.isfinite(value).all():
+            if value.ndim > 1 or not (np.abs(value) <= np.finfo(np.float32).max).all():
                 raise ValueError(
-                    f"[normalize] {name} = {value.tolist()}: must be finite, a number or one for "
-                    "each channel"
+                    f"[normalize] {name} = {value.tolist()}: must be finite in float32, a number "
+                    "or one for each channel"
                 )
-        if not (self.std > 0).all():
-            raise ValueError(f"[normalize] std = {self.std.tolist()}: must be positive")
+        least = np.finfo(np.float32).tiny
+        if not (self.std >= least).all():
+            raise ValueError(
+                f"[normalize] std = {self.std.tolist()}: must be positive, at least {least:.2g}"
+            )
 
     def __call__(self, images: Images, draws: Draws | None = None) -> Images:
         """`[n, ..., c]`, of as many channels as mean and std have."""
-        images = np.asarray(images, np.float32)
+        images = _floats("normalize", images)
         for name, value in (("mean", self.mean), ("std", self.std)):
             if value.ndim and (images.ndim < 2 or value.size not in (1, images.shape[-1])):
                 raise ValueError(

@@ -15,6 +15,7 @@ from ._draws import Draws
 
 Range = tuple[float, float]
 
+_MOST = float(np.finfo(np.float32).max)
 _FULL = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
@@ -30,20 +31,24 @@ def unit_range(images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def mapped(unit: NDArray[np.float32], value_range: Range | None) -> NDArray[np.float32]:
-    """Numbers in [0, 1] laid over the range."""
+    """Numbers in [0, 1] laid over the range: 0 and 1 are its ends, and none lies beyond."""
     if value_range is None or value_range == (0.0, 1.0):
         return unit
-    low, high = value_range
-    return unit * np.float32(high - low) + np.float32(low)
+    low, high = map(np.float32, value_range)
+    found = unit * high
+    found += (1 - unit) * low
+    return np.clip(found, low, high, out=found)
 
 
 def checked_range(value: Range | None) -> Range | None:
-    """The range as floats; ValueError unless it is two finite numbers in order."""
+    """The range as floats; ValueError unless it is two numbers in order, finite in float32."""
     if value is None:
         return None
-    if len(value) != 2 or not all(math.isfinite(bound) for bound in value) or value[0] >= value[1]:
+    fits = all(math.isfinite(bound) and abs(float(bound)) <= _MOST for bound in value)
+    if len(value) != 2 or not fits or value[0] >= value[1]:
         raise ValueError(
-            f"[batches] value_range = {value}: must be the least and the greatest value, or None"
+            f"[batches] value_range = {value}: must be the least and the greatest value, finite in "
+            "float32, or None"
         )
     return float(value[0]), float(value[1])
 
@@ -90,8 +95,7 @@ def _check_floats(array: NDArray[Any], value_range: Range | None) -> None:
     apart = array[tuple(slice(1 if step == 0 else None) for step in array.strides)]
     low, high = float(apart.min()), float(apart.max())
     if value_range is None:
-        most = float(np.finfo(np.float32).max)
-        if not -most <= low <= high <= most:
+        if not -_MOST <= low <= high <= _MOST:
             raise ValueError(
                 f"[batches] images from {low:g} to {high:g}: must be finite in float32"
             )

@@ -20,12 +20,15 @@ def setting(
     help: str,
     *,
     choices: tuple[str, ...] | None = None,
+    least: int | None = None,
+    is_distinct: bool = False,
     is_open: bool = False,
     is_positional: bool = False,
     parts: tuple[str, ...] = (),
 ) -> Any:
     """Return a field of settings that is an option of the command too.
 
+    `least`: of the number, or of each of several. `is_distinct`: none of several is given twice.
     `is_open`: the option's own default is none, as `help` says; a preset may fill it then.
     `is_positional`: it is a word of the command instead, and must be given. `parts`: what each of
     its values is, where there are as many.
@@ -33,6 +36,8 @@ def setting(
     about = {
         "help": help,
         "choices": choices,
+        "least": least,
+        "is_distinct": is_distinct,
         "is_open": is_open,
         "is_positional": is_positional,
         "parts": parts,
@@ -47,12 +52,24 @@ def root_setting() -> Any:
 
 def threads_setting() -> Any:
     """Return the number of threads."""
-    return setting(None, "of the core; all CPUs by default")
+    return setting(None, "of the core; all CPUs by default", least=1)
+
+
+def rows_setting(default: tuple[str, ...], help: str, choices: tuple[str, ...]) -> Any:
+    """Return the rows of a table."""
+    return setting(default, help, choices=choices, is_distinct=True)
+
+
+def seeds_setting() -> Any:
+    """Return the seeds of a table's rows."""
+    text = "of weights, codes and batches; 0 by default"
+    return setting((0,), text, least=0, is_distinct=True)
 
 
 def jobs_setting() -> Any:
     """Return how many rows are trained at a time."""
-    return setting(1, "rows that are trained at a time, each on its share of the CPUs")
+    text = "rows that are trained at a time, each on its share of the CPUs"
+    return setting(1, text, least=1)
 
 
 def output_setting(folder: str) -> Any:
@@ -162,6 +179,24 @@ def _argument(field: Any, hint: Any) -> dict[str, Any]:
         about["choices"] = field.metadata["choices"]
     default = None if field.metadata["is_open"] else field.default
     return about | {"type": hint, "default": default}
+
+
+def check(name: str, settings: Any) -> None:
+    """Check the settings of the experiment `name` by themselves.
+
+    ValueError for a number below its least, and for one of several values that is given twice.
+    """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value is None or not field.metadata:
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        least = field.metadata["least"]
+        if least is not None and min(values, default=least) < least:
+            raise ValueError(f"[{name}] {field.name} = {min(values)}: must be at least {least}")
+        if field.metadata["is_distinct"] and len(set(values)) < len(values):
+            given = ", ".join(map(str, values))
+            raise ValueError(f"[{name}] {field.name} = {given}: must differ from each other")
 
 
 def begin(settings: Any) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+import numpy as np
 
 from ..plots._curves import curve
 from ..train._metrics_file import lines_of
@@ -30,6 +33,7 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 """
 _COLORS = 10  # of lines that go round
 _PANELS = 4  # curves beside each other
+_DRAWN = 1e300  # above it an axis has no ticks
 _METRICS = "metrics.jsonl"
 # What is in every line, and no curve.
 _UNSHOWN = ("step", "seconds", "images_per_second", "run")
@@ -88,6 +92,7 @@ class Page:
             + "\n".join(self._parts)
             + "\n</body></html>\n",
             encoding="utf-8",
+            errors="backslashreplace",
         )
         print(f"written to {path}")
         return path
@@ -101,21 +106,36 @@ def curves(
     figure, panels = axes_of(rows, min(len(keys), _PANELS), 3.4)
     flat = list(getattr(panels, "flat", [panels]))
     names = _without_common_end(list(runs))
+    drawn = {}
     for panel, (key, title, is_log) in zip(flat, keys, strict=False):
         for index, (name, lines) in enumerate(zip(names, runs.values(), strict=True)):
-            points = curve(lines, key)
+            points = _drawable(lines, key)
             if len(points):
                 style = "-" if index < _COLORS else "--"
-                panel.plot(*points.T, style, linewidth=1, label=name)
-        panel.set(title=title, xlabel="step", yscale="log" if is_log else "linear")
+                color = f"C{index % _COLORS}"
+                (drawn[name],) = panel.plot(*points.T, style, color=color, linewidth=1)
+        panel.set(xlabel="step", yscale="log" if is_log else "linear")
+        panel.set_title(title, parse_math=False)
     for panel in flat[len(keys) :]:
         panel.set_visible(False)
     if len(runs) > 1:
-        handles, labels = flat[0].get_legend_handles_labels()
+        labels = [name for name in names if name in drawn]
         inches = 0.6 + 0.09 * max(map(len, labels), default=0)  # of a label with its line
         columns = max(1, min(4, int(figure.get_figwidth() / inches)))
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+        lines_drawn = [drawn[name] for name in labels]
+        legend = figure.legend(
+            lines_drawn, labels, loc="outside lower center", ncols=columns, frameon=False
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     return figure
+
+
+def _drawable(lines: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """The curve of a number, without points that no axis shows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        points = curve(lines, key)
+    return points[(np.abs(points) < _DRAWN).all(1)]
 
 
 def _without_common_end(names: list[str]) -> list[str]:
@@ -140,12 +160,12 @@ def report(settings: ReportSettings) -> Path:
     a line that is no JSON object with an integer `step`.
     """
     top = settings.directory
-    folders = [top, *sorted(p for p in top.iterdir() if p.is_dir())] if top.is_dir() else []
-    runs = {folder.name or top.resolve().name: _numbers_of(folder) for folder in folders}
+    folders = _named_folders(top)
+    runs = {name: _numbers_of(folder) for name, folder in folders.items()}
     runs = {name: lines for name, lines in runs.items() if lines}
     if not runs:
-        _refuse_without_lines(top, folders)
-    page = Page(f"Training in {top.resolve().name}")
+        _refuse_without_lines(top, folders.values())
+    page = Page(f"Training in {_readable(top.resolve().name)}")
     keys = dict.fromkeys(key for lines in runs.values() for line in lines for key in line)
     numbers = [key for key in keys if key not in _UNSHOWN]
     if not numbers:
@@ -158,25 +178,51 @@ def report(settings: ReportSettings) -> Path:
     page.table(["run", "step", *numbers], last)
     panels = [(key, key, "loss" in key and _is_positive(runs, key)) for key in numbers]
     page.figure(curves(runs, panels), "Means of windows of the run's steps")
-    for folder in folders:
+    for name, folder in folders.items():
         for png in sorted(folder.glob("*.png")):
-            page.picture(png.read_bytes(), f"{folder.name}: {png.stem}")
+            if png.is_file():
+                page.picture(png.read_bytes(), f"{name}: {_readable(png.stem)}")
         configuration = folder / "config.toml"
         if configuration.is_file():
-            page.heading(f"Configuration of {folder.name or top.resolve().name}")
-            page.code(configuration.read_text(encoding="utf-8"))
+            page.heading(f"Configuration of {name}")
+            page.code(configuration.read_text(encoding="utf-8", errors="backslashreplace"))
     return page.write(top / "report.html")
+
+
+def _named_folders(top: Path) -> dict[str, Path]:
+    """The directory and those in it, by names of their own."""
+    if not top.is_dir():
+        return {}
+    own = _readable(top.resolve().name)
+    named = {own: top}
+    for folder in sorted(each for each in top.iterdir() if each.is_dir()):
+        name = _readable(folder.name)
+        named[f"{own}/{name}" if name in named else name] = folder
+    return named
+
+
+def _readable(name: str) -> str:
+    """A name without halves of surrogates, which stand for bytes that are no UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _numbers_of(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run, each with its numbers alone."""
     return [
-        {key: value for key, value in line.items() if isinstance(value, (int, float))}
+        {_readable(key): _float(v) for key, v in line.items() if isinstance(v, (int, float))}
         for line in lines_of(folder, _METRICS, operation="report")
     ]
 
 
-def _refuse_without_lines(top: Path, folders: Sequence[Path]) -> NoReturn:
+def _float(value: float) -> float:
+    """As a number that is drawn; beyond float's range infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _refuse_without_lines(top: Path, folders: Iterable[Path]) -> NoReturn:
     for folder in folders:
         if (folder / _METRICS).is_file():
             raise ValueError(f"[report] {folder / _METRICS}: it has no line that is finished yet")
@@ -184,7 +230,7 @@ def _refuse_without_lines(top: Path, folders: Sequence[Path]) -> NoReturn:
 
 
 def _is_positive(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> bool:
-    return all(bool((curve(lines, key)[:, 1] > 0).all()) for lines in runs.values())
+    return all(bool((_drawable(lines, key)[:, 1] > 0).all()) for lines in runs.values())
 
 
 def _last(lines: Sequence[Mapping[str, Any]], key: str) -> str:

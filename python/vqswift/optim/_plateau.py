@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .._arguments import checked
+from .._arguments import checked, refuse
 
 
 @checked
@@ -116,6 +116,8 @@ class PlateauSchedule:
 
     def _checked_state(self, state: Mapping[str, Any]) -> dict[str, float]:
         names = self.state_dict().keys()
+        if not isinstance(state, Mapping):
+            refuse("load_state_dict", "state", state, "a mapping")
         if state.keys() != names:
             raise ValueError(f"[load_state_dict] names {[*state]}: they must be {[*names]}")
         numbers = {name: _number(name, value) for name, value in state.items()}

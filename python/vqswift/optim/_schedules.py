@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
 from .. import _core
-from .._arguments import checked, described
+from .._arguments import checked, described, refuse
+from ._plateau import PlateauSchedule
+
+# What the core's messages call the options.
+_OPTIONS = {
+    "warm_up": "warmup_steps",
+    "every": "step_size",
+    "total": "total_steps",
+    "minimum_factor": "minimum",
+}
 
 
 @checked
@@ -17,7 +27,10 @@ class Schedule:
 
     def __init__(self, kind: str, **options: Any) -> None:
         self._kind, self._options = kind, options
-        self(0)
+        try:
+            self(0)
+        except ValueError as error:
+            raise ValueError(_with_options(str(error))) from None
 
     def __repr__(self) -> str:
         text = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
@@ -26,6 +39,11 @@ class Schedule:
     def __call__(self, step: int) -> float:
         """The factor at `step`, counted from 0."""
         return _core.schedule_factor(self._kind, self._options, step)
+
+
+def _with_options(text: str) -> str:
+    """The core's message with the option's name as it is here."""
+    return re.sub(r"(?<=\] )\w+(?= = )", lambda name: _OPTIONS.get(name[0], name[0]), text, count=1)
 
 
 @checked
@@ -106,6 +124,36 @@ class JoinedSchedule:
         place = bisect_right(self._milestones, step)
         start = self._milestones[place - 1] if place else 0
         return float(self._schedules[place](step - start))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of those that have one, by their places."""
+        return {str(place): each.state_dict() for place, each in self._stateful().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken.
+
+        ValueError for other places, and as the schedules raise it; nothing changes then.
+        """
+        self._load(self._checked_state(state))
+
+    def _checked_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        own = self._stateful()
+        if not isinstance(state, Mapping):
+            refuse("load_state_dict", "state", state, "a mapping")
+        if state.keys() != {*map(str, own)}:
+            raise ValueError(f"[load_state_dict] places {[*state]}: they must be {[*own]}")
+        return {str(place): each._checked_state(state[str(place)]) for place, each in own.items()}
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        for place, each in self._stateful().items():
+            each._load(state[str(place)])
+
+    def _stateful(self) -> dict[int, PlateauSchedule | JoinedSchedule]:
+        return {
+            place: each
+            for place, each in enumerate(self._schedules)
+            if isinstance(each, (PlateauSchedule, JoinedSchedule))
+        }
 
 
 @checked

@@ -2,14 +2,16 @@
 
 One safetensors file: `model.*` (parameters and buffers), `optim.*` (`optim.inplace.<i>.*` for
 the in-place optimizer of the i-th quantizer, with the gradient that the last backward left for its
-next step), `rng.*` (generators of layers), `objective.*` (those of an objective that is a module),
-`ema.*` (the average of the weights, where there is one), and as metadata the step, the position in
-the batches and the state of a schedule that has one.
+next step), `rng.*` (generators of layers), `objective.*` (those of an objective, or of its
+reconstruction loss, that is a module), `objective_state.*` (its buffers, and its parameters that
+are trained), `ema.*` (the average of the weights, where there is one), and as metadata the step,
+the position in the batches and the state of a schedule that has one.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from .._arguments import checked, refuse
 from .._checkpoint import Path, load, save
 from .._fitting import fitted
 from .._tensor import Tensor
+from ..optim._schedules import JoinedSchedule
+from ._objectives import module_of
 from ._trainer import Trainer
 
 _GRADIENT = "codebook.grad"
@@ -34,13 +38,14 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
         if codebook.grad is not None:
             tensors[prefix + _GRADIENT] = codebook.grad.numpy()
     tensors |= _prefixed("rng.", trainer.model.rng_state_dict())
-    if isinstance(trainer.objective, nn.Module):
-        tensors |= _prefixed("objective.", trainer.objective.rng_state_dict())
+    if (objective := module_of(trainer.objective)) is not None:
+        tensors |= _prefixed("objective.", objective.rng_state_dict())
+        tensors |= _prefixed("objective_state.", _trained_state(objective))
     if trainer.ema is not None:
         tensors |= _prefixed("ema.", trainer.ema.state_dict())
     metadata = {"step": str(trainer.step), "batches": json.dumps(trainer.batches.state_dict())}
-    if isinstance(trainer.schedule, optim.PlateauSchedule):
-        metadata["schedule"] = json.dumps(trainer.schedule.state_dict())
+    if (schedule := _stateful(trainer.schedule)) is not None:
+        metadata["schedule"] = json.dumps(schedule.state_dict())
     save(path, tensors, metadata)
 
 
@@ -52,15 +57,37 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     `TypeError` when the file is no trainer's checkpoint or does not fit, `OSError` when it
     cannot be read; the trainer is then as it was.
     """
+    put_back(trainer, read_checkpoint(path))
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a trainer's checkpoint holds."""
+
+    path: Path
+    step: int
+    position: dict[str, Any]  # in the batches
+    tensors: dict[str, NDArray[Any]]
+    metadata: dict[str, str]
+
+
+def read_checkpoint(path: Path) -> Content:
+    """A whole checkpoint; ValueError for a file that is none, OSError where it cannot be read."""
     tensors, metadata = load(path)
     if missing := {"step", "batches"} - set(metadata):
         raise ValueError(f"[load_trainer] {path!r}: no {' and no '.join(sorted(missing))} in it")
     step, position = _step(path, metadata["step"]), _object(path, "batches", metadata)
-    schedule, phase = trainer.schedule, {}
-    if isinstance(schedule, optim.PlateauSchedule):
-        if "schedule" not in metadata:
+    return Content(path, step, position, tensors, metadata)
+
+
+def put_back(trainer: Trainer, content: Content) -> None:
+    """Put `trainer` where the checkpoint was written, or leave it as it was."""
+    path, tensors, position = content.path, content.tensors, content.position
+    phase: dict[str, Any] = {}
+    if (schedule := _stateful(trainer.schedule)) is not None:
+        if "schedule" not in content.metadata:
             raise ValueError(f"[load_trainer] {path!r}: no schedule in it")
-        phase = schedule._checked_state(_object(path, "schedule", metadata))
+        phase = schedule._checked_state(_object(path, "schedule", content.metadata))
     model = _taken("model.", tensors)
     trainer.model._checked_state(model)
     inplace = []
@@ -76,12 +103,19 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
     outer = _taken("optim.", tensors)
     trainer.optimizer._checked_state(outer)
     generators = _taken("rng.", tensors)
-    trainer.model._checked_generators(generators)
-    drawn = _taken("objective.", tensors)
-    if isinstance(objective := trainer.objective, nn.Module):
-        objective._checked_generators(drawn)
-    elif drawn:
-        raise ValueError(f"[load_trainer] {path!r}: an objective's draws in it, unlike the trainer")
+    _check_generators(path, trainer.model, generators)
+    drawn, learned = _taken("objective.", tensors), _taken("objective_state.", tensors)
+    objective = module_of(trainer.objective)
+    if objective is not None:
+        _check_generators(path, objective, drawn)
+        if learned.keys() != (own := _trained_state(objective).keys()):
+            raise ValueError(
+                f"[load_trainer] {path!r}: it has {sorted(learned)} of the objective, which has "
+                f"{sorted(own)}"
+            )
+        objective._checked_state(learned, False)
+    elif drawn or learned:
+        raise ValueError(f"[load_trainer] {path!r}: an objective's state in it, unlike the trainer")
     averages = _taken("ema.", tensors)
     if bool(averages) != (trainer.ema is not None):
         there = "an average" if averages else "no average"
@@ -101,11 +135,12 @@ def load_trainer(trainer: Trainer, path: Path) -> None:
         codebook.grad = gradient
     trainer.optimizer.load_state_dict(outer)
     trainer.model.load_rng_state_dict(generators)
-    if isinstance(objective, nn.Module):
+    if objective is not None:
         objective.load_rng_state_dict(drawn)
-    if isinstance(schedule, optim.PlateauSchedule):
+        objective.load_state_dict(learned, strict=False)
+    if schedule is not None:
         schedule._load(phase)
-    trainer._resume(step)
+    trainer._resume(content.step)
 
 
 @checked
@@ -115,6 +150,28 @@ def load_model(model: Any, path: Path) -> None:
         refuse("load_model", "model", model, "a module")
     tensors, _ = load(path)
     model.load_state_dict(_taken("model.", tensors))
+
+
+def _stateful(schedule: Any) -> optim.PlateauSchedule | JoinedSchedule | None:
+    """The schedule, where it has a state."""
+    has_state = isinstance(schedule, (optim.PlateauSchedule, JoinedSchedule))
+    return schedule if has_state and schedule.state_dict() else None
+
+
+def _trained_state(module: nn.Module) -> dict[str, NDArray[Any]]:
+    """Buffers, and the parameters that are trained."""
+    fixed = {name for name, each in module.named_parameters() if not each.requires_grad}
+    return {name: value for name, value in module.state_dict().items() if name not in fixed}
+
+
+def _check_generators(path: Path, module: nn.Module, state: dict[str, NDArray[Any]]) -> None:
+    try:
+        module._checked_generators(state)
+    except ValueError as error:
+        raise ValueError(
+            f"[load_trainer] {path!r}: {error}; vq.manual_seed(seed) before the trainer is built "
+            "gives its layers the same"
+        ) from error
 
 
 def _step(path: Path, text: str) -> int:

@@ -43,20 +43,22 @@ def evaluate(model: nn.Module, images: NDArray[Any], *, batch_size: int = 256) -
 
     The model is in evaluation mode meanwhile and changes in nothing.
     """
-    squared_error = 0.0
+    squared_error, elements, count = 0.0, 0, 0
     counts = np.zeros(1, np.int64)
     for x, reconstruction, codes in _passes(model, images, batch_size):
+        elements += x.size
+        count += len(x)
         squared_error += float(np.square(reconstruction - x, dtype=np.float64).sum())
         batch = np.bincount(codes[codes >= 0], minlength=len(counts))
         batch[: len(counts)] += counts
         counts = batch
-    mse = squared_error / images.size
+    mse = squared_error / elements
     return Evaluation(
         mse=mse,
         psnr=psnr_of(mse),
         perplexity=perplexity_of(counts) if counts.any() else 0.0,
         active_codes=int(np.count_nonzero(counts)),
-        images=len(images),
+        images=count,
     )
 
 

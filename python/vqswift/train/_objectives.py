@@ -32,6 +32,19 @@ class Objective:
     info: QuantizerInfo
     values: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, Tensor) or self.loss.size != 1:
+            refuse("objective", "loss", self.loss, "a scalar Tensor")
+        if not all(hasattr(self.info, name) for name in ("loss", "perplexity", "active_codes")):
+            refuse("objective", "info", self.info, "a quantizer's info")
+        if not isinstance(self.values, Mapping):
+            refuse("objective", "values", self.values, "a mapping from names to numbers")
+        for name, value in self.values.items():
+            if not isinstance(name, str):
+                refuse("objective", "a name in values", name, "a string")
+            if not isinstance(value, (int, float, np.number, Tensor)):
+                refuse("objective", f"values[{name!r}]", value, "a number")
+
 
 @checked
 class Reconstruction:
@@ -79,6 +92,14 @@ class Classification:
         with no_grad():
             right = np.mean(logits.argmax(-1).numpy() == np.asarray(labels))
         return Objective(error + info.loss * self.alpha, error, info, {"accuracy": float(right)})
+
+
+def module_of(objective: Any) -> nn.Module | None:
+    """The module that an objective is, or whose reconstruction loss is one."""
+    for part in (objective, getattr(objective, "reconstruction_loss", None)):
+        if isinstance(part, nn.Module):
+            return part
+    return None
 
 
 def told(operation: str, output: Any) -> tuple[Any, QuantizerInfo]:

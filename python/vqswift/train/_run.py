@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +15,13 @@ import numpy as np
 
 from .. import distributed
 from .._arguments import checked, refuse
+from .._atomic import write_whole
 from .._termination import Termination
 from .._warning import warn
 from ..nn._mode import evaluating
-from ._checkpoint import load_trainer, save_trainer
+from ._checkpoint import load_trainer, put_back, read_checkpoint, save_trainer
 from ._configuration import difference, to_toml
+from ._lock import hold
 from ._loggers import Logger
 from ._metrics_file import MetricsFile, lines_of
 from ._progress import followed
@@ -85,6 +88,12 @@ class Run:
             raise ValueError(f"[run] best = {best!r} without validate: nothing decides it")
         if best is not None and best[1] not in ("min", "max"):
             raise ValueError(f"[run] best = {best!r}: the second must be 'min' or 'max'")
+        for logger in loggers:
+            if not isinstance(logger, Logger):
+                refuse("run", "a logger", logger, "an object with log(step, values)")
+        for callback in callbacks:
+            if not callable(callback):
+                refuse("run", "a callback", callback, "a function of the run and the metrics")
         self.directory = Path(directory)
         self.trainer = trainer
         self.checkpoint_every, self.keep = checkpoint_every, keep
@@ -101,7 +110,10 @@ class Run:
         self._saved_at: int | None = None
         self._validated_at: int | None = None
         self._open_at: int | None = None  # a step that an error ended before all was kept
+        self._best_value: float | None = None
         self.directory.mkdir(parents=True, exist_ok=True)
+        if self._is_first:
+            hold(self, self.directory)
         self._write_configuration(configuration)
         self._resume()
 
@@ -220,7 +232,6 @@ class Run:
         numbers = _numbers(step, given)
         if not self._is_first:
             return
-        before = self._best_so_far(step)
         self._tell({"step": step} | {f"validation.{key}": v for key, v in numbers.items()})
         if self.best is None:
             return
@@ -230,17 +241,10 @@ class Run:
         value = numbers[name]
         if math.isnan(value):
             return
+        before = self._best_value
         if before is None or (value < before if direction == "min" else value > before):
             save_trainer(trainer, self.directory / _BEST)
-
-    def _best_so_far(self, step: int) -> float | None:
-        if self.best is None:
-            return None
-        name, direction = f"validation.{self.best[0]}", self.best[1]
-        earlier = [line[name] for line in self.history() if name in line and line["step"] < step]
-        found = [value for value in earlier if not math.isnan(value)]
-        choose: Callable[[list[float]], float] = min if direction == "min" else max
-        return choose(found) if found else None
+            self._best_value = value
 
     def _save(self) -> None:
         if self.step == self._saved_at or not self._is_first:
@@ -251,14 +255,24 @@ class Run:
             old.unlink()
 
     def _resume(self) -> None:
-        """Load the newest checkpoint; one that is damaged is told and the one before it taken."""
+        """Load the newest checkpoint; one that is damaged is told and the one before it taken.
+
+        One that is whole and does not fit the trainer is an error.
+        """
         self._lines.resume(0)
         if self._is_first:
             self._resume_newest()
         self._follow_first()
+        name, direction = self.best or ("", "min")
+        best: list[float] = []
         for line in self.history():
-            if "perplexity" in line:
-                self._watch.after(line["step"], line["perplexity"])
+            if isinstance(perplexity := line.get("perplexity"), float):
+                self._watch.after(line["step"], perplexity)
+            value = line.get(f"validation.{name}")
+            if isinstance(value, float) and not math.isnan(value):
+                best.append(value)
+        if best:
+            self._best_value = min(best) if direction == "min" else max(best)
 
     def _follow_first(self) -> None:
         """Let the other ranks load what the first one has loaded, from the same directory."""
@@ -272,12 +286,17 @@ class Run:
         while found:
             path = found.pop()
             try:
-                load_trainer(self.trainer, path)
+                content = read_checkpoint(path)
             except (OSError, ValueError) as error:
                 if not found:
                     raise
                 warn(f"[run] {error}; {found[-1].name} is taken")
                 continue
+            try:
+                put_back(self.trainer, content)
+            except (ValueError, TypeError) as error:
+                error.add_note(f"[run] {path} is of another trainer; take another directory")
+                raise
             self._lines.resume(self.step)
             break
 
@@ -286,9 +305,7 @@ class Run:
             return
         path, text = self.directory / _CONFIGURATION, to_toml(configuration)
         if not path.is_file():
-            part = path.with_suffix(".part")
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, path)
+            write_whole(path, text.encode())
             return
         try:
             told = difference(path.read_text(encoding="utf-8"), text)
@@ -341,20 +358,24 @@ class _Watch:
 
     def __init__(self, epoch: int) -> None:
         self._window = max(epoch, 50)
-        self._means: list[tuple[int, float]] = []
+        self._highest: deque[tuple[int, float]] = deque()  # means that none behind exceeds
         self._mean: float | None = None
         self._told_at = -epoch
 
     def after(self, step: int, perplexity: float) -> str | None:
         """What is to be told after this step: the running mean has halved within an epoch."""
+        if math.isnan(perplexity):
+            return None
         share = min(1.0, 10 / self._window)
         self._mean = (
             perplexity if self._mean is None else self._mean + share * (perplexity - self._mean)
         )
-        self._means.append((step, self._mean))
-        while self._means[0][0] < step - self._window:
-            self._means.pop(0)
-        highest_at, highest = max(self._means, key=lambda entry: entry[1])
+        while self._highest and self._highest[-1][1] < self._mean:
+            self._highest.pop()
+        self._highest.append((step, self._mean))
+        while self._highest[0][0] < step - self._window:
+            self._highest.popleft()
+        highest_at, highest = self._highest[0]
         if self._mean >= highest / 2 or step - self._told_at < self._window:
             return None
         self._told_at = step

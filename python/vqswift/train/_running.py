@@ -63,10 +63,9 @@ def _ending(buffers: Sequence[tuple[str, Tensor]], *names: str) -> list[Tensor]:
 
 
 @contextmanager
-def drawing(modules: Sequence[Any]) -> Iterator[Callable[[int], None]]:
+def drawing(layers: Sequence[nn.Module]) -> Iterator[Callable[[int], None]]:
     """Give what moves the generators of layers to the draws of a block; behind it they stand where
     the next step begins."""
-    layers = [module for module in modules if isinstance(module, nn.Module)]
     before = [module.rng_state_dict() for module in layers]
 
     def move(blocks: int) -> None:

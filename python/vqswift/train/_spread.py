@@ -21,6 +21,7 @@ from ..distributed._batch_norm import shares_moments
 from ..distributed._codebooks import update_blocks, waiting_layers
 from ..distributed._gradients import GradientSum
 from ..nn import Module
+from ._objectives import module_of
 from ._running import RunningMoments, drawing
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class Spread:
             book for layer in layers if layer.inplace_optimizers for book in layer.codebooks
         ]
         self._moments = RunningMoments(trainer.model)
-        parts = (trainer.model, trainer.objective)
-        self._shares_moments = any(isinstance(p, Module) and shares_moments(p) for p in parts)
+        objective = module_of(trainer.objective)
+        self._parts = [trainer.model, *([objective] if objective is not None else [])]
+        self._shares_moments = any(shares_moments(part) for part in self._parts)
         if self._shares_moments and blocks != size:
             raise ValueError(
                 f"[trainer] blocks = {blocks} on {size} ranks: batch norms that are synchronized "
@@ -95,11 +97,11 @@ class Spread:
         trainer = self._trainer
         if any(layer._is_waiting() for _, layer in waiting_layers(trainer.model)):
             self._start(cut)
-        parameters = [*self._in_place, *trainer.model.parameters()]
+        parameters = [*self._in_place, *(p for part in self._parts for p in part.parameters())]
         waiting = [book.grad for book in self._in_place]
         sums, told = GradientSum(parameters, self._communicator, self._ranges), []
         self._moments.begin()
-        with drawing([trainer.model, trainer.objective]) as draw_for:
+        with drawing(self._parts) as draw_for:
             for block in self._blocks:
                 for parameter in parameters:
                     parameter.grad = None
@@ -163,7 +165,7 @@ class Spread:
         """Give codebooks their start by the vectors of a first batch, which are not quantized."""
         trainer = self._trainer
         moments = RunningMoments(trainer.model, shared=True)
-        with no_grad(), drawing([trainer.model, trainer.objective]) as draw_for:
+        with no_grad(), drawing(self._parts) as draw_for:
             for block, part in cut.parts.items():
                 draw_for(block)
                 with in_block(block):

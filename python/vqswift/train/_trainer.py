@@ -9,8 +9,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from .. import nn, optim
-from .._arguments import checked
+from .._arguments import checked, refuse
 from .._termination import Termination
 from ..data import Batches, Stream
 from ..data._cut import samples_of
@@ -169,14 +171,21 @@ class Trainer:
                         try:
                             taken = [next(remaining) for _ in range(self.accumulate)]
                             metrics = self._one_step(taken, spread)
-                        except BaseException:
-                            self.batches.load_state_dict(before)
+                        except BaseException as error:
+                            self._go_back(before, error)
                             raise
                         if rank() == 0:
                             lines.write(metrics.numbers())
                     yield metrics
         finally:
             self._end_schedule()
+
+    def _go_back(self, position: dict[str, Any], reason: BaseException) -> None:
+        """Let the next step take the batches of this one again, where the source can give them."""
+        try:
+            self.batches.load_state_dict(position)
+        except ValueError as error:
+            reason.add_note(str(error))
 
     def _end_schedule(self) -> None:
         if self._is_scheduled:
@@ -207,7 +216,10 @@ class Trainer:
             self._end_schedule()
         else:
             self._is_scheduled = True
-            self.optimizer.scale_lr(float(self.schedule(self.step)))
+            factor = self.schedule(self.step)
+            if not isinstance(factor, (int, float, np.number)):
+                refuse("trainer", f"the schedule's factor at step {self.step}", factor, "a number")
+            self.optimizer.scale_lr(float(factor))
         rate = float(self.optimizer.lr)
         self.optimizer.zero_grad()
         measured = (
@@ -242,6 +254,12 @@ class Trainer:
             found = self._found(batch, rate)
             (found.loss / self.accumulate if self.accumulate > 1 else found.loss).backward()
             parts.append(found)
+        names = parts[0].values.keys()
+        if other := next((part.values for part in parts if part.values.keys() != names), None):
+            raise ValueError(
+                f"[trainer] the objective's values {sorted(names)} and {sorted(other)}: batches "
+                "of a step must have the same"
+            )
 
         def mean(values: Iterable[Any]) -> float:
             return sum(map(float, values)) / len(parts)
@@ -253,7 +271,7 @@ class Trainer:
             quantizer_loss=mean(part.info.loss for part in parts),
             perplexity=mean(part.info.perplexity for part in parts),
             active_codes=max(int(part.info.active_codes) for part in parts),
-            values={name: mean(part.values[name] for part in parts) for name in parts[0].values},
+            values={name: mean(part.values[name] for part in parts) for name in names},
         )
 
     def _found(self, batch: Any, rate: float) -> Objective:
@@ -264,6 +282,8 @@ class Trainer:
             if reason := first_not_finite(self, batch):
                 raise ValueError(f"{error}; step {self.step + 1}: {reason}") from error
             raise
+        if not isinstance(found, Objective):
+            refuse("trainer", "the objective's result", found, "a vq.train.Objective")
         if taken := sorted(_OWN_NUMBERS & found.values.keys()):
             raise ValueError(
                 f"[trainer] the objective's values have {taken[0]!r}: no name may be among the "

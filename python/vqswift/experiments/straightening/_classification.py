@@ -11,13 +11,17 @@ from typing import Any
 from ... import data, distributed, train
 from .._harness import (
     begin,
+    check,
     jobs_setting,
     output_setting,
     root_setting,
+    rows_setting,
+    seeds_setting,
     setting,
     threads_setting,
 )
 from ._autoencoder import QuantizerConfiguration
+from ._cifar import cifar10
 from ._classifier import ClassifierConfiguration, Network, evaluated, run_of
 from ._results import Column, Results
 from ._rows import Trainable, train_rows
@@ -111,10 +115,10 @@ class _Settings:
     """What the settings of the three tables share."""
 
     data: Path | None = root_setting()
-    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
-    epochs: int = setting(15, "of each row; the paper has 90")
-    images: int = setting(50_000, "to train on, the first of the set")
-    batch_size: int = setting(128, "images of a step")
+    seeds: tuple[int, ...] = seeds_setting()
+    epochs: int = setting(15, "of each row; the paper has 90", least=1)
+    images: int = setting(50_000, "to train on, the first of the set", least=1)
+    batch_size: int = setting(128, "images of a step", least=1)
     threads: int | None = threads_setting()
     jobs: int = jobs_setting()
 
@@ -124,8 +128,8 @@ class Table2Settings(_Settings):
     """Which network and rows, for how long, and where they are."""
 
     network: Network = setting("resnet18", "to train", choices=NETWORKS)
-    rows: tuple[str, ...] = setting(
-        tuple(PAPER2["resnet18"]), "of the table; all by default", choices=tuple(PAPER2["resnet18"])
+    rows: tuple[str, ...] = rows_setting(
+        tuple(PAPER2["resnet18"]), "of the table; all by default", tuple(PAPER2["resnet18"])
     )
     output: Path = output_setting("runs/table2")
 
@@ -134,8 +138,8 @@ class Table2Settings(_Settings):
 class Table1Settings(_Settings):
     """Which rows, for how long, and where they are."""
 
-    rows: tuple[str, ...] = setting(
-        tuple(PAPER1), "of the table; all by default", choices=tuple(PAPER1)
+    rows: tuple[str, ...] = rows_setting(
+        tuple(PAPER1), "of the table; all by default", tuple(PAPER1)
     )
     output: Path = output_setting("runs/table1")
 
@@ -144,8 +148,8 @@ class Table1Settings(_Settings):
 class Table10Settings(_Settings):
     """Which rows, for how long, and where they are."""
 
-    rows: tuple[str, ...] = setting(
-        tuple(PAPER10), "of the table; all by default", choices=tuple(PAPER10)
+    rows: tuple[str, ...] = rows_setting(
+        tuple(PAPER10), "of the table; all by default", tuple(PAPER10)
     )
     output: Path = output_setting("runs/table10")
 
@@ -175,6 +179,8 @@ def classifier(network: Network, row: str, seed: int, **fields: Any) -> Classifi
 
 def table2(settings: Table2Settings) -> Results:
     """Train the rows of Table 2 of one network that are not done, and print the table."""
+    check("table2", settings)
+    begin(settings)
     network = settings.network
     folder = settings.output / network
     results = Results(folder, f"Table 2, {network}, CIFAR-10", COLUMNS2, PAPER2[network])
@@ -185,6 +191,8 @@ def table2(settings: Table2Settings) -> Results:
 
 def table1(settings: Table1Settings) -> Results:
     """Train the rows of Table 1 that are not done, and print the table."""
+    check("table1", settings)
+    begin(settings)
     every_epoch = settings.images // settings.batch_size
     methods: dict[str, dict[str, Any]] = {
         "none": {},
@@ -203,12 +211,19 @@ def table1(settings: Table1Settings) -> Results:
 
 def table10(settings: Table10Settings) -> Results:
     """Train the rows of Table 10 that are not done, and print the table."""
+    check("table10", settings)
+    begin(settings)
     rows = {}
     for row in settings.rows:
         if row == "joint":
             quantizer, outer = _vector("alexnet"), 1
         else:
             inner, outer = (int(word) for word in row.split(" x "))
+            if settings.batch_size < outer:
+                raise ValueError(
+                    f"[table10] batch_size = {settings.batch_size}: must be at least {outer} for "
+                    f"the outer steps of {row!r}"
+                )
             options = {"inner_steps": inner, "outer_steps": outer}
             quantizer = _vector("alexnet", options, rate=_INPLACE_RATE)
         rows[row] = _row(settings, "alexnet", row, quantizer, sub_batches=outer)
@@ -252,18 +267,13 @@ def _row(
 def _trained(
     name: str, settings: _Settings, results: Results, rows: Mapping[str, _Maker]
 ) -> Results:
-    if settings.epochs < 1:
-        raise ValueError(f"[{name}] epochs = {settings.epochs}: must be at least 1")
-    begin(settings)
-    training = data.cifar10("train", settings.data)
-    test = data.cifar10("test", settings.data)
-    train_rows(
-        name,
-        settings,
-        results,
-        [make(seed) for seed in settings.seeds for make in rows.values()],
-        Trainable(partial(run_of, training=training, test=test), partial(_measured, test=test)),
-    )
+    def trainable() -> Trainable:
+        training, test = cifar10(settings.data)
+        run = partial(run_of, training=training, test=test)
+        return Trainable(run, partial(_measured, test=test))
+
+    chosen = [make(seed) for seed in settings.seeds for make in rows.values()]
+    train_rows(name, settings, results, chosen, trainable)
     if distributed.rank() == 0:
         write_page(results, _PANELS)
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,14 @@ from ...nn._mode import evaluating
 from ...plots._curves import curve
 from ...train._metrics_file import lines_of
 from .._drawing import axes_of, saved
-from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
+from .._harness import begin, check, output_setting, root_setting, setting, threads_setting, written
+from ._cifar import cifar10
 from ._classification import classifier
 from ._classifier import test_batches
 
 _SAMPLE = 2048  # embeddings of a picture, as in the paper
+_MOMENTS = (1, 10, 20, 50, 100, 200)  # steps whose embeddings are kept
+_COARSE = 10  # steps from one point of a curve to the next
 Snapshot = Mapping[str, NDArray[Any]]
 
 
@@ -32,9 +35,9 @@ class DynamicsSettings:
     """How long, and where to."""
 
     data: Path | None = root_setting()
-    seed: int = setting(0, "of weights and batches")
-    steps: int = setting(200, "of training")
-    batch_size: int = setting(128, "images of a step")
+    seed: int = setting(0, "of weights and batches", least=0)
+    steps: int = setting(200, "of training", least=1)
+    batch_size: int = setting(128, "images of a step", least=1)
     threads: int | None = threads_setting()
     output: Path = output_setting("runs/dynamics")
 
@@ -43,12 +46,12 @@ class DynamicsSettings:
 class CollapseSettings(DynamicsSettings):
     """How long, and where to."""
 
-    steps: int = setting(16, "of training")
+    steps: int = setting(16, "of training", least=1)
 
 
 def figure9(settings: CollapseSettings) -> dict[str, Any]:
     """The first steps of a ResNet-18 after k-means: how far codes lie from those in use."""
-    runs = _trained(settings, {"plain": "VQ", "affine": "affine"}, every=1, snapshots=())
+    runs = _trained("fig9", settings, {"plain": "VQ", "affine": "affine"}, every=1)
     figure, panels = axes_of(1, 3, 3.4)
     titles = {
         "D(C, Q)": "D(C, Q), codes to used codes",
@@ -72,23 +75,26 @@ def figure2(settings: DynamicsSettings) -> dict[str, Any]:
     """Embeddings and codes of a ResNet-18 at step 10 by t-SNE, and histograms over its training."""
     from sklearn.manifold import TSNE  # type: ignore[import-untyped]
 
-    moments = [step for step in (1, 10, 20, 50, 100, 200) if step <= settings.steps]
-    runs = _trained(settings, {"plain": "VQ", "affine": "affine"}, every=10, snapshots=moments)
+    moments = [step for step in _MOMENTS if step <= settings.steps]
+    rows = {"plain": "VQ", "affine": "affine"}
+    runs = _trained("fig2", settings, rows, every=_COARSE, moments=moments)
+    shown = min(10, moments[-1])
     figure, panels = axes_of(2, 3, 3.6)
     told: dict[str, Any] = {}
     for row, (name, folder) in zip(panels, runs.items(), strict=True):
         found = {step: _snapshot(folder, step) for step in moments}
-        shot = found[min(10, moments[-1])]
+        shot = found[shown]
         points = np.concatenate([shot["z"], shot["codebook"]])
         flat = TSNE(2, init="pca", random_state=0).fit_transform(points)
         z, codes = flat[: len(shot["z"])], flat[len(shot["z"]) :]
         _scatter(row[0], z, codes, shot["used"])
-        row[0].set(title=f"{name}: t-SNE at step 10", xticks=[], yticks=[])
+        row[0].set(title=f"{name}: t-SNE at step {shown}", xticks=[], yticks=[])
         for panel, key in zip(row[1:], ("z", "codebook"), strict=True):
             _histograms(panel, found, key)
             panel.set(title=f"{name}: {'embeddings' if key == 'z' else 'codes'}, first component")
+        lines = [line for line in lines_of(folder) if _is_coarse(line["step"], settings.steps)]
         told[name] = {
-            key: [*map(float, curve(lines_of(folder), f"validation.{key}")[:, 1])]
+            key: [*map(float, curve(lines, f"validation.{key}")[:, 1])]
             for key in ("D(P, C)", "D(C, P)", "active_codes")
         }
     saved(figure, settings.output / "fig2.png")
@@ -98,7 +104,7 @@ def figure2(settings: DynamicsSettings) -> dict[str, Any]:
 def figure1(settings: DynamicsSettings) -> dict[str, Any]:
     """Embeddings, codes and codes in use of a ResNet-18 by its embeddings' first components."""
     moments = [step for step in (1, 10, 50, 200) if step <= settings.steps]
-    runs = _trained(settings, {"plain": "VQ"}, every=10, snapshots=moments)
+    runs = _trained("fig1", settings, {"plain": "VQ"}, moments=moments)
     figure, drawn = axes_of(1, len(moments), 3.4)
     panels = np.atleast_1d(drawn)
     told: dict[str, Any] = {}
@@ -119,7 +125,7 @@ def figure6(settings: DynamicsSettings) -> dict[str, Any]:
     """The gap between gradients with and without quantization, joint and alternated, by layer."""
     rows = {"joint": "VQ", "alternated": "alt"}
     l2 = {"norm": "l2", "cb_norm": "l2"}
-    runs = _trained(settings, rows, every=10, snapshots=(), options=l2, has_gap=True)
+    runs = _trained("fig6", settings, rows, every=_COARSE, options=l2, has_gap=True)
     figure, panels = axes_of(1, 3, 3.6)
     told: dict[str, Any] = {}
     for name, folder in runs.items():
@@ -143,37 +149,61 @@ def figure6(settings: DynamicsSettings) -> dict[str, Any]:
 
 
 def _trained(
+    name: str,
     settings: DynamicsSettings,
     rows: Mapping[str, str],
     *,
-    every: int,
-    snapshots: Any,
+    every: int | None = None,
+    moments: Iterable[int] = (),
     options: Mapping[str, Any] | None = None,
     has_gap: bool = False,
 ) -> dict[str, Path]:
-    """The directories of short runs of ResNet-18, with what is measured `every` steps."""
+    """The directories of short runs of ResNet-18, which figures without the gap may share.
+
+    They have what all figures want. ValueError for one that lacks what this figure wants:
+    validations `every` so many steps, and the embeddings of its `moments`.
+    """
+    check(name, settings)
     begin(settings)
-    training, test = data.cifar10("train", settings.data), data.cifar10("test", settings.data)
+    training, test = cifar10(settings.data)
     folders = {}
-    for name, row in rows.items():
+    for kind, row in rows.items():
         chosen = classifier("resnet18", row, settings.seed, batch_size=settings.batch_size)
         if options is not None:
             more = dataclasses.replace(
                 chosen.quantizer, options=chosen.quantizer.options | dict(options)
             )
             chosen = dataclasses.replace(chosen, quantizer=more)
-        folder = settings.output / f"{name}-{settings.steps}-steps{'-gap' if has_gap else ''}"
+        folder = settings.output / f"{kind}-{settings.steps}-steps{'-gap' if has_gap else ''}"
         run = train.Run(
             folder,
             chosen.trainer(training),
             configuration=chosen,
             validate=_Probe(test, has_gap),
-            validate_every=every,
-            callbacks=[_Snapshots(test, snapshots)],
+            validate_every=_COARSE if has_gap else 1,
+            callbacks=[] if has_gap else [_Snapshots(test)],
         )
-        run.fit(max(settings.steps, run.step), label=name)
-        folders[name] = folder
+        run.fit(max(settings.steps, run.step), label=kind)
+        folders[kind] = folder
+        measured = () if every is None else range(every, settings.steps + 1, every)
+        _check_kept(name, folder, measured, moments)
     return folders
+
+
+def _is_coarse(step: int, last: int) -> bool:
+    return step % _COARSE == 0 or step == last
+
+
+def _check_kept(name: str, folder: Path, measured: Iterable[int], moments: Iterable[int]) -> None:
+    """ValueError where a run has no validation or no snapshot of a step."""
+    found = {line["step"] for line in lines_of(folder) if "validation.active_codes" in line}
+    absent = [step for step in measured if step not in found]
+    absent += [step for step in moments if not _snapshot_path(folder, step).is_file()]
+    if absent:
+        raise ValueError(
+            f"[{name}] {folder}: the run is past step {min(absent)}, which was not measured or "
+            "kept; take another --output"
+        )
 
 
 class _Probe:
@@ -215,11 +245,11 @@ class _Probe:
 class _Snapshots:
     """Keeps embeddings and codebook of some steps beside the run."""
 
-    def __init__(self, test: data.ImageSet, steps: Any) -> None:
-        self._test, self._steps = test, frozenset(steps)
+    def __init__(self, test: data.ImageSet) -> None:
+        self._test = test
 
     def __call__(self, run: train.Run, told: train.StepMetrics) -> None:
-        if told.step in self._steps:
+        if told.step in _MOMENTS:
             with evaluating(run.trainer.model):
                 found = snapshot(run.trainer.model, self._test)
             with _snapshot_path(run.directory, told.step).open("wb") as file:

@@ -12,10 +12,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ... import data, distributed, train
+from ... import distributed, train
 from .._drawing import axes_of, saved
-from .._harness import begin, jobs_setting, output_setting, root_setting, setting, threads_setting
+from .._harness import (
+    begin,
+    check,
+    jobs_setting,
+    output_setting,
+    root_setting,
+    rows_setting,
+    seeds_setting,
+    setting,
+    threads_setting,
+)
 from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_of
+from ._cifar import cifar10
 from ._results import Column, Results
 from ._rows import Trainable, train_rows
 from ._table3 import PAPER, QUANTIZERS
@@ -46,13 +57,13 @@ class RatesSettings:
     """Which rows, for how long, and where they are."""
 
     data: Path | None = root_setting()
-    rows: tuple[str, ...] = setting(
-        tuple(_ROWS), "codes, or codes a position x codes; all by default", choices=tuple(_ROWS)
+    rows: tuple[str, ...] = rows_setting(
+        tuple(_ROWS), "codes, or codes a position x codes; all by default", tuple(_ROWS)
     )
-    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
-    epochs: int = setting(6, "of each row")
-    images: int = setting(50_000, "to train on, the first of the set")
-    batch_size: int = setting(32, "images of a step")
+    seeds: tuple[int, ...] = seeds_setting()
+    epochs: int = setting(6, "of each row", least=1)
+    images: int = setting(50_000, "to train on, the first of the set", least=1)
+    batch_size: int = setting(32, "images of a step", least=1)
     threads: int | None = threads_setting()
     jobs: int = jobs_setting()
     output: Path = output_setting("runs/rates")
@@ -63,20 +74,18 @@ def run(settings: RatesSettings) -> Results:
 
     Raises FileNotFoundError where the set is absent, ValueError for a setting out of range.
     """
-    if settings.epochs < 1:
-        raise ValueError(f"[rates] epochs = {settings.epochs}: must be at least 1")
+    check("rates", settings)
     begin(settings)
-    training = data.cifar10("train", settings.data).images
-    test = data.cifar10("test", settings.data).images
     title = f"Rate and distortion, {_BEST}, CIFAR-10"
     results = Results(settings.output, title, _COLUMNS, dict.fromkeys(_ROWS, ()))
-    train_rows(
-        "rates",
-        settings,
-        results,
-        [_configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows],
-        Trainable(partial(run_of, training=training, test=test), partial(_measured, test=test)),
-    )
+
+    def trainable() -> Trainable:
+        training, test = (part.images for part in cifar10(settings.data))
+        run = partial(run_of, training=training, test=test)
+        return Trainable(run, partial(_measured, test=test))
+
+    chosen = [_configuration(row, s, settings) for s in settings.seeds for row in settings.rows]
+    train_rows("rates", settings, results, chosen, trainable)
     if distributed.rank() == 0:
         _draw(results.rows, settings.output / "rates.png")
     return results

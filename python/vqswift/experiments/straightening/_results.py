@@ -37,6 +37,8 @@ class Column:
 class Results:
     """`results.json` of a table: a list `rows`, written anew with every row.
 
+    ValueError, which names the file, for one that holds anything else, or rows of another table.
+
     Args:
         folder: of the file.
         title: of the table.
@@ -55,11 +57,11 @@ class Results:
         self.path = folder / "results.json"
         self.rows: list[dict[str, Any]] = []
         if self.path.is_file():
-            self.rows = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
+            self.rows = _rows_of(self.path, paper)
 
-    def has(self, row: str, seed: int, epochs: int) -> bool:
-        """Whether that row is done."""
-        return any(_key(found) == (row, seed, epochs) for found in self.rows)
+    def find(self, row: str, seed: int, epochs: int) -> dict[str, Any] | None:
+        """What the file has of that row; None where it is not done."""
+        return next((found for found in self.rows if _key(found) == (row, seed, epochs)), None)
 
     def add(self, told: Mapping[str, Any]) -> None:
         """Take a row in, in place of an earlier one of the same seed and length.
@@ -115,6 +117,32 @@ class Results:
         text = "\n".join("| " + " | ".join(line) + " |" for line in rows)
         path = self.folder / "table.md"
         path.write_text(f"# {self.title}\n\n{text}\n", encoding="utf-8")
+
+
+_REQUIRED: dict[str, type | tuple[type, ...]] = {
+    "row": str, "seed": int, "epochs": int, "seconds": (int, float), "command": str,
+}  # fmt: skip
+
+
+def _rows_of(path: Path, paper: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows that the file holds; ValueError for anything but rows of the table."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"[results] {path}: it is no JSON: {error}") from None
+    rows = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError(f"[results] {path}: an object with a list 'rows' is required")
+    for index, found in enumerate(rows):
+        for key, kind in _REQUIRED.items():
+            if not isinstance(found, dict) or not isinstance(found.get(key), kind):
+                raise ValueError(f"[results] {path}: rows[{index}] has no {key!r}")
+        if found["row"] not in paper:
+            raise ValueError(
+                f"[results] {path}: {found['row']!r} is a row of another table; take another "
+                "--output"
+            )
+    return rows
 
 
 def name_of(row: str, seed: int, epochs: int) -> str:

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-import shlex
+import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple, Protocol
 
 from ... import distributed, train
 from ..._atomic import write_whole
 from ..._threads import set_threads
-from ._results import Results, name_of
-
-# Settings that a row's command has in another way, or that hold for one machine.
-_NOT_THE_ROWS = frozenset(
-    {"rows", "seeds", "data", "output", "threads", "jobs", "lpips", "inception"}
-)
-
-
-class RowConfiguration(Protocol):
-    """What the configuration of a row has, whatever it trains."""
-
-    @property
-    def row(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
-
-
-def folder_of(configuration: RowConfiguration, output: Path) -> Path:
-    """The directory of the row's run."""
-    return output / name_of(configuration.row, configuration.seed, configuration.epochs)
-
+from ._done_rows import missing_rows
+from ._results import Results
+from ._row import RowConfiguration, command_of, folder_of
 
 RunOf = Callable[[Any, Path], train.Run]
 Measured = Callable[[train.Run], Mapping[str, Any]]
@@ -79,9 +59,13 @@ def train_rows(
     settings: Any,
     results: Results,
     configurations: Iterable[RowConfiguration],
-    trainable: RowTrainer,
+    trainable: Callable[[], RowTrainer],
+    *,
+    wanted: Sequence[str] = (),
 ) -> None:
     """Train each row that `results` has not, measure it, write it as it is done; print the table.
+
+    ValueError, before anything is trained, where a row was begun or done with other settings.
 
     Args:
         name: of the experiment's command.
@@ -89,13 +73,19 @@ def train_rows(
             its own, on its share of the CPUs.
         results: of the table; runs are in folders beside its file.
         configurations: of the rows.
-        trainable: what trains and measures them.
+        trainable: gives what trains and measures them, where a row is not done.
+        wanted: keys that a row must have, or it is measured anew.
     """
-    missing = [c for c in configurations if not results.has(c.row, c.seed, c.epochs)]
-    for chosen, told in _trained(missing, results.folder, trainable, settings):
-        key = {"row": chosen.row, "seed": chosen.seed, "epochs": chosen.epochs}
-        if distributed.rank() == 0:
-            results.add(key | dict(told) | {"command": command_of(name, chosen, settings)})
+    if distributed.size() > 1 and settings.jobs > 1:
+        raise ValueError(
+            f"[{name}] jobs = {settings.jobs} on {distributed.size()} ranks: one of them"
+        )
+    missing = missing_rows(name, settings, results, configurations, wanted)
+    if missing:
+        for chosen, told in _trained(missing, results.folder, trainable(), settings):
+            key = {"row": chosen.row, "seed": chosen.seed, "epochs": chosen.epochs}
+            if distributed.rank() == 0:
+                results.add(key | dict(told) | {"command": command_of(name, chosen, settings)})
     if distributed.rank() == 0:
         results.print()
 
@@ -104,12 +94,6 @@ def _trained(
     missing: Sequence[RowConfiguration], folder: Path, trainable: RowTrainer, settings: Any
 ) -> Iterator[tuple[RowConfiguration, Mapping[str, Any]]]:
     """The rows as they are done, with what was measured."""
-    if settings.jobs < 1:
-        raise ValueError(f"[rows] jobs = {settings.jobs}: must be at least 1")
-    if distributed.size() > 1 and settings.jobs > 1:
-        raise ValueError(
-            f"[rows] jobs = {settings.jobs} on {distributed.size()} ranks: one of them"
-        )
     if distributed.size() > 1 and len(missing) > 1:
         yield from _over_ranks(missing, folder, trainable)
         return
@@ -239,6 +223,7 @@ def _train_there(
     threads: int,
 ) -> None:
     """In a process of its own: train a row, and send what was measured, or the error."""
+    Thread(target=_end_with_parent, daemon=True).start()
     set_threads(threads)
     try:
         result.send(trainable.trained(chosen, folder_of(chosen, folder), shown=False))
@@ -248,14 +233,9 @@ def _train_there(
         result.send(error)
 
 
-def command_of(name: str, configuration: RowConfiguration, settings: Any) -> str:
-    """The command of one row: what differs from the settings' defaults is told."""
-    words = ["vqswift", "run", name, "--rows", configuration.row]
-    words += ["--seeds", str(configuration.seed)]
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if field.name in _NOT_THE_ROWS or value == field.default:
-            continue
-        values = value if isinstance(value, tuple) else (value,)
-        words += ["--" + field.name.replace("_", "-"), *map(str, values)]
-    return shlex.join(words)
+def _end_with_parent() -> None:
+    """Wait for the parent's end, and end this process as SIGTERM does."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -14,11 +14,12 @@ from ... import data, metrics, no_grad
 from ...plots._curves import curve
 from ...train._metrics_file import lines_of
 from .._drawing import axes_of, saved
-from .._harness import begin, output_setting, root_setting, setting, threads_setting, written
+from .._harness import begin, check, output_setting, root_setting, setting, threads_setting, written
+from ._cifar import cifar10
 from ._classification import classifier
 from ._classifier import ClassifierConfiguration, evaluated, run_of
 from ._dynamics import snapshot
-from ._rows import folder_of
+from ._row import folder_of
 
 _Sets = tuple[data.ImageSet, data.ImageSet]
 _STARTS = ("kmeans", "kmeans++", "normal", "kaiming", "uniform")
@@ -29,9 +30,9 @@ class SensitivitySettings:
     """For how long, and where to."""
 
     data: Path | None = root_setting()
-    seed: int = setting(0, "of weights and batches")
-    epochs: int = setting(8, "of each run")
-    images: int = setting(25_000, "to train on, the first of the set")
+    seed: int = setting(0, "of weights and batches", least=0)
+    epochs: int = setting(8, "of each run", least=1)
+    images: int = setting(25_000, "to train on, the first of the set", least=1)
     threads: int | None = threads_setting()
     output: Path = output_setting("runs/sensitivity")
 
@@ -46,7 +47,7 @@ class _Made:
 
 def figure5(settings: SensitivitySettings) -> dict[str, Any]:
     """Perplexity and accuracy by step, with and without warm-up, of ResNet-18 and ViT."""
-    sets = _begun(settings)
+    sets = _begun("fig5", settings)
     figure, panels = axes_of(2, 2, 3.8)
     told: dict[str, Any] = {}
     for row, network in zip(panels, ("resnet18", "vit"), strict=True):
@@ -65,7 +66,7 @@ def figure5(settings: SensitivitySettings) -> dict[str, Any]:
 
 def figure7(settings: SensitivitySettings) -> dict[str, Any]:
     """How much accuracy a quantizer costs, over batch size, image size and p(activate)."""
-    sets = _begun(settings)
+    sets = _begun("fig7", settings)
     figure, panels = axes_of(1, 3, 3.8)
     told: dict[str, Any] = {}
     cases = [("batch", size, 32) for size in (8, 32, 128)]
@@ -98,7 +99,7 @@ def figure7(settings: SensitivitySettings) -> dict[str, Any]:
 
 def figure8(settings: SensitivitySettings) -> dict[str, Any]:
     """Divergence of embeddings and codes at the start against the accuracy in the end."""
-    sets = _begun(settings)
+    sets = _begun("fig8", settings)
     figure, panel = axes_of(1, 1, 4.6)
     told: dict[str, Any] = {}
     for start in _STARTS:
@@ -132,10 +133,11 @@ def _row(
     )
 
 
-def _begun(settings: SensitivitySettings) -> _Sets:
+def _begun(name: str, settings: SensitivitySettings) -> _Sets:
     """Training and test set, read once for all runs of a figure."""
+    check(name, settings)
     begin(settings)
-    return data.cifar10("train", settings.data), data.cifar10("test", settings.data)
+    return cifar10(settings.data)
 
 
 def _trained(settings: SensitivitySettings, sets: _Sets, chosen: ClassifierConfiguration) -> _Made:

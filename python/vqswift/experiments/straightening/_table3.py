@@ -14,13 +14,17 @@ from ... import data, distributed, metrics, train
 from .._drawing import save_pictures
 from .._harness import (
     begin,
+    check,
     jobs_setting,
     output_setting,
     root_setting,
+    rows_setting,
+    seeds_setting,
     setting,
     threads_setting,
 )
 from ._autoencoder import AutoencoderConfiguration, QuantizerConfiguration, run_of
+from ._cifar import cifar10
 from ._results import Column, Results
 from ._rows import Trainable, train_rows
 from ._table_page import write_page
@@ -96,13 +100,11 @@ class Table3Settings:
     """Which rows, for how long, and where they are."""
 
     data: Path | None = root_setting()
-    rows: tuple[str, ...] = setting(
-        tuple(PAPER), "of the table; all by default", choices=tuple(PAPER)
-    )
-    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
-    epochs: int = setting(30, "of each row; the paper has 90")
-    images: int = setting(50_000, "to train on, the first of the set")
-    batch_size: int = setting(32, "images of a step; the paper does not tell its own")
+    rows: tuple[str, ...] = rows_setting(tuple(PAPER), "of the table; all by default", tuple(PAPER))
+    seeds: tuple[int, ...] = seeds_setting()
+    epochs: int = setting(30, "of each row; the paper has 90", least=1)
+    images: int = setting(50_000, "to train on, the first of the set", least=1)
+    batch_size: int = setting(32, "images of a step; the paper does not tell its own", least=1)
     lpips: Path | None = setting(
         None, "AlexNet's weights, which scripts/lpips-weights writes; no LPIPS by default"
     )
@@ -131,30 +133,24 @@ def run(settings: Table3Settings) -> Results:
     """Train the rows that are not done, write each as it is, and print the table.
 
     Raises FileNotFoundError where the set or the file of weights is absent, ValueError for a
-    setting out of range and for a file that has other weights; all before a training.
+    setting out of range, a row that is done with other settings and a file that has other weights;
+    all before a training.
     """
-    if settings.epochs < 1:
-        raise ValueError(f"[table3] epochs = {settings.epochs}: must be at least 1")
+    check("table3", settings)
     begin(settings)
-    training = data.cifar10("train", settings.data).images
-    test = data.cifar10("test", settings.data).images
-
     results = Results(settings.output, "Table 3, CIFAR-10", COLUMNS, PAPER)
     chosen = [
         configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows
     ]
-    if not all(results.has(each.row, each.seed, each.epochs) for each in chosen):
-        Weights(settings.lpips).check()
-    train_rows(
-        "table3",
-        settings,
-        results,
-        chosen,
-        Trainable(
-            partial(run_of, training=training, test=test),
-            partial(_measured, test=test, weights=settings.lpips),
-        ),
-    )
+    Weights(settings.lpips).check()
+
+    def trainable() -> Trainable:
+        training, test = (part.images for part in cifar10(settings.data))
+        run = partial(run_of, training=training, test=test)
+        return Trainable(run, partial(_measured, test=test, weights=settings.lpips))
+
+    wanted = () if settings.lpips is None else ("lpips",)
+    train_rows("table3", settings, results, chosen, trainable, wanted=wanted)
     if distributed.rank() == 0:
         write_page(results, _PANELS)
     return results

@@ -14,7 +14,7 @@ from ..._tensor import Tensor
 from ...nn import Parameter
 from ...quantizers import VectorQuant
 from .._drawing import axes_of, saved
-from .._harness import output_setting, setting, written
+from .._harness import check, output_setting, setting, written
 
 Points = NDArray[np.float64]
 BEGIN, CODE, RATE = (2.0, -1.0), (1.0, 1.0), 0.1
@@ -31,7 +31,7 @@ AFTER_FIVE = {
 class Figure3Settings:
     """How long, and where to."""
 
-    steps: int = setting(60, "of SGD")
+    steps: int = setting(60, "of SGD", least=5)
     output: Path = output_setting("runs/fig3")
 
 
@@ -39,14 +39,13 @@ class Figure3Settings:
 class Figure10Settings:
     """What is drawn, and where to."""
 
-    seed: int = setting(0, "of both clouds")
+    seed: int = setting(0, "of both clouds", least=0)
     output: Path = output_setting("runs/fig10")
 
 
 def figure3(settings: Figure3Settings) -> dict[str, list[list[float]]]:
     """Train one vector on a target at 0 through one code, four ways; draw the paths of both."""
-    if settings.steps < 5:
-        raise ValueError(f"[fig3] steps = {settings.steps}: must be at least 5")
+    check("fig3", settings)
     paths = {name: path(name, settings.steps) for name in AFTER_FIVE}
     settings.output.mkdir(parents=True, exist_ok=True)
     told = {}
@@ -105,6 +104,7 @@ def path(name: str, steps: int) -> tuple[Points, Points]:
 
 def figure10(settings: Figure10Settings) -> dict[str, float]:
     """20 updates of a codebook that lies beside its vectors, plain and with an affine map."""
+    check("fig10", settings)
     settings.output.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(settings.seed)
     # The caption's covariances are variances; 128 is the number of codes.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .... import data
+from .._cifar import cifar10
 
 Name = Literal["cifar10", "faces"]
 NAMES: tuple[Name, ...] = ("cifar10", "faces")
@@ -74,7 +75,7 @@ def images_of(name: Name, root: Path | None, count: int | None = None) -> Images
     FileNotFoundError where the set is absent.
     """
     if name == "cifar10":
-        training, test = data.cifar10("train", root), data.cifar10("test", root)
+        training, test = cifar10(root)
         return Images(
             name,
             training.images[:count],

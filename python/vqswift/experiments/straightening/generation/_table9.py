@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from ..._harness import (
     begin,
+    check,
     jobs_setting,
     output_setting,
     root_setting,
+    rows_setting,
+    seeds_setting,
     setting,
     threads_setting,
 )
@@ -105,39 +109,42 @@ class Table9Settings:
 
     data: Path | None = root_setting()
     dataset: Name = setting("cifar10", "to train on; the faces are of 64x64", choices=NAMES)
-    rows: tuple[str, ...] = setting(
-        ROWS, "of the table; the paper's four by default", choices=tuple(PAPER)
+    rows: tuple[str, ...] = rows_setting(
+        ROWS, "of the table; the paper's four by default", tuple(PAPER)
     )
-    seeds: tuple[int, ...] = setting((0,), "of weights, codes and batches; 0 by default")
+    seeds: tuple[int, ...] = seeds_setting()
     epochs: int | None = setting(
-        None, "of each transformer; 2 for cifar10, 40 for faces by default"
+        None, "of each transformer; 2 for cifar10, 40 for faces by default", least=1
     )
     tokenizer_epochs: int | None = setting(
-        None, "of each tokenizer; 1 for cifar10, 40 for faces by default"
+        None, "of each tokenizer; 1 for cifar10, 40 for faces by default", least=1
     )
     classifier_epochs: int | None = setting(
-        None, "of the classifier; 8 for cifar10, 30 for faces by default"
+        None, "of the classifier; 8 for cifar10, 30 for faces by default", least=1
     )
-    images: int | None = setting(None, "to train on, the first of the set; all by default")
-    batch_size: int = setting(32, "images of a step")
+    images: int | None = setting(None, "to train on, the first of the set; all by default", least=1)
+    batch_size: int = setting(32, "images of a step", least=1)
     tokenizer_width: int | None = setting(
-        None, "channels of the tokenizer's first level; 16 by default, the paper has 32",
-    )  # fmt: skip
+        None, "channels of the tokenizer's first level; 16 by default, the paper has 32", least=1
+    )
     multipliers: tuple[int, ...] | None = setting(
-        None, "of that width, one a level; 1 2 4 for cifar10, 1 2 2 4 for faces by default",
-    )  # fmt: skip
-    blocks: int = setting(1, "residual blocks of a level of the tokenizer; the paper has 2")
-    codes: int = setting(1024, "of the codebook")
+        None, "of that width, one a level; 1 2 4 for cifar10, 1 2 2 4 for faces by default", least=1
+    )
+    blocks: int = setting(
+        1, "residual blocks of a level of the tokenizer; the paper has 2", least=1
+    )
+    codes: int = setting(1024, "of the codebook", least=1)
     perceptual: float = setting(
         0.0, "weight of LPIPS in the tokenizer's loss, with --lpips; 0, as in the paper, by default"
     )
-    width: int = setting(96, "channels of the transformer; the paper has 768")
-    depth: int = setting(8, "blocks of the transformer")
-    heads: int = setting(3, "of attention")
-    samples: int = setting(2000, "that are compared, and test images; the paper has 5000")
-    curve_samples: int = setting(400, "that are compared in the course of the training")
-    validations: int = setting(6, "in the course of each training")
-    steps: int = setting(8, "of sampling")
+    width: int = setting(96, "channels of the transformer; the paper has 768", least=1)
+    depth: int = setting(8, "blocks of the transformer", least=1)
+    heads: int = setting(3, "of attention", least=1)
+    # Precision and recall want four rows.
+    samples: int = setting(2000, "that are compared, and test images; the paper has 5000", least=4)
+    curve_samples: int = setting(400, "that are compared in the course of the training", least=4)
+    validations: int = setting(6, "in the course of each training", least=1)
+    steps: int = setting(8, "of sampling", least=1)
     guidance: float = setting(1.0, "of samples that have a class")
     order: Literal["confidence", "halton"] = setting(
         "confidence", "in which places are filled", choices=("confidence", "halton")
@@ -195,10 +202,12 @@ def run(settings: Table9Settings) -> Results:
     """Train the classifier and the rows that are not done, write each as it is, print the table.
 
     Raises FileNotFoundError where the set or a file of weights is absent, ValueError for a setting
-    out of range and for a file that has other weights; all before a training.
+    out of range, a row that is done with other settings and a file that has other weights; all
+    before a training.
     """
-    _check(settings)
+    check("table9", settings)
     begin(settings)
+    _check(settings)
     chosen = [
         configuration(row, seed, settings) for seed in settings.seeds for row in settings.rows
     ]
@@ -206,13 +215,13 @@ def run(settings: Table9Settings) -> Results:
     columns = [each for each in COLUMNS if has_classes or each.key != "recognized"]
     title = f"Table 9, {settings.dataset}, {chosen[0].tokenizer.reading}"
     results = Results(settings.folder, title, columns, PAPER)
-    missing = [each for each in chosen if not results.has(each.row, each.seed, each.epochs)]
-    if missing:
-        weights = Weights(settings.lpips, settings.inception)
-        weights.check()
-        train_rows("table9", settings, results, missing, _generation(settings, weights))
-    else:
-        results.print()
+    weights = Weights(settings.lpips, settings.inception)
+    weights.check()
+    given = {"reconstruction_lpips": weights.lpips, "fid": weights.inception}
+    wanted = [key for key, path in given.items() if path is not None]
+    train_rows(
+        "table9", settings, results, chosen, partial(_generation, settings, weights), wanted=wanted
+    )
     write_page(
         results,
         PANELS,
@@ -264,18 +273,10 @@ def _given(value: Any, default: Any) -> Any:
 
 
 def _check(settings: Table9Settings) -> None:
-    for name in (
-        "epochs",
-        "tokenizer_epochs",
-        "classifier_epochs",
-        "images",
-        "batch_size",
-        "validations",
-        "steps",
-    ):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise ValueError(f"[table9] {name} = {value}: must be at least 1")
+    if settings.width % settings.heads:
+        raise ValueError(
+            f"[table9] width = {settings.width}: must be a multiple of heads = {settings.heads}"
+        )
     if not 0 <= settings.perceptual < math.inf:
         raise ValueError(
             f"[table9] perceptual = {settings.perceptual}: must be finite and not negative"
@@ -284,8 +285,3 @@ def _check(settings: Table9Settings) -> None:
         raise ValueError(
             f"[table9] perceptual = {settings.perceptual}: needs AlexNet's weights, lpips = FILE"
         )
-    # Precision and recall want four rows.
-    for name in ("samples", "curve_samples"):
-        value = getattr(settings, name)
-        if value < 4:
-            raise ValueError(f"[table9] {name} = {value}: must be at least 4")
