@@ -21,8 +21,7 @@ def to_toml(configuration: Any) -> str:
 
     Fields hold bools, integers, floats, text, paths, enumerations of these, tuples or lists of
     them, dictionaries from text to them, and dataclasses. TypeError for anything else, ValueError
-    for text that is no Unicode, with the field's name. A field without `init` is left
-    out.
+    for text that is no Unicode, with the field's name. A field without `init` is left out.
     """
     import tomli_w
 
