@@ -158,13 +158,6 @@ def test_further_images_are_images(dtype: Any, full: int, channels_first: bool) 
         assert found.shape == ((2, 4, 5, 3) if channels_first else x.shape)
 
 
-def test_labels_of_torch_stay_integers() -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    given = torch.full((3, 2), 255, dtype=torch.uint8), torch.arange(3, dtype=torch.uint8)
-    x, labels = next(iter(data.Stream([given])))
-    assert (x == 1).all() and labels.dtype == np.int32 and labels.tolist() == [0, 1, 2]
-
-
 @pytest.mark.parametrize(
     ("item", "error", "text"),
     [
@@ -189,19 +182,6 @@ def test_the_length_is_given_or_that_of_the_iterable() -> None:
         len(data.Stream(endless))
     stream = data.Stream(endless, length=np.int64(7))  # type: ignore[arg-type]
     assert type(stream.length) is int
-
-
-def test_a_loader_without_a_length_is_told_to_give_one() -> None:
-    utils = pytest.importorskip("torch.utils.data", reason="PyTorch is not installed")
-
-    class Numbers(utils.IterableDataset):  # type: ignore[misc,name-defined]
-        def __iter__(self) -> Iterator[np.ndarray]:
-            return iter([batch(0)[0], batch(1)[0]])
-
-    stream = data.Stream(utils.DataLoader(Numbers(), batch_size=1))
-    assert [first(x) for x in stream] == [0, 1]
-    with pytest.raises(TypeError, match=r"\[stream\] the iterable has no len: length= must"):
-        len(stream)
 
 
 def test_a_function_that_stops_is_an_error_with_its_place() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,12 +123,14 @@ def test_frechet_distance_of_equal_sets_is_zero(rng: np.random.Generator, rows: 
     ids=["lpips", "fid"],
 )
 def test_what_is_not_installed_is_named(
-    call: Callable[..., float], library: str, monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., float], library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, library, None)
+    weights = tmp_path / "weights.pth"
+    weights.touch()
     x = np.zeros((2, 8, 8, 3), np.float32)
     with pytest.raises(ImportError, match=rf"^\[{call.__name__}\] .*vqswift\[metrics\]"):
-        call(x, x, weights="weights.pth")
+        call(x, x, weights=weights)
 
 
 def test_float64_is_compared_in_float64() -> None:

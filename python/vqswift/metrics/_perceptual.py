@@ -39,10 +39,11 @@ def lpips(
         data_range: the largest value.
         batch_size: pairs that go through the network together.
     """
-    torch, library = libraries("lpips", "torch", "lpips")
     if net not in ("alex", "vgg", "squeeze"):
         raise ValueError(f"[lpips] net = {net!r}: it must be 'alex', 'vgg' or 'squeeze'")
-    checkpoint = torch.load(existing("lpips", weights), map_location="cpu", weights_only=True)
+    path = existing("lpips", weights)
+    torch, library = libraries("lpips", "torch", "lpips")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     first, second = _images("lpips", a, data_range), _images("lpips", b, data_range)
     if first.shape != second.shape:
         raise ValueError(
@@ -94,8 +95,8 @@ def fid(
         data_range: the largest value.
         batch_size: images that go through the network together.
     """
-    torch, library = libraries("fid", "torch", "torch_fidelity.feature_extractor_inceptionv3")
     path = existing("fid", weights)
+    torch, library = libraries("fid", "torch", "torch_fidelity.feature_extractor_inceptionv3")
     sets = _images("fid", a, data_range), _images("fid", b, data_range)
     # torch-fidelity unpickles whatever the file holds: refuse all but tensors before.
     torch.load(path, map_location="cpu", weights_only=True)
