@@ -63,6 +63,17 @@ func choose(
   #endif
 }
 
+@inline(__always)
+func largestLane(_ lanes: Lanes) -> Float {
+  #if VQ_AVX512
+    vq_largest_lane16(lanes)
+  #elseif VQ_AVX2
+    vq_largest_lane8(lanes)
+  #else
+    vq_largest_lane4(lanes)
+  #endif
+}
+
 /// The sum of the lanes.
 @inline(__always)
 func total(_ lanes: Lanes) -> Float {

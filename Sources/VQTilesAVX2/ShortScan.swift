@@ -104,6 +104,68 @@ public func scanShortTiles(
   }
 }
 
+/// Sums of int16 products of the codes of a tile for one point.
+private struct PointShortSums {
+  var low = IntLanes()
+  var high = IntLanes()
+
+  @inline(__always)
+  mutating func add(_ first: IntLanes, _ second: IntLanes, timesPair x: Int32) {
+    let x = IntLanes(repeating: x)
+    low = addShortProducts(low, first, x)
+    high = addShortProducts(high, second, x)
+  }
+
+  @inline(__always)
+  func largest(_ factor: Float, _ low: Lanes, _ high: Lanes) -> Float {
+    let factor = Lanes(repeating: factor)
+    var (first, second) = (low, high)
+    first.add(floats(self.low), times: factor)
+    second.add(floats(self.high), times: factor)
+    return largestLane(larger(first, second))
+  }
+}
+
+/// `scanGroupTile` on int16 pairs: `points` [_, pairs], `tile` [pairs, groupTileCodes], and
+/// `factors`, what the sums of each point are multiplied by.
+public func scanShortGroupTile(
+  _ points: UnsafePointer<Int32>, _ rows: UnsafePointer<Int32>, count: Int,
+  _ tile: UnsafePointer<Int32>, _ starts: UnsafePointer<Float>, _ factors: UnsafePointer<Float>,
+  pairs: Int, _ maxima: UnsafeMutablePointer<Float>, stride: Int
+) {
+  let lanes = Lanes.scalarCount
+  let (low, high) = (starts.vector(Lanes.self), (starts + lanes).vector(Lanes.self))
+  var first = 0
+  while first < count {
+    let last = count - 1
+    @inline(__always)
+    func row(_ i: Int) -> Int { Int(rows[min(first + i, last)]) }
+    let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5))
+    let (p0, p1, p2) = (points + r0 * pairs, points + r1 * pairs, points + r2 * pairs)
+    let (p3, p4, p5) = (points + r3 * pairs, points + r4 * pairs, points + r5 * pairs)
+    var (a, b, c) = (PointShortSums(), PointShortSums(), PointShortSums())
+    var (e, f, g) = (PointShortSums(), PointShortSums(), PointShortSums())
+    var code = tile
+    for i in 0..<pairs {
+      let (left, right) = (code.vector(IntLanes.self), (code + lanes).vector(IntLanes.self))
+      a.add(left, right, timesPair: p0[i])
+      b.add(left, right, timesPair: p1[i])
+      c.add(left, right, timesPair: p2[i])
+      e.add(left, right, timesPair: p3[i])
+      f.add(left, right, timesPair: p4[i])
+      g.add(left, right, timesPair: p5[i])
+      code += 2 * lanes
+    }
+    maxima[r0 * stride] = a.largest(factors[r0], low, high)
+    maxima[r1 * stride] = b.largest(factors[r1], low, high)
+    maxima[r2 * stride] = c.largest(factors[r2], low, high)
+    maxima[r3 * stride] = e.largest(factors[r3], low, high)
+    maxima[r4 * stride] = f.largest(factors[r4], low, high)
+    maxima[r5 * stride] = g.largest(factors[r5], low, high)
+    first += 6
+  }
+}
+
 /// Rounds rows [count, d], each times its scale, a power of two, to int16 pairs.
 ///
 /// - Parameters:

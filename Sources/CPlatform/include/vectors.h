@@ -46,6 +46,19 @@ VQ_LANES(16)
 VQ_SINGLE(8)
 VQ_SINGLE(16)
 
+/// Bit i of the result: whether lane i of `a` is at least that of `b`.
+#define VQ_REACHED(n)                                                    \
+  VQ_INLINE unsigned vq_reached_lanes##n(vq_float##n a, vq_float##n b) { \
+    vq_bool##n is_reached = __builtin_convertvector(a >= b, vq_bool##n); \
+    unsigned bits = 0;                                                   \
+    __builtin_memcpy(&bits, &is_reached, (n + 7) / 8);                   \
+    return bits & ((1u << n) - 1);                                       \
+  }
+typedef _Bool vq_bool4 __attribute__((ext_vector_type(4)));
+VQ_REACHED(4)
+VQ_REACHED(8)
+VQ_REACHED(16)
+
 /// Bit i of the result: whether lane i is at most `limit`.
 VQ_INLINE unsigned vq_lanes_up_to(vq_double8 x, double limit) {
   vq_bool8 is_included = __builtin_convertvector(x <= limit, vq_bool8);

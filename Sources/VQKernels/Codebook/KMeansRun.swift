@@ -1,3 +1,27 @@
+/// Finds the codes of blocks of points; scratch memory of one thread.
+protocol BlockSearch {
+  /// Points of a block at most.
+  var points: Int { get }
+  /// Writes the codes of `count` points from `first` on over those before, `codes` [count]; -1 for
+  /// those left to the whole codebook.
+  mutating func find(first: Int, count: Int, _ codes: UnsafeMutablePointer<Int32>)
+  func deallocate()
+}
+
+private struct PanelBlock<Element: SearchElement>: BlockSearch {
+  var search: PanelSearch<Element>
+  let x: UnsafePointer<Element>
+  let packed: PackedCodebook
+
+  var points: Int { packed.kernels.panelPoints }
+
+  mutating func find(first: Int, count: Int, _ codes: UnsafeMutablePointer<Int32>) {
+    _ = search.find(x + first * packed.d, count: count, codes)
+  }
+
+  func deallocate() { search.deallocate() }
+}
+
 /// Sums of the rows of each code, added up while the codes are found.
 final class ClusterSums {
   /// Points of one group at least, and groups at most: their sums are added in order, so that the
@@ -34,6 +58,27 @@ final class ClusterSums {
     _ x: UnsafePointer<Element>, _ codebook: UnsafePointer<Element>, _ packed: PackedCodebook,
     _ codes: UnsafeMutablePointer<Int32>
   ) {
+    assign(x, codebook, codes, packed: { packed }) { _, stop in
+      PanelBlock(search: PanelSearch(packed, codebook, stop), x: x, packed: packed)
+    }
+  }
+
+  /// The same by bounds, of the points that `search` is of.
+  func assign(
+    _ search: BoundedSearch, _ tiles: GroupTiles, _ codebook: UnsafePointer<Float>,
+    _ codes: UnsafeMutablePointer<Int32>
+  ) {
+    let packed = { PackedCodebook(codebook, codes: self.k, width: self.d) }
+    assign(search.x, codebook, codes, packed: packed) { _, _ in
+      BoundedBlock(search, tiles, codebook)
+    }
+  }
+
+  private func assign<Element: SearchElement, Search: BlockSearch>(
+    _ x: UnsafePointer<Element>, _ codebook: UnsafePointer<Element>,
+    _ codes: UnsafeMutablePointer<Int32>, packed: () -> PackedCodebook,
+    _ search: (_ group: Int, _ stop: LoopStop) -> Search
+  ) {
     let (k, d, n, groups, rows) = (k, d, n, groups, rows)
     let (sums, counts) = (sums, counts)
     parallelFor(groups, grain: 1) { range, stop in
@@ -43,19 +88,19 @@ final class ClusterSums {
         let ownCounts = counts + group * k
         own.initialize(repeating: 0, count: k * d)
         ownCounts.initialize(repeating: 0, count: k)
-        var search = PanelSearch(packed, codebook, stop)
+        var search = search(group, stop)
         defer { search.deallocate() }
-        for start in stride(from: first, to: last, by: packed.kernels.panelPoints) {
-          let count = min(packed.kernels.panelPoints, last - start)
-          _ = search.find(x + start * d, count: count, codes + start)
+        for start in stride(from: first, to: last, by: search.points) {
+          let count = min(search.points, last - start)
+          search.find(first: start, count: count, codes + start)
           // A stopped search has written no codes.
           if stop.isRequested { return }
           addRows(x + start * d, codes + start, count: count, width: d, own, ownCounts)
         }
       }
     }
-    let wide = resolveWideRows(x, count: n, codebook, packed, codes)
-    if wide.isEmpty { return }
+    if loopIsStopped() || !UnsafeBufferPointer(start: codes, count: n).contains(-1) { return }
+    let wide = resolveWideRows(x, count: n, codebook, packed(), codes)
     parallelFor(groups, grain: 1) { range in
       for group in range {
         for row in wide where group * rows..<(group + 1) * rows ~= row {

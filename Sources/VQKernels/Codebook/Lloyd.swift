@@ -38,6 +38,7 @@ private struct Clustering<Element: SearchElement> {
 
   func run(_ iterations: Int) -> (inertia: Double, iterations: Int) {
     let sums = iterations > 0 ? ClusterSums(rows: n, codes: k, width: d) : nil
+    let steps = sums == nil ? nil : boundedSteps(iterations)
     let before = UnsafeMutablePointer<Element>.allocate(capacity: iterations > 0 ? k * d : 1)
     let previous = UnsafeMutablePointer<Int32>.allocate(capacity: iterations > 0 ? n : 1)
     defer {
@@ -46,19 +47,48 @@ private struct Clustering<Element: SearchElement> {
     }
     for step in 0..<iterations {
       if loopIsStopped() { break }
+      let bounded = bounded(steps, before: step > 0 ? before : nil, left: iterations - step)
       before.update(from: centroids, count: k * d)
-      let counts = assignAndMove(sums)
+      let counts = assignAndMove(sums, bounded)
       if loopIsStopped() { break }
       let moved = fill(counts, movesDonors: true)
+      if moved > 0 { steps?.forget() }
       if moved == 0, step > 0, equalCodes(codes, previous, count: n) {
         centroids.update(from: before, count: k * d)
         return (inertia(), step)
       }
       previous.update(from: codes, count: n)
     }
-    assign()
+    if let sums, let bounded = bounded(steps, before: before, left: 0) {
+      assign(sums, bounded)
+    } else {
+      assign()
+    }
     while iterations > 0, !loopIsStopped(), fill(counts(), movesDonors: false) > 0 { assign() }
     return loopIsStopped() ? (0, 0) : (inertia(), iterations)
+  }
+
+  private func boundedSteps(_ iterations: Int) -> BoundedSteps? {
+    guard let x = floats(x) else { return nil }
+    return BoundedSteps(x, count: n, width: d, codes: k, iterations: iterations)
+  }
+
+  /// What is to search the current centroids by bounds, if anything.
+  private func bounded(
+    _ steps: BoundedSteps?, before: UnsafeMutablePointer<Element>?, left: Int
+  ) -> BoundedSearch? {
+    guard let steps, let centroids = floats(centroids) else { return nil }
+    return steps.take(centroids, movedFrom: before.flatMap { floats($0) }, left: left)
+  }
+
+  /// The same memory where it holds float32.
+  private func floats(_ x: UnsafePointer<Element>) -> UnsafePointer<Float>? {
+    Element.self == Float.self ? UnsafeRawPointer(x).assumingMemoryBound(to: Float.self) : nil
+  }
+
+  private func assign(_ sums: ClusterSums, _ bounded: BoundedSearch) {
+    guard let tiles = bounded.tiles, let centroids = floats(centroids) else { return }
+    sums.assign(bounded, tiles, centroids, codes)
   }
 
   private func assign() {
@@ -71,9 +101,13 @@ private struct Clustering<Element: SearchElement> {
 
   /// Finds the codes and moves the centroids that have any points to their means; the points of
   /// each.
-  private func assignAndMove(_ sums: ClusterSums?) -> [Int32] {
+  private func assignAndMove(_ sums: ClusterSums?, _ bounded: BoundedSearch?) -> [Int32] {
     if let sums {
-      sums.assign(x, centroids, packed(), codes)
+      if let bounded {
+        assign(sums, bounded)
+      } else {
+        sums.assign(x, centroids, packed(), codes)
+      }
       return loopIsStopped() ? [] : sums.moveToMeans(centroids)
     }
     assign()

@@ -1,7 +1,7 @@
 import Glibc
 
 /// Whether `VQSWIFT_SCREEN` keeps searches from a first screen of two bytes an element.
-private let screensInFloat32 = getenv("VQSWIFT_SCREEN").map { strcmp($0, "float32") == 0 } ?? false
+let screensInFloat32 = getenv("VQSWIFT_SCREEN").map { strcmp($0, "float32") == 0 } ?? false
 
 /// A codebook as the tile kernels read it: minus its mean, in tiles of codes, with the start of
 /// each score, minus half the squared norm.

@@ -1,0 +1,1 @@
+../VQTiles/GroupScan.swift
