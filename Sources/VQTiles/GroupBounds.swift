@@ -57,12 +57,17 @@ public func needGroups(
     squares[r] = square
     let distance = Lanes(repeating: square.squareRoot() * (1 + slack) + least)
     let own = bounds + r * groups
-    for first in stride(from: 0, to: groups, by: lanes) {
-      var left = reachedLanes(
-        distance + (drift + first).vector(Lanes.self), (own + first).vector(Lanes.self))
+    // Bits of many groups at once: that they are few is easier to foretell than where.
+    for base in stride(from: 0, to: groups, by: 64) {
+      var left: UInt64 = 0
+      for first in stride(from: base, to: min(base + 64, groups), by: lanes) {
+        let reached = reachedLanes(
+          distance + (drift + first).vector(Lanes.self), (own + first).vector(Lanes.self))
+        left |= UInt64(reached) &<< UInt64(first &- base)
+      }
       while left != 0 {
-        let group = first + left.trailingZeroBitCount
-        lists[group * room + Int(lengths[group])] = Int32(truncatingIfNeeded: r)
+        let group = base &+ left.trailingZeroBitCount
+        lists[group &* room &+ Int(lengths[group])] = Int32(truncatingIfNeeded: r)
         lengths[group] &+= 1
         left &= left &- 1
       }

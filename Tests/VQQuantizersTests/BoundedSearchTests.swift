@@ -103,8 +103,9 @@ import Testing
     let groups = CentroidGroups(centroids, codes: k, width: 16, tileCodes: tileCodes)
     let size = groups.tiles * tileCodes
     #expect(groups.count == (k - 1) / size + 1 && groups.count <= 17)
-    #expect(groups.codes.count == groups.padded * size)
-    #expect(groups.codes.filter { $0 >= 0 }.sorted() == (0..<k).map { Int32($0) })
+    defer { groups.deallocate() }
+    let codes = UnsafeBufferPointer(start: groups.codes, count: groups.padded * size)
+    #expect(codes.filter { $0 >= 0 }.sorted() == (0..<k).map { Int32($0) })
     for code in 0..<k { #expect(groups.codes[Int(groups.places[code])] == Int32(code)) }
   }
 }

@@ -10,6 +10,13 @@ struct BoundedBlock: BlockSearch {
 
   private let search: BoundedSearch
   private let tiles: GroupTiles
+  // Of those, what each point asks for: references would be counted there.
+  private let d: Int
+  private let groups: CentroidGroups
+  private let kernels: GroupKernels
+  private let (slack, least): (Float, Float)
+  private let tileCodes: UnsafePointer<Float>
+  private let tileStarts: UnsafePointer<Float>
   private let codebook: UnsafePointer<Float>
   private let drift: UnsafeMutablePointer<Float>  // [padded]
   private let own: UnsafeMutablePointer<Float>  // [points], squared distances to the own centroid
@@ -35,6 +42,9 @@ struct BoundedBlock: BlockSearch {
   init(_ search: BoundedSearch, _ tiles: GroupTiles, _ codebook: UnsafePointer<Float>) {
     (self.search, self.tiles, self.codebook) = (search, tiles, codebook)
     let (d, groups) = (search.d, search.groups)
+    (self.d, self.groups, kernels) = (d, groups, search.kernels)
+    (slack, least) = (search.slack, search.least)
+    (tileCodes, tileStarts) = (UnsafePointer(tiles.codes), UnsafePointer(tiles.starts))
     let columns = groups.tiles * groups.padded
     points = max(64, min(256, (1 << 16) / columns / 32 * 32))
     room = points + 16
@@ -77,14 +87,13 @@ struct BoundedBlock: BlockSearch {
   /// Writes the codes of `count` points from `first` on, at most a block, over those that they had,
   /// `codes` [count]; -1 for those left to the whole codebook.
   mutating func find(first: Int, count: Int, _ codes: UnsafeMutablePointer<Int32>) {
-    let (d, groups, kernels) = (search.d, search.groups, search.kernels)
     let x = search.x + first * d
     let bounds = search.bounds + first * groups.padded
     let columns = groups.tiles * groups.padded
     lengths.update(repeating: 0, count: groups.padded)
     scored = (-1, -1)
     kernels.needGroups(
-      x, count, codes, codebook, d, search.slack, search.least, bounds, drift, groups.padded, own,
+      x, count, codes, codebook, d, slack, least, bounds, drift, groups.padded, own,
       lists, room, lengths)
     search.tileKernels.centerRows(
       x, count, tiles.centered.floatCenter, d, 1, centered, squares)
@@ -108,7 +117,7 @@ struct BoundedBlock: BlockSearch {
   }
 
   private func measureMargins(_ count: Int) {
-    let (d, kernels) = (search.d, search.tileKernels)
+    let kernels = search.tileKernels
     if let shortTiles = tiles.shorts {
       let least = shortTiles.marginTerms[5]
       for row in 0..<count {
@@ -130,37 +139,36 @@ struct BoundedBlock: BlockSearch {
   }
 
   private func scan(_ group: Int, _ tile: Int) {
-    let (d, groups, kernels) = (search.d, search.groups, search.kernels)
     let index = group * groups.tiles + tile
     let (list, count) = (lists + group * room, Int(lengths[group]))
     let out = maxima + tile * groups.padded + group
     let stride = groups.tiles * groups.padded
-    let starts = tiles.starts + index * kernels.tileCodes
+    let starts = tileStarts + index * kernels.tileCodes
     if let shortTiles = tiles.shorts, let scanShorts = kernels.scanShorts {
       scanShorts(
         shorts, list, count, shortTiles.codes + index * shortTiles.pairs * kernels.tileCodes,
         starts, factors, shortTiles.pairs, out, stride)
     } else {
       kernels.scanTile(
-        centered, list, count, tiles.codes + index * d * kernels.tileCodes, starts, d, out, stride)
+        centered, list, count, tileCodes + index * d * kernels.tileCodes, starts, d, out, stride)
     }
   }
 
   /// The squared length of a point from below.
   @inline(__always)
-  private func length(_ row: Int) -> Float { squares[row] * (1 - search.slack) }
+  private func length(_ row: Int) -> Float { squares[row] * (1 - slack) }
 
   /// The nearest centroid of a point, of its own and those that were scanned; -1 where too many
   /// are within the margin.
   private mutating func decide(_ row: Int, _ x: UnsafePointer<Float>, _ code: Int) -> Int {
-    let (d, groups, size) = (search.d, search.groups, search.kernels.tileCodes)
+    let size = kernels.tileCodes
     let (margin, screenMargin) = (margins[row], screenMargins[row])
     guard screenMargin < .infinity else { return -1 }
     let columns = groups.tiles * groups.padded
     // A score below this is that of a centroid farther than the own one.
-    let reach = own[row].squareRoot() * (1 + search.slack) + search.least
+    let reach = own[row].squareRoot() * (1 + slack) + self.least
     let least = (length(row) - reach * reach * (1 + 0x1p-20)) / 2
-    let count = search.kernels.nearMaxima(
+    let count = kernels.nearMaxima(
       maxima + row * columns, columns, screenMargin, least - screenMargin, places)
     var found: (count: Int, highest: Float) = (0, -.infinity)
     return withUnsafeTemporaryAllocation(
@@ -205,29 +213,27 @@ struct BoundedBlock: BlockSearch {
   /// The first place of the tile that a column of the maxima is of.
   @inline(__always)
   private func place(ofColumn column: Int) -> Int {
-    let groups = search.groups
     let (tile, group) = column.quotientAndRemainder(dividingBy: groups.padded)
-    return (group * groups.tiles + tile) * search.kernels.tileCodes
+    return (group * groups.tiles + tile) * kernels.tileCodes
   }
 
   /// Scores the tile of a column, unless that has been done last.
   private mutating func score(_ row: Int, _ column: Int) {
     if scored.row == row, scored.column == column { return }
     scored = (row, column)
-    let (d, first) = (search.d, place(ofColumn: column))
-    search.kernels.scoreTile(
-      centered + row * d, tiles.codes + first * d, tiles.starts + first, d, scores)
+    let first = place(ofColumn: column)
+    kernels.scoreTile(centered + row * d, tileCodes + first * d, tileStarts + first, d, scores)
   }
 
   /// Bounds of a point by what has been scanned, which leave out its own centroid.
   private mutating func update(
     _ row: Int, from before: Int, to code: Int, _ bounds: UnsafeMutablePointer<Float>
   ) {
-    let (groups, size) = (search.groups, search.kernels.tileCodes)
+    let size = kernels.tileCodes
     let columns = groups.tiles * groups.padded
     let maxima = maxima + row * columns
     let square = length(row)
-    search.kernels.boundGroups(
+    kernels.boundGroups(
       maxima, groups.tiles, square - 1.25 * screenMargins[row], drift, groups.padded,
       BoundedSearch.keep, bounds)
 
@@ -251,7 +257,7 @@ struct BoundedBlock: BlockSearch {
     if before == code { return }
     let left = Int(groups.places[before]) / size / groups.tiles
     if maxima[left] > -.infinity { return }
-    let distance = max(own[row].squareRoot() * (1 - search.slack) - search.least, 0)
+    let distance = max(own[row].squareRoot() * (1 - slack) - self.least, 0)
     bounds[left] = min(bounds[left], (distance + drift[left]) * BoundedSearch.keep)
   }
 }

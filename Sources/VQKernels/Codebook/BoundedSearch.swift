@@ -26,6 +26,7 @@ final class BoundedSearch {
   private var exactDrift: [Double]
   private(set) var tiles: GroupTiles?
   private let n: Int
+  private let k: Int
   /// Groups that blocks have scanned since the centroids were taken, summed over points.
   let scanned: UnsafeMutablePointer<vq_atomic>
 
@@ -37,8 +38,11 @@ final class BoundedSearch {
     kernels = GroupKernels(instructionSet)
     tileKernels = TileKernels(instructionSet)
     let groups = CentroidGroups(centroids, codes: k, width: d, tileCodes: kernels.tileCodes)
-    guard vq_has_memory(Int64(n * groups.padded * MemoryLayout<Float>.stride)) else { return nil }
-    (self.x, self.d, self.n, self.groups) = (x, d, n, groups)
+    guard vq_has_memory(Int64(n * groups.padded * MemoryLayout<Float>.stride)) else {
+      groups.deallocate()
+      return nil
+    }
+    (self.x, self.d, self.n, self.k, self.groups) = (x, d, n, k, groups)
     scanned = .allocate(capacity: 1)
     vq_atomic_store(scanned, 0)
     slack = Float(d + 16) * 0x1p-23
@@ -54,6 +58,7 @@ final class BoundedSearch {
 
   deinit {
     bounds.deallocate()
+    groups.deallocate()
     scanned.deallocate()
   }
 
@@ -63,7 +68,7 @@ final class BoundedSearch {
   /// Takes the centroids [k, d] to search among and, where they have moved since the search before,
   /// where from; false where they are of sizes that bounds in float32 do not serve.
   func take(_ centroids: UnsafePointer<Float>, movedFrom before: UnsafePointer<Float>?) -> Bool {
-    tiles = GroupTiles(centroids, width: d, groups, kernels, tileKernels)
+    tiles = GroupTiles(centroids, codes: k, width: d, groups, kernels, tileKernels)
     guard tiles != nil else { return false }
     vq_atomic_store(scanned, 0)
     guard let before else { return true }
@@ -106,11 +111,11 @@ final class GroupTiles {
   }
 
   init?(
-    _ centroids: UnsafePointer<Float>, width d: Int, _ groups: CentroidGroups,
+    _ centroids: UnsafePointer<Float>, codes k: Int, width d: Int, _ groups: CentroidGroups,
     _ kernels: GroupKernels, _ tileKernels: TileKernels
   ) {
     let centered = CenteredCodebook(
-      centroids, codes: groups.places.count, width: d, isScaled: true)
+      centroids, codes: k, width: d, isScaled: true)
     guard
       centered.nonFinite == nil, centered.scale == 1, centered.longestPoint == .infinity,
       centered.isProductSafe

@@ -87,6 +87,6 @@ final class BoundedSteps {
     let kernels = GroupKernels.usable
     let isSlower = kernels.scanShorts == nil && TileKernels.usable.pairs != nil
     let width = Double(d)
-    return (isSlower ? 2.4 : 1.2) * share + 160 * (60 + width) / (Double(k) * width)
+    return (isSlower ? 2.4 : 1.2) * share + 100 * (60 + width) / (Double(k) * width)
   }
 }

@@ -5,9 +5,9 @@ struct CentroidGroups {
   let padded: Int
   let tiles: Int
   /// The centroid in each place, [padded, tiles, tileCodes]; -1 where there is none.
-  let codes: [Int32]
+  let codes: UnsafeMutablePointer<Int32>
   /// The place of each centroid.
-  let places: [Int32]
+  let places: UnsafeMutablePointer<Int32>
 
   /// Halves of `centroids` [k, d] along the axis of their largest variance, and halves of those,
   /// down to groups; there are no more of them than elements of a point, save few.
@@ -27,10 +27,18 @@ struct CentroidGroups {
       let middle = part.lowerBound + ((part.count - 1) / size + 1) / 2 * size
       parts += [part.lowerBound..<middle, middle..<part.upperBound]
     }
-    codes = order + [Int32](repeating: -1, count: padded * size - k)
-    var places = [Int32](repeating: 0, count: k)
-    for (place, code) in order.enumerated() { places[Int(code)] = Int32(place) }
-    self.places = places
+    codes = .allocate(capacity: padded * size)
+    places = .allocate(capacity: k)
+    (codes + k).initialize(repeating: -1, count: padded * size - k)
+    for (place, code) in order.enumerated() {
+      codes[place] = code
+      places[Int(code)] = Int32(place)
+    }
+  }
+
+  func deallocate() {
+    codes.deallocate()
+    places.deallocate()
   }
 }
 
