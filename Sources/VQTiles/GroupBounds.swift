@@ -75,8 +75,9 @@ public func needGroups(
   }
 }
 
-/// `bounds[g] = (sqrt(square - 2 maxima[g]) + drift[g]) keep` for the groups that have been scanned,
-/// those whose maximum is above -inf; maxima [tiles, groups], the largest of a column counts.
+/// `bounds[g] = (sqrt(square - 2 maxima[g]) + drift[g]) keep` for the groups that have been
+/// scanned, those whose maximum is above -inf; maxima [tiles, groups], the largest of a column
+/// counts.
 ///
 /// - Parameter square: the point's squared length, less what its scores may be wrong by.
 public func boundGroups(

@@ -86,7 +86,7 @@ final class BoundedSearch {
   }
 }
 
-/// Sets the bounds of a point to those of which nothing is known; groups that do not exist are never
+/// Sets the bounds of a point to what is known of it, nothing; groups that do not exist are never
 /// needed.
 func forget(_ bounds: UnsafeMutablePointer<Float>, _ groups: CentroidGroups) {
   bounds.update(repeating: -.infinity, count: groups.count)
