@@ -155,7 +155,7 @@ def test_commands_are_those_of_the_records() -> None:
         if "trial" in record:
             assert shlex.split(line)[-2:] == ["--trials", record["trial"]], path
             told += 1
-    assert told == 23 + 2 + 15  # benchmarks, demonstrations, trials
+    assert told == 25 + 2 + 15  # benchmarks, demonstrations, trials
 
 
 def test_hooks_are_the_tools_of_lint() -> None:
