@@ -1,31 +1,17 @@
 /// Codes of a tile that is multiplied with single points: two vectors.
 public var groupTileCodes: Int { 2 * Lanes.scalarCount }
 
-/// Sums of the codes of a tile for one point.
-struct PointSums {
-  var low, high: Lanes
-
+// Here the two vectors are codes of a tile, and what they are multiplied by is a point's.
+extension CodeSums {
   @inline(__always)
-  init(_ starts: UnsafePointer<Float>) {
+  fileprivate init(_ starts: UnsafePointer<Float>) {
+    self.init(0)
     low = starts.vector(Lanes.self)
     high = (starts + Lanes.scalarCount).vector(Lanes.self)
   }
 
   @inline(__always)
-  init() {
-    low = Lanes()
-    high = low
-  }
-
-  @inline(__always)
-  mutating func add(_ first: Lanes, _ second: Lanes, times x: Float) {
-    let x = Lanes(repeating: x)
-    low.add(first, times: x)
-    high.add(second, times: x)
-  }
-
-  @inline(__always)
-  var largest: Float { largestLane(larger(low, high)) }
+  fileprivate var largest: Float { largestLane(larger(low, high)) }
 }
 
 /// The largest score `X . E + start` of a tile of codes for each of some points, six at a time.
@@ -50,8 +36,8 @@ public func scanGroupTile(
     let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5))
     let (p0, p1, p2) = (points + r0 * d, points + r1 * d, points + r2 * d)
     let (p3, p4, p5) = (points + r3 * d, points + r4 * d, points + r5 * d)
-    var (a, b, c) = (PointSums(starts), PointSums(starts), PointSums(starts))
-    var (e, f, g) = (PointSums(starts), PointSums(starts), PointSums(starts))
+    var (a, b, c) = (CodeSums(starts), CodeSums(starts), CodeSums(starts))
+    var (e, f, g) = (CodeSums(starts), CodeSums(starts), CodeSums(starts))
     var code = tile
     for i in 0..<d {
       let (low, high) = (code.vector(Lanes.self), (code + lanes).vector(Lanes.self))
@@ -79,10 +65,10 @@ public func scoreGroupTile(
   width d: Int, _ out: UnsafeMutablePointer<Float>
 ) {
   let lanes = Lanes.scalarCount
-  var (a, b, c, e) = (PointSums(starts), PointSums(), PointSums(), PointSums())
+  var (a, b, c, e) = (CodeSums(starts), CodeSums(0), CodeSums(0), CodeSums(0))
   var code = tile
   @inline(__always)
-  func add(_ sums: inout PointSums, _ i: Int) {
+  func add(_ sums: inout CodeSums, _ i: Int) {
     sums.add(code.vector(Lanes.self), (code + lanes).vector(Lanes.self), times: x[i])
     code += groupTileCodes
   }

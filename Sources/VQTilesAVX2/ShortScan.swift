@@ -38,6 +38,16 @@ private struct ShortSums {
     scores.high.add(floats(self.high), times: high)
     return scores
   }
+
+  /// The largest score where the two vectors are codes that start at `low` and `high`.
+  @inline(__always)
+  func largest(_ factor: Float, _ low: Lanes, _ high: Lanes) -> Float {
+    let factor = Lanes(repeating: factor)
+    var (first, second) = (low, high)
+    first.add(floats(self.low), times: factor)
+    second.add(floats(self.high), times: factor)
+    return largestLane(larger(first, second))
+  }
 }
 
 /// The same of six codes.
@@ -104,28 +114,6 @@ public func scanShortTiles(
   }
 }
 
-/// Sums of int16 products of the codes of a tile for one point.
-private struct PointShortSums {
-  var low = IntLanes()
-  var high = IntLanes()
-
-  @inline(__always)
-  mutating func add(_ first: IntLanes, _ second: IntLanes, timesPair x: Int32) {
-    let x = IntLanes(repeating: x)
-    low = addShortProducts(low, first, x)
-    high = addShortProducts(high, second, x)
-  }
-
-  @inline(__always)
-  func largest(_ factor: Float, _ low: Lanes, _ high: Lanes) -> Float {
-    let factor = Lanes(repeating: factor)
-    var (first, second) = (low, high)
-    first.add(floats(self.low), times: factor)
-    second.add(floats(self.high), times: factor)
-    return largestLane(larger(first, second))
-  }
-}
-
 /// `scanGroupTile` on int16 pairs: `points` [_, pairs], `tile` [pairs, groupTileCodes], and
 /// `factors`, what the sums of each point are multiplied by.
 public func scanShortGroupTile(
@@ -143,8 +131,8 @@ public func scanShortGroupTile(
     let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5))
     let (p0, p1, p2) = (points + r0 * pairs, points + r1 * pairs, points + r2 * pairs)
     let (p3, p4, p5) = (points + r3 * pairs, points + r4 * pairs, points + r5 * pairs)
-    var (a, b, c) = (PointShortSums(), PointShortSums(), PointShortSums())
-    var (e, f, g) = (PointShortSums(), PointShortSums(), PointShortSums())
+    var (a, b, c) = (ShortSums(), ShortSums(), ShortSums())
+    var (e, f, g) = (ShortSums(), ShortSums(), ShortSums())
     var code = tile
     for i in 0..<pairs {
       let (left, right) = (code.vector(IntLanes.self), (code + lanes).vector(IntLanes.self))

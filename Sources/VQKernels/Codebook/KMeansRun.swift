@@ -58,7 +58,7 @@ final class ClusterSums {
     _ x: UnsafePointer<Element>, _ codebook: UnsafePointer<Element>, _ packed: PackedCodebook,
     _ codes: UnsafeMutablePointer<Int32>
   ) {
-    assign(x, codebook, codes, packed: { packed }) { _, stop in
+    assign(x, codebook, codes, packed: { packed }) { stop in
       PanelBlock(search: PanelSearch(packed, codebook, stop), x: x, packed: packed)
     }
   }
@@ -69,7 +69,7 @@ final class ClusterSums {
     _ codes: UnsafeMutablePointer<Int32>
   ) {
     let packed = { PackedCodebook(codebook, codes: self.k, width: self.d) }
-    assign(search.x, codebook, codes, packed: packed) { _, _ in
+    assign(search.x, codebook, codes, packed: packed) { _ in
       BoundedBlock(search, tiles, codebook)
     }
   }
@@ -77,7 +77,7 @@ final class ClusterSums {
   private func assign<Element: SearchElement, Search: BlockSearch>(
     _ x: UnsafePointer<Element>, _ codebook: UnsafePointer<Element>,
     _ codes: UnsafeMutablePointer<Int32>, packed: () -> PackedCodebook,
-    _ search: (_ group: Int, _ stop: LoopStop) -> Search
+    _ search: (LoopStop) -> Search
   ) {
     let (k, d, n, groups, rows) = (k, d, n, groups, rows)
     let (sums, counts) = (sums, counts)
@@ -88,7 +88,7 @@ final class ClusterSums {
         let ownCounts = counts + group * k
         own.initialize(repeating: 0, count: k * d)
         ownCounts.initialize(repeating: 0, count: k)
-        var search = search(group, stop)
+        var search = search(stop)
         defer { search.deallocate() }
         for start in stride(from: first, to: last, by: search.points) {
           let count = min(search.points, last - start)
@@ -99,8 +99,8 @@ final class ClusterSums {
         }
       }
     }
-    if loopIsStopped() || !UnsafeBufferPointer(start: codes, count: n).contains(-1) { return }
     let wide = resolveWideRows(x, count: n, codebook, packed(), codes)
+    if wide.isEmpty { return }
     parallelFor(groups, grain: 1) { range in
       for group in range {
         for row in wide where group * rows..<(group + 1) * rows ~= row {

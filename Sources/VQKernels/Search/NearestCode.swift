@@ -59,15 +59,16 @@ func findNearest<Element: SearchElement>(
   return nil
 }
 
-/// Gives the rows whose code is -1 the nearest of the whole codebook; returns them in order.
+/// Gives the rows whose code is -1 the nearest of the whole codebook, which is packed where there
+/// are any; returns them in order.
 func resolveWideRows<Element: SearchElement>(
   _ x: UnsafePointer<Element>, count n: Int, _ codebook: UnsafePointer<Element>,
-  _ packed: PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
+  _ packed: @autoclosure () -> PackedCodebook, _ codes: UnsafeMutablePointer<Int32>
 ) -> [Int] {
   if loopIsStopped() { return [] }
   let wide = (0..<n).filter { codes[$0] < 0 }
   if wide.isEmpty { return wide }
-  let exact = packed.exact(codebook)
+  let exact = packed().exact(codebook)
   let share = (wide.count - 1) / (4 * threadCount) / ExactCodebook.rows + 1
   parallelFor(wide.count, grain: ExactCodebook.rows * min(share, 16)) { range, stop in
     exact.findNearest(x, rows: wide[range], codes, stop)
